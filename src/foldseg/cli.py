@@ -1,0 +1,24 @@
+"""What every script shares: logging, and errors that a user can read."""
+
+import logging
+import sys
+from collections.abc import Callable
+
+from foldseg.errors import FoldsegError
+
+_IN_WORKER = "foldseg.errors.FoldsegError: "
+
+
+def run(main: Callable[[], object]) -> None:
+    """Call a script's `main`; exit with 1 and one clear message on a FoldsegError, with 130 on Ctrl+C."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    for chatty in ("pytorch_lightning", "lightning", "httpx", "huggingface_hub", "matplotlib"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
+    try:
+        main()
+    except FoldsegError as error:
+        # An error of a loader's worker process arrives as text with a traceback; its last line is the message
+        sys.exit(f"error: {str(error).rsplit(_IN_WORKER, 1)[-1].strip()}")
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where it stopped", file=sys.stderr)  # noqa: T201
+        sys.exit(130)
