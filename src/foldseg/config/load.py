@@ -1,0 +1,216 @@
+"""From YAML files and `key=value` overrides to settings; every error names the key, the file and the choices."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from foldseg.config.schema import Data, Ensemble, Experiment, Settings
+from foldseg.errors import FoldsegError
+from foldseg.files import write_text
+
+COMMAND_LINE = "the command line"
+S = TypeVar("S", bound=Settings)
+Keys = tuple[Any, ...]
+
+
+@dataclass
+class Draft:
+    """Settings before they are checked: the merged mapping, and where each key was said last."""
+
+    content: dict[str, Any] = field(default_factory=dict)
+    origin: dict[Keys, str] = field(default_factory=dict)
+
+    def merge(self, addition: dict[str, Any], source: str) -> None:
+        """Lay `addition` over the draft. A mapping with another `kind` replaces the one below it."""
+        self._merge(self.content, addition, source, ())
+
+    def _merge(self, target: dict[str, Any], addition: dict[str, Any], source: str, path: Keys) -> None:
+        for key, value in addition.items():
+            here = (*path, key)
+            self.origin[here] = source
+            old = target.get(key)
+            other_kind = isinstance(value, dict) and isinstance(old, dict) and _other_kind(old, value)
+            if isinstance(value, dict) and isinstance(old, dict) and not other_kind:
+                self._merge(old, value, source, here)
+            elif isinstance(value, dict):
+                target[key] = {}
+                self._merge(target[key], value, source, here)
+            else:
+                target[key] = value
+
+    def source_of(self, keys: Keys) -> str:
+        """Return the file that said `keys` or the innermost mapping around them."""
+        for length in range(len(keys), 0, -1):
+            if keys[:length] in self.origin:
+                return self.origin[keys[:length]]
+        return self.origin.get((), "configuration")
+
+
+def _other_kind(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    return "kind" in new and new["kind"] != old.get("kind")
+
+
+def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
+    """Read an experiment's YAML (and its bases), apply overrides, check. FoldsegError on anything wrong."""
+    return _load(path, overrides, Experiment, {"name": path.stem})
+
+
+def load_ensemble(path: Path, overrides: Sequence[str] = ()) -> Ensemble:
+    """Read an ensemble's YAML (and its bases), apply overrides, check. FoldsegError on anything wrong."""
+    return _load(path, overrides, Ensemble, {"name": path.stem})
+
+
+def load_data(path: Path, overrides: Sequence[str] = ()) -> Data:
+    """Read the `data` block of a data set's or an experiment's YAML; other blocks are left aside."""
+    draft = _draft(path, overrides, {})
+    if not isinstance(draft.content.get("data"), dict):
+        raise FoldsegError(f"{path}: has no `data:` block; data sets are described in configs/data/")
+    only = Draft({"data": draft.content["data"]}, draft.origin)
+    return _validate(only, _DataFile, path).data
+
+
+class _DataFile(Settings):
+    data: Data
+
+
+def save(settings: Settings, path: Path) -> None:
+    """Write resolved settings as YAML that `load_*` reads back to an equal object."""
+    write_text(path, yaml.safe_dump(settings.model_dump(mode="json", exclude_unset=False), sort_keys=False))
+
+
+def _load(path: Path, overrides: Sequence[str], model: type[S], given: dict[str, Any]) -> S:
+    return _validate(_draft(path, overrides, given), model, path)
+
+
+def _draft(path: Path, overrides: Sequence[str], given: dict[str, Any]) -> Draft:
+    draft = Draft(origin={(): str(path)})
+    draft.merge(given, str(path))
+    _read_into(draft, path, ())
+    for override in overrides:
+        draft.merge(_parse_override(override), COMMAND_LINE)
+    return draft
+
+
+def _read_into(draft: Draft, path: Path, open_files: tuple[Path, ...]) -> None:
+    """Merge a file over its bases into the draft, depth first."""
+    if path.resolve() in open_files:
+        raise FoldsegError(f"{path}: is its own base, by way of {' -> '.join(p.name for p in open_files)}")
+    content = read_yaml(path)
+    bases = content.pop("base", [])
+    for base in [bases] if isinstance(bases, str) else bases:
+        target = path.parent / str(base)
+        if not target.is_file():
+            raise FoldsegError(f"{path}: base {base!r} does not exist ({target})")
+        _read_into(draft, target, (*open_files, path.resolve()))
+    draft.merge(content, str(path))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping; FoldsegError when the file is missing, not YAML or not a mapping."""
+    try:
+        content = yaml.safe_load(path.read_text())
+    except FileNotFoundError as error:
+        beside = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
+        near = difflib.get_close_matches(path.name, beside, 3, 0.4) or beside[:5]
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        raise FoldsegError(f"{path}: no such configuration{hint}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise FoldsegError(f"{path}: not valid YAML: {error}") from error
+    except OSError as error:
+        raise FoldsegError(f"{path}: cannot be read: {error.strerror}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise FoldsegError(f"{path}: should be a mapping of settings, is a {type(content).__name__}")
+    return content
+
+
+def _parse_override(text: str) -> dict[str, Any]:
+    """`a.b=1` -> {"a": {"b": 1}}; the value is YAML."""
+    keys, separator, value = text.partition("=")
+    if not separator or not all(keys.split(".")):
+        raise FoldsegError(f"override {text!r} should read key=value or key.sub=value")
+    try:
+        result: Any = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise FoldsegError(f"override {text!r}: {value!r} is not a YAML value") from error
+    for key in reversed(keys.split(".")):
+        result = {key: result}
+    return dict(result)
+
+
+def _validate(draft: Draft, model: type[S], path: Path) -> S:
+    try:
+        return model.model_validate(draft.content)
+    except ValidationError as error:
+        lines = [_explain(dict(problem), draft, model) for problem in error.errors()]
+        raise FoldsegError(f"{path}: {len(lines)} wrong setting(s)\n" + "\n".join(lines)) from None
+
+
+def _explain(problem: dict[str, Any], draft: Draft, model: type[BaseModel]) -> str:
+    """One problem of pydantic's as `  key (file): what is wrong; what would be right`."""
+    keys = _without_tags(problem["loc"], draft.content)
+    name = ".".join(str(key) for key in keys) or "(the whole)"
+    source = draft.source_of(keys)
+    if problem["type"] == "extra_forbidden":
+        valid = _valid_keys(model, keys[:-1], draft.content)
+        near = difflib.get_close_matches(str(keys[-1]), valid, 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        return f"  {name} ({source}): unknown key; {hint}valid keys here: {', '.join(valid)}"
+    if problem["type"] == "missing":
+        return f"  {name} ({source}): is missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    value = "" if isinstance(problem["input"], dict | BaseModel) else f"; found {problem['input']!r}"
+    return f"  {name} ({source}): {message}{value}"
+
+
+def _without_tags(location: Keys, content: Any) -> Keys:
+    """Drop what pydantic puts into a location that is no key of the file: the member of a union it tried."""
+    keys: list[Any] = []
+    for index, part in enumerate(location):
+        if isinstance(content, dict):
+            is_last = index == len(location) - 1
+            if part not in content and not is_last:
+                continue
+            if part not in content and part == content.get("kind"):
+                continue
+            content = content.get(part)
+        elif isinstance(content, list | tuple) and isinstance(part, int) and part < len(content):
+            content = content[part]
+        else:
+            continue
+        keys.append(part)
+    return tuple(keys)
+
+
+def _valid_keys(model: Any, keys: Keys, content: Any) -> list[str]:
+    """Names of the settings that the block at `keys` may hold."""
+    for key in keys:
+        content = content[key]
+        if isinstance(key, str):
+            model = _block(model.model_fields[key].annotation, content)
+        else:
+            model = _block(get_args(model)[0], content)
+    return list(model.model_fields) if hasattr(model, "model_fields") else []
+
+
+def _block(annotation: Any, content: Any) -> Any:
+    """Return the settings class (or sequence of them) that an annotation stands for, by `kind` if it is a union."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _block(get_args(annotation)[0], content)
+    if origin in (Union, UnionType):
+        choices = [_block(choice, content) for choice in get_args(annotation)]
+        choices = [choice for choice in choices if hasattr(choice, "model_fields") or get_origin(choice) is tuple]
+        for choice in choices:
+            kind = getattr(choice, "model_fields", {}).get("kind")
+            if kind is not None and isinstance(content, dict) and content.get("kind") in get_args(kind.annotation):
+                return choice
+        return choices[0] if choices else annotation
+    return annotation
