@@ -1,0 +1,80 @@
+"""CamVid in the layout of the SegNet tutorial: `train/ trainannot/ train.txt`, the same for val and test.
+
+Brostow et al., 2009; the 11-class 480x360 edition of Badrinarayanan et al., 2015. Masks are 8-bit ids.
+"""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from foldseg.data.labels import LabelClass, LabelSet
+from foldseg.data.samples import existing_folder, pair_by_stem, samples_table
+from foldseg.errors import FoldsegError
+
+SPLITS = ("train", "val", "test")
+_COLOURS = {
+    "sky": (128, 128, 128),
+    "building": (128, 0, 0),
+    "pole": (192, 192, 128),
+    "road": (128, 64, 128),
+    "pavement": (60, 40, 222),
+    "tree": (128, 128, 0),
+    "sign_symbol": (192, 128, 128),
+    "fence": (64, 64, 128),
+    "car": (64, 0, 128),
+    "pedestrian": (64, 64, 0),
+    "bicyclist": (0, 128, 192),
+}
+LABELS = LabelSet(
+    tuple(LabelClass(name, colour, (raw_id,)) for raw_id, (name, colour) in enumerate(_COLOURS.items())),
+    void_ids=(11,),
+)
+
+# A group ends where it is 10 seconds long (the videos have 30 frames a second) and the next frame is at least a
+# second away. The second condition keeps the val frames, which are every other frame of one clip, in one group.
+_GROUP_FRAMES = 300
+_SECOND = 30
+
+
+def scan(root: Path) -> pd.DataFrame:
+    """Return the samples table of CamVid below `root`, official splits kept; the stratum is the sequence."""
+    rows = []
+    for split in SPLITS:
+        names = _names(existing_folder(root) / f"{split}.txt")
+        pairs = pair_by_stem(
+            [existing_folder(root / split) / name for name in names],
+            sorted(existing_folder(root / f"{split}annot").glob("*.png")),
+        )
+        rows += [(image.stem, f"{split}/{image.name}", f"{split}annot/{mask.name}", split) for image, mask in pairs]
+    groups = _groups([row[0] for row in rows])
+    return samples_table([(*row, groups[row[0]], _sequence(row[0])[0]) for row in rows], root)
+
+
+def _names(path: Path) -> list[str]:
+    """File names of a list whose lines read `/SegNet/CamVid/train/a.png /SegNet/CamVid/trainannot/a.png`."""
+    if not path.is_file():
+        raise FoldsegError(f"{path}: no such file; expected the lists of the SegNet tutorial beside the folders")
+    return [line.split()[0].rsplit("/", 1)[-1] for line in path.read_text().splitlines() if line.strip()]
+
+
+def _sequence(name: str) -> tuple[str, int]:
+    """`0006R0_f00930` -> ("0006R0", 930)."""
+    match = re.fullmatch(r"([^_]+)_f?(\d+)", name)
+    if match is None:
+        raise FoldsegError(f"{name}: CamVid's frames are named SEQUENCE_NUMBER, e.g. 0006R0_f00930")
+    return match[1], int(match[2])
+
+
+def _groups(names: list[str]) -> dict[str, str]:
+    """Group of every frame: a run of neighbouring frames of one sequence, named by its first frame."""
+    groups: dict[str, str] = {}
+    previous = first = ("", 0)
+    for name in sorted(names, key=_sequence):
+        sequence, number = _sequence(name)
+        long_enough = number - first[1] >= _GROUP_FRAMES and number - previous[1] >= _SECOND
+        if sequence != first[0] or long_enough:
+            first = (sequence, number)
+        groups[name] = f"{first[0]}_{first[1]:06d}"
+        previous = (sequence, number)
+    return groups

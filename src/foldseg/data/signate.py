@@ -1,0 +1,95 @@
+"""SIGNATE's AI Edge Contest 1 (segmentation): `seg_train_images seg_train_annotations seg_test_images`.
+
+Annotations are RGB PNGs of 20 colours, each with a JSON beside it that holds the route, the time of day and the
+frame index. Scored are car, pedestrian, lane and signal.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from foldseg.data.labels import LabelClass, LabelSet
+from foldseg.data.samples import existing_folder, pair_by_stem, samples_table
+from foldseg.errors import FoldsegError
+from foldseg.files import read_json
+
+SIGNATE_COLOURS: dict[str, tuple[int, int, int]] = {
+    "car": (0, 0, 255),
+    "pedestrian": (255, 0, 0),
+    "lane": (69, 47, 142),
+    "bus": (193, 214, 0),
+    "truck": (180, 0, 129),
+    "svehicle": (255, 121, 166),
+    "motorbike": (65, 166, 1),
+    "bicycle": (208, 149, 1),
+    "signal": (255, 255, 0),
+    "signs": (255, 134, 0),
+    "sky": (0, 152, 225),
+    "building": (0, 203, 151),
+    "natural": (85, 255, 50),
+    "wall": (92, 136, 125),
+    "ground": (136, 45, 66),
+    "sidewalk": (0, 255, 255),
+    "roadshoulder": (215, 0, 255),
+    "obstacle": (180, 131, 135),
+    "others": (81, 99, 0),
+    "own": (86, 62, 67),
+}
+SCORED = ("car", "pedestrian", "lane", "signal")
+LABELS = LabelSet(
+    tuple(
+        LabelClass(name, colour, (raw_id,), scored=name in SCORED)
+        for raw_id, (name, colour) in enumerate(SIGNATE_COLOURS.items())
+    ),
+    raw_colours=tuple(SIGNATE_COLOURS.values()),
+)
+
+
+def scan(root: Path) -> pd.DataFrame:
+    """Return the samples table below `root`.
+
+    The stratum is route and time of day; a group is a run of consecutive frame indices within one. Test images have
+    no attributes: stratum "" and a group of their own each.
+    """
+    images = sorted(existing_folder(existing_folder(root) / "seg_train_images").glob("*.jpg"))
+    annotations = existing_folder(root / "seg_train_annotations")
+    pairs = pair_by_stem(images, sorted(annotations.glob("*.png")))
+    facts = pd.DataFrame([_facts(annotations / f"{image.stem}.json") for image in images], columns=["stratum", "frame"])
+    group = _groups(facts)
+    train = [
+        (
+            image.stem,
+            f"seg_train_images/{image.name}",
+            f"seg_train_annotations/{mask.name}",
+            "train",
+            group[i],
+            stratum,
+        )
+        for i, ((image, mask), stratum) in enumerate(zip(pairs, facts["stratum"], strict=True))
+    ]
+    test_images = sorted(existing_folder(root / "seg_test_images").glob("*.jpg"))
+    test = [(image.stem, f"seg_test_images/{image.name}", "", "test", image.stem, "") for image in test_images]
+    if not train:
+        raise FoldsegError(f"{root / 'seg_train_images'}: holds no images")
+    return samples_table(train + test, root)
+
+
+def _facts(path: Path) -> tuple[str, int]:
+    """Stratum and frame index of one annotation."""
+    content = read_json(path)
+    try:
+        attributes = content["attributes"]
+        return f"{attributes['route']}/{attributes['timeofday']}", int(content["frameIndex"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise FoldsegError(
+            f"{path}: should hold attributes.route, attributes.timeofday and frameIndex ({error!r})"
+        ) from error
+
+
+def _groups(facts: pd.DataFrame) -> dict[int, str]:
+    """Row number -> group: runs of consecutive frame indices within a stratum, named by stratum and first frame."""
+    ordered = facts.sort_values(["stratum", "frame"], kind="stable")
+    starts = (ordered["stratum"] != ordered["stratum"].shift()) | (ordered["frame"].diff() > 1)
+    first = ordered["frame"].where(starts).ffill().astype(int)
+    names = ordered["stratum"] + "/" + first.astype(str)
+    return {int(str(index)): str(name) for index, name in names.items()}
