@@ -1,0 +1,136 @@
+"""Writing the data set: the frames of both splits, in the contest's folders and file names."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from foldseg.data.toy_city.palette import label_colours
+from foldseg.data.toy_city.plan import FramePlan, plan_split
+from foldseg.data.toy_city.render import render_frame
+from foldseg.data.toy_city.scene import Scene, build_scene
+
+_LOG = logging.getLogger(__name__)
+
+_TRAIN, _TEST = 0, 1  # numbers of the splits in the seeds
+_JPEG_QUALITY = 92
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One frame to make: all that a worker needs to know."""
+
+    root: Path
+    seed: int
+    split: int
+    width: int
+    height: int
+    plan: FramePlan
+
+
+def generate_toy_city(
+    root: Path,
+    *,
+    width: int = 256,
+    height: int = 160,
+    train_frames: int = 60,
+    test_frames: int = 20,
+    seed: int = 0,
+    workers: int = 1,
+) -> None:
+    """Write a made-up data set with the contest's layout to `root`, which must not exist yet.
+
+    The files depend on the settings only, not on `workers`. They are written beside `root` first and put in
+    place at the very end, so `root` is never half-written.
+    """
+    if root.exists():
+        raise FileExistsError(f"{root} exists already; remove it or choose another folder")
+    if min(width, height) < 32 or min(train_frames, test_frames) < 0:
+        raise ValueError(f"cannot make {train_frames} + {test_frames} frames of {width} x {height} pixels")
+    partial = root.with_name(root.name + ".partial")
+    if partial.exists():
+        shutil.rmtree(partial)
+    for folder in ("seg_train_images", "seg_train_annotations", "seg_test_images"):
+        (partial / folder).mkdir(parents=True)
+    tasks = [
+        _Task(partial, seed, split, width, height, plan)
+        for split, frames in ((_TRAIN, train_frames), (_TEST, test_frames))
+        for plan in plan_split(seed, split, frames)
+    ]
+    _LOG.info("making %d street scenes of %d x %d pixels in %s", len(tasks), width, height, root)
+    if workers > 1:
+        # Not forked: a fork of a process in which OpenCV has its threads already hangs.
+        context = get_context("spawn")
+        # A chunk is about a run, whose place a worker then makes up once only.
+        with ProcessPoolExecutor(workers, mp_context=context, initializer=_single_threaded) as pool:
+            _exhaust(pool.map(_write_frame, tasks, chunksize=5), len(tasks))
+    else:
+        _exhaust(map(_write_frame, tasks), len(tasks))
+    partial.rename(root)
+
+
+def _exhaust(results: Iterable[None], total: int) -> None:
+    """Wait for all results, with a progress bar; an error in a worker is raised here."""
+    for _ in tqdm(results, total=total, desc="toy city", unit="frame", disable=None):
+        pass
+
+
+def _single_threaded() -> None:
+    """Keep OpenCV in a worker to one thread: there is a worker per core already."""
+    cv2.setNumThreads(1)
+
+
+@lru_cache(maxsize=2)
+def _scene(seed: int, split: int, run: int, route: str, timeofday: str) -> Scene:
+    """Make up a run's place, or return it again for the run's next frame."""
+    return build_scene(seed, split, run, route, timeofday)
+
+
+def _write_frame(task: _Task) -> None:
+    """Make one frame and write its files."""
+    plan = task.plan
+    scene = _scene(task.seed, task.split, plan.run, plan.route, plan.timeofday)
+    frame_seed = (task.seed, task.split, 2, plan.run, plan.step)
+    picture, labels = render_frame(scene, plan.step, frame_seed, task.width, task.height)
+    if task.split == _TEST:
+        _write_jpeg(task.root / "seg_test_images" / f"test_{plan.number:03d}.jpg", picture)
+        return
+    name = f"train_{plan.number:04d}"
+    _write_jpeg(task.root / "seg_train_images" / f"{name}.jpg", picture)
+    truth = task.root / "seg_train_annotations"
+    _write_png(truth / f"{name}.png", label_colours()[labels])
+    tags = {
+        "attributes": {"route": plan.route, "timeofday": plan.timeofday},
+        "frameIndex": plan.frame_index,
+    }
+    (truth / f"{name}.json").write_text(json.dumps(tags), encoding="utf-8")
+
+
+def _write_jpeg(path: Path, picture: NDArray[np.uint8]) -> None:
+    """Write an RGB picture (H, W, 3) as a JPEG."""
+    _write(path, picture, ".jpg", [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+
+
+def _write_png(path: Path, picture: NDArray[np.uint8]) -> None:
+    """Write an RGB picture (H, W, 3) as a PNG."""
+    _write(path, picture, ".png", [cv2.IMWRITE_PNG_COMPRESSION, 4])
+
+
+def _write(path: Path, picture: NDArray[np.uint8], suffix: str, options: list[int]) -> None:
+    """Encode an RGB picture and write it."""
+    done, data = cv2.imencode(suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
+    if not done:
+        raise OSError(f"OpenCV could not encode {path}")
+    path.write_bytes(data.tobytes())
