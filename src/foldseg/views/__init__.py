@@ -1,0 +1,1 @@
+"""What a model sees: full, crop and resized views, augmentation, the order of samples."""
