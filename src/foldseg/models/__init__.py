@@ -1,0 +1,1 @@
+"""What a model is: networks from segmentation-models-pytorch, encoder weights from disk."""

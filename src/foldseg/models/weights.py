@@ -1,0 +1,100 @@
+"""Encoder weights from a local file, and weights from a checkpoint: what does not fit is named."""
+
+import logging
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from foldseg.errors import FoldsegError
+
+logger = logging.getLogger(__name__)
+
+_WRAPPERS = ("state_dict", "model", "model_state_dict", "network")
+_PREFIXES = ("module.", "network.", "net.", "model.", "encoder.", "backbone.")
+
+
+def load_torch_file(path: Path) -> Any:
+    """`torch.load` on the CPU with `weights_only=True`. FoldsegError when the file is missing or no such file."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise FoldsegError(f"{path}: no such file") from error
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
+        raise FoldsegError(f"{path}: is not a file of weights, or is damaged ({reason})") from error
+
+
+def load_encoder_weights(encoder: nn.Module, path: Path) -> None:
+    """Load an encoder's weights from a file in smp's, torchvision's or timm's naming.
+
+    Wrapping dictionaries and prefixes are stripped, heads that the encoder lacks are left out. If the names differ
+    throughout, tensors are matched by order, provided that every shape agrees. FoldsegError lists what is missing.
+    """
+    found = _strip(_tensors(load_torch_file(path), path))
+    wanted = {name: value for name, value in encoder.state_dict().items() if not name.endswith("num_batches_tracked")}
+    named = {name: found[name] for name in wanted if name in found and found[name].shape == wanted[name].shape}
+    if len(named) < len(wanted):
+        named = _by_order(found, wanted) or named
+    missing = [name for name in wanted if name not in named]
+    if missing:
+        shown = ", ".join(missing[:5])
+        raise FoldsegError(
+            f"{path}: does not fit the encoder: {len(missing)} of {len(wanted)} tensors are missing or of another "
+            f"shape, e.g. {shown}; the file has e.g. {', '.join(list(found)[:3])}"
+        )
+    torch.nn.Module.load_state_dict(encoder, named, strict=False)
+    logger.info("encoder weights: %d tensors from %s", len(named), path)
+
+
+def load_strictly(module: nn.Module, state: Mapping[str, Tensor], source: Path) -> None:
+    """Load a checkpoint's weights into a network built from its configuration; FoldsegError when they do not fit."""
+    expected = module.state_dict()
+    other = [n for n in expected if n not in state or state[n].shape != expected[n].shape]
+    extra = [n for n in state if n not in expected]
+    if other or extra:
+        example = (other or extra)[0]
+        have = tuple(state[example].shape) if example in state else "nothing"
+        want = tuple(expected[example].shape) if example in expected else "nothing"
+        raise FoldsegError(
+            f"{source}: was saved by another network (encoder, decoder or number of classes): "
+            f"{len(other) + len(extra)} tensors differ, e.g. {example}: has {have}, expected {want}"
+        )
+    module.load_state_dict(dict(state))
+
+
+def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
+    while isinstance(content, Mapping):
+        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if inner is None:
+            break
+        content = inner
+    tensors = {k: v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, Mapping) else {}
+    if not tensors:
+        raise FoldsegError(f"{path}: holds no dictionary of tensors")
+    return tensors
+
+
+def _strip(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Take off prefixes that all names share (`module.encoder.conv1` -> `conv1`); keep an encoder's part only."""
+    while True:
+        for prefix in _PREFIXES:
+            part = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+            if part and (len(part) == len(tensors) or prefix in ("encoder.", "backbone.")):
+                tensors = part
+                break
+        else:
+            return tensors
+
+
+def _by_order(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor] | None:
+    """Match tensors by position; None unless every shape agrees. A classifier's tensors may be left at the end."""
+    tensors = [value for name, value in found.items() if not name.endswith("num_batches_tracked")]
+    pairs = list(zip(wanted.items(), tensors, strict=False))
+    if len(pairs) < len(wanted) or any(value.shape != tensor.shape for (_, value), tensor in pairs):
+        return None
+    logger.info("the file's names differ from the encoder's: %d tensors matched by order and shape", len(pairs))
+    return {name: tensor for (name, _), tensor in pairs}
