@@ -1,0 +1,25 @@
+"""Train one fold, or all of them, and predict its OOF and test images. Called by train_fold.sh."""
+
+import argparse
+from pathlib import Path
+
+from foldseg import cli
+from foldseg.config import load_experiment
+from foldseg.inference.predict import predict_run
+from foldseg.training.fit import fold_numbers, train_fold
+
+
+def main() -> None:
+    """Parse, load, train."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", type=Path, help="YAML of an experiment")
+    parser.add_argument("fold", help="number of the fold to validate on, or `all`")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. batch_size=4 optimizer.lr=3e-4")
+    args = parser.parse_args()
+    experiment = load_experiment(args.config, args.overrides)
+    for fold in fold_numbers(experiment, args.fold):
+        predict_run(train_fold(experiment, fold))
+
+
+if __name__ == "__main__":
+    cli.run(main)

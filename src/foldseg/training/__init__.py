@@ -1,0 +1,1 @@
+"""One fold, from its configuration to its best checkpoint."""

@@ -1,0 +1,229 @@
+"""Training one fold, from its configuration to its best checkpoint."""
+
+import logging
+import sys
+import warnings
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, EarlyStopping, TQDMProgressBar
+from torch import Tensor
+from tqdm import tqdm
+
+from foldseg.config import Experiment
+from foldseg.data.datasets import label_set, load_samples
+from foldseg.data.folds import load_folds
+from foldseg.data.labels import IGNORE_INDEX, LabelSet
+from foldseg.data.reading import read_mask
+from foldseg.data.samples import check_files
+from foldseg.errors import FoldsegError
+from foldseg.files import write_json
+from foldseg.losses import inverse_log_weights
+from foldseg.models.factory import build_network, check_model, check_view
+from foldseg.training.module import FoldModule
+from foldseg.training.recorder import Recorder
+from foldseg.training.run import RunFolder
+from foldseg.views.samples import EvalSamples, TrainSamples, eval_loader, train_loader
+
+logger = logging.getLogger(__name__)
+
+PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
+    "fp32": "32-true",
+    "bf16": "bf16-mixed",
+    "fp16": "16-mixed",
+}
+
+
+@dataclass(frozen=True)
+class FoldData:
+    """The tables of one fold: what is trained on and what is validated on."""
+
+    labels: LabelSet
+    train: pd.DataFrame
+    validation: pd.DataFrame
+
+    @property
+    def all(self) -> pd.DataFrame:
+        """Both, with a column `fold`."""
+        return pd.concat([self.train, self.validation])
+
+
+def fold_data(experiment: Experiment, fold: int) -> FoldData:
+    """Read, check and divide the data of a fold. FoldsegError on anything that training would stumble over."""
+    data = experiment.data
+    labels = label_set(data)
+    table = load_samples(data)
+    table = table[table["split"].isin(data.fold_splits)]
+    if table.empty:
+        raise FoldsegError(f"data.fold_splits: {list(data.fold_splits)} holds no image of {data.dataset}")
+    folds = load_folds(data.folds, table)
+    if fold not in set(folds["fold"]):
+        raise FoldsegError(f"fold {fold}: {data.folds} has the folds 0 to {folds['fold'].max()}")
+    table = check_files(table, data.root).merge(folds[["id", "fold"]], on="id", how="left", validate="1:1")
+    return FoldData(labels, table[table["fold"] != fold], table[table["fold"] == fold])
+
+
+def fold_numbers(experiment: Experiment, choice: str) -> list[int]:
+    """ "2" -> [2]; "all" -> every fold of the experiment's folds file."""
+    if choice.isdecimal():
+        return [int(choice)]
+    if choice != "all":
+        raise FoldsegError(f"fold {choice!r}: should be a number or `all`")
+    table = load_samples(experiment.data)
+    folds = load_folds(experiment.data.folds, table[table["split"].isin(experiment.data.fold_splits)])
+    return sorted(folds["fold"].unique().tolist())
+
+
+def train_fold(experiment: Experiment, fold: int) -> RunFolder:
+    """Train a fold and return its run folder.
+
+    A finished run of the same configuration is returned as it is; one that was killed goes on after its last
+    finished epoch, to the same weights as if it had not been. FoldsegError when the folder holds another
+    configuration's run, and on everything that can be known to be wrong before the first batch.
+    """
+    _check_precision(experiment)
+    check_model(experiment.model)
+    run = RunFolder.of(experiment, fold)
+    if run.config.is_file():
+        _check_same(run, experiment)
+        if run.summary.is_file():
+            logger.info("%s: is finished already", run.path)
+            return run
+    data = fold_data(experiment, fold)
+    resume = run.last.is_file()
+    pl.seed_everything(experiment.seed, verbose=False)  # every fold starts from the same weights
+    network = build_network(experiment.model, len(data.labels), pretrained=not resume)
+    check_view(experiment.view, network.stride)
+    module = FoldModule(experiment, data.labels, network, _class_weights(experiment, data))
+    run.describe(experiment, fold, data.labels.names, data.all)
+    _fit(run, module, data, resume)
+    return run
+
+
+def _fit(run: RunFolder, module: FoldModule, data: FoldData, resume: bool) -> None:
+    """Train until the schedule ends or the score stops rising; write summary.json."""
+    config, stride = module.experiment, module.network.stride
+    root, workers = config.data.root, config.workers
+    train = TrainSamples(data.train, root, data.labels, config.view.train, config.augment, stride, config.seed)
+    validation = EvalSamples(data.validation, root, data.labels, config.view.predict, stride)
+    recorder = Recorder(run, config.monitor)
+    stopper = _early_stopping(config)
+    trainer = _trainer(config, [recorder, *([stopper] if stopper else [])])
+    if config.channels_last:
+        module.network.to(memory_format=torch.channels_last)
+    if resume:
+        logger.info("%s: goes on from %s", run.path, run.last.name)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*does not have many workers.*|.*number of training batches.*")
+        warnings.filterwarnings("ignore", ".*Trying to infer the `batch_size`.*|.*LeafSpec.*")
+        trainer.fit(
+            module,
+            train_loader(train, config.batch_size, workers, config.seed),
+            eval_loader(validation, workers),
+            ckpt_path=run.last if resume else None,
+            weights_only=True if resume else None,
+        )
+    best = recorder.best
+    stopped_early = stopper is not None and stopper.stopped_epoch > 0
+    write_json(
+        run.summary,
+        {
+            "best_epoch": best["epoch"],
+            "monitor": config.monitor,
+            "best": best[config.monitor],
+            "epochs": len(recorder.rows),
+            "stopped": "the score stopped rising" if stopped_early else "the schedule ended",
+            "train_images": len(data.train),
+            "validation_images": len(data.validation),
+            "seconds": round(sum(row["seconds"] for row in recorder.rows), 1),
+        },
+    )
+
+
+def _trainer(config: Experiment, callbacks: list[Callback]) -> pl.Trainer:
+    bar = sys.stderr.isatty()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pl.Trainer(
+            accelerator=config.device,
+            devices=1,
+            precision=PRECISIONS[config.precision],
+            max_epochs=config.schedule.epochs,
+            check_val_every_n_epoch=config.validate_every,
+            accumulate_grad_batches=config.accumulate,
+            gradient_clip_val=config.clip_gradient_norm,
+            callbacks=[*callbacks, *([TQDMProgressBar(leave=False)] if bar else [])],
+            enable_progress_bar=bar,
+            enable_model_summary=False,
+            logger=False,
+            num_sanity_val_steps=1,  # a validation that cannot work should fail before the first epoch, not after it
+            use_distributed_sampler=False,
+        )
+
+
+def _early_stopping(config: Experiment) -> EarlyStopping | None:
+    stop = config.early_stopping
+    if stop is None:
+        return None
+    return EarlyStopping(
+        config.monitor,
+        mode="max",
+        patience=stop.patience,
+        min_delta=stop.min_delta,
+        check_on_train_epoch_end=False,  # but after a validation, which not every epoch has
+    )
+
+
+def _check_precision(config: Experiment) -> None:
+    if config.precision == "fp16" and not torch.cuda.is_available():
+        raise FoldsegError("precision: fp16 needs a GPU and none is found; use precision=fp32 or precision=bf16")
+    if config.device == "gpu" and not torch.cuda.is_available():
+        raise FoldsegError("device: gpu was asked for and none is found; use device=auto or device=cpu")
+
+
+def _check_same(run: RunFolder, experiment: Experiment) -> None:
+    """A run folder holds one configuration; going on with another would make its config.yaml a lie."""
+    old, new = (_flat(e.model_dump(mode="json")) for e in (run.experiment, experiment))
+    free = ("workers", "device", "runs", "data.root")  # these change where and how fast, not what comes out
+    keys = [k for k in sorted({*old, *new}) if old.get(k) != new.get(k) and not k.startswith(free)]
+    if keys:
+        changes = ", ".join(f"{key} ({old.get(key)} -> {new.get(key)})" for key in keys[:5])
+        raise FoldsegError(
+            f"{run.path}: holds a run of another configuration: {changes}; "
+            "give the experiment another name (name=...) or remove the folder"
+        )
+
+
+def _flat(content: dict[str, object], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for key, value in content.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
+    return flat
+
+
+def _class_weights(config: Experiment, data: FoldData) -> Tensor | None:
+    """Weights of the cross-entropy's classes, from the fold's training masks alone; None for equal weights."""
+    choice, classes = config.loss.class_weights, len(data.labels)
+    if choice == "none":
+        return None
+    if choice == "inverse_log":
+        return inverse_log_weights(class_pixels(config, data).tolist())
+    if len(choice) != classes:
+        raise FoldsegError(
+            f"loss.class_weights: {len(choice)} weights for {classes} classes ({', '.join(data.labels.names)})"
+        )
+    return torch.tensor(choice)
+
+
+def class_pixels(config: Experiment, data: FoldData) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Pixels per class over the fold's training masks: (classes,) int64; void is counted nowhere."""
+    total = np.zeros(256, np.int64)
+    masks = [config.data.root / name for name in data.train["mask"]]
+    for path in tqdm(masks, desc="counting pixels", unit="mask", leave=False, disable=None):
+        total += np.bincount(read_mask(path, data.labels).ravel(), minlength=256)
+    total[IGNORE_INDEX] = 0
+    return total[: len(data.labels)]

@@ -1,0 +1,161 @@
+"""The folder of one run: an experiment's fold. It describes itself before the first batch.
+
+runs/<experiment>/fold_<k>/config.yaml provenance.json    written before the first batch
+                           checkpoints/best.ckpt last.ckpt
+                           metrics.csv tensorboard/
+                           summary.json                   written last: its presence means finished
+                           predictions/oof predictions/test
+"""
+
+import platform
+import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import foldseg
+from foldseg.config import Experiment, load_experiment, save
+from foldseg.errors import FoldsegError
+from foldseg.files import read_json, sha256, write_json
+
+_LIBRARIES = (
+    "torch", "torchvision", "pytorch-lightning", "segmentation-models-pytorch", "timm", "albumentations",
+    "opencv-python-headless", "numpy", "pandas", "scikit-learn",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of a run and what is read from them."""
+
+    path: Path
+
+    @staticmethod
+    def of(experiment: Experiment, fold: int) -> "RunFolder":
+        """Return the folder of a fold of an experiment, whether it exists or not."""
+        return RunFolder(experiment.runs / experiment.name / f"fold_{fold}")
+
+    @staticmethod
+    def open(path: Path) -> "RunFolder":
+        """Return a finished run. FoldsegError when it is missing, half written or still being trained."""
+        run = RunFolder(path)
+        if not path.is_dir():
+            raise FoldsegError(f"{path}: no such run; train it with scripts/train_fold.sh")
+        missing = [f.name for f in (run.config, run.provenance, run.best, run.summary) if not f.is_file()]
+        if missing:
+            raise FoldsegError(
+                f"{path}: the run is not finished ({', '.join(missing)} missing); "
+                "the same scripts/train_fold.sh command goes on where it stopped"
+            )
+        return run
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def provenance(self) -> Path:
+        """Where the run comes from: commit, versions, seed, fold, classes, data."""
+        return self.path / "provenance.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One row per epoch."""
+        return self.path / "metrics.csv"
+
+    @property
+    def best(self) -> Path:
+        """Weights of the epoch with the highest score."""
+        return self.path / "checkpoints" / "best.ckpt"
+
+    @property
+    def last(self) -> Path:
+        """All that is needed to go on after the last finished epoch."""
+        return self.path / "checkpoints" / "last.ckpt"
+
+    @property
+    def summary(self) -> Path:
+        """Best epoch, its score and why training stopped."""
+        return self.path / "summary.json"
+
+    @property
+    def predictions(self) -> Path:
+        """The folder of prediction stores."""
+        return self.path / "predictions"
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        """The configuration that the run was trained with."""
+        return load_experiment(self.config)
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """The content of provenance.json."""
+        return dict(read_json(self.provenance))
+
+    @property
+    def fold(self) -> int:
+        """The fold that the run validates on."""
+        return int(self.facts["fold"])
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes, in order of the network's outputs."""
+        return list(self.facts["classes"])
+
+    @cached_property
+    def checkpoint_hash(self) -> str:
+        """SHA-256 of the best checkpoint; tells stale predictions."""
+        return sha256(self.best)
+
+    def describe(self, experiment: Experiment, fold: int, classes: list[str], table: pd.DataFrame) -> None:
+        """Write config.yaml and provenance.json; `table` is the samples table with its folds."""
+        save(experiment, self.config)
+        write_json(
+            self.provenance,
+            {
+                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                "fold": fold,
+                "seed": experiment.seed,
+                "classes": classes,
+                "data_fingerprint": fingerprint(table),
+                "git_commit": git_commit(),
+                "foldseg": foldseg.__version__,
+                "python": platform.python_version(),
+                "machine": platform.platform(),
+                "libraries": {name: _version(name) for name in _LIBRARIES},
+            },
+        )
+
+
+def fingerprint(table: pd.DataFrame) -> str:
+    """16 hex digits that change when an id, path, size, split or fold of the data changes."""
+    rows = pd.util.hash_pandas_object(table.sort_values("id").astype("str"), index=False)
+    return f"{int(rows.to_numpy().astype('uint64').sum()) & 0xFFFFFFFFFFFFFFFF:016x}"
+
+
+def git_commit() -> str:
+    """Return the commit of the working tree, `-dirty` if tracked files were changed, "" outside of a repository."""
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], capture_output=True, text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    try:
+        commit = git("rev-parse", "--short=12", "HEAD")
+        return commit + "-dirty" if commit and git("status", "--porcelain", "--untracked-files=no") else commit
+    except OSError:
+        return ""
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return ""
