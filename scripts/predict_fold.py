@@ -1,0 +1,24 @@
+"""Write what is missing of a finished run's OOF and test predictions."""
+
+import argparse
+from pathlib import Path
+
+from foldseg import cli
+from foldseg.inference.predict import SPLITS, predict_run
+from foldseg.inference.tta import TTA
+from foldseg.training.run import RunFolder
+
+
+def main() -> None:
+    """Parse, open the run, predict."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path, help="folder of a run, e.g. runs/toy_crop/fold_0")
+    parser.add_argument("--split", choices=SPLITS, action="append", help="default: both")
+    parser.add_argument("--tta", choices=list(TTA), action="append", default=[], help="average with this view")
+    parser.add_argument("--device", choices=("auto", "cpu", "gpu"), help="default: as trained")
+    args = parser.parse_args()
+    predict_run(RunFolder.open(args.run), args.split or SPLITS, args.tta, args.device)
+
+
+if __name__ == "__main__":
+    cli.run(main)

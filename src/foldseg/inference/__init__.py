@@ -1,0 +1,1 @@
+"""From checkpoint to stored probability maps."""

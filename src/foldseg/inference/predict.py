@@ -1,0 +1,125 @@
+"""From a finished run to its prediction stores: OOF and test alike, image by image."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from foldseg.data.datasets import label_set, load_samples
+from foldseg.data.folds import load_folds
+from foldseg.errors import FoldsegError
+from foldseg.inference.store import PredictionStore, StoreFacts
+from foldseg.inference.tta import tta_mean
+from foldseg.models.factory import SegmentationNetwork, build_network
+from foldseg.models.weights import load_strictly, load_torch_file
+from foldseg.training.run import RunFolder
+from foldseg.views.geometry import PredictView, probabilities, restore
+from foldseg.views.samples import EvalSample, EvalSamples, eval_loader
+
+logger = logging.getLogger(__name__)
+
+SPLITS = ("oof", "test")
+_NETWORK = "network."
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A run's best network, ready to predict in the view that the run remembers."""
+
+    network: SegmentationNetwork
+    view: PredictView
+    device: torch.device
+    autocast: torch.dtype | None
+
+    @staticmethod
+    def load(run: RunFolder, device: str = "auto") -> "Predictor":
+        """Build the network of a finished run and load its best weights. FoldsegError when they do not fit."""
+        experiment = run.experiment
+        network = build_network(experiment.model, len(run.classes), pretrained=False)
+        checkpoint = load_torch_file(run.best)
+        if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
+            raise FoldsegError(f"{run.best}: is not a checkpoint of a run (it has no state_dict)")
+        saved = checkpoint.get("foldseg", {}).get("classes", run.classes)
+        if saved != run.classes:
+            raise FoldsegError(f"{run.best}: was trained on the classes {saved}, the run says {run.classes}")
+        state = {k.removeprefix(_NETWORK): v for k, v in checkpoint["state_dict"].items() if k.startswith(_NETWORK)}
+        load_strictly(network, state, run.best)
+        use_gpu = device == "gpu" or (device == "auto" and torch.cuda.is_available())
+        place = torch.device("cuda" if use_gpu else "cpu")
+        half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(experiment.precision) if use_gpu else None
+        if experiment.channels_last:
+            network.to(memory_format=torch.channels_last)
+        return Predictor(network.to(place).eval(), experiment.view.predict, place, half)
+
+    @torch.inference_mode()
+    def __call__(self, sample: EvalSample, tta: Sequence[str] = ()) -> Tensor:
+        """Class probabilities (classes, H, W) float32 on the image's original grid, on the predictor's device."""
+        inputs = sample.inputs.to(self.device, non_blocking=True)
+        with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
+            maps = tta_mean(lambda images: probabilities(self.network, images, self.view), inputs, tta)
+        return restore(maps, sample.grid)[0]
+
+
+def quantise(maps: Tensor) -> Tensor:
+    """Probabilities in 0..1 -> uint8 round(255 p), on the CPU."""
+    return (maps * 255 + 0.5).to(torch.uint8).cpu()
+
+
+def split_table(run: RunFolder, split: str) -> pd.DataFrame:
+    """Return the rows of the samples table that a run predicts: its own fold ("oof"), or the test set ("test")."""
+    data = run.experiment.data
+    table = load_samples(data)
+    if split == "test":
+        return table[table["split"] == "test"]
+    folded = table[table["split"].isin(data.fold_splits)]
+    folds = load_folds(data.folds, folded)
+    return folded[folded["id"].isin(folds["id"][folds["fold"] == run.fold])]
+
+
+def store_of(run: RunFolder, split: str, tta: Sequence[str] = ()) -> PredictionStore:
+    """Return the store of a run's predictions, whether it exists or not."""
+    return PredictionStore(run.predictions / "-".join([split, *sorted(tta)]))
+
+
+def predict_run(
+    run: RunFolder, splits: Sequence[str] = SPLITS, tta: Sequence[str] = (), device: str | None = None
+) -> list[PredictionStore]:
+    """Write what is missing of a finished run's stores; return them. Goes on where an earlier call stopped."""
+    stores = []
+    predictor: Predictor | None = None
+    for split in splits:
+        table = split_table(run, split)
+        store = store_of(run, split, tta)
+        store.begin(_facts(run, split, tta, table))
+        todo = table[table["id"].isin(store.missing())]
+        if len(todo):
+            predictor = predictor or Predictor.load(run, device or run.experiment.device)
+            _predict_into(store, predictor, todo, run, tta)
+        stores.append(store)
+    return stores
+
+
+def _facts(run: RunFolder, split: str, tta: Sequence[str], table: pd.DataFrame) -> StoreFacts:
+    view = run.experiment.view.predict.model_dump(mode="json")
+    name = str(Path(run.path.parent.name) / run.path.name)
+    ids = table["id"].tolist()
+    return StoreFacts(name, split, run.fold, run.classes, run.checkpoint_hash, view, sorted(tta), ids)
+
+
+def _predict_into(
+    store: PredictionStore, predictor: Predictor, table: pd.DataFrame, run: RunFolder, tta: Sequence[str]
+) -> None:
+    experiment = run.experiment
+    if label_set(experiment.data).names != run.classes:
+        raise FoldsegError(f"{run.path}: its classes {run.classes} are not those of its data set any more")
+    samples = EvalSamples(table, experiment.data.root, None, predictor.view, predictor.network.stride)
+    loader: DataLoader[EvalSample] = eval_loader(samples, experiment.workers)
+    logger.info("predicting %d images into %s", len(table), store.path)
+    for sample in tqdm(loader, total=len(table), desc=store.path.name, unit="image", leave=False, disable=None):
+        store.write(sample.id, quantise(predictor(sample, tta)).numpy())
