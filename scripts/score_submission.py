@@ -1,0 +1,33 @@
+"""Score a submission: TRUTH is a YAML of a data set (its masks), or a submission that holds the truth."""
+
+import argparse
+from pathlib import Path
+
+from foldseg import cli
+from foldseg.config import load_data
+from foldseg.report.tables import score_table
+from foldseg.submission.score import score_submission
+
+
+def main() -> None:
+    """Parse, load, score, show."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("truth", type=Path, help="configs/data/X.yaml, a .json file or a folder of PNGs")
+    parser.add_argument("prediction", type=Path, help="a .json file or a folder of PNGs")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=Path("configs/data/signate.yaml"),
+        help="whose classes these are, if TRUTH is no YAML (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--set", nargs="*", default=[], metavar="key=value", help="overrides, e.g. data.root=/data/camvid"
+    )
+    args = parser.parse_args()
+    is_config = args.truth.suffix in (".yaml", ".yml")
+    data = load_data(args.truth if is_config else args.data, args.set)
+    print(score_table(score_submission(args.prediction, data, None if is_config else args.truth)))
+
+
+if __name__ == "__main__":
+    cli.run(main)

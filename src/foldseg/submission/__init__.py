@@ -1,0 +1,1 @@
+"""Writers, readers and validators, one file per format; the ledger."""
