@@ -1,0 +1,25 @@
+#!/usr/bin/env python3
+"""Blend the runs of an ensemble, score the blend on OOF, write and validate its submission, note it in the ledger."""
+
+import argparse
+from pathlib import Path
+
+from foldseg import cli
+
+
+def main() -> None:
+    """Parse, load, blend, show."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", type=Path, help="YAML of an ensemble")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. tta=[flip] folds=[0,1]")
+    args = parser.parse_args()
+    # Imported here because the blending processes import this file again, and they need no torch
+    from foldseg.config import load_ensemble
+    from foldseg.ensemble.run import predict_ensemble
+    from foldseg.report.tables import ensemble_table
+
+    print(ensemble_table(predict_ensemble(load_ensemble(args.config, args.overrides))))
+
+
+if __name__ == "__main__":
+    cli.run(main)

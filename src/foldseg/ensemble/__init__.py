@@ -1,0 +1,1 @@
+"""Members, blend, CRF, clean-up: from stores to label maps."""

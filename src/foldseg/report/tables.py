@@ -1,0 +1,47 @@
+"""Tables in plain text, for the terminal and the README."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from foldseg.config.schema import ScoreName
+from foldseg.ensemble.run import EnsembleResult
+from foldseg.files import read_json
+from foldseg.scoring.scores import Score
+
+
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns aligned by spaces: the first to the left, the others to the right."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    lines = [header, ["-" * width for width in widths], *rows]
+    return "\n".join(
+        "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]).rstrip()
+        for line in lines
+    )
+
+
+def number(value: float) -> str:
+    """Four decimals, or a dash for NaN."""
+    return "-" if np.isnan(value) else f"{value:.4f}"
+
+
+def score_table(scores: dict[ScoreName, Score]) -> str:
+    """Every score, then IoU per class over the whole set and as a mean over the images that have the class."""
+    overall = text_table(["score", "value"], [[name, number(s.value)] for name, s in scores.items()])
+    whole, image = scores["dataset_miou"].per_class, scores["image_mean_iou_present"].per_class
+    rows = [[name, number(whole[name]), number(image[name])] for name in whole]
+    return overall + "\n\n" + text_table(["class", "IoU over the set", "mean IoU over images"], rows)
+
+
+def ensemble_table(result: EnsembleResult) -> str:
+    """Score of every member and stage on OOF (and on test, where its truth is known), and where the files are."""
+    name = read_json(result.folder / "score.json")["score"]
+    header = [name, "OOF", "95% interval"] + (["test"] if "test" in result.scores else [])
+    rows = []
+    for stage, values in result.scores["oof"].items():
+        low, high = values.get("interval", (float("nan"), float("nan")))
+        row = [stage, number(values[name]), f"{number(low)} to {number(high)}"]
+        rows.append(row + ([number(result.scores["test"][stage][name])] if "test" in result.scores else []))
+    files = [f"submission  {result.submission}", f"scores      {result.folder / 'score.json'}"]
+    files += [f"OOF labels  {result.folder / 'oof'}", f"ledger      {result.folder.parent / 'ledger.csv'}"]
+    return "\n".join([text_table(header, rows), "", *files])
