@@ -12,7 +12,7 @@ _IN_WORKER = "foldseg.errors.FoldsegError: "
 def run(main: Callable[[], object]) -> None:
     """Call a script's `main`; exit with 1 and one clear message on a FoldsegError, with 130 on Ctrl+C."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
-    for chatty in ("pytorch_lightning", "lightning", "httpx", "huggingface_hub", "matplotlib"):
+    for chatty in ("pytorch_lightning", "lightning", "lightning.pytorch", "httpx", "huggingface_hub", "matplotlib"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
     try:
         main()

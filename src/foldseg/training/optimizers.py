@@ -54,7 +54,9 @@ def build_schedule(config: schema.Schedule, optimizer: Optimizer, steps: int) ->
     if config.name == "constant":
         return LambdaLR(optimizer, lambda _: 1.0)
     peaks = [group["lr"] for group in optimizer.param_groups]
-    return OneCycleLR(optimizer, peaks, total_steps=max(2, steps), pct_start=config.warm_up, cycle_momentum=False)
+    steps = max(4, steps)
+    rise = max(config.warm_up, 1.5 / steps)  # torch divides by zero where the rise is no longer than one step
+    return OneCycleLR(optimizer, peaks, total_steps=steps, pct_start=rise, cycle_momentum=False)
 
 
 def _matrices(parameters: list[Parameter]) -> list[Parameter]:

@@ -28,6 +28,8 @@ _LIBRARIES = (
     "opencv-python-headless", "numpy", "pandas", "scikit-learn",
 )  # fmt: skip
 
+_DECISIVE = (":/src", ":/scripts", ":/configs", ":/folds", ":/requirements.txt")  # a row in the ledger changes nothing
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -141,7 +143,7 @@ def fingerprint(table: pd.DataFrame) -> str:
 
 
 def git_commit() -> str:
-    """Return the commit of the working tree, `-dirty` if tracked files were changed, "" outside of a repository."""
+    """Return the commit, `-dirty` if files that decide a result were changed since, "" outside of a repository."""
 
     def git(*words: str) -> str:
         done = subprocess.run(["git", *words], capture_output=True, text=True, check=False)
@@ -149,7 +151,7 @@ def git_commit() -> str:
 
     try:
         commit = git("rev-parse", "--short=12", "HEAD")
-        return commit + "-dirty" if commit and git("status", "--porcelain", "--untracked-files=no") else commit
+        return commit + "-dirty" if commit and git("status", "--porcelain", "--", *_DECISIVE) else commit
     except OSError:
         return ""
 

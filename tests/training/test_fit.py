@@ -1,0 +1,191 @@
+"""Training one fold: every experiment steps, logs and checkpoints agree, a killed run goes on exactly."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from foldseg.config import Experiment, load_experiment
+from foldseg.errors import FoldsegError
+from foldseg.models.factory import SegmentationNetwork
+from foldseg.training import fit
+from foldseg.training.fit import train_fold
+
+REPOSITORY = Path(__file__).parents[2]
+EXPERIMENTS = sorted((REPOSITORY / "configs/experiments").glob("[!_]*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Overrides that train a toy experiment on 12 frames of 96x64, with folds, in a folder of their own."""
+    from foldseg.config import load_data
+    from foldseg.data.datasets import make_folds_file
+
+    root = tmp_path_factory.mktemp("toy")
+    data = [
+        f"data.root={root / 'city'}",
+        f"data.folds={root / 'folds.csv'}",
+        "data.toy_city={width: 96, height: 64, train_frames: 12, test_frames: 2, seed: 3}",
+    ]
+    make_folds_file(load_data(REPOSITORY / "configs/data/toy_city.yaml", data))
+    return [*data, "workers=0", "validate_every=1", "schedule.epochs=4", "early_stopping=null"]
+
+
+def experiment(toy: list[str], runs: Path, *more: str, name: str = "toy_full") -> Experiment:
+    return load_experiment(REPOSITORY / f"configs/experiments/{name}.yaml", [*toy, f"runs={runs}", *more])
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_committed_experiment_is_built_and_stepped_once(path: Path, toy: list[str], tmp_path: Path, camvid_root):
+    overrides = ["schedule.epochs=1", "validate_every=1", "workers=0", "batch_size=2", f"runs={tmp_path}"]
+    if load_experiment(path).data.dataset == "camvid":
+        folds = tmp_path / "folds.csv"
+        from foldseg.config import load_data
+        from foldseg.data.datasets import make_folds_file
+
+        data = [f"data.root={camvid_root}", f"data.folds={folds}", "data.fold_count=2"]
+        make_folds_file(load_data(path, data))
+        overrides += [*data, "model.encoder_weights=null"]
+    else:
+        overrides += toy[:3]
+    run = train_fold(load_experiment(path, overrides), 0)
+    assert run.summary.is_file()
+    assert len(pd.read_csv(run.metrics)) == 1
+
+
+def test_best_checkpoint_is_the_argmax_of_the_log_and_is_not_overwritten_by_later_epochs(toy, tmp_path):
+    """Defects 10 and 23: the last epoch must not become the best, nor its weights be saved as such."""
+    run = train_fold(experiment(toy, tmp_path, "optimizer.lr=0.03", "schedule.epochs=6"), 0)
+    log = pd.read_csv(run.metrics)
+    best = torch.load(run.best, weights_only=True)
+    assert best["epoch"] == log["dataset_miou"].idxmax()
+    if log["dataset_miou"].idxmax() != len(log) - 1:
+        assert not same(weights(run.best), weights(run.last))
+
+
+def test_checkpoints_are_plain_and_say_what_they_are(toy, tmp_path):
+    run = train_fold(experiment(toy, tmp_path, "schedule.epochs=1"), 1)
+    for path in (run.best, run.last):
+        content = torch.load(path, weights_only=True)
+        assert content["foldseg"]["classes"] == ["background", "car", "pedestrian", "lane", "signal"]
+        assert content["foldseg"]["model"]["encoder"] == "tu-resnet10t"
+
+
+def test_run_describes_itself_before_the_first_batch(toy, tmp_path, monkeypatch):
+    seen = {}
+
+    def stop(run, module, data, resume):
+        seen["files"] = sorted(p.name for p in run.path.iterdir())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fit, "_fit", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train_fold(experiment(toy, tmp_path), 0)
+    assert seen["files"] == ["config.yaml", "provenance.json"]
+
+
+def test_folds_start_from_the_same_weights(toy, tmp_path, monkeypatch):
+    """Defect 22: nothing of one fold's training may reach the next."""
+    first = []
+    original = fit._fit
+
+    def remember(run, module, data, resume):
+        first.append({k: v.clone() for k, v in module.state_dict().items()})
+        original(run, module, data, resume)
+
+    monkeypatch.setattr(fit, "_fit", remember)
+    for fold in (0, 1):
+        train_fold(experiment(toy, tmp_path, "schedule.epochs=1"), fold)
+    assert same(*first)
+
+
+def test_killed_run_goes_on_to_the_weights_of_the_uninterrupted_one(toy, tmp_path):
+    """Defects 18 and 21; `kill -9` of the real command while it trains, then the same command again."""
+    more = ["schedule.epochs=6", "accumulate=2", "early_stopping={patience: 5}"]
+    whole = train_fold(experiment(toy, tmp_path / "whole", *more), 0)
+    command = [sys.executable, str(REPOSITORY / "scripts/train_fold.py"), "configs/experiments/toy_full.yaml", "0"]
+    command += [*toy, f"runs={tmp_path / 'killed'}", *more]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    metrics = tmp_path / "killed/toy_full/fold_0/metrics.csv"
+    process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while not metrics.is_file() or len(metrics.read_text().splitlines()) < 3:
+        assert process.poll() is None and time.monotonic() < deadline, "it should be killed while it trains"
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    epochs_before = len(metrics.read_text().splitlines()) - 1
+    assert 2 <= epochs_before < 6
+    killed = train_fold(experiment(toy, tmp_path / "killed", *more), 0)
+    assert same(weights(whole.last), weights(killed.last))
+    assert same(weights(whole.best), weights(killed.best))
+    ours, theirs = (pd.read_csv(run.metrics).drop(columns="seconds") for run in (whole, killed))
+    pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
+
+
+def test_early_stopping_stops_when_the_score_does_not_rise(toy, tmp_path):
+    more = ["schedule.epochs=9", "schedule.name=constant", "optimizer.lr=1e-9"]
+    run = train_fold(experiment(toy, tmp_path, *more, "early_stopping={patience: 2, min_delta: 0.5}"), 0)
+    log = pd.read_csv(run.metrics)
+    assert len(log) == 3  # the first sets the mark, two more do not pass it
+
+
+def test_accumulated_small_batches_step_as_often_as_large_ones(toy, tmp_path):
+    """Defect 8: accumulation must not multiply, nor drop the remainder of an epoch."""
+    large = train_fold(experiment(toy, tmp_path / "a", "batch_size=4", "schedule.epochs=2"), 0)
+    small = train_fold(experiment(toy, tmp_path / "b", "batch_size=2", "accumulate=2", "schedule.epochs=2"), 0)
+    steps = [pd.read_csv(run.metrics)["step"].tolist() for run in (large, small)]
+    images = len(fit.fold_data(experiment(toy, tmp_path), 0).train)
+    assert steps[0] == [images // 4, 2 * (images // 4)]
+    assert steps[1] == [-(-(images // 2) // 2), 2 * -(-(images // 2) // 2)]
+
+
+def test_non_finite_loss_names_the_images_and_keeps_the_checkpoint(toy, tmp_path, monkeypatch):
+    """The network's output becomes NaN in the second epoch."""
+    config = experiment(toy, tmp_path)
+    calls = {"training": 0}
+    original = SegmentationNetwork.forward
+
+    def forward(self, images):
+        calls["training"] += self.training
+        spoiled = calls["training"] > 2
+        return original(self, images) * (float("nan") if spoiled and self.training else 1.0)
+
+    monkeypatch.setattr(SegmentationNetwork, "forward", forward)
+    with pytest.raises(FoldsegError, match=r"loss is nan in epoch \d, on the images train_00"):
+        train_fold(config, 0)
+    run = fit.RunFolder.of(config, 0)
+    kept = weights(run.last)
+    assert all(bool(torch.isfinite(value).all()) for value in kept.values())
+
+
+def test_another_configuration_in_the_same_folder_is_refused_by_name(toy, tmp_path):
+    train_fold(experiment(toy, tmp_path, "schedule.epochs=1"), 0)
+    with pytest.raises(FoldsegError, match=r"optimizer\.lr \(0\.004 -> 0\.1\)"):
+        train_fold(experiment(toy, tmp_path, "schedule.epochs=1", "optimizer.lr=0.1"), 0)
+
+
+def test_bf16_trains_on_the_cpu(toy, tmp_path):
+    run = train_fold(experiment(toy, tmp_path, "precision=bf16", "schedule.epochs=1"), 0)
+    assert pd.read_csv(run.metrics)["train_loss"].notna().all()
+
+
+def test_fp16_without_a_gpu_says_what_to_do(toy, tmp_path):
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(FoldsegError, match="precision: fp16 needs a GPU"):
+        train_fold(experiment(toy, tmp_path, "precision=fp16"), 0)
