@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Divide a data set into folds that balance strata and never divide a group; write its folds file."""
 
 import argparse

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Write what is missing of a finished run's OOF and test predictions."""
 
 import argparse

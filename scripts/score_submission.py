@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Score a submission: TRUTH is a YAML of a data set (its masks), or a submission that holds the truth."""
 
 import argparse

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Train one fold, or all of them, and predict its OOF and test images. Called by train_fold.sh."""
 
 import argparse

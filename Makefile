@@ -1,0 +1,24 @@
+# make demo | make test | make check; each installs into .venv first (with uv when it is there, pip otherwise)
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: install demo test check clean-demo
+
+install: .venv/installed
+
+.venv/installed: requirements.txt pyproject.toml scripts/install.sh
+	scripts/install.sh
+	touch $@
+
+demo: install
+	scripts/demo.sh
+
+test: install
+	pytest
+
+check: install
+	ruff check .
+	ruff format --check .
+	mypy
+
+clean-demo:
+	rm -rf data/toy_city runs/toy_full runs/toy_crop runs/toy_resized submissions/toy

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# The whole way on the built-in toy city: folds, three variants, OOF and test predictions, ensemble, submission, score.
+set -eu
+cd "$(dirname "$0")/.."
+PATH="$PWD/.venv/bin:$PATH"
+
+ensemble=configs/ensembles/toy.yaml
+steps=()
+if ! python -c 'import pydensecrf.densecrf' 2>/dev/null; then
+    echo "NOTE: pydensecrf is not installed, so the demo goes on without CRF (scripts/install.sh says how to get it)"
+    steps=('steps=[{clean_up: {min_area: 6}}]')
+fi
+
+run() {
+    printf '\n$ %s\n' "$*"
+    "$@"
+}
+
+run scripts/make_folds.py configs/data/toy_city.yaml
+for variant in full crop resized; do
+    run scripts/train_fold.sh "configs/experiments/toy_$variant.yaml" all
+done
+run scripts/predict_ensemble.py "$ensemble" "${steps[@]}"
+run scripts/summary_picture.py "$ensemble" submissions/toy/summary.png
+printf '\nlook at submissions/toy/summary.png, and at the notebooks: jupyter lab notebooks\n'
