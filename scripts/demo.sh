@@ -21,5 +21,5 @@ for variant in full crop resized; do
     run scripts/train_fold.sh "configs/experiments/toy_$variant.yaml" all
 done
 run scripts/predict_ensemble.py "$ensemble" "${steps[@]}"
-run scripts/summary_picture.py "$ensemble" submissions/toy/summary.png
+run scripts/summary_picture.py "$ensemble" submissions/toy/summary.png "${steps[@]}"
 printf '\nlook at submissions/toy/summary.png, and at the notebooks: jupyter lab notebooks\n'

@@ -5,6 +5,7 @@ import argparse
 from pathlib import Path
 
 from foldseg import cli
+from foldseg.config import load_ensemble
 
 
 def main() -> None:
@@ -13,12 +14,12 @@ def main() -> None:
     parser.add_argument("config", type=Path, help="YAML of an ensemble")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. tta=[flip] folds=[0,1]")
     args = parser.parse_args()
+    ensemble = load_ensemble(args.config, args.overrides)
     # Imported here because the blending processes import this file again, and they need no torch
-    from foldseg.config import load_ensemble
     from foldseg.ensemble.run import predict_ensemble
     from foldseg.report.tables import ensemble_table
 
-    print(ensemble_table(predict_ensemble(load_ensemble(args.config, args.overrides))))
+    print(ensemble_table(predict_ensemble(ensemble)))
 
 
 if __name__ == "__main__":

@@ -6,8 +6,6 @@ from pathlib import Path
 
 from foldseg import cli
 from foldseg.config import load_experiment
-from foldseg.inference.predict import predict_run
-from foldseg.training.fit import fold_numbers, train_fold
 
 
 def main() -> None:
@@ -18,6 +16,10 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. batch_size=4 optimizer.lr=3e-4")
     args = parser.parse_args()
     experiment = load_experiment(args.config, args.overrides)
+    # Imported here so that a mistake in the configuration is told at once: torch and its kin take seconds
+    from foldseg.inference.predict import predict_run
+    from foldseg.training.fit import fold_numbers, train_fold
+
     for fold in fold_numbers(experiment, args.fold):
         predict_run(train_fold(experiment, fold))
 

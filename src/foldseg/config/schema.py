@@ -222,7 +222,7 @@ class Step(Settings):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        if len(self.model_fields_set) != 1 or self.name is None:
+        if (self.crf is None) == (self.clean_up is None):
             raise ValueError("a step has exactly one key: crf or clean_up (with its settings, {} for defaults)")
         return self
 

@@ -1,0 +1,208 @@
+"""Pictures and charts: frames, masks, errors, bars, heat maps.
+
+Pictures are RGB (H, W, 3) uint8. Figures are plain `matplotlib.figure.Figure` objects without pyplot's global state:
+they need no window and are freed like any other object.
+"""
+
+import io
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Patch
+
+from foldseg.data.labels import IGNORE_INDEX, Colour, Image, LabelSet, Mask
+from foldseg.files import write_bytes
+
+RIGHT, MISSED, FALSE_ALARM, UNSCORED, VOID = (70, 70, 70), (235, 40, 40), (255, 170, 0), (80, 110, 190), (0, 0, 0)
+"""Colours of an error map; see `error_map`."""
+
+_SHOWN_WIDTH = 640  # pixels: wider pictures are shrunk before they are drawn, which saves most of the time and memory
+_GREY = (0.45, 0.45, 0.45)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture in a grid, the title above it and the note below it."""
+
+    image: Image
+    title: str = ""
+    note: str = ""
+
+
+def overlay(image: Image, mask: Mask, labels: LabelSet, alpha: float = 0.5) -> Image:
+    """Mix class colours into a frame: round((1 - alpha) frame + alpha colour); void pixels keep the frame.
+
+    image (H, W, 3) uint8 RGB, mask (H, W) uint8 class indices, void 255.
+    """
+    mixed = cv2.addWeighted(image, 1 - alpha, labels.colourise(mask), alpha, 0)
+    return np.where((mask == IGNORE_INDEX)[..., None], image, mixed).astype(np.uint8, copy=False)
+
+
+def error_map(truth: Mask, prediction: Mask, labels: LabelSet | None = None) -> Image:
+    """Show where a prediction is wrong: (H, W) uint8 class indices, twice -> (H, W, 3) uint8 RGB.
+
+    Right pixels are RIGHT, void pixels of the truth VOID, wrong ones MISSED. If `labels` has classes that are not
+    scored, wrong pixels differ by what they cost: a scored class is MISSED; a scored class is predicted where there
+    is none, FALSE_ALARM; neither is scored, UNSCORED.
+    """
+    scored = np.ones(256, bool)
+    if labels is not None:
+        scored[: len(labels)] = labels.scored
+    wrong = truth != prediction
+    kind = np.zeros(truth.shape, np.uint8)
+    kind[wrong] = 1
+    kind[wrong & ~scored[truth]] = 2
+    kind[wrong & ~scored[truth] & ~scored[prediction]] = 3
+    kind[truth == IGNORE_INDEX] = 4
+    return np.array([RIGHT, MISSED, FALSE_ALARM, UNSCORED, VOID], np.uint8)[kind]
+
+
+def class_legend(labels: LabelSet, masks: Iterable[Mask] | None = None) -> list[Patch]:
+    """Legend entries of the classes that occur in `masks` (None: of all classes), void last if it occurs."""
+    present = np.zeros(256, np.int64)
+    if masks is None:
+        present[: len(labels)] = 1
+    for mask in masks or ():
+        present += np.bincount(mask.ravel(), minlength=256)
+    entries = [_patch(c.name, c.colour) for c, pixels in zip(labels.classes, present, strict=False) if pixels]
+    return entries + ([_patch("void", VOID)] if present[IGNORE_INDEX] else [])
+
+
+def error_legend(labels: LabelSet) -> list[Patch]:
+    """Legend entries of an error map."""
+    if labels.scored.all():
+        wrong = [_patch("wrong", MISSED)]
+    else:
+        wrong = [_patch("scored class missed", MISSED), _patch("scored class where there is none", FALSE_ALARM)]
+        wrong.append(_patch("wrong, but not scored", UNSCORED))
+    return [_patch("right", RIGHT), *wrong, _patch("void", VOID)]
+
+
+def picture_grid(
+    rows: Sequence[Sequence[Picture | None]], legend: Sequence[Patch] = (), title: str = "", width: float = 3.4
+) -> Figure:
+    """Draw pictures in rows, a legend below. `width` is that of a column in inches; None leaves a place empty."""
+    columns = max(len(row) for row in rows)
+    height, row_height = 0.0, []
+    for row in rows:
+        shown = [p for p in row if p is not None]
+        lines = max((p.title.count("\n") + bool(p.title) + bool(p.note) for p in shown), default=0)
+        aspect = max((p.image.shape[0] / p.image.shape[1] for p in shown), default=1.0)
+        row_height.append(width * aspect + 0.2 * lines)
+    per_line = max(1, int(columns * width / 1.7))
+    height = (
+        sum(row_height) + 0.1 + (0.4 if title else 0.0) + (0.25 * -(-len(legend) // per_line) + 0.1 if legend else 0)
+    )
+    close = ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.05, wspace=0.01, hspace=0.01)
+    figure = Figure(figsize=(columns * width, height), layout=close)
+    axes = figure.subplots(len(rows), columns, squeeze=False, gridspec_kw={"height_ratios": row_height})
+    for axis in axes.flat:
+        axis.axis("off")
+    for places, row in zip(axes, rows, strict=True):
+        for axis, picture in zip(places, row, strict=False):
+            if picture is not None:
+                axis.imshow(_shrunk(picture.image))
+                axis.set_title(picture.title, fontsize=9)
+                axis.text(0.5, -0.02, picture.note, transform=axis.transAxes, ha="center", va="top", fontsize=8)
+    if title:
+        figure.suptitle(title, fontsize=11)
+    if legend:
+        figure.legend(handles=list(legend), loc="outside lower center", ncols=per_line, fontsize=8, frameon=False)
+    return figure
+
+
+def bar_chart(
+    values: "pd.Series[float]",
+    title: str,
+    colours: Sequence[Colour] | None = None,
+    form: Callable[[float], str] = "{:.3f}".format,
+    logarithmic: bool = False,
+) -> Figure:
+    """Horizontal bars, the first on top, with their values written beside them; a bar of NaN is a dash.
+
+    `colours` are RGB per bar, e.g. the classes' own.
+    """
+    figure = Figure(figsize=(7.0, 0.8 + 0.26 * len(values)), layout="constrained")
+    axis = figure.subplots()
+    numbers = values.to_numpy(np.float64)
+    fills = [_unit(c) for c in colours] if colours is not None else "#4878a8"
+    bars = axis.barh(np.arange(len(values)), np.nan_to_num(numbers), color=fills, edgecolor=_GREY, linewidth=0.5)
+    axis.bar_label(bars, ["–" if np.isnan(v) else form(v) for v in numbers.tolist()], padding=3, fontsize=8)
+    axis.set_yticks(np.arange(len(values)), [str(name) for name in values.index], fontsize=8)
+    axis.invert_yaxis()
+    axis.set_title(title, fontsize=10)
+    if logarithmic:
+        axis.set_xscale("log")
+    axis.margins(x=0.12)
+    axis.tick_params(axis="x", labelsize=8)
+    axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def heat_map(
+    table: pd.DataFrame,
+    title: str,
+    form: Callable[[float], str] = "{:.2f}".format,
+    limits: tuple[float, float] = (0.0, 1.0),
+    colour_map: str = "Blues",
+) -> Figure:
+    """Draw a table as coloured cells with their values in them; NaN is an empty grey cell.
+
+    The names of index and columns label the axes; `limits` are the values of the lightest and the darkest colour.
+    """
+    numbers = table.to_numpy(np.float64)
+    rows, columns = numbers.shape
+    figure = Figure(figsize=(2.2 + 0.55 * columns, 1.6 + 0.32 * rows), layout="constrained")
+    axis = figure.subplots()
+    picture = axis.imshow(numbers, cmap=colour_map, vmin=limits[0], vmax=limits[1], aspect="auto")
+    axis.set_facecolor("0.9")
+    brightness = picture.to_rgba(numbers)[..., :3] @ np.array([0.299, 0.587, 0.114])
+    for row, column in np.argwhere(~np.isnan(numbers)):
+        ink = "black" if brightness[row, column] > 0.5 else "white"
+        axis.text(column, row, form(numbers[row, column]), ha="center", va="center", fontsize=7, color=ink)
+    axis.set_xticks(np.arange(columns), [str(name) for name in table.columns], rotation=40, ha="right", fontsize=8)
+    axis.set_yticks(np.arange(rows), [str(name) for name in table.index], fontsize=8)
+    axis.set_xlabel(str(table.columns.name or ""), fontsize=8)
+    axis.set_ylabel(str(table.index.name or ""), fontsize=8)
+    axis.set_title(title, fontsize=10)
+    axis.spines[:].set_visible(False)
+    return figure
+
+
+def png_bytes(figure: Figure, dpi: int = 110) -> bytes:
+    """Render a figure as the content of a PNG file; `dpi` is pixels per inch."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.08)
+    return stream.getvalue()
+
+
+def save_png(figure: Figure, path: Path, dpi: int = 110) -> None:
+    """Write a figure as a PNG, all of it or nothing."""
+    write_bytes(path, png_bytes(figure, dpi))
+
+
+def percent(value: float) -> str:
+    """0.1234 -> `12.3%`, with enough digits for rare classes."""
+    return f"{100 * value:.1f}%" if value >= 0.01 or value == 0 else f"{100 * value:.2g}%"
+
+
+def _shrunk(image: Image) -> Image:
+    height, width = image.shape[:2]
+    if width <= _SHOWN_WIDTH:
+        return image
+    size = (_SHOWN_WIDTH, max(1, round(height * _SHOWN_WIDTH / width)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _patch(name: str, colour: Colour) -> Patch:
+    return Patch(facecolor=_unit(colour), edgecolor=_GREY, linewidth=0.5, label=name)
+
+
+def _unit(colour: Colour) -> tuple[float, float, float]:
+    return colour[0] / 255, colour[1] / 255, colour[2] / 255

@@ -1,0 +1,141 @@
+"""OOF label maps of a run, of an experiment (all its runs) or of an ensemble, through one door."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from foldseg.config import Data, load_ensemble
+from foldseg.data.datasets import label_set
+from foldseg.data.labels import Image, LabelSet, Mask
+from foldseg.data.reading import image_size, read_image, read_mask
+from foldseg.data.samples import shorten
+from foldseg.ensemble.blend import argmax
+from foldseg.ensemble.members import oof_table
+from foldseg.errors import FoldsegError
+from foldseg.files import read_json
+from foldseg.inference.predict import store_of
+from foldseg.inference.store import PredictionStore
+from foldseg.submission import label_png
+from foldseg.training.run import RunFolder
+
+
+@dataclass(frozen=True)
+class OofLabels:
+    """Truths and OOF predictions, one image at a time.
+
+    `table` has a row per image: id, image, mask, split, fold, group, stratum. Iterating yields (id, truth,
+    prediction), both (H, W) uint8 class indices, void 255, in the order of the table, with a progress bar.
+    """
+
+    name: str
+    data: Data
+    labels: LabelSet
+    table: pd.DataFrame
+    read: Callable[[str], Mask]
+    """id -> predicted class indices"""
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __iter__(self) -> Iterator[tuple[str, Mask, Mask]]:
+        for name in tqdm(self.table["id"], desc=f"reading {self.name}", unit="image", disable=None, leave=False):
+            yield name, self.truth(name), self.prediction(name)
+
+    def image(self, name: str) -> Image:
+        """Return the frame: (H, W, 3) uint8 RGB."""
+        return read_image(self.data.root / self._row(name)["image"])
+
+    def truth(self, name: str) -> Mask:
+        """Return the true class indices: (H, W) uint8, void 255."""
+        return read_mask(self.data.root / self._row(name)["mask"], self.labels)
+
+    def prediction(self, name: str) -> Mask:
+        """Return the predicted class indices: (H, W) uint8."""
+        return self.read(name)
+
+    def only(self, ids: list[str]) -> "OofLabels":
+        """Return the part of these ids."""
+        return OofLabels(self.name, self.data, self.labels, self.table[self.table["id"].isin(ids)], self.read)
+
+    def _row(self, name: str) -> dict[str, Any]:
+        found = self.table[self.table["id"] == name]
+        if found.empty:
+            raise FoldsegError(f"{self.name}: has no OOF image {name}; it has e.g. {shorten(self.table['id'])}")
+        return {str(key): value for key, value in found.iloc[0].items()}
+
+
+def open_oof(source: Path) -> OofLabels:
+    """Open the OOF predictions of a run folder, an experiment's folder of runs, or a submission folder.
+
+    FoldsegError when it is none of them, or its predictions are incomplete or older than the run's weights.
+    """
+    if (source / "provenance.json").is_file():
+        return _of_runs([RunFolder.open(source)], "/".join(source.absolute().parts[-2:]))
+    if (source / "oof").is_dir() and (source / "config.yaml").is_file():
+        return _of_submission(source)
+    folds = [path for path in sorted(source.glob("fold_*")) if (path / "provenance.json").is_file()]
+    if folds:
+        return _of_runs([RunFolder.open(path) for path in folds], source.name)
+    raise FoldsegError(
+        f"{source}: holds no OOF predictions; expected a run (runs/<experiment>/fold_<k>), an experiment "
+        "(runs/<experiment>) or a submission (submissions/<ensemble>)"
+    )
+
+
+def _of_runs(runs: list[RunFolder], name: str) -> OofLabels:
+    data = runs[0].experiment.data
+    labels = _labels(runs[0])
+    stores = {run.fold: _checked_store(run) for run in runs}
+    table = oof_table(runs[0])
+    table = table[table["fold"].isin(stores)]
+    source = {str(row["id"]): stores[row["fold"]] for row in table.to_dict("records")}
+    return OofLabels(name, data, labels, table, lambda image: _argmax(source[image], image))
+
+
+def _argmax(store: PredictionStore, name: str) -> Mask:
+    # `blend` of one map would only rescale each pixel, which does not change the largest
+    return argmax(store.read(name).astype(np.float32))
+
+
+def _checked_store(run: RunFolder) -> PredictionStore:
+    store = store_of(run, "oof")
+    if not (store.path / "store.json").is_file():
+        raise FoldsegError(f"{run.path}: has no OOF predictions yet; make them with scripts/predict_fold.py")
+    store.require_complete()
+    if store.facts.checkpoint != run.checkpoint_hash:
+        raise FoldsegError(f"{store.path}: is of older weights than {run.best}; run scripts/predict_fold.py again")
+    return store
+
+
+def _of_submission(folder: Path) -> OofLabels:
+    """An ensemble's own label maps: the 8-bit PNGs of raw ids that it was scored with."""
+    config = load_ensemble(folder / "config.yaml")
+    member = config.runs / config.members[0].experiment
+    runs = [RunFolder(path.parent) for path in sorted(member.glob("fold_*/config.yaml"))]
+    if not runs:
+        raise FoldsegError(
+            f"{member}: no such experiment; {folder} was blended from it, and it says which data that was"
+        )
+    data, labels = runs[0].experiment.data, _labels(runs[0])
+    table = oof_table(runs[0])
+    table = table[table["fold"].isin(read_json(folder / "score.json")["folds"])]
+    missing = sorted(set(table["id"]) - set(label_png.names(folder / "oof")))
+    if missing:
+        raise FoldsegError(
+            f"{folder / 'oof'}: {len(missing)} of {len(table)} label maps are missing, e.g. {shorten(missing)}; "
+            "run scripts/predict_ensemble.py again"
+        )
+    sizes = {str(row["id"]): image_size(data.root / row["image"]) for row in table.to_dict("records")}
+    return OofLabels(folder.name, data, labels, table, label_png.reader(folder / "oof", labels, sizes))
+
+
+def _labels(run: RunFolder) -> LabelSet:
+    labels = label_set(run.experiment.data)
+    if labels.names != run.classes:
+        raise FoldsegError(f"{run.path}: its classes {run.classes} are not those of its data set any more")
+    return labels

@@ -1,0 +1,121 @@
+"""One picture of an ensemble: what each member sees, what the blend makes of it, what is handed in."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from foldseg.config import Ensemble, load_ensemble
+from foldseg.data.labels import LabelSet, Mask
+from foldseg.ensemble.blend import argmax, blend
+from foldseg.ensemble.image import stages
+from foldseg.ensemble.members import Members, find_members
+from foldseg.errors import FoldsegError
+from foldseg.files import read_json
+from foldseg.report.eda import spread
+from foldseg.report.figures import Picture, class_legend, picture_grid, save_png
+from foldseg.report.oof import OofLabels, open_oof
+from foldseg.scoring.counts import TRUTH, Counts, count_pixels
+from foldseg.scoring.scores import image_scores, score
+
+_CANDIDATES = 200  # images that are looked at, spread over strata, to choose a typical and a rich one
+_ONE_ROW, _PER_ROW = 5, 4  # up to five pictures stay in one row; more are broken into rows of up to four
+
+
+def summary_picture(ensemble: Ensemble, path: Path, image_id: str | None = None) -> None:
+    """Write a PNG that shows an ensemble at work on one or two OOF images.
+
+    Without `image_id` these are an image of median score and the one richest in classes. Nothing is predicted: the
+    stores, label maps and scores that scripts/predict_ensemble.py left are read. FoldsegError when they are missing
+    or were made with other settings.
+    """
+    folder = ensemble.submissions / ensemble.name
+    _check_settings(ensemble, folder)
+    oof = open_oof(folder)
+    scores = read_json(folder / "score.json")["oof"]
+    ids = [image_id] if image_id is not None else typical_and_rich(oof)
+    save_png(summary_figure(find_members(ensemble), oof, scores, ids), path, dpi=120)
+
+
+def _check_settings(ensemble: Ensemble, folder: Path) -> None:
+    made = folder / "config.yaml"
+    if not made.is_file():
+        raise FoldsegError(f"{folder}: no such submission; make it with scripts/predict_ensemble.py")
+    ours, theirs = ensemble.model_dump(), load_ensemble(made).model_dump()
+    different = [key for key in ("members", "folds", "tta", "steps", "score") if ours[key] != theirs[key]]
+    if different:
+        raise FoldsegError(
+            f"{made}: was made with other {', '.join(different)} than asked for; run scripts/predict_ensemble.py again"
+        )
+
+
+def typical_and_rich(oof: OofLabels) -> list[str]:
+    """Ids of the image of median score and, if it is another, of the one whose truth has most classes.
+
+    Among equally rich images again the one of median score, so that the picture does not flatter. Chosen from at most
+    200 images, spread over strata.
+    """
+    part = oof.only(spread(oof.table, _CANDIDATES)["id"].tolist())
+    counts = np.stack([count_pixels(truth, labels, len(oof.labels)) for _, truth, labels in part])
+    scores = np.nan_to_num(image_scores(counts, oof.labels))
+    classes = (counts[..., TRUTH] > 0).sum(1)
+    by_score = np.argsort(scores, kind="stable")
+    richest = by_score[classes[by_score] == classes.max()]
+    names = part.table["id"].tolist()
+    return list(dict.fromkeys(names[order[len(order) // 2]] for order in (by_score, richest)))
+
+
+def summary_figure(members: Members, oof: OofLabels, scores: Mapping[str, Any], ids: list[str]) -> Figure:
+    """Draw, per image: frame, truth, every member's OOF labels, the blend, the result after all steps.
+
+    `scores` is the `oof` block of score.json; titles give the score over all OOF images, notes that of the image.
+    """
+    rows: list[list[Picture | None]] = []
+    shown: list[Mask] = []
+    for name in ids:
+        truth, results = oof.truth(name), stage_labels(members, oof, name)
+        shown += [truth, *results.values()]
+        pictures: list[Picture | None] = [
+            Picture(oof.image(name), f"OOF image\n{name}"),
+            Picture(oof.labels.colourise(truth), "truth"),
+        ]
+        pictures += [_picture(members.config, oof.labels, truth, *item, scores) for item in results.items()]
+        rows += _wrapped(pictures)
+    config = members.config
+    title = f"{config.name}: {len(oof)} OOF images, {len(members.folds)} fold(s)"
+    return picture_grid(rows, class_legend(oof.labels, shown), title, width=3.3)
+
+
+def _wrapped(pictures: list[Picture | None]) -> list[list[Picture | None]]:
+    """Divide pictures into rows of nearly equal length."""
+    rows = 1 if len(pictures) <= _ONE_ROW else -(-len(pictures) // _PER_ROW)
+    number = -(-len(pictures) // rows)
+    return [pictures[start : start + number] for start in range(0, len(pictures), number)]
+
+
+def stage_labels(members: Members, oof: OofLabels, name: str) -> dict[str, Mask]:
+    """Stage (see `foldseg.ensemble.image.stages`) -> class indices: every member, the blend, the final result.
+
+    The final one is read as it was scored; what lies between two steps is left out.
+    """
+    fold = int(oof.table.set_index("id").loc[name, "fold"])  # type: ignore[arg-type]
+    config = members.config
+    sources = members.sources("oof", fold)
+    maps = {member: [(store.read(name), 1.0) for store in stores] for member, stores in sources.items()}
+    results = {member: argmax(blend(own, name)) for member, own in maps.items()}
+    weights = {member.experiment: member.weight for member in config.members}
+    every = [(planes, weights[m] * share / len(own)) for m, own in maps.items() for planes, share in own]
+    results["blend"] = argmax(blend(every, name))
+    results[stages(list(sources), config.steps)[-1]] = oof.prediction(name)
+    return results
+
+
+def _picture(
+    config: Ensemble, labels: LabelSet, truth: Mask, stage: str, mask: Mask, scores: Mapping[str, Any]
+) -> Picture:
+    own: Counts = count_pixels(truth, mask, len(labels))[None]
+    value = score(config.score, own, labels).value
+    title = f"{stage}\nOOF {config.score} {scores[stage][config.score]:.4f}"
+    return Picture(labels.colourise(mask), title, f"this image: {value:.4f}")

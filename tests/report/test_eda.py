@@ -1,0 +1,80 @@
+"""Tables of a data set whose pixels are known."""
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from foldseg.errors import FoldsegError
+from foldseg.report import eda
+from foldseg.report.figures import png_bytes
+
+CAR, POLE, VOID, LABELLED = 80, 4, 48, 48 * 63
+
+
+def test_pixels_are_counted_once_per_mask(world):
+    pixels = eda.class_pixels(world.data)
+    assert len(pixels) == 8
+    row = pixels.loc["A1_f00300"]
+    assert (row["car"], row["pole"], row["sky"], row["(void)"]) == (CAR, POLE, 0, VOID)
+    assert row["building"] == 24 * 63 - POLE and row["road"] == 24 * 63 - CAR
+    assert (pixels.sum(axis=1) == 48 * 64).all()
+
+
+def test_class_table_shares(world):
+    table = eda.class_table(eda.class_pixels(world.data))
+    assert table.loc["car", "pixel_share"] == pytest.approx(CAR / LABELLED)
+    assert table.loc["(void)", "pixel_share"] == pytest.approx(VOID / (48 * 64))
+    assert table.loc["car", "share_where_present"] == pytest.approx(CAR / (48 * 64))
+    assert table.loc[["car", "sky"], "images"].tolist() == [8, 0]
+    assert table["pixel_share"].drop("(void)").sum() == pytest.approx(1)
+
+
+def test_presence_follows_the_masks(world):
+    blank = np.full((48, 64), 3, np.uint8)  # road only
+    cv2.imwrite(str(world.data.root / "trainannot/A1_f00000.png"), blank)
+    pixels = eda.class_pixels(world.data)
+    assert eda.class_presence(pixels).loc["A1_f00000"].to_dict()["car"] is False
+    assert eda.classes_per_image(pixels).to_dict() == {1: 1, 4: 7}
+    assert eda.class_table(pixels).loc["car", "image_share"] == pytest.approx(7 / 8)
+
+
+def test_sample_is_spread_over_strata(world):
+    sampled = eda.class_pixels(world.data, 4)
+    assert sorted(name[:2] for name in sampled.index) == ["A1", "B2", "C3", "D4"]
+
+
+def test_spread_takes_turns_and_is_even():
+    table = pd.DataFrame({"id": [f"{i:02d}" for i in range(12)], "stratum": ["a"] * 10 + ["b"] * 2})
+    assert eda.spread(table, 6)["id"].tolist() == ["01", "03", "06", "08", "10", "11"]
+    assert len(eda.spread(table, 99)) == 12
+    assert eda.spread(table, 0).empty
+
+
+def test_folds_splits_and_sizes(world):
+    folds = eda.fold_table(world.data)
+    assert folds.loc["all", "images"] == 6 and folds.loc["all", "groups"] == 6
+    assert (folds[["fold 0", "fold 1"]].sum(axis=1) == folds["images"]).all()
+    assert folds.loc["A1", "images"] == 3
+    assert eda.split_table(world.data)["images"].to_dict() == {"test": 1, "train": 6, "val": 1}
+    sizes = eda.size_table(world.data)
+    assert sizes.iloc[0].to_dict() == {"split": "train", "height": 48, "width": 64, "images": 6}
+
+
+def test_labels_may_be_a_choice_of_classes(world):
+    chosen = world.data.model_copy(update={"labels": ("car",)})
+    pixels = eda.class_pixels(chosen)
+    assert pixels.columns.tolist() == ["background", "car", "(void)"]
+    assert (pixels["car"] == CAR).all()
+
+
+def test_frames_render(world):
+    figure = eda.example_frames(world.data, 3)
+    assert [axis.get_title() for axis in figure.axes][:2] == ["A1_f00300", "stratum A1"]
+    assert len(png_bytes(figure, 40)) > 1000
+
+
+def test_a_missing_folds_file_is_named(world):
+    world.data.folds.unlink()
+    with pytest.raises(FoldsegError, match=r"folds\.csv.*make_folds"):
+        eda.fold_table(world.data)
