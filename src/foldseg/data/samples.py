@@ -43,7 +43,8 @@ def check_files(table: pd.DataFrame, root: Path) -> pd.DataFrame:
         size = image_size(root / str(row.image))
         if row.mask and (mask_size := image_size(root / str(row.mask))) != size:
             raise FoldsegError(
-                f"{root / str(row.mask)}: is {mask_size[1]}x{mask_size[0]}, its image {row.image} is {size[1]}x{size[0]}"
+                f"{root / str(row.mask)}: is {mask_size[1]}x{mask_size[0]}, "
+                f"its image {row.image} is {size[1]}x{size[0]} (width x height)"
             )
         sizes.append(size)
     return table.assign(height=[h for h, _ in sizes], width=[w for _, w in sizes])

@@ -100,7 +100,8 @@ def _check_alike(members: Members) -> None:
             for key in ("dataset", "folds", "fold_splits"):
                 if getattr(ours, key) != getattr(theirs, key):
                     raise FoldsegError(
-                        f"{run.path}: its data.{key} is {getattr(ours, key)}, that of {first.path} is {getattr(theirs, key)}"
+                        f"{run.path}: its data.{key} is {getattr(ours, key)}, "
+                        f"that of {first.path} is {getattr(theirs, key)}"
                     )
             if run.facts["data_fingerprint"] != first.facts["data_fingerprint"] and run.fold == first.fold:
                 raise FoldsegError(f"{run.path}: was trained on other files or folds than {first.path}")

@@ -2,6 +2,7 @@
 
 import logging
 import multiprocessing
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -124,16 +125,20 @@ def _task(members: Members, row: Any, labels: LabelSet, sources: dict[str, Any])
 
 def _processed(tasks: Sequence[Task], workers: int, what: str) -> Iterator[Outcome]:
     """Process tasks side by side; outcomes in the order of tasks, only a few of them in memory."""
-    bar = tqdm(total=len(tasks), desc=what, unit="image", leave=False, disable=None)
-    context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-    with bar, ProcessPoolExecutor(workers, context, start_worker) as pool:
-        todo = iter(tasks)
-        running = [pool.submit(process, task) for task in islice(todo, _WAITING * workers)]
-        while running:
-            outcome = running.pop(0).result()
-            running += [pool.submit(process, task) for task in islice(todo, 1)]
+    with tqdm(total=len(tasks), desc=what, unit="image", leave=False, disable=None) as bar:
+        for outcome in map(process, tasks) if workers == 1 else _side_by_side(tasks, workers):
             bar.update()
             yield outcome
+
+
+def _side_by_side(tasks: Sequence[Task], workers: int) -> Iterator[Outcome]:
+    context = multiprocessing.get_context("spawn")  # torch's and OpenCV's threads do not survive a fork
+    with ProcessPoolExecutor(workers, context, start_worker) as pool:
+        todo = iter(tasks)
+        running = deque(pool.submit(process, task) for task in islice(todo, _WAITING * workers))
+        while running:
+            yield running.popleft().result()
+            running.extend(pool.submit(process, task) for task in islice(todo, 1))
 
 
 def _table(config: Ensemble, counts: Counts, labels: LabelSet, groups: Any) -> dict[str, Any]:

@@ -26,8 +26,8 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = dict(smp.MODEL_ARCHITECTURE
 class SegmentationNetwork(nn.Module):
     """A network that takes images as they are: (N, 3, H, W) uint8 -> logits (N, classes, H, W).
 
-    H and W must be multiples of `stride`. Images are normalised here, on the device, so that loaders send a quarter of the bytes
-    and nobody can normalise them another way at prediction time.
+    H and W must be multiples of `stride`. Images are normalised here, on the device, so that loaders send a quarter
+    of the bytes and nobody can normalise them another way at prediction time.
     """
 
     mean: Tensor

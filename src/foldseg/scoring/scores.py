@@ -4,7 +4,7 @@
 | --- | --- | --- |
 | dataset_miou | all classes, of the IoU over the whole set | in truth and prediction: left out; in the truth only: 0 |
 | dataset_miou_scored | the scored classes, likewise | likewise |
-| image_mean_iou_present | images, of the mean IoU of the scored classes in that image's truth | in that truth: left out |
+| image_mean_iou_present | images, of the mean IoU of the scored classes in its truth | in that truth: left out |
 | pixel_accuracy | pixels | |
 
 Void pixels of the truth count nowhere. `image_mean_iou_present` is the score of SIGNATE's AI Edge Contest 1: a class

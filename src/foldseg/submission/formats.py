@@ -29,7 +29,7 @@ class Format(Protocol):
         """Ids of the images in a submission."""
 
     def reader(self, path: Path, labels: LabelSet, sizes: Sizes) -> Callable[[str], AnyMasks]:
-        """Open a submission: id -> class indices (H, W) uint8 or masks (classes, H, W) bool; FoldsegError if invalid."""
+        """Open a submission: id -> class indices (H, W) uint8 or masks (classes, H, W) bool."""
 
 
 FORMATS: dict[str, Format] = {"signate_json": signate_json, "label_png": label_png}

@@ -1,5 +1,6 @@
 """What one step of training and of validation computes."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -116,7 +117,8 @@ class FoldModule(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Put every score into `metrics` and give the monitored one to early stopping."""
         counts = np.stack(self._counts)
-        self.metrics["val_cross_entropy"] = float(np.nanmean(self._log_loss))
+        known = [value for value in self._log_loss if not math.isnan(value)]  # NaN: an image that is all void
+        self.metrics["val_cross_entropy"] = sum(known) / len(known) if known else math.nan
         self.metrics |= {name: score(name, counts, self.labels).value for name in SCORES}
         per_class = iou(counts.sum(0)).tolist()
         self.metrics |= {f"iou/{name}": value for name, value in zip(self.labels.names, per_class, strict=True)}
