@@ -1,0 +1,199 @@
+"""Runs, stores and ensembles that are broken, foreign or interrupted: one clear error, nothing lost."""
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from conftest import REPOSITORY, TinyDemo
+
+from foldseg.ensemble import crf
+from foldseg.ensemble.run import predict_ensemble
+from foldseg.errors import FoldsegError
+from foldseg.files import read_json, write_json
+from foldseg.inference.predict import predict_run, store_of
+from foldseg.training.run import RunFolder
+
+
+@pytest.fixture
+def copied(demo: TinyDemo, tmp_path: Path) -> Path:
+    """A copy of the demo's runs, to be spoiled."""
+    return Path(shutil.copytree(demo.root / "runs", tmp_path / "runs"))
+
+
+def rewrite_config(run: Path, *keys: str, value: object) -> None:
+    content = yaml.safe_load((run / "config.yaml").read_text())
+    block = content
+    for key in keys[:-1]:
+        block = block[key]
+    block[keys[-1]] = value
+    (run / "config.yaml").write_text(yaml.safe_dump(content))
+
+
+def test_checkpoint_of_another_encoder_is_named(copied: Path):
+    run = copied / "toy_full/fold_0"
+    rewrite_config(run, "model", "encoder", value="resnet18")
+    shutil.rmtree(run / "predictions")
+    with pytest.raises(FoldsegError, match=r"best\.ckpt: was saved by another network"):
+        predict_run(RunFolder.open(run))
+
+
+def test_class_count_that_does_not_fit_the_checkpoint_is_named(copied: Path):
+    run = copied / "toy_full/fold_0"
+    facts = read_json(run / "provenance.json")
+    write_json(run / "provenance.json", {**facts, "classes": ["background", "car"]})
+    shutil.rmtree(run / "predictions")
+    with pytest.raises(FoldsegError, match=r"best\.ckpt: was trained on the classes .*signal.*the run says"):
+        predict_run(RunFolder.open(run))
+
+
+def test_damaged_checkpoint_is_named(copied: Path):
+    run = RunFolder.open(copied / "toy_full/fold_0")
+    run.best.write_bytes(run.best.read_bytes()[:1000])
+    with pytest.raises(FoldsegError, match=r"best\.ckpt: is not a file of weights, or is damaged"):
+        predict_run(run)
+
+
+@pytest.mark.parametrize("file", ["config.yaml", "provenance.json", "checkpoints/best.ckpt", "summary.json"])
+def test_half_written_run_is_named_with_the_way_on(copied: Path, demo: TinyDemo, file: str):
+    (copied / "toy_crop/fold_1" / file).unlink()
+    with pytest.raises(FoldsegError, match=rf"toy_crop/fold_1: the run is not finished.*{Path(file).name}"):
+        predict_ensemble(demo.ensemble(f"runs={copied}"))
+
+
+def test_missing_experiment_and_fold_are_named(copied: Path, demo: TinyDemo):
+    shutil.rmtree(copied / "toy_crop/fold_1")
+    with pytest.raises(FoldsegError, match="toy_crop/fold_1: no such run"):
+        predict_ensemble(demo.ensemble(f"runs={copied}"))
+    with pytest.raises(FoldsegError, match="toy_wide: no such experiment"):
+        predict_ensemble(demo.ensemble(f"runs={copied}", "members=[{experiment: toy_wide}]"))
+
+
+def test_members_with_other_classes_are_refused(copied: Path, demo: TinyDemo):
+    for fold in (0, 1):
+        run = copied / f"toy_crop/fold_{fold}"
+        facts = read_json(run / "provenance.json")
+        write_json(run / "provenance.json", {**facts, "classes": ["background", "car"]})
+    with pytest.raises(FoldsegError, match=r"toy_crop/fold_0: predicts the classes background, car.*cannot be blended"):
+        predict_ensemble(demo.ensemble(f"runs={copied}"))
+
+
+def test_damaged_map_is_named(copied: Path, demo: TinyDemo):
+    store = store_of(RunFolder.open(copied / "toy_full/fold_0"), "test", ["flip"])
+    damaged = store.path / f"{store.facts.ids[0]}.prob"
+    damaged.write_bytes(damaged.read_bytes()[:50])
+    with pytest.raises(FoldsegError, match=rf"{store.facts.ids[0]}\.prob: is damaged"):
+        predict_ensemble(demo.ensemble(f"runs={copied}", f"submissions={copied.parent / 'submissions'}"))
+
+
+def test_only_missing_maps_are_predicted_again(copied: Path):
+    run = RunFolder.open(copied / "toy_full/fold_0")
+    store = store_of(run, "oof")
+    files = sorted(store.path.glob("*.prob"))
+    lost, content = files[0], files[0].read_bytes()
+    lost.unlink()
+    kept = {f: f.stat().st_mtime_ns for f in files[1:]}
+    predict_run(run, ["oof"])
+    assert lost.read_bytes() == content
+    assert kept == {f: f.stat().st_mtime_ns for f in files[1:]}
+
+
+def test_maps_of_an_older_checkpoint_are_replaced(copied: Path):
+    run = RunFolder.open(copied / "toy_full/fold_0")
+    content = torch.load(run.best, weights_only=True)
+    content["state_dict"]["network.net.segmentation_head.0.bias"] += torch.arange(5.0)
+    torch.save(content, run.best)
+    store = store_of(run, "oof")
+    before = {f.name: f.read_bytes() for f in store.path.glob("*.prob")}
+    predict_run(RunFolder.open(run.path), ["oof"])
+    after = {f.name: f.read_bytes() for f in store.path.glob("*.prob")}
+    assert before.keys() == after.keys() and all(before[name] != after[name] for name in before)
+
+
+def test_full_disk_while_predicting_names_the_file_and_keeps_what_is_there(copied: Path, monkeypatch):
+    run = RunFolder.open(copied / "toy_full/fold_0")
+    store = store_of(run, "oof")
+    lost = sorted(store.path.glob("*.prob"))[0]
+    lost.unlink()
+    kept = sorted(p.name for p in store.path.iterdir())
+
+    def full(self: Path, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(FoldsegError, match=rf"{lost.name}: could not be written: No space left on device"):
+        predict_run(run, ["oof"])
+    assert sorted(p.name for p in store.path.iterdir()) == kept
+
+
+def test_killed_prediction_leaves_only_whole_maps_and_goes_on(copied: Path):
+    run = copied / "toy_full/fold_0"
+    reference = {f.name: f.read_bytes() for f in (run / "predictions/oof").glob("*.prob")}
+    shutil.rmtree(run / "predictions")
+    command = [sys.executable, str(REPOSITORY / "scripts/predict_fold.py"), str(run), "--split", "oof"]
+    process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while not list((run / "predictions").glob("oof/*.prob")):
+        assert process.poll() is None and time.monotonic() < deadline, "it should be killed while it predicts"
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    some = {f.name: f.read_bytes() for f in (run / "predictions/oof").glob("*.prob")}
+    assert all(reference[name] == content for name, content in some.items())
+    (store,) = predict_run(RunFolder.open(run), ["oof"])
+    store.require_complete()
+    assert {f.name: f.read_bytes() for f in store.path.glob("*.prob")} == reference
+
+
+def test_interrupted_training_exits_with_an_error_and_goes_on(demo: TinyDemo, tmp_path: Path):
+    """Ctrl+C in the real command."""
+    config = ["configs/experiments/toy_full.yaml", "0", *demo.overrides, f"runs={tmp_path}", "schedule.epochs=60"]
+    command = [sys.executable, str(REPOSITORY / "scripts/train_fold.py"), *config]
+    process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+    run = RunFolder(tmp_path / "toy_full/fold_0")
+    deadline = time.monotonic() + 120
+    while not run.last.is_file():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, output = process.communicate(timeout=60)
+    assert process.returncode not in (0, None)
+    assert "Traceback" not in output
+    assert run.last.is_file() and not run.summary.is_file()
+    with pytest.raises(FoldsegError, match="the run is not finished"):
+        RunFolder.open(run.path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train_fold.py", "configs/experiments/toy_fulll.yaml", "0"], "did you mean toy_full.yaml"),
+        (["train_fold.py", "configs/experiments/toy_full.yaml", "0", "batchsize=4"], "did you mean 'batch_size'"),
+        (
+            ["train_fold.py", "configs/experiments/camvid_full.yaml", "0", "data.root=nowhere"],
+            "nowhere: no such folder",
+        ),
+        (["predict_fold.py", "runs/nothing/fold_0"], "runs/nothing/fold_0: no such run"),
+        (["score_submission.py", "configs/data/toy_city.yaml", "nothing.json"], "nothing.json: is no submission"),
+    ],
+)
+def test_scripts_print_one_error_without_a_traceback_and_exit_with_1(arguments: list[str], message: str):
+    command = [sys.executable, f"scripts/{arguments[0]}", *arguments[1:]]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_crf_that_is_not_installed_says_how_to_get_it_before_anything_is_read(demo: TinyDemo, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pydensecrf.densecrf", None)
+    with pytest.raises(FoldsegError, match="pip install pydensecrf2"):
+        crf.require_crf()
+    with pytest.raises(FoldsegError, match="pip install pydensecrf2"):
+        predict_ensemble(demo.ensemble("runs=nowhere"))

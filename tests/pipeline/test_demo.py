@@ -1,0 +1,138 @@
+"""The whole way at a tiny size: what the demo leaves on disk is complete, consistent and can be recomputed."""
+
+import os
+from pathlib import Path
+
+import cv2
+import nbformat
+import numpy as np
+import orjson
+import pandas as pd
+import pytest
+from conftest import REPOSITORY, TinyDemo
+from nbclient import NotebookClient
+
+from foldseg.data import signate
+from foldseg.ensemble.blend import argmax, blend
+from foldseg.ensemble.members import find_members, oof_table
+from foldseg.ensemble.run import predict_ensemble
+from foldseg.inference.store import PredictionStore
+from foldseg.scoring.counts import count_pixels
+from foldseg.scoring.scores import score
+from foldseg.training.run import RunFolder
+
+LABELS = signate.LABELS.view("scored")
+
+
+def truth_of(demo: TinyDemo, name: str):
+    from foldseg.data.reading import read_mask
+
+    return read_mask(demo.root / "city/seg_train_annotations" / f"{name}.png", LABELS)
+
+
+def test_every_oof_image_is_predicted_once_and_by_the_fold_that_did_not_see_it(demo: TinyDemo):
+    folds = pd.read_csv(demo.root / "folds.csv").set_index("id")["fold"]
+    for run in (demo.root / "runs").glob("*/fold_*"):
+        ids = PredictionStore(run / "predictions/oof").facts.ids
+        assert sorted(ids) == sorted(folds.index[folds == RunFolder(run).fold])
+
+
+def test_submission_holds_every_test_image_and_only_scored_categories(demo: TinyDemo):
+    content = orjson.loads(demo.result.submission.read_bytes())
+    assert list(content) == [f"test_{i:03d}.jpg" for i in range(4)]
+    assert {category for image in content.values() for category in image} <= set(signate.SCORED)
+    assert any("lane" in image for image in content.values())
+
+
+def test_reported_scores_can_be_recomputed_from_the_stores(demo: TinyDemo):
+    """From scratch: read the maps of the right fold, average, count, score."""
+    members = find_members(demo.config)
+    counts = []
+    for row in oof_table(members.first).itertuples():
+        stores = [s for part in members.sources("oof", int(row.fold)).values() for s in part]
+        assert len(stores) == 3
+        labels = argmax(blend([(store.read(row.id), 1.0) for store in stores]))
+        counts.append(count_pixels(truth_of(demo, row.id), labels, len(LABELS)))
+    recomputed = score("dataset_miou", np.stack(counts), LABELS).value
+    assert recomputed == pytest.approx(demo.result.scores["oof"]["blend"]["dataset_miou"], abs=1e-9)
+
+
+def test_oof_label_maps_give_the_final_score(demo: TinyDemo):
+    folder = demo.result.folder / "oof"
+    counts = []
+    for file in sorted(folder.glob("*.png")):
+        labels = LABELS.encode(cv2.imread(str(file), cv2.IMREAD_UNCHANGED))
+        counts.append(count_pixels(truth_of(demo, file.stem), labels, len(LABELS)))
+    final = list(demo.result.scores["oof"].values())[-1]
+    assert score("dataset_miou", np.stack(counts), LABELS).value == pytest.approx(final["dataset_miou"], abs=1e-12)
+
+
+def test_scores_have_every_stage_and_an_interval_around_the_value(demo: TinyDemo):
+    table = demo.result.scores["oof"]
+    assert list(table) == ["toy_full", "toy_crop", "toy_resized", "blend", "blend + clean_up"]
+    for stage in table.values():
+        low, high = stage["interval"]
+        assert low <= stage["dataset_miou"] <= high
+        assert list(stage["per_class"]) == LABELS.names
+    assert "test" not in demo.result.scores  # the contest's test set has no masks
+
+
+def test_the_ledger_has_a_row_and_an_empty_column_for_the_leaderboard(demo: TinyDemo):
+    row = pd.read_csv(demo.root / "submissions/ledger.csv", keep_default_na=False).iloc[0]
+    assert row["name"] == "toy"
+    assert row["members"] == "toy_full*1 toy_crop*1 toy_resized*1"
+    assert row["oof_low"] <= row["oof"] <= row["oof_high"]
+    assert row["leaderboard"] == "" and row["test"] == ""
+
+
+def test_blending_in_two_processes_changes_nothing(demo: TinyDemo):
+    """Also: predicting the ensemble again reads the stores that are there."""
+    before = {p: p.stat().st_mtime_ns for p in (demo.root / "runs").rglob("*.prob")}
+    config = demo.ensemble("steps=[{clean_up: {min_area: 4}}]", "workers=2", "name=again")
+    again = predict_ensemble(config)
+    assert again.submission.read_bytes() == demo.result.submission.read_bytes()
+    assert again.scores == demo.result.scores
+    assert before == {p: p.stat().st_mtime_ns for p in (demo.root / "runs").rglob("*.prob")}
+
+
+def test_crf_is_a_stage_of_its_own(demo: TinyDemo):
+    pytest.importorskip("pydensecrf.densecrf")
+    result = predict_ensemble(demo.ensemble("steps=[{crf: {iterations: 1}}]", "name=crf", "tta=[]"))
+    assert list(result.scores["oof"])[-1] == "blend + crf"
+    assert result.scores["oof"]["blend + crf"] != result.scores["oof"]["blend"]
+
+
+def test_weights_choose_between_members(demo: TinyDemo):
+    """A member that outweighs the others by far decides alone."""
+    members = "members=[{experiment: toy_full, weight: 1.0e+6}, {experiment: toy_crop}]"
+    result = predict_ensemble(demo.ensemble(members, "steps=[]", "name=weighted"))
+    table = result.scores["oof"]
+    assert table["blend"]["dataset_miou"] == pytest.approx(table["toy_full"]["dataset_miou"], abs=2e-3)
+    assert table["toy_full"] != table["toy_crop"]
+
+
+@pytest.mark.parametrize("name", ["01_eda", "02_error_analysis"])
+def test_notebooks_run_on_the_demo_and_are_committed_without_outputs(demo: TinyDemo, name: str, monkeypatch):
+    path = REPOSITORY / f"notebooks/{name}.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells)
+    data = demo.root / "data.yaml"
+    base = REPOSITORY / "configs/data/toy_city.yaml"
+    data.write_text(f"base: {os.path.relpath(base, demo.root)}\ndata: {{root: {demo.root / 'city'}, ")
+    data.write_text(data.read_text() + f"folds: {demo.root / 'folds.csv'}, labels: scored}}\n")
+    monkeypatch.setenv("FOLDSEG_DATA_CONFIG", str(data))
+    monkeypatch.setenv("FOLDSEG_SOURCE", str(demo.result.folder))
+    monkeypatch.setenv("FOLDSEG_ROOT", str(REPOSITORY))
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(path.parent)}}).execute()
+    pictures = [o for cell in notebook.cells for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
+    assert len(pictures) >= 2
+
+
+def test_summary_picture_shows_every_variant(demo: TinyDemo):
+    from foldseg.report.summary import summary_picture
+
+    path = Path(demo.root / "summary.png")
+    summary_picture(demo.config, path, None)
+    picture = cv2.imread(str(path))
+    assert picture is not None and picture.shape[1] > 400
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 100
