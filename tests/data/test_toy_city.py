@@ -20,9 +20,7 @@ SCORED = ("car", "pedestrian", "lane", "signal")
 
 
 def contents(root: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()
-    }
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +72,7 @@ def test_bytes_depend_on_the_seed_but_not_on_the_workers(city: Path, tmp_path: P
 def test_a_frame_does_not_depend_on_those_made_before_it() -> None:
     later, labels = render_frame(build_scene(1, 0, 3, "Tokyo2", "night"), 2, (1, 0, 2, 3, 2), 96, 60)
     for step in range(3):
-        again, labels_again = render_frame(
-            build_scene(1, 0, 3, "Tokyo2", "night"), step, (1, 0, 2, 3, step), 96, 60
-        )
+        again, labels_again = render_frame(build_scene(1, 0, 3, "Tokyo2", "night"), step, (1, 0, 2, 3, step), 96, 60)
     assert np.array_equal(later, again)
     assert np.array_equal(labels, labels_again)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from conftest import REPOSITORY, TinyDemo
 
+from conftest import REPOSITORY, TinyDemo
 from foldseg.ensemble import crf
 from foldseg.ensemble.run import predict_ensemble
 from foldseg.errors import FoldsegError

@@ -9,9 +9,9 @@ import numpy as np
 import orjson
 import pandas as pd
 import pytest
-from conftest import REPOSITORY, TinyDemo
 from nbclient import NotebookClient
 
+from conftest import REPOSITORY, TinyDemo
 from foldseg.data import signate
 from foldseg.ensemble.blend import argmax, blend
 from foldseg.ensemble.members import find_members, oof_table

@@ -4,6 +4,7 @@ Every random number derives from (seed, epoch, index): no two epochs or workers 
 workers changes nothing, and a run that was killed goes on exactly where it was.
 """
 
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,8 @@ class TrainSamples(Dataset[tuple[Tensor, Tensor, str]]):
             raise FoldsegError(f"{mask_path}: is {mask.shape}, its image is {image.shape[:2]} (height, width)")
         view_seed, augment_seed = np.random.SeedSequence([self._seed, epoch, index]).generate_state(2).tolist()
         image, mask = self._cut(image, mask, np.random.default_rng(view_seed))
-        self._augment.set_random_seed(augment_seed)
+        # Not set_random_seed: that gives every transform the same stream, and each flip would come with a rotation
+        self._augment.set_random_state(np.random.default_rng(augment_seed), random.Random(augment_seed))
         augmented = self._augment(image=image, mask=mask)
         size = padded_size(mask.shape, self._multiple)
         return (

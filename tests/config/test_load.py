@@ -1,0 +1,266 @@
+"""Configurations: what is read, what is refused, and what the refusal says."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import yaml
+
+from foldseg.config import load_data, load_ensemble, load_experiment, save
+from foldseg.config.schema import FullView, TilesView
+from foldseg.errors import FoldsegError
+
+EXPERIMENT = {
+    "data": {"dataset": "camvid", "root": "data/camvid", "folds": "folds/camvid_5fold.csv"},
+    "view": {"train": {"kind": "crop", "size": [64, 96]}, "predict": {"kind": "tiles", "size": [64, 64]}},
+}
+ENSEMBLE = {"members": [{"experiment": "a"}, {"experiment": "b", "weight": 0.5}]}
+
+
+def write(path: Path, content: object) -> Path:
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content))
+    return path
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Path:
+    return write(tmp_path / "crop.yaml", EXPERIMENT)
+
+
+def refusal(path: Path, *overrides: str) -> str:
+    with pytest.raises(FoldsegError) as caught:
+        load_experiment(path, overrides)
+    return str(caught.value)
+
+
+def refused_ensemble(tmp_path: Path, **content: object) -> str:
+    with pytest.raises(FoldsegError) as caught:
+        load_ensemble(write(tmp_path / "e.yaml", ENSEMBLE | content))
+    return str(caught.value)
+
+
+def test_the_name_is_that_of_the_file(experiment: Path) -> None:
+    assert load_experiment(experiment).name == "crop"
+
+
+def test_a_file_overrides_its_bases_and_a_later_base_an_earlier_one(tmp_path: Path) -> None:
+    write(tmp_path / "one.yaml", EXPERIMENT | {"batch_size": 1, "seed": 1, "optimizer": {"lr": 0.5}})
+    write(tmp_path / "two.yaml", {"batch_size": 2, "seed": 2})
+    top = write(tmp_path / "top.yaml", {"base": ["one.yaml", "two.yaml"], "batch_size": 3})
+    loaded = load_experiment(top)
+    assert (loaded.batch_size, loaded.seed, loaded.optimizer.lr) == (3, 2, 0.5)
+
+
+def test_bases_are_relative_to_the_file_that_names_them(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    write(tmp_path / "data.yaml", EXPERIMENT)
+    write(tmp_path / "deep" / "middle.yaml", {"base": "../data.yaml", "seed": 4})
+    assert load_experiment(write(tmp_path / "top.yaml", {"base": "deep/middle.yaml"})).seed == 4
+
+
+def test_an_override_wins_over_the_file(experiment: Path) -> None:
+    loaded = load_experiment(experiment, ["batch_size=3", "optimizer.lr=1e-2", "early_stopping=null"])
+    assert (loaded.batch_size, loaded.optimizer.lr, loaded.early_stopping) == (3, 0.01, None)
+
+
+def test_unknown_key_is_named_with_suggestion_choices_and_file(experiment: Path, tmp_path: Path) -> None:
+    path = write(tmp_path / "x.yaml", EXPERIMENT | {"optimizer": {"learning_rte": 1, "weigth_decay": 0.1}})
+    message = refusal(path)
+    assert f"optimizer.weigth_decay ({path}): unknown key; did you mean 'weight_decay'?" in message
+    assert "valid keys here: name, lr, encoder_lr_scale, weight_decay" in message
+    assert "2 wrong setting(s)" in message
+
+
+def test_unknown_key_of_a_base_is_blamed_on_the_base(tmp_path: Path) -> None:
+    base = write(tmp_path / "base.yaml", EXPERIMENT | {"bathc_size": 2})
+    message = refusal(write(tmp_path / "top.yaml", {"base": "base.yaml", "seed": 1}))
+    assert f"bathc_size ({base}): unknown key; did you mean 'batch_size'?" in message
+
+
+def test_the_file_that_says_it_last_is_blamed(tmp_path: Path) -> None:
+    write(tmp_path / "base.yaml", EXPERIMENT | {"batch_size": 2})
+    top = write(tmp_path / "top.yaml", {"base": "base.yaml", "batch_size": 0})
+    assert f"batch_size ({top}): " in refusal(top)
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("bathc_size=2", "bathc_size (the command line): unknown key; did you mean 'batch_size'?"),
+        ("view.train.sise=[8,8]", "view.train.sise (the command line): unknown key; did you mean 'size'?"),
+        ("view.predict.factor=2", "view.predict.factor (the command line): unknown key"),
+        ("batch_size=many", "batch_size (the command line): Input should be a valid integer"),
+        ("batch_size=0", "batch_size (the command line): Input should be greater than or equal to 1; found 0"),
+        ("optimizer.lr=.nan", "optimizer.lr (the command line)"),
+        ("loss.dice=.nan", "loss.dice (the command line)"),
+        ("optimizer.lr=.inf", "optimizer.lr (the command line)"),
+        ("precision=half", "'fp32', 'bf16' or 'fp16'; found 'half'"),
+        ("monitor=miou", "'dataset_miou', 'dataset_miou_scored', 'image_mean_iou_present' or 'pixel_accuracy'"),
+        ("view.train.kind=whole", "'full', 'crop', 'resized'"),
+        ("view.predict.kind=crop", "'full', 'resized', 'tiles'"),
+        ("data.labels=road", "data.labels (the command line)"),
+        ("loss={cross_entropy: 0}", "all terms are 0"),
+        ("view.train.scale=[2.0,1.0]", "should be [low, high]"),
+        ("data.toy_city={seed: 1}", "`toy_city` settings go with dataset toy_city, not with camvid"),
+        ("batch_size", "override 'batch_size' should read key=value"),
+        ("model..encoder=x", "override 'model..encoder=x' should read key=value"),
+        ("model=[", "is not a YAML value"),
+        ("model=resnet34", "model (the command line)"),
+    ],
+)
+def test_wrong_override_is_explained(experiment: Path, override: str, says: str) -> None:
+    assert says in refusal(experiment, override)
+
+
+def test_fp16_on_the_cpu_is_refused_before_training(experiment: Path) -> None:
+    assert "precision fp16 needs a GPU" in refusal(experiment, "precision=fp16", "device=cpu")
+
+
+def test_valid_keys_of_a_union_are_those_of_the_chosen_kind(experiment: Path) -> None:
+    message = refusal(experiment, "view.predict.overlapp=0.2")
+    assert "did you mean 'overlap'? valid keys here: kind, size, overlap" in message
+
+
+def test_missing_key_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.yaml", {"data": EXPERIMENT["data"], "view": {"train": {"kind": "full"}}})
+    assert f"view.predict ({path}): is missing" in refusal(path)
+
+
+@pytest.mark.parametrize(("text", "expected"), [("False", False), ("no", False), ("true", True)])
+def test_switches_read_words_as_what_they_say(experiment: Path, text: str, expected: bool) -> None:
+    """Defect 20: `--flag False` means False."""
+    assert load_experiment(experiment, [f"channels_last={text}"]).channels_last is expected
+
+
+def test_another_kind_drops_the_keys_of_the_block_below(experiment: Path) -> None:
+    assert load_experiment(experiment, ["view.predict.kind=full"]).view.predict == FullView(kind="full")
+
+
+def test_the_same_kind_keeps_the_keys_of_the_block_below(experiment: Path) -> None:
+    predict = load_experiment(experiment, ["view.predict={kind: tiles, overlap: 0.25}"]).view.predict
+    assert predict == TilesView(kind="tiles", size=(64, 64), overlap=0.25)
+
+
+@pytest.mark.parametrize("links", [["a", "a"], ["a", "b", "a"]])
+def test_a_file_that_is_its_own_base_is_refused(tmp_path: Path, links: list[str]) -> None:
+    for name, base in pairwise(links):
+        write(tmp_path / f"{name}.yaml", {"base": f"{base}.yaml"})
+    assert "is its own base" in refusal(tmp_path / "a.yaml")
+
+
+def test_a_base_that_two_files_share_is_no_cycle(tmp_path: Path) -> None:
+    write(tmp_path / "data.yaml", EXPERIMENT)
+    write(tmp_path / "a.yaml", {"base": "data.yaml"})
+    top = write(tmp_path / "top.yaml", {"base": ["a.yaml", "data.yaml"]})
+    assert load_experiment(top).data.dataset == "camvid"
+
+
+@pytest.mark.parametrize("base", [5, [None], {"file": "x.yaml"}, "", "missing.yaml", "."])
+def test_a_base_that_is_no_file_is_refused(tmp_path: Path, base: object) -> None:
+    path = write(tmp_path / "top.yaml", EXPERIMENT | {"base": base})
+    message = refusal(path)
+    assert str(path) in message
+    assert "base" in message
+
+
+def test_an_empty_base_key_is_no_base(tmp_path: Path) -> None:
+    assert load_experiment(write(tmp_path / "top.yaml", EXPERIMENT | {"base": None})).seed == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("- a\n- b\n", "should be a mapping of settings, is a list"),
+        ("only words", "should be a mapping of settings, is a str"),
+        ("a: [1\n", "not valid YAML"),
+    ],
+)
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, content: str, says: str) -> None:
+    path = write(tmp_path / "x.yaml", content)
+    assert f"{path}: {says}" in refusal(path)
+
+
+def test_binary_instead_of_yaml_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_bytes(b"\xff\xfe\x00\x81")
+    assert "not valid YAML" in refusal(path)
+
+
+def test_a_key_that_is_a_number_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.yaml", EXPERIMENT | {3: "x"})
+    assert f"3 ({path})" in refusal(path)
+
+
+def test_a_missing_file_suggests_its_neighbours(experiment: Path) -> None:
+    message = refusal(experiment.with_name("corp.yaml"))
+    assert "no such configuration; did you mean crop.yaml?" in message
+
+
+def test_a_saved_experiment_loads_back_equal(experiment: Path, tmp_path: Path) -> None:
+    overrides = ["loss={cross_entropy: 1, class_weights: [1, 2.5]}", "data.labels=[road, car]", "early_stopping=null"]
+    loaded = load_experiment(experiment, overrides)
+    save(loaded, tmp_path / "config.yaml")
+    assert load_experiment(tmp_path / "config.yaml") == loaded
+    assert loaded.name == "crop"
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [[], [{"crf": {}}], [{"clean_up": {"min_area": 9}}], [{"crf": {"iterations": 2}}, {"clean_up": {"min_area": 9}}]],
+)
+def test_a_saved_ensemble_loads_back_equal(tmp_path: Path, steps: list[object]) -> None:
+    loaded = load_ensemble(write(tmp_path / "e.yaml", ENSEMBLE | {"steps": steps, "folds": [0, 2]}))
+    save(loaded, tmp_path / "config.yaml")
+    assert load_ensemble(tmp_path / "config.yaml") == loaded
+
+
+def test_weights_and_defaults_of_members(tmp_path: Path) -> None:
+    loaded = load_ensemble(write(tmp_path / "e.yaml", ENSEMBLE))
+    assert [(m.experiment, m.weight) for m in loaded.members] == [("a", 1.0), ("b", 0.5)]
+
+
+CRF, CLEAN = {"crf": {}}, {"clean_up": {"min_area": 5}}
+
+
+@pytest.mark.parametrize("steps", [[CLEAN, CRF], [CRF, CLEAN, CRF], [CLEAN, CLEAN, CRF]])
+def test_crf_after_clean_up_is_refused(tmp_path: Path, steps: list[object]) -> None:
+    assert "crf comes first" in refused_ensemble(tmp_path, steps=steps)
+
+
+@pytest.mark.parametrize("step", [CRF | CLEAN, {}, {"crf": None}])
+def test_a_step_has_exactly_one_key(tmp_path: Path, step: object) -> None:
+    assert "a step has exactly one key" in refused_ensemble(tmp_path, steps=[step])
+
+
+def test_an_unknown_key_within_a_list_is_named_by_its_place(tmp_path: Path) -> None:
+    message = refused_ensemble(tmp_path, members=[{"experiment": "a"}, {"experiment": "b", "wieght": 1}])
+    assert "members.1.wieght" in message
+    assert "did you mean 'weight'? valid keys here: experiment, weight" in message
+
+
+def test_an_unknown_step_lists_the_steps(tmp_path: Path) -> None:
+    assert "valid keys here: crf, clean_up" in refused_ensemble(tmp_path, steps=[{"cfr": {}}])
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ({"members": []}, "members"),
+        ({"members": [{"experiment": "a"}, {"experiment": "a"}]}, "members named twice: a"),
+        ({"folds": [0, 0]}, "name a fold twice"),
+        ({"tta": ["vflip"]}, "'flip'"),
+        ({"submission": "rle"}, "'signate_json' or 'label_png'"),
+    ],
+)
+def test_impossible_ensembles_are_refused(tmp_path: Path, content: dict[str, object], says: str) -> None:
+    assert says in refused_ensemble(tmp_path, **content)
+
+
+def test_the_data_block_is_read_alone(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.yaml", EXPERIMENT | {"nonsense": 1})
+    assert load_data(path, ["data.fold_count=3"]).fold_count == 3
+
+
+def test_a_file_without_data_block_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FoldsegError, match="has no `data:` block"):
+        load_data(write(tmp_path / "x.yaml", {"seed": 1}))

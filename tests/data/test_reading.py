@@ -1,0 +1,145 @@
+"""Reading pictures and masks: what a file holds comes back, and a bad file is named."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+
+from foldseg.data import camvid, signate
+from foldseg.data.reading import image_size, read_image, read_mask
+from foldseg.errors import FoldsegError
+
+IDS = np.array([[0, 3, 11], [10, 8, 1]], np.uint8)
+INDICES = [[0, 3, 255], [10, 8, 1]]
+
+
+@pytest.fixture
+def noise() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+
+
+def write(path: Path, picture: np.ndarray) -> Path:
+    assert cv2.imwrite(str(path), picture)
+    return path
+
+
+def without_image_data(path: Path) -> Path:
+    """Replace the pixels of a PNG by nonsense of the same length; header and end marker stay."""
+    content = bytearray(path.read_bytes())
+    start = content.index(b"IDAT") + 4
+    length = struct.unpack(">I", content[start - 8 : start - 4])[0]
+    content[start : start + length] = b"\x5a" * length
+    content[start + length : start + length + 4] = struct.pack(">I", zlib.crc32(content[start - 4 : start + length]))
+    path.write_bytes(bytes(content))
+    return path
+
+
+def test_a_picture_is_read_as_rgb(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.png", np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8))  # OpenCV writes BGR
+    assert read_image(path).tolist() == [[[3, 2, 1], [6, 5, 4]]]
+
+
+def test_a_grey_picture_has_three_channels(tmp_path: Path) -> None:
+    assert read_image(write(tmp_path / "a.png", np.array([[7, 9]], np.uint8))).tolist() == [[[7] * 3, [9] * 3]]
+
+
+def test_an_exif_rotation_is_not_applied(tmp_path: Path, noise: np.ndarray) -> None:
+    exif = PillowImage.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees: the mask beside it would not fit any more
+    PillowImage.fromarray(noise).save(tmp_path / "a.jpg", exif=exif)
+    assert read_image(tmp_path / "a.jpg").shape == (40, 50, 3)
+    assert image_size(tmp_path / "a.jpg") == (40, 50)
+
+
+def test_ids_become_indices_and_void(tmp_path: Path) -> None:
+    assert read_mask(write(tmp_path / "m.png", IDS), camvid.LABELS).tolist() == INDICES
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_a_paletted_mask_gives_its_indices(tmp_path: Path, bits: int) -> None:
+    picture = PillowImage.fromarray(IDS, mode="P")
+    picture.putpalette([value for index in range(2**bits) for value in (200 - index % 99, index, 90)])
+    picture.save(tmp_path / "m.png", bits=bits)
+    assert (tmp_path / "m.png").read_bytes()[24:26] == bytes([bits, 3])
+    assert read_mask(tmp_path / "m.png", camvid.LABELS).tolist() == INDICES
+
+
+def test_an_rgb_mask_gives_the_indices_of_its_colours(tmp_path: Path) -> None:
+    picture = signate.LABELS.colours[np.array([[0, 8], [19, 1]])]
+    path = write(tmp_path / "m.png", picture[..., ::-1])
+    assert read_mask(path, signate.LABELS).tolist() == [[0, 8], [19, 1]]
+    assert read_mask(path, signate.LABELS.view("scored")).tolist() == [[1, 4], [0, 2]]
+
+
+@pytest.mark.parametrize(
+    ("picture", "labels", "says"),
+    [
+        (IDS.astype(np.uint16), camvid.LABELS, "16-bit mask; expected 8 bits"),
+        (np.zeros((2, 2, 3), np.uint16), signate.LABELS, "16-bit mask; expected 8 bits"),
+        (np.zeros((2, 2, 3), np.uint8), camvid.LABELS, "has 3 channels; expected a mask of one"),
+        (np.zeros((2, 2, 4), np.uint8), camvid.LABELS, "has 4 channels; expected a mask of one"),
+        (IDS, signate.LABELS, r"has 1 channel\(s\); expected a mask of 3"),
+        (np.full((2, 2, 4), 255, np.uint8), signate.LABELS, r"has 4 channel\(s\); expected a mask of 3"),
+        (np.array([[0, 12]], np.uint8), camvid.LABELS, r"holds unknown ids \[12\]"),
+        (np.full((1, 2, 3), [3, 2, 1], np.uint8), signate.LABELS, r"unknown colour\(s\), e\.g\. RGB \(1, 2, 3\)"),
+    ],
+)
+def test_a_mask_of_the_wrong_kind_is_named(tmp_path: Path, picture: np.ndarray, labels: object, says: str) -> None:
+    path = write(tmp_path / "wrong.png", picture)
+    with pytest.raises(FoldsegError, match=rf"wrong\.png: .*{says}"):
+        read_mask(path, labels)  # type: ignore[arg-type]
+
+
+def test_a_mask_of_one_bit_is_refused_since_its_ids_would_be_stretched(tmp_path: Path) -> None:
+    PillowImage.fromarray(np.array([[True, False]])).save(tmp_path / "m.png")
+    with pytest.raises(FoldsegError, match=r"m\.png: is a 1-bit mask"):
+        read_mask(tmp_path / "m.png", camvid.LABELS)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_a_file_cut_short_is_named(tmp_path: Path, noise: np.ndarray, name: str) -> None:
+    path = write(tmp_path / name, noise)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 6 // 10])
+    for read in (read_image, image_size, lambda p: read_mask(p, camvid.LABELS)):
+        with pytest.raises(FoldsegError, match=rf"{name}: is cut short"):
+            read(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"), [(b"", "is empty"), (b"id,fold\n1,2\n", "is damaged|is not a readable image")]
+)
+def test_a_file_that_is_no_picture_is_named(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    for read in (read_image, image_size, lambda p: read_mask(p, camvid.LABELS)):
+        with pytest.raises(FoldsegError, match=rf"a\.png: ({says})"):
+            read(path)
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
+    for read in (read_image, image_size, lambda p: read_mask(p, camvid.LABELS)):
+        with pytest.raises(FoldsegError, match=r"a\.png: (cannot be read: )?[Nn]o such file"):
+            read(tmp_path / "a.png")
+        with pytest.raises(FoldsegError, match=tmp_path.name):
+            read(tmp_path)
+
+
+@pytest.mark.parametrize("mode", ["L", "P"])
+def test_a_mask_whose_pixels_are_damaged_is_named(tmp_path: Path, mode: str) -> None:
+    PillowImage.fromarray(np.zeros((40, 50), np.uint8), mode=mode).save(tmp_path / "m.png")
+    path = without_image_data(tmp_path / "m.png")
+    with pytest.raises(FoldsegError, match=r"m\.png: is damaged"):
+        read_mask(path, camvid.LABELS)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (31, 17)])
+def test_the_size_is_height_and_width(tmp_path: Path, shape: tuple[int, int]) -> None:
+    path = write(tmp_path / "m.png", np.zeros(shape, np.uint8))
+    assert image_size(path) == shape
+    assert read_mask(path, camvid.LABELS).shape == shape
+    assert read_image(path).shape == (*shape, 3)

@@ -1,0 +1,80 @@
+"""Counting pixels."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from foldseg.scoring.counts import confusion_matrix, count_pixels, counts_of_confusion
+
+CLASSES = 4
+SHAPES = st.shared(st.tuples(st.integers(1, 7), st.integers(1, 7)), key="shape")
+TRUTHS = hnp.arrays(np.uint8, SHAPES, elements=st.sampled_from([0, 1, 2, 3, 255]))
+PREDICTIONS = hnp.arrays(np.uint8, SHAPES, elements=st.integers(0, 3))
+
+
+@given(truth=TRUTHS, prediction=PREDICTIONS)
+def test_confusion_agrees_with_a_slow_loop(truth: np.ndarray, prediction: np.ndarray) -> None:
+    """Defect 19: void (255) is counted as nothing, not as the last class."""
+    slow = np.zeros((CLASSES, CLASSES), int)
+    for true, given_class in zip(truth.ravel().tolist(), prediction.ravel().tolist(), strict=True):
+        if true != 255:
+            slow[true, given_class] += 1
+    assert confusion_matrix(truth, prediction, CLASSES).tolist() == slow.tolist()
+
+
+@given(truth=TRUTHS, prediction=PREDICTIONS)
+def test_counts_agree_with_masks(truth: np.ndarray, prediction: np.ndarray) -> None:
+    valid = truth != 255
+    slow = [
+        [((truth == c) & (prediction == c)).sum(), (truth == c).sum(), (valid & (prediction == c)).sum()]
+        for c in range(CLASSES)
+    ]
+    assert count_pixels(truth, prediction, CLASSES).tolist() == slow
+
+
+def test_counts_by_hand() -> None:
+    truth = np.array([[0, 0, 1], [1, 255, 255]], np.uint8)
+    prediction = np.array([[0, 1, 1], [2, 2, 0]], np.uint8)
+    # class 0: 1 shared, 2 true, 1 predicted; class 1: 1, 2, 2; class 2: 0, 0, 1 (its other pixel is void)
+    assert count_pixels(truth, prediction, 3).tolist() == [[1, 2, 1], [1, 2, 2], [0, 0, 1]]
+
+
+def test_the_largest_number_of_classes_does_not_overflow() -> None:
+    last = np.full((1, 2), 253, np.uint8)
+    table = confusion_matrix(np.array([[253, 255]], np.uint8), last, 254)
+    assert table[253, 253] == 1
+    assert table.sum() == 1
+
+
+def test_parts_of_an_image_are_counted_alike_whatever_their_memory() -> None:
+    rng = np.random.default_rng(0)
+    truth, prediction = (rng.integers(0, 3, (40, 60), dtype=np.uint8) for _ in range(2))
+    part = np.s_[1::3, ::-2]
+    assert np.array_equal(
+        confusion_matrix(truth[part], prediction[part], 3),
+        confusion_matrix(truth[part].copy(), prediction[part].copy(), 3),
+    )
+
+
+@pytest.mark.parametrize("value", [3, 200, 255])
+def test_a_prediction_of_an_impossible_class_raises(value: int) -> None:
+    with pytest.raises(ValueError, match=f"the prediction holds class {value}; there are classes 0 to 2"):
+        confusion_matrix(np.zeros((1, 2), np.uint8), np.array([[0, value]], np.uint8), 3)
+
+
+@pytest.mark.parametrize("value", [3, 200, 254])
+def test_a_truth_of_an_impossible_class_raises(value: int) -> None:
+    with pytest.raises(ValueError, match=f"the truth holds class {value}; there are 3 classes"):
+        confusion_matrix(np.array([[255, value]], np.uint8), np.zeros((1, 2), np.uint8), 3)
+
+
+def test_different_sizes_raise() -> None:
+    with pytest.raises(ValueError, match=r"the prediction is \(1, 2\), the truth \(2, 1\)"):
+        confusion_matrix(np.zeros((2, 1), np.uint8), np.zeros((1, 2), np.uint8), 2)
+
+
+def test_confusions_of_several_images_become_counts_of_several_images() -> None:
+    table = np.array([[[2, 1], [0, 3]], [[0, 5], [7, 0]]])
+    assert counts_of_confusion(table).tolist() == [[[2, 3, 2], [3, 3, 4]], [[0, 5, 7], [0, 7, 5]]]

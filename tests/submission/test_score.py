@@ -1,0 +1,140 @@
+"""Scoring a submission against the truth."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from foldseg.config.schema import Data
+from foldseg.data import camvid, signate
+from foldseg.data.datasets import label_set, load_samples
+from foldseg.data.reading import read_mask
+from foldseg.errors import FoldsegError
+from foldseg.submission import label_png, signate_json
+from foldseg.submission.score import count_any, score_submission
+
+SCORED = signate.LABELS.view("scored")
+
+
+def data_of(root: Path, dataset: str, **more: object) -> Data:
+    return Data(dataset=dataset, root=root, folds=root / "folds.csv", **more)  # type: ignore[arg-type]
+
+
+def truth_of(data: Data, split: str) -> dict[str, np.ndarray]:
+    table = load_samples(data)
+    rows = table[table["split"] == split]
+    return {str(r.id): read_mask(data.root / str(r.mask), label_set(data)) for r in rows.itertuples()}
+
+
+def without_void(mask: np.ndarray) -> np.ndarray:
+    return np.where(mask == 255, 3, mask).astype(np.uint8)
+
+
+def test_the_truth_itself_scores_one_whatever_is_said_of_void(camvid_root: Path, tmp_path: Path) -> None:
+    data = data_of(camvid_root, "camvid")
+    masks = {name: without_void(mask) for name, mask in truth_of(data, "test").items()}
+    label_png.write(tmp_path / "labels", masks.items(), camvid.LABELS)
+    assert {name: s.value for name, s in score_submission(tmp_path / "labels", data).items()} == {
+        "dataset_miou": 1.0,
+        "dataset_miou_scored": 1.0,
+        "image_mean_iou_present": 1.0,
+        "pixel_accuracy": 1.0,
+    }
+
+
+def test_a_score_by_hand(camvid_root: Path, tmp_path: Path) -> None:
+    """The car (12 x 14 = 168 pixels) of both frames is called road.
+
+    Road is rows 26 to 47 (22 * 64 = 1408 pixels) less the car less 4 * 6 void pixels: 1216 of 1384 predicted.
+    """
+    data = data_of(camvid_root, "camvid")
+    masks = {name: without_void(np.where(mask == 8, 3, mask)) for name, mask in truth_of(data, "test").items()}
+    label_png.write(tmp_path / "labels", masks.items(), camvid.LABELS)
+    scores = score_submission(tmp_path / "labels", data)
+    assert scores["dataset_miou"].value == pytest.approx((1 + 1 + 1216 / 1384 + 0) / 4)
+    assert scores["dataset_miou"].per_class["road"] == pytest.approx(1216 / 1384)
+    assert scores["pixel_accuracy"].value == pytest.approx(1 - 168 / (48 * 64 - 24))
+
+
+def test_json_is_scored_against_the_masks_of_the_data(signate_root: Path, tmp_path: Path) -> None:
+    data = data_of(signate_root, "signate", labels="scored")
+    masks = truth_of(data, "train")
+    masks = {name: np.where(mask == 4, 0, mask).astype(np.uint8) for name, mask in masks.items()}  # no signals
+    signate_json.write(tmp_path / "s.json", masks.items(), SCORED)
+    scores = score_submission(tmp_path / "s.json", data)
+    assert scores["image_mean_iou_present"].value == pytest.approx(0.5)  # car 1, signal 0
+    assert scores["dataset_miou_scored"].per_class["car"] == 1.0
+    assert scores["dataset_miou_scored"].per_class["signal"] == 0.0
+
+
+def test_json_against_json_whose_sizes_are_not_known(signate_root: Path, tmp_path: Path) -> None:
+    """Truth: car in columns 0 to 3. Prediction: 2 to 9, beyond everything of the truth. IoU 2 / 10."""
+    data = data_of(signate_root, "signate", labels="scored")
+    for name, ends in (("truth", [0, 3]), ("guess", [2, 9])):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"x.jpg": {"car": {"5": [ends]}}}))
+    scores = score_submission(tmp_path / "guess.json", data, tmp_path / "truth.json")
+    assert scores["image_mean_iou_present"].value == pytest.approx(2 / 10)
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_json_and_pngs_are_scored_against_each_other(signate_root: Path, tmp_path: Path, swap: bool) -> None:
+    data = data_of(signate_root, "signate", labels="scored")
+    masks = truth_of(data, "train")
+    signate_json.write(tmp_path / "s.json", masks.items(), SCORED)
+    label_png.write(tmp_path / "labels", masks.items(), SCORED)
+    paths = [tmp_path / "s.json", tmp_path / "labels"]
+    prediction, truth = paths[::-1] if swap else paths
+    assert score_submission(prediction, data, truth)["image_mean_iou_present"].value == 1.0
+
+
+def test_void_in_a_prediction_is_refused_by_name(camvid_root: Path, tmp_path: Path) -> None:
+    """A pixel of the prediction has a class; only the truth may say that it does not know."""
+    data = data_of(camvid_root, "camvid")
+    label_png.write(tmp_path / "labels", truth_of(data, "test").items(), camvid.LABELS)
+    with pytest.raises(FoldsegError, match=r"Seq05VD_f00030.*(void|11)"):
+        score_submission(tmp_path / "labels", data)
+
+
+def test_a_truth_of_pngs_may_hold_void(camvid_root: Path, tmp_path: Path) -> None:
+    data = data_of(camvid_root, "camvid")
+    truth = truth_of(data, "test")
+    label_png.write(tmp_path / "truth", truth.items(), camvid.LABELS)
+    label_png.write(tmp_path / "guess", [(name, without_void(mask)) for name, mask in truth.items()], camvid.LABELS)
+    assert score_submission(tmp_path / "guess", data, tmp_path / "truth")["pixel_accuracy"].value == 1.0
+
+
+def test_images_that_are_not_predicted_are_missed(camvid_root: Path, tmp_path: Path) -> None:
+    data = data_of(camvid_root, "camvid")
+    name, mask = next(iter(truth_of(data, "test").items()))
+    label_png.write(tmp_path / "labels", [(name, without_void(mask))], camvid.LABELS)
+    with pytest.raises(FoldsegError, match=r"1 image\(s\) are missing \(Seq05VD_f00060\)"):
+        score_submission(tmp_path / "labels", data)
+
+
+def test_a_test_set_without_masks_cannot_be_scored(signate_root: Path, tmp_path: Path) -> None:
+    data = data_of(signate_root, "signate", labels="scored")
+    signate_json.write(tmp_path / "s.json", [("test_000", np.zeros((48, 64), np.uint8))], SCORED)
+    with pytest.raises(FoldsegError, match=r"none of its images has a mask in .*, e\.g\. test_000"):
+        score_submission(tmp_path / "s.json", data)
+
+
+def as_masks(indices: np.ndarray, classes: int) -> np.ndarray:
+    return indices[None] == np.arange(classes)[:, None, None]
+
+
+@pytest.mark.parametrize(("truth_as_masks", "prediction_as_masks"), [(False, True), (True, False), (True, True)])
+def test_masks_are_counted_like_indices(truth_as_masks: bool, prediction_as_masks: bool) -> None:
+    rng = np.random.default_rng(0)
+    truth, prediction = (rng.integers(0, 3, (5, 6), dtype=np.uint8) for _ in range(2))
+    expected = count_any(truth, prediction, 3)
+    truth = as_masks(truth, 3) if truth_as_masks else truth
+    prediction = as_masks(prediction, 3) if prediction_as_masks else prediction
+    assert count_any(truth, prediction, 3).tolist() == expected.tolist()
+
+
+def test_void_of_the_truth_counts_nowhere_for_masks_either() -> None:
+    """Truth 0 1 void void, prediction masks: class 0 all over, class 1 in the last three pixels."""
+    truth = np.array([[0, 1, 255, 255]], np.uint8)
+    prediction = np.array([[[1, 1, 1, 1]], [[0, 1, 1, 1]]], bool)
+    assert count_any(truth, prediction, 2).tolist() == [[1, 1, 2], [1, 1, 1]]
