@@ -102,9 +102,12 @@ def _read_into(draft: Draft, path: Path, open_files: tuple[Path, ...]) -> None:
     if path.resolve() in open_files:
         raise FoldsegError(f"{path}: is its own base, by way of {' -> '.join(p.name for p in open_files)}")
     content = read_yaml(path)
-    bases = content.pop("base", [])
-    for base in [bases] if isinstance(bases, str) else bases:
-        target = path.parent / str(base)
+    bases = content.pop("base", None)
+    bases = [] if bases is None else [bases] if isinstance(bases, str) else bases
+    if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
+        raise FoldsegError(f"{path}: base should be a file or a list of files; found {bases!r}")
+    for base in bases:
+        target = path.parent / base
         if not target.is_file():
             raise FoldsegError(f"{path}: base {base!r} does not exist ({target})")
         _read_into(draft, target, (*open_files, path.resolve()))

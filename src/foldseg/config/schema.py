@@ -19,7 +19,7 @@ ScoreName = Literal["dataset_miou", "dataset_miou_scored", "image_mean_iou_prese
 class Settings(BaseModel):
     """A block of settings: immutable, and an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
 class ToyCity(Settings):
@@ -253,8 +253,8 @@ class Ensemble(Settings):
         double = sorted({name for name in names if names.count(name) > 1})
         if double:
             raise ValueError(f"members named twice: {', '.join(double)}; use `weight` to count one double")
-        names = [str(step.name) for step in self.steps]
-        if "crf" in names[1:] and "clean_up" in names[: names.index("crf")]:
+        steps = [str(step.name) for step in self.steps]
+        if "clean_up" in steps and "crf" in steps[steps.index("clean_up") :]:
             raise ValueError("steps: crf works on probabilities and clean_up on labels, so crf comes first")
         if self.folds is not None and len(set(self.folds)) != len(self.folds):
             raise ValueError(f"folds {list(self.folds)} name a fold twice")

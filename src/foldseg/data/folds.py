@@ -1,5 +1,6 @@
 """Folds: which images a model validates on. Complete, disjoint, group-safe, the same for ever."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,13 @@ def make_folds(table: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
         raise FoldsegError(f"{groups} group(s) cannot be divided into {count} folds without dividing a group")
     splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
     fold = np.full(len(ordered), -1)
-    for number, (_, held_out) in enumerate(splitter.split(ordered, ordered["stratum"], ordered["group"])):
-        fold[held_out] = number
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The least populated class in y")  # a small stratum is no mistake
+            for number, (_, held_out) in enumerate(splitter.split(ordered, ordered["stratum"], ordered["group"])):
+                fold[held_out] = number
+    except ValueError as error:
+        raise FoldsegError(f"the strata cannot be balanced over {count} folds: {error}") from error
     return ordered.assign(fold=fold)[FOLD_COLUMNS]
 
 

@@ -96,8 +96,11 @@ def _colour_mask(path: Path, content: bytes, labels: LabelSet) -> Mask:
 def _id_mask(path: Path, content: bytes) -> Mask:
     if content.startswith(_PNG_HEAD) and content[25] == _PNG_PALETTE:
         # OpenCV would replace the ids by the palette's colours
-        with PillowImage.open(io.BytesIO(content)) as picture:
-            return np.array(picture, np.uint8)
+        try:
+            with PillowImage.open(io.BytesIO(content)) as picture:
+                return np.array(picture, np.uint8)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise FoldsegError(f"{path}: is damaged: {error}") from error
     if content.startswith(_PNG_HEAD) and content[24] < 8:
         raise FoldsegError(f"{path}: is a {content[24]}-bit mask, whose ids would be stretched; expected 8 bits")
     mask = _decode(path, content, cv2.IMREAD_UNCHANGED)

@@ -26,7 +26,7 @@ def dense_crf(probabilities: Probabilities, image: Image, config: Crf) -> Probab
 
     probabilities (classes, H, W) float32 and image (H, W, 3) uint8 RGB -> (classes, H, W) float32 that sum to 1.
     Only the classes that are likely somewhere take part: cost is proportional to their number, and a class that is
-    nowhere above 5% cannot win a pixel (the others keep their share, scaled).
+    nowhere above 5% cannot win a pixel; its probability becomes 0.
     """
     from pydensecrf.densecrf import DenseCRF2D
 
@@ -35,7 +35,7 @@ def dense_crf(probabilities: Probabilities, image: Image, config: Crf) -> Probab
         return probabilities
     _, height, width = probabilities.shape
     part = probabilities[likely]
-    unary = -np.log(np.maximum(part / part.sum(0), _FLOOR)).reshape(len(likely), -1)
+    unary = -np.log(np.maximum(part / np.maximum(part.sum(0), _FLOOR), _FLOOR)).reshape(len(likely), -1)
     field = DenseCRF2D(width, height, len(likely))
     field.setUnaryEnergy(np.ascontiguousarray(unary, np.float32))
     field.addPairwiseGaussian(sxy=config.smooth_std, compat=config.smooth_weight)

@@ -82,7 +82,9 @@ class PredictionStore:
         """Write one image's probabilities, (classes, H, W) uint8 = round(255 p)."""
         classes, height, width = quantised.shape
         header = json.dumps({"classes": classes, "height": height, "width": width}).encode()
-        body = zstandard.ZstdCompressor(level=_LEVEL).compress(np.ascontiguousarray(quantised).data)
+        body = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(
+            np.ascontiguousarray(quantised).data
+        )
         write_bytes(self._file(name), _MAGIC + struct.pack("<I", len(header)) + header + body)
 
     def read(self, name: str) -> Quantised:

@@ -1,6 +1,7 @@
 """Networks by name: segmentation-models-pytorch's, wrapped so that they take images as they are."""
 
 import difflib
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,8 @@ HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 # smp asks its hub for these at run time, even offline; encoders that are not listed were trained with ImageNet's
 _TRAINED_WITH_HALF = ("timm-tf_efficientnet_lite", "inceptionresnetv2", "inceptionv4", "xception")
+
+_SET_BY_US = {"self", "encoder_name", "encoder_weights", "classes", "in_channels", "aux_params", "kwargs"}
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = dict(smp.MODEL_ARCHITECTURES_MAPPING)
 """To add a decoder: a class with smp's signature and `encoder` attribute, and a line here."""
@@ -65,7 +68,8 @@ def build_network(model: Model, classes: int, *, pretrained: bool = True) -> Seg
     With `pretrained=False` the encoder's weights are neither downloaded nor read: a checkpoint follows.
     FoldsegError for unknown names, options that the architecture does not know, and weights that do not fit.
     """
-    check_model(model)
+    check_model(model if pretrained else model.model_copy(update={"encoder_weights": None}))
+    _check_options(model)
     from_hub = pretrained and model.encoder_weights == "imagenet"
     try:
         net = ARCHITECTURES[model.architecture](
@@ -98,6 +102,21 @@ def check_model(model: Model) -> None:
     weights = model.encoder_weights
     if weights not in (None, "imagenet") and not Path(str(weights)).is_file():
         raise FoldsegError(f"model.encoder_weights: {weights}: no such file; valid are imagenet, null or a file")
+
+
+def _check_options(model: Model) -> None:
+    """smp passes options that it does not know on to the encoder, and most encoders swallow them in silence."""
+    if model.encoder.startswith("tu-"):
+        return  # timm's take options of their own, and refuse those that they do not know
+    valid = set(inspect.signature(ARCHITECTURES[model.architecture]).parameters) - _SET_BY_US
+    for option in model.options:
+        if option not in valid:
+            near = difflib.get_close_matches(option, valid, 1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise FoldsegError(
+                f"model.options.{option}: {model.architecture} has no such option; "
+                f"{hint}valid are {', '.join(sorted(valid))}"
+            )
 
 
 def check_view(view: View, stride: int) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import pickle
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ from foldseg.errors import FoldsegError
 
 logger = logging.getLogger(__name__)
 
+_UNREADABLE = (
+    pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError, TypeError,
+    struct.error,
+)  # fmt: skip
 _WRAPPERS = ("state_dict", "model", "model_state_dict", "network")
 _PREFIXES = ("module.", "network.", "net.", "model.", "encoder.", "backbone.")
 
@@ -23,7 +28,7 @@ def load_torch_file(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise FoldsegError(f"{path}: no such file") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except _UNREADABLE as error:
         reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
         raise FoldsegError(f"{path}: is not a file of weights, or is damaged ({reason})") from error
 
@@ -94,6 +99,8 @@ def _by_order(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, 
     """Match tensors by position; None unless every shape agrees. A classifier's tensors may be left at the end."""
     tensors = [value for name, value in found.items() if not name.endswith("num_batches_tracked")]
     pairs = list(zip(wanted.items(), tensors, strict=False))
+    if any(name in found and found[name] is not tensor for (name, _), tensor in pairs):
+        return None  # the names that do agree contradict the order
     if len(pairs) < len(wanted) or any(value.shape != tensor.shape for (_, value), tensor in pairs):
         return None
     logger.info("the file's names differ from the encoder's: %d tensors matched by order and shape", len(pairs))

@@ -28,5 +28,7 @@ def read_ledger(path: Path) -> pd.DataFrame:
 
 def append(path: Path, row: dict[str, str]) -> None:
     """Add a row at the end; columns that `row` lacks stay empty (the leaderboard's answer, at first)."""
+    if unknown := set(row) - set(COLUMNS):
+        raise ValueError(f"the ledger has no columns {sorted(unknown)}")
     table = pd.concat([read_ledger(path), pd.DataFrame([row], columns=COLUMNS, dtype="str")])
     write_text(path, table.fillna("").to_csv(index=False, lineterminator="\n"))

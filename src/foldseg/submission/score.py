@@ -38,7 +38,14 @@ def score_submission(prediction: Path, data: Data, truth: Path | None = None) ->
     right = _truth_of_data(data, prediction) if truth is None else _truth_of_file(truth, prediction, labels)
     check_ids(prediction, right.sizes)
     given = format_of(prediction).reader(prediction, labels, right.sizes)
-    counts = np.stack([count_any(right.read(name), given(name), len(labels)) for name in right.sizes])
+
+    def count(name: str) -> Counts:
+        masks = given(name)
+        if masks.ndim == 2 and (masks == IGNORE_INDEX).any():
+            raise FoldsegError(f"{prediction}: {name}.png holds void pixels; a prediction gives every pixel a class")
+        return count_any(right.read(name), masks, len(labels))
+
+    counts = np.stack([count(name) for name in right.sizes])
     return {name: score(name, counts, labels) for name in SCORES}
 
 

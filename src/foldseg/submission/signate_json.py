@@ -31,11 +31,11 @@ def write(path: Path, masks: Iterable[tuple[str, Mask]], labels: LabelSet) -> No
     previous = ""
     with replacing(path) as partial, partial.open("wb") as stream:
         for name, mask in masks:
-            if name + _SUFFIX <= previous:
+            if name <= previous:
                 raise ValueError(f"{name} comes after {previous}: images must be sorted and unique")
             stream.write(b"," if previous else b"{")
             stream.write(orjson.dumps(name + _SUFFIX) + b":" + orjson.dumps(encode_image(mask, labels)))
-            previous = name + _SUFFIX
+            previous = name
         stream.write(b"}" if previous else b"{}")
 
 
