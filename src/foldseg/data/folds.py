@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold
 
 from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
@@ -19,6 +18,8 @@ def make_folds(table: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
 
     Returns a table of `id, fold, group, stratum`, ordered by id, that depends on nothing but its arguments.
     """
+    from sklearn.model_selection import StratifiedGroupKFold  # takes seconds to import, and only this needs it
+
     ordered = table.sort_values("id", ignore_index=True)
     groups = ordered["group"].nunique()
     if groups < count:
