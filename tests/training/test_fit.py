@@ -189,3 +189,17 @@ def test_fp16_without_a_gpu_says_what_to_do(toy, tmp_path):
         pytest.skip("there is a GPU")
     with pytest.raises(FoldsegError, match="precision: fp16 needs a GPU"):
         train_fold(experiment(toy, tmp_path, "precision=fp16"), 0)
+
+
+def test_going_on_with_other_folds_is_refused(toy, tmp_path):
+    """An unfinished run must not be resumed on images that it may have trained on."""
+    config = experiment(toy, tmp_path, "schedule.epochs=1")
+    run = train_fold(config, 0)
+    run.summary.unlink()
+    folds = pd.read_csv(config.data.folds)
+    other = tmp_path / "other.csv"
+    folds.assign(fold=1 - folds["fold"]).to_csv(other, index=False)
+    content = run.config.read_text().replace(str(config.data.folds), str(other))
+    run.config.write_text(content)
+    with pytest.raises(FoldsegError, match="the data or its folds have changed"):
+        train_fold(experiment(toy, tmp_path, "schedule.epochs=1", f"data.folds={other}"), 0)

@@ -9,9 +9,11 @@ import pandas as pd
 
 from foldseg.config.schema import Data, ToyCity
 from foldseg.data import camvid, signate
-from foldseg.data.folds import make_folds, save_folds
+from foldseg.data.folds import folds_csv, make_folds
 from foldseg.data.labels import LabelSet
 from foldseg.data.toy_city import generate_toy_city
+from foldseg.errors import FoldsegError
+from foldseg.files import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -50,9 +52,17 @@ def label_set(data: Data) -> LabelSet:
 
 
 def make_folds_file(data: Data) -> pd.DataFrame:
-    """Divide the images of `data.fold_splits` into `data.fold_count` folds and write `data.folds`; return the table."""
+    """Divide the images of `data.fold_splits` into `data.fold_count` folds and write `data.folds`; return the table.
+
+    FoldsegError when the file exists and divides otherwise: runs may have been trained on it.
+    """
     table = load_samples(data)
     folds = make_folds(table[table["split"].isin(data.fold_splits)], data.fold_count, data.fold_seed)
-    save_folds(folds, data.folds)
+    if data.folds.is_file() and data.folds.read_text() != folds_csv(folds):
+        raise FoldsegError(
+            f"{data.folds}: exists and divides the data in another way; runs that were trained on it could not be "
+            "blended with new ones. Give data.folds another name, or remove the file"
+        )
+    write_text(data.folds, folds_csv(folds))
     logger.info("%s: %d images in %d folds", data.folds, len(folds), data.fold_count)
     return folds

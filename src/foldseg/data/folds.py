@@ -8,7 +8,6 @@ import pandas as pd
 
 from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
-from foldseg.files import write_text
 
 FOLD_COLUMNS = ["id", "fold", "group", "stratum"]
 
@@ -36,9 +35,9 @@ def make_folds(table: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
     return ordered.assign(fold=fold)[FOLD_COLUMNS]
 
 
-def save_folds(folds: pd.DataFrame, path: Path) -> None:
-    """Write a folds file as CSV."""
-    write_text(path, folds[FOLD_COLUMNS].to_csv(index=False, lineterminator="\n"))
+def folds_csv(folds: pd.DataFrame) -> str:
+    """Return the content of a folds file."""
+    return folds[FOLD_COLUMNS].to_csv(index=False, lineterminator="\n")
 
 
 def load_folds(path: Path, table: pd.DataFrame) -> pd.DataFrame:

@@ -8,10 +8,13 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from tqdm import tqdm
 
-from foldseg.data.reading import image_size
+from foldseg.data.labels import IGNORE_INDEX, LabelSet
+from foldseg.data.reading import image_size, read_mask
 from foldseg.errors import FoldsegError
 
 COLUMNS = ["id", "image", "mask", "split", "group", "stratum"]
@@ -48,6 +51,14 @@ def check_files(table: pd.DataFrame, root: Path) -> pd.DataFrame:
             )
         sizes.append(size)
     return table.assign(height=[h for h, _ in sizes], width=[w for _, w in sizes])
+
+
+def count_mask_pixels(table: pd.DataFrame, root: Path, labels: LabelSet) -> NDArray[np.int64]:
+    """Count the pixels of every class in the masks of `table`: (images, classes + 1) int64, void last."""
+    counts = np.zeros((len(table), 256), np.int64)
+    for row, mask in enumerate(tqdm(table["mask"], desc="counting pixels", unit="mask", leave=False, disable=None)):
+        counts[row] = np.bincount(read_mask(root / mask, labels).ravel(), minlength=256)
+    return counts[:, [*range(len(labels)), IGNORE_INDEX]]
 
 
 def pair_by_stem(images: list[Path], masks: list[Path]) -> list[tuple[Path, Path]]:

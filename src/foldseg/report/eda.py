@@ -1,16 +1,13 @@
 """A first look at a data set: which classes, how many images of what, and what they look like."""
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 from foldseg.config.schema import Data
 from foldseg.data.datasets import label_set, load_samples
 from foldseg.data.folds import load_folds
-from foldseg.data.labels import IGNORE_INDEX
 from foldseg.data.reading import read_image, read_mask
-from foldseg.data.samples import check_files
+from foldseg.data.samples import check_files, count_mask_pixels
 from foldseg.errors import FoldsegError
 from foldseg.report.figures import Picture, class_legend, overlay, picture_grid
 
@@ -48,12 +45,8 @@ def class_pixels(data: Data, most: int | None = None) -> pd.DataFrame:
     if table.empty:
         raise FoldsegError(f"{data.root}: has no masks")
     table = table if most is None else spread(table, most)
-    counts = np.zeros((len(table), 256), np.int64)
-    for row, mask in enumerate(tqdm(table["mask"], desc="counting pixels", unit="mask", disable=None, leave=False)):
-        counts[row] = np.bincount(read_mask(data.root / mask, labels).ravel(), minlength=256)
-    columns = [*range(len(labels)), IGNORE_INDEX]
     names = pd.Index([*labels.names, VOID_COLUMN], name="class")
-    return pd.DataFrame(counts[:, columns], index=pd.Index(table["id"], name="id"), columns=names)
+    return pd.DataFrame(count_mask_pixels(table, data.root, labels), pd.Index(table["id"], name="id"), names)
 
 
 def class_presence(pixels: pd.DataFrame) -> pd.DataFrame:

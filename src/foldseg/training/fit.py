@@ -6,27 +6,24 @@ import warnings
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, TQDMProgressBar
 from torch import Tensor
-from tqdm import tqdm
 
 from foldseg.config import Experiment
 from foldseg.data.datasets import label_set, load_samples
 from foldseg.data.folds import load_folds
-from foldseg.data.labels import IGNORE_INDEX, LabelSet
-from foldseg.data.reading import read_mask
-from foldseg.data.samples import check_files
+from foldseg.data.labels import LabelSet
+from foldseg.data.samples import check_files, count_mask_pixels
 from foldseg.errors import FoldsegError
 from foldseg.files import write_json
 from foldseg.losses import inverse_log_weights
 from foldseg.models.factory import build_network, check_model, check_view
 from foldseg.training.module import FoldModule
 from foldseg.training.recorder import Recorder
-from foldseg.training.run import RunFolder
+from foldseg.training.run import RunFolder, fingerprint
 from foldseg.views.samples import EvalSamples, TrainSamples, eval_loader, train_loader
 
 logger = logging.getLogger(__name__)
@@ -99,7 +96,10 @@ def train_fold(experiment: Experiment, fold: int) -> RunFolder:
     network = build_network(experiment.model, len(data.labels), pretrained=not resume)
     check_view(experiment.view, network.stride)
     module = FoldModule(experiment, data.labels, network, _class_weights(experiment, data))
-    run.describe(experiment, fold, data.labels.names, data.all)
+    if resume:
+        _check_data(run, data)
+    else:
+        run.describe(experiment, fold, data.labels.names, data.all)
     _fit(run, module, data, resume)
     return run
 
@@ -198,6 +198,15 @@ def _check_same(run: RunFolder, experiment: Experiment) -> None:
         )
 
 
+def _check_data(run: RunFolder, data: FoldData) -> None:
+    """Going on with other images or folds would make the run's provenance a lie, and could leak a fold."""
+    if run.facts["data_fingerprint"] != fingerprint(data.all):
+        raise FoldsegError(
+            f"{run.path}: the data or its folds have changed since the run was started; "
+            "give the experiment another name (name=...) or remove the folder"
+        )
+
+
 def _flat(content: dict[str, object], prefix: str = "") -> dict[str, object]:
     flat: dict[str, object] = {}
     for key, value in content.items():
@@ -211,19 +220,10 @@ def _class_weights(config: Experiment, data: FoldData) -> Tensor | None:
     if choice == "none":
         return None
     if choice == "inverse_log":
-        return inverse_log_weights(class_pixels(config, data).tolist())
+        pixels = count_mask_pixels(data.train, config.data.root, data.labels)[:, :-1].sum(0)
+        return inverse_log_weights(pixels.tolist())
     if len(choice) != classes:
         raise FoldsegError(
             f"loss.class_weights: {len(choice)} weights for {classes} classes ({', '.join(data.labels.names)})"
         )
     return torch.tensor(choice)
-
-
-def class_pixels(config: Experiment, data: FoldData) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Pixels per class over the fold's training masks: (classes,) int64; void is counted nowhere."""
-    total = np.zeros(256, np.int64)
-    masks = [config.data.root / name for name in data.train["mask"]]
-    for path in tqdm(masks, desc="counting pixels", unit="mask", leave=False, disable=None):
-        total += np.bincount(read_mask(path, data.labels).ravel(), minlength=256)
-    total[IGNORE_INDEX] = 0
-    return total[: len(data.labels)]
