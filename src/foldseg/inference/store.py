@@ -4,8 +4,9 @@
 (temporary name, then rename), so a store may be read while it is being written, and writing goes on where it stopped.
 
 A `.prob` file: the magic `FSP1`, the length of a JSON header as uint32 (little-endian), the header (`classes`,
-`height`, `width`), then zstd-compressed uint8 planes (classes, height, width): round(255 p). Measured on CamVid this
-changes the argmax in about 1 of 10,000 pixels and takes a thirtieth of the space of float16.
+`height`, `width`), then zstd-compressed uint8 planes (classes, height, width): round(255 p). Measured on
+CamVid frames and a half-trained U-Net: 2 of 10,000 pixels change their argmax, the file is an eleventh of a compressed
+float16 npz and is written 27 times faster (sharper predictions lose and take less).
 """
 
 import json
