@@ -15,18 +15,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("truth", type=Path, help="configs/data/X.yaml, a .json file or a folder of PNGs")
     parser.add_argument("prediction", type=Path, help="a .json file or a folder of PNGs")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. data.labels=scored, as it was trained")
     parser.add_argument(
         "--data",
         type=Path,
         default=Path("configs/data/signate.yaml"),
         help="whose classes these are, if TRUTH is no YAML (default: %(default)s)",
     )
-    parser.add_argument(
-        "--set", nargs="*", default=[], metavar="key=value", help="overrides, e.g. data.root=/data/camvid"
-    )
     args = parser.parse_args()
     is_config = args.truth.suffix in (".yaml", ".yml")
-    data = load_data(args.truth if is_config else args.data, args.set)
+    data = load_data(args.truth if is_config else args.data, args.overrides)
     print(score_table(score_submission(args.prediction, data, None if is_config else args.truth)))
 
 

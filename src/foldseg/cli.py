@@ -6,14 +6,15 @@ from collections.abc import Callable
 
 from foldseg.errors import FoldsegError
 
+_CHATTY = ("pytorch_lightning", "lightning", "httpx", "huggingface_hub", "matplotlib")
 _IN_WORKER = "foldseg.errors.FoldsegError: "
 
 
 def run(main: Callable[[], object]) -> None:
     """Call a script's `main`; exit with 1 and one clear message on a FoldsegError, with 130 on Ctrl+C."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
-    for chatty in ("pytorch_lightning", "lightning", "lightning.pytorch", "httpx", "huggingface_hub", "matplotlib"):
-        logging.getLogger(chatty).setLevel(logging.ERROR)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_not_chatter)
     try:
         main()
     except FoldsegError as error:
@@ -22,3 +23,8 @@ def run(main: Callable[[], object]) -> None:
     except KeyboardInterrupt:
         print("interrupted; the same command goes on where it stopped", file=sys.stderr)  # noqa: T201
         sys.exit(130)
+
+
+def _not_chatter(record: logging.LogRecord) -> bool:
+    """Leave out what libraries say of themselves; they reset their own loggers' levels when they are imported."""
+    return record.levelno >= logging.ERROR or not record.name.startswith(_CHATTY)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +31,24 @@ def replacing(path: Path) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
 
 
+def remove_partials(folder: Path) -> None:
+    """Remove the temporary files that killed processes left in `folder`; those of living processes stay."""
+    for partial in folder.glob(".*.partial"):
+        pid = partial.suffixes[-2].removeprefix(".") if len(partial.suffixes) > 1 else ""
+        if pid.isdecimal() and not _is_alive(int(pid)):
+            partial.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write `content` to `path`, all of it or nothing."""
     with replacing(path) as partial:
@@ -42,8 +61,16 @@ def write_text(path: Path, content: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write `content` as indented JSON to `path`, all of it or nothing."""
-    write_text(path, json.dumps(content, indent=2) + "\n")
+    """Write `content` as indented JSON to `path`, all of it or nothing; NaN, which JSON lacks, becomes null."""
+    write_text(path, json.dumps(_without_nan(content), indent=2, allow_nan=False) + "\n")
+
+
+def _without_nan(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _without_nan(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_without_nan(value) for value in content]
+    return None if isinstance(content, float) and math.isnan(content) else content
 
 
 def read_json(path: Path) -> Any:

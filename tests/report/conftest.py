@@ -12,7 +12,7 @@ import pytest
 
 from foldseg.config import Data, Ensemble, Experiment, save
 from foldseg.data.camvid import LABELS
-from foldseg.data.datasets import load_samples, make_folds_file
+from foldseg.data.datasets import folded_samples, make_folds_file
 from foldseg.data.labels import Mask
 from foldseg.inference.store import PredictionStore, StoreFacts
 from foldseg.submission import label_png
@@ -67,7 +67,7 @@ class World:
         )
         for fold, part in self.folds.groupby("fold"):
             run = RunFolder.of(experiment, int(str(fold)))
-            run.describe(experiment, int(str(fold)), LABELS.names, load_samples(self.data))
+            run.describe(experiment, int(str(fold)), LABELS.names, folded_samples(self.data))
             run.best.parent.mkdir()
             run.best.write_bytes(b"weights")
             run.summary.write_text("{}")

@@ -115,7 +115,7 @@ def test_images_that_are_not_predicted_are_missed(camvid_root: Path, tmp_path: P
 def test_a_test_set_without_masks_cannot_be_scored(signate_root: Path, tmp_path: Path) -> None:
     data = data_of(signate_root, "signate", labels="scored")
     signate_json.write(tmp_path / "s.json", [("test_000", np.zeros((48, 64), np.uint8))], SCORED)
-    with pytest.raises(FoldsegError, match=r"none of its images has a mask in .*, e\.g\. test_000"):
+    with pytest.raises(FoldsegError, match=r"none of its images \(test_000\) has a mask in"):
         score_submission(tmp_path / "s.json", data)
 
 

@@ -201,5 +201,35 @@ def test_going_on_with_other_folds_is_refused(toy, tmp_path):
     folds.assign(fold=1 - folds["fold"]).to_csv(other, index=False)
     content = run.config.read_text().replace(str(config.data.folds), str(other))
     run.config.write_text(content)
-    with pytest.raises(FoldsegError, match="the data or its folds have changed"):
+    with pytest.raises(FoldsegError, match="was trained on other images or another division into folds"):
         train_fold(experiment(toy, tmp_path, "schedule.epochs=1", f"data.folds={other}"), 0)
+
+
+def test_a_run_that_was_killed_after_it_had_stopped_early_is_not_trained_further(toy, tmp_path):
+    more = ["schedule.epochs=9", "schedule.name=constant", "early_stopping={patience: 2, min_delta: 0.9}"]
+    run = train_fold(experiment(toy, tmp_path, *more), 0)
+    before, best = pd.read_csv(run.metrics), weights(run.best)
+    run.summary.unlink()
+    run.metrics.unlink()
+    run = train_fold(experiment(toy, tmp_path, *more), 0)
+    pd.testing.assert_frame_equal(pd.read_csv(run.metrics), before)
+    assert same(weights(run.best), best)
+
+
+def test_a_monitor_without_scored_classes_is_refused_before_training(toy, tmp_path):
+    more = ["data.labels=[sky, building]", "monitor=image_mean_iou_present"]
+    with pytest.raises(FoldsegError, match="monitor: image_mean_iou_present needs a scored class"):
+        train_fold(experiment(toy, tmp_path, *more), 0)
+
+
+def test_tensorboard_has_losses_scores_classes_rate_and_pictures(toy, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = train_fold(experiment(toy, tmp_path, "schedule.epochs=2"), 0)
+    assert len(list((run.path / "tensorboard").iterdir())) == 1
+    events = EventAccumulator(str(run.path / "tensorboard")).Reload()
+    tags = set(events.Tags()["scalars"])
+    assert {"loss/train_loss", "loss/train_dice", "loss/val_cross_entropy", "run/lr", "run/dataset_miou"} <= tags
+    assert "iou/lane" in tags
+    assert [e.step for e in events.Scalars("run/dataset_miou")] == [0, 1]
+    assert events.Tags()["images"] == [f"frame, truth, prediction/{i}" for i in range(3)]

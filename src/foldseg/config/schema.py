@@ -169,7 +169,7 @@ class Experiment(Settings):
     early_stopping: EarlyStopping | None = EarlyStopping()
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     batch_size: Count = 8
-    accumulate: Count = 1  # batches whose gradients are summed into one step
+    accumulate: Count = 1  # batches whose gradients are averaged into one step
     clip_gradient_norm: Positive | None = None
     seed: int = 0
     workers: Annotated[int, Field(ge=0)] = 2  # processes that read and augment; 0: none

@@ -4,13 +4,15 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
 from foldseg.config.schema import Data, ToyCity
 from foldseg.data import camvid, signate
-from foldseg.data.folds import folds_csv, make_folds
+from foldseg.data.folds import folds_csv, load_folds, make_folds
 from foldseg.data.labels import LabelSet
+from foldseg.data.reading import image_size
 from foldseg.data.toy_city import generate_toy_city
 from foldseg.errors import FoldsegError
 from foldseg.files import write_text
@@ -43,7 +45,36 @@ def load_samples(data: Data) -> pd.DataFrame:
         pixels = toy.width * toy.height * (toy.train_frames + toy.test_frames)
         workers = os.cpu_count() or 1 if pixels > _MANY_PIXELS else 1
         generate_toy_city(data.root, **toy.model_dump(), workers=workers)
+    elif data.toy_city is not None:
+        _check_toy(data.root, data.toy_city)
     return DATASETS[data.dataset].scan(data.root)
+
+
+def _check_toy(root: Path, toy: ToyCity) -> None:
+    """FoldsegError when the city in `root` was built with another size or number of frames; its seed does not show."""
+    found = [sorted((root / name).glob("*.jpg")) for name in ("seg_train_images", "seg_test_images")]
+    if not all(found):
+        return  # the reader says what is missing
+    have = (*image_size(found[0][0])[::-1], len(found[0]), len(found[1]))
+    want = (toy.width, toy.height, toy.train_frames, toy.test_frames)
+    if have != want:
+        raise FoldsegError(
+            f"{root}: was built with width, height, train_frames, test_frames {have}, asked for are {want}; "
+            "remove it or give data.root another name"
+        )
+
+
+def folded_samples(data: Data) -> pd.DataFrame:
+    """Return the samples that are divided into folds, with `fold`, `group` and `stratum` of the folds file, by id.
+
+    FoldsegError when there are none or the folds file does not fit them.
+    """
+    table = load_samples(data)
+    table = table[table["split"].isin(data.fold_splits)]
+    if table.empty:
+        raise FoldsegError(f"data.fold_splits: {list(data.fold_splits)} holds no image of {data.dataset}")
+    folds = load_folds(data.folds, table)
+    return table.drop(columns=["group", "stratum"]).merge(folds, on="id", validate="1:1").sort_values("id")
 
 
 def label_set(data: Data) -> LabelSet:

@@ -11,25 +11,41 @@ from foldseg.inference.store import Quantised
 Probabilities = NDArray[np.float32]
 
 
-def blend(maps: Iterable[tuple[Quantised, float]], name: str = "") -> Probabilities:
-    """Return the weighted mean of quantised maps: (classes, H, W) float32 whose classes sum to 1 at every pixel.
+def weighted_sum(maps: Iterable[tuple[Quantised, float]], name: str = "") -> Probabilities:
+    """Return the sum of weight * map, (classes, H, W) float32, of (map, weight) pairs.
 
-    `maps` yields (map, weight); it is consumed one by one, so memory does not grow with the number of members.
-    FoldsegError naming the image when sizes or numbers of classes differ.
+    `maps` is consumed one by one, so memory does not grow with their number. FoldsegError naming the image when there
+    are none, or sizes or numbers of classes differ.
     """
     total: Probabilities | None = None
     for quantised, weight in maps:
-        if total is None:
-            total = quantised * np.float32(weight)
-        elif total.shape != quantised.shape:
-            raise FoldsegError(f"{name}: members differ in classes or size: {total.shape} and {quantised.shape}")
-        else:
-            total += quantised * np.float32(weight)
+        part = quantised * np.float32(weight)
+        total = part if total is None else added(total, part, name)
     if total is None:
         raise FoldsegError(f"{name}: no member has predicted it")
-    # Rounding leaves the sum a little off; a pixel that is 0 in every class cannot be, with fewer than 510 classes
+    return total
+
+
+def added(total: Probabilities, part: Probabilities, name: str = "") -> Probabilities:
+    """Add `part` to `total`, in place. FoldsegError naming the image when their shapes differ."""
+    if total.shape != part.shape:
+        raise FoldsegError(f"{name}: members differ in classes or size: {total.shape} and {part.shape}")
+    total += part
+    return total
+
+
+def normalised(total: Probabilities) -> Probabilities:
+    """Scale a weighted sum, in place, so that the classes sum to 1 at every pixel.
+
+    Rounding leaves sums a little off. A pixel that is 0 in every class cannot be, with fewer than 510 classes.
+    """
     total /= total.sum(0)
     return total
+
+
+def blend(maps: Iterable[tuple[Quantised, float]], name: str = "") -> Probabilities:
+    """Return the weighted mean of quantised maps: (classes, H, W) float32 whose classes sum to 1 at every pixel."""
+    return normalised(weighted_sum(maps, name))
 
 
 def argmax(probabilities: Probabilities) -> NDArray[np.uint8]:

@@ -3,6 +3,9 @@
 This module is imported by worker processes, so neither it nor what it imports may need torch.
 """
 
+import multiprocessing
+import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +15,10 @@ import numpy as np
 from foldseg.config.schema import CleanUp, Step
 from foldseg.data.labels import LabelSet, Mask
 from foldseg.data.reading import read_image, read_mask
-from foldseg.ensemble.blend import Probabilities, argmax, blend
+from foldseg.ensemble.blend import Probabilities, added, argmax, normalised, weighted_sum
 from foldseg.ensemble.clean_up import clean_up
 from foldseg.ensemble.crf import dense_crf
-from foldseg.inference.store import PredictionStore, Quantised
+from foldseg.inference.store import PredictionStore
 from foldseg.scoring.counts import Counts, count_pixels
 
 
@@ -53,14 +56,15 @@ def process(task: Task) -> Outcome:
     """Blend one image and take every step; count the pixels of every stage if the truth is known."""
     truth = read_mask(task.mask, task.labels) if task.mask else None
     results: list[Mask] = []
-    maps: list[tuple[Quantised, float]] = []
+    total: Probabilities | None = None
     for experiment, stores in task.sources.items():
         share = task.weights[experiment] / len(stores)
-        own = [(store.read(task.id), share) for store in stores]
+        own = weighted_sum(((store.read(task.id), share) for store in stores), task.id)
         if truth is not None:
-            results.append(argmax(blend(own, task.id)))
-        maps += own
-    probabilities = blend(maps, task.id)
+            results.append(argmax(own))  # which class is largest does not depend on the scale
+        total = own if total is None else added(total, own, task.id)
+    assert total is not None  # an ensemble has a member
+    probabilities = normalised(total)
     labels = argmax(probabilities)
     results.append(labels)
     for step in task.steps:
@@ -86,5 +90,14 @@ def class_indices(config: CleanUp, labels: LabelSet) -> list[int] | None:
 
 
 def start_worker() -> None:
-    """Processes are the parallelism here; OpenCV's own threads would only fight them."""
+    """Processes are the parallelism here; OpenCV's own threads would only fight them. End with the parent process."""
     cv2.setNumThreads(0)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    # A pool's workers hold its queue open themselves, so one whose parent was killed would wait for ever
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from foldseg.config import Ensemble
-from foldseg.data.datasets import load_samples
-from foldseg.data.folds import load_folds
+from foldseg.data.datasets import folded_samples
 from foldseg.errors import FoldsegError
 from foldseg.inference.predict import predict_run, store_of
 from foldseg.inference.store import PredictionStore
@@ -60,7 +59,7 @@ def find_members(config: Ensemble) -> Members:
         if not found:
             raise FoldsegError(f"{folder}: no such experiment among the runs; train it with scripts/train_fold.sh")
         runs[member.experiment] = {}
-        for fold in config.folds if config.folds is not None else _all_folds(RunFolder(folder / f"fold_{found[0]}")):
+        for fold in config.folds if config.folds is not None else _every_fold(RunFolder(folder / f"fold_{found[0]}")):
             try:
                 runs[member.experiment][fold] = RunFolder.open(folder / f"fold_{fold}")
             except FoldsegError as error:
@@ -72,18 +71,15 @@ def find_members(config: Ensemble) -> Members:
     return members
 
 
-def _all_folds(run: RunFolder) -> list[int]:
-    """Every fold of the folds file that a run was trained with."""
-    return sorted(oof_table(run)["fold"].unique().tolist())
+def _every_fold(run: RunFolder) -> list[int]:
+    return sorted(folded_samples(run.experiment.data)["fold"].unique().tolist())
 
 
 def oof_table(run: RunFolder) -> pd.DataFrame:
-    """Samples table of all folded images, with `fold`, `group` and `stratum` of the folds file."""
-    data = run.experiment.data
-    table = load_samples(data)
-    table = table[table["split"].isin(data.fold_splits)]
-    folds = load_folds(data.folds, table)
-    return table.drop(columns=["group", "stratum"]).merge(folds, on="id", validate="1:1").sort_values("id")
+    """Return the folded samples, by id, of the data that a run was trained on; FoldsegError if they have changed."""
+    table = folded_samples(run.experiment.data)
+    run.check_folds(table)
+    return table
 
 
 def _check_alike(members: Members) -> None:
@@ -103,5 +99,5 @@ def _check_alike(members: Members) -> None:
                         f"{run.path}: its data.{key} is {getattr(ours, key)}, "
                         f"that of {first.path} is {getattr(theirs, key)}"
                     )
-            if run.facts["data_fingerprint"] != first.facts["data_fingerprint"] and run.fold == first.fold:
+            if run.facts["data_fingerprint"] != first.facts["data_fingerprint"]:
                 raise FoldsegError(f"{run.path}: was trained on other files or folds than {first.path}")

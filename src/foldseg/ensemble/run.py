@@ -5,6 +5,7 @@ import multiprocessing
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -25,7 +26,7 @@ from foldseg.ensemble.members import Members, find_members, oof_table
 from foldseg.errors import FoldsegError
 from foldseg.files import write_json
 from foldseg.scoring.counts import Counts
-from foldseg.scoring.scores import SCORES, bootstrap, interval, score
+from foldseg.scoring.scores import SCORES, bootstrap, check_score, interval, score
 from foldseg.submission import label_png, ledger
 from foldseg.submission.formats import FORMATS, check_submission
 from foldseg.training.run import git_commit
@@ -54,10 +55,11 @@ def predict_ensemble(config: Ensemble) -> EnsembleResult:
     members = find_members(config)
     labels = label_set(members.first.experiment.data)
     _check_classes(config, labels)
+    oof = oof_table(members.first)
     members.predict(("oof", "test"))
     folder = config.submissions / config.name
+    (folder / "score.json").unlink(missing_ok=True)  # its presence means finished
     save(config, folder / "config.yaml")
-    oof = oof_table(members.first)
     oof = oof[oof["fold"].isin(members.folds)]
     oof_counts = _predict_oof(members, oof, labels, folder / "oof")
     path = folder / FORMATS[config.submission].NAME
@@ -71,6 +73,13 @@ def predict_ensemble(config: Ensemble) -> EnsembleResult:
 
 
 def _check_classes(config: Ensemble, labels: LabelSet) -> None:
+    check_score(config.score, labels, "score")
+    merged = [c for c in labels.classes if len(c.raw_ids) > 1]
+    if config.submission == "label_png" and merged:
+        raise FoldsegError(
+            f"submission: label_png cannot say {merged[0].name}, which stands for {len(merged[0].raw_ids)} classes of "
+            "the data set; train on data.labels=all, or hand in signate_json"
+        )
     for step in config.steps:
         unknown = set(step.clean_up.classes or ()) - set(labels.names) if step.clean_up else set()
         if unknown:
@@ -101,6 +110,8 @@ def _write_submission(members: Members, labels: LabelSet, path: Path) -> Counts 
     data = members.first.experiment.data
     table = load_samples(data)
     test = table[table["split"] == "test"].sort_values("id")
+    if test.empty:
+        raise FoldsegError(f"{data.root}: has no test images to hand in")
     tasks = [_task(members, row, labels, members.sources("test")) for row in test.itertuples(index=False)]
     counts: list[Counts] = []
 
@@ -136,9 +147,14 @@ def _side_by_side(tasks: Sequence[Task], workers: int) -> Iterator[Outcome]:
     with ProcessPoolExecutor(workers, context, start_worker) as pool:
         todo = iter(tasks)
         running = deque(pool.submit(process, task) for task in islice(todo, _WAITING * workers))
-        while running:
-            yield running.popleft().result()
-            running.extend(pool.submit(process, task) for task in islice(todo, 1))
+        try:
+            while running:
+                yield running.popleft().result()
+                running.extend(pool.submit(process, task) for task in islice(todo, 1))
+        except BrokenProcessPool as error:
+            raise FoldsegError(
+                f"workers: one of the {workers} blending processes was killed, most often for want of memory; lower it"
+            ) from error
 
 
 def _table(config: Ensemble, counts: Counts, labels: LabelSet, groups: Any) -> dict[str, Any]:
@@ -171,8 +187,8 @@ def _append_to_ledger(members: Members, scores: dict[str, Any]) -> None:
             "steps": " ".join(str(step.name) for step in config.steps),
             "score": config.score,
             "oof": f"{oof[config.score]:.6f}",
-            "oof_low": f"{low:.6f}",
-            "oof_high": f"{high:.6f}",
+            "oof_low": "" if np.isnan(low) else f"{low:.6f}",
+            "oof_high": "" if np.isnan(high) else f"{high:.6f}",
             "test": f"{test[config.score]:.6f}" if test else "",
         },
     )

@@ -11,12 +11,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from foldseg.data.datasets import label_set, load_samples
-from foldseg.data.folds import load_folds
+from foldseg.data.datasets import folded_samples, label_set, load_samples
 from foldseg.errors import FoldsegError
 from foldseg.inference.store import PredictionStore, StoreFacts
 from foldseg.inference.tta import tta_mean
-from foldseg.models.factory import SegmentationNetwork, build_network
+from foldseg.models.factory import SegmentationNetwork, build_network, check_device
 from foldseg.models.weights import load_strictly, load_torch_file
 from foldseg.training.run import RunFolder
 from foldseg.views.geometry import PredictView, probabilities, restore
@@ -41,6 +40,7 @@ class Predictor:
     def load(run: RunFolder, device: str = "auto") -> "Predictor":
         """Build the network of a finished run and load its best weights. FoldsegError when they do not fit."""
         experiment = run.experiment
+        check_device(device)
         network = build_network(experiment.model, len(run.classes), pretrained=False)
         checkpoint = load_torch_file(run.best)
         if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
@@ -74,12 +74,12 @@ def quantise(maps: Tensor) -> Tensor:
 def split_table(run: RunFolder, split: str) -> pd.DataFrame:
     """Return the rows of the samples table that a run predicts: its own fold ("oof"), or the test set ("test")."""
     data = run.experiment.data
-    table = load_samples(data)
     if split == "test":
+        table = load_samples(data)
         return table[table["split"] == "test"]
-    folded = table[table["split"].isin(data.fold_splits)]
-    folds = load_folds(data.folds, folded)
-    return folded[folded["id"].isin(folds["id"][folds["fold"] == run.fold])]
+    folded = folded_samples(data)
+    run.check_folds(folded)
+    return folded[folded["fold"] == run.fold]
 
 
 def store_of(run: RunFolder, split: str, tta: Sequence[str] = ()) -> PredictionStore:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
-from foldseg.files import read_json, write_bytes, write_json
+from foldseg.files import read_json, remove_partials, write_bytes, write_json
 
 _MAGIC = b"FSP1"
 _SUFFIX = ".prob"
@@ -61,6 +61,7 @@ class PredictionStore:
     def begin(self, facts: StoreFacts) -> None:
         """Start writing, or go on writing, a store; maps of other facts (an older checkpoint) are removed."""
         described = self.path / "store.json"
+        remove_partials(self.path)
         if not described.is_file() or read_json(described) != asdict(facts):
             for stale in self.path.glob(f"*{_SUFFIX}"):
                 stale.unlink()

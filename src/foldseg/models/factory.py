@@ -119,6 +119,16 @@ def _check_options(model: Model) -> None:
             )
 
 
+def check_device(device: str, precision: str = "fp32") -> None:
+    """FoldsegError when a GPU is asked for, or needed, and there is none."""
+    if torch.cuda.is_available():
+        return
+    if device == "gpu":
+        raise FoldsegError("device: gpu was asked for and none is found; use device=auto or device=cpu")
+    if precision == "fp16":
+        raise FoldsegError("precision: fp16 needs a GPU and none is found; use precision=fp32 or precision=bf16")
+
+
 def check_view(view: View, stride: int) -> None:
     """FoldsegError when tiles are of a size that the network cannot take."""
     predict = view.predict

@@ -114,6 +114,8 @@ def _checked_store(run: RunFolder) -> PredictionStore:
 
 def _of_submission(folder: Path) -> OofLabels:
     """An ensemble's own label maps: the 8-bit PNGs of raw ids that it was scored with."""
+    if not (folder / "score.json").is_file():
+        raise FoldsegError(f"{folder}: is not finished (score.json is missing); run scripts/predict_ensemble.py again")
     config = load_ensemble(folder / "config.yaml")
     member = config.runs / config.members[0].experiment
     runs = [RunFolder(path.parent) for path in sorted(member.glob("fold_*/config.yaml"))]

@@ -1,13 +1,16 @@
 """Tables in plain text, for the terminal and the README."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from foldseg.config.schema import ScoreName
-from foldseg.ensemble.run import EnsembleResult
 from foldseg.files import read_json
 from foldseg.scoring.scores import Score
+
+if TYPE_CHECKING:  # it would bring torch along, which a table has no need of
+    from foldseg.ensemble.run import EnsembleResult
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -28,12 +31,12 @@ def number(value: float) -> str:
 def score_table(scores: dict[ScoreName, Score]) -> str:
     """Every score, then IoU per class over the whole set and as a mean over the images that have the class."""
     overall = text_table(["score", "value"], [[name, number(s.value)] for name, s in scores.items()])
-    whole, image = scores["dataset_miou"].per_class, scores["image_mean_iou_present"].per_class
+    whole, image = scores["dataset_miou_scored"].per_class, scores["image_mean_iou_present"].per_class
     rows = [[name, number(whole[name]), number(image[name])] for name in whole]
     return overall + "\n\n" + text_table(["class", "IoU over the set", "mean IoU over images"], rows)
 
 
-def ensemble_table(result: EnsembleResult) -> str:
+def ensemble_table(result: "EnsembleResult") -> str:
     """Score of every member and stage on OOF (and on test, where its truth is known), and where the files are."""
     name = read_json(result.folder / "score.json")["score"]
     header = [name, "OOF", "95% interval"] + (["test"] if "test" in result.scores else [])

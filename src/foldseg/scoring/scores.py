@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from foldseg.config.schema import ScoreName
 from foldseg.data.labels import LabelSet
+from foldseg.errors import FoldsegError
 from foldseg.scoring.counts import PREDICTION, SHARED, TRUTH, Counts
 
 Floats = NDArray[np.float64]
@@ -85,6 +86,16 @@ SCORES: dict[ScoreName, Callable[[Counts, LabelSet, Floats], Floats]] = {
     "image_mean_iou_present": _image_mean_iou_present,
     "pixel_accuracy": _pixel_accuracy,
 }
+
+
+OF_SCORED_CLASSES: tuple[ScoreName, ...] = ("dataset_miou_scored", "image_mean_iou_present")
+"""The scores that only the scored classes enter."""
+
+
+def check_score(name: ScoreName, labels: LabelSet, key: str) -> None:
+    """FoldsegError, beginning with `key`, when a score is of scored classes and the label set has none."""
+    if name in OF_SCORED_CLASSES and not labels.scored.any():
+        raise FoldsegError(f"{key}: {name} needs a scored class; of {', '.join(labels.names)} none is scored")
 
 
 def image_scores(counts: Counts, labels: LabelSet) -> Floats:

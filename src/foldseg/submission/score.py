@@ -15,7 +15,7 @@ from foldseg.data.reading import image_size, read_mask
 from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
 from foldseg.scoring.counts import Counts, count_pixels
-from foldseg.scoring.scores import SCORES, Score, score
+from foldseg.scoring.scores import OF_SCORED_CLASSES, SCORES, Score, score
 from foldseg.submission import signate_json
 from foldseg.submission.formats import AnyMasks, Sizes, check_ids, format_of
 
@@ -29,7 +29,9 @@ class Truth:
 
 
 def score_submission(prediction: Path, data: Data, truth: Path | None = None) -> dict[ScoreName, Score]:
-    """Score a submission, by every score, against `truth` (a submission of the truth) or the masks of the data set.
+    """Score a submission against `truth` (a submission of the truth) or the masks of the data set.
+
+    Returns every score, or those of scored classes alone where a file is an AI Edge JSON, which holds no others.
 
     With the data set's masks, all images of the splits that the submission speaks of are expected. FoldsegError when
     the submission is not valid or not complete.
@@ -46,7 +48,16 @@ def score_submission(prediction: Path, data: Data, truth: Path | None = None) ->
         return count_any(right.read(name), masks, len(labels))
 
     counts = np.stack([count(name) for name in right.sizes])
-    return {name: score(name, counts, labels) for name in SCORES}
+    scores = {name: score(name, counts, labels) for name in SCORES}
+    if signate_json in (format_of(prediction), truth and format_of(truth)):
+        return {name: _only_scored(scores[name], labels) for name in OF_SCORED_CLASSES}
+    return scores
+
+
+def _only_scored(whole: Score, labels: LabelSet) -> Score:
+    """The AI Edge JSON cannot hold the other classes; without this they would count as missed."""
+    per_class = {c.name: whole.per_class[c.name] for c in labels.classes if c.scored}
+    return Score(whole.name, whole.value, per_class)
 
 
 def count_any(truth: AnyMasks, prediction: AnyMasks, classes: int) -> Counts:
@@ -65,11 +76,12 @@ def _as_masks(masks: AnyMasks, classes: int) -> NDArray[np.bool_]:
 
 def _truth_of_data(data: Data, prediction: Path) -> Truth:
     table = load_samples(data)
-    known = table[table["id"].isin(format_of(prediction).names(prediction))]
+    names = format_of(prediction).names(prediction)
+    known = table[table["id"].isin(names)]
     expected = table[table["split"].isin(known["split"].unique()) & (table["mask"] != "")].sort_values("id")
     if expected.empty:
         raise FoldsegError(
-            f"{prediction}: none of its images has a mask in {data.root}, e.g. {shorten(known['id'], 2)}; "
+            f"{prediction}: none of its images ({shorten(names, 2)}) has a mask in {data.root}; "
             "give the truth as a submission of its own"
         )
     sizes = {str(row.id): image_size(data.root / str(row.mask)) for row in expected.itertuples()}

@@ -13,17 +13,18 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, TQDMProgressBar
 from torch import Tensor
 
 from foldseg.config import Experiment
-from foldseg.data.datasets import label_set, load_samples
-from foldseg.data.folds import load_folds
+from foldseg.data.datasets import folded_samples, label_set, load_samples
 from foldseg.data.labels import LabelSet
 from foldseg.data.samples import check_files, count_mask_pixels
 from foldseg.errors import FoldsegError
-from foldseg.files import write_json
+from foldseg.files import remove_partials, write_json
 from foldseg.losses import inverse_log_weights
-from foldseg.models.factory import build_network, check_model, check_view
+from foldseg.models.factory import build_network, check_device, check_model, check_view
+from foldseg.scoring.scores import check_score
+from foldseg.training.checks import check_same
 from foldseg.training.module import FoldModule
 from foldseg.training.recorder import Recorder
-from foldseg.training.run import RunFolder, fingerprint
+from foldseg.training.run import RunFolder
 from foldseg.views.samples import EvalSamples, TrainSamples, eval_loader, train_loader
 
 logger = logging.getLogger(__name__)
@@ -52,27 +53,20 @@ class FoldData:
 def fold_data(experiment: Experiment, fold: int) -> FoldData:
     """Read, check and divide the data of a fold. FoldsegError on anything that training would stumble over."""
     data = experiment.data
-    labels = label_set(data)
-    table = load_samples(data)
-    table = table[table["split"].isin(data.fold_splits)]
-    if table.empty:
-        raise FoldsegError(f"data.fold_splits: {list(data.fold_splits)} holds no image of {data.dataset}")
-    folds = load_folds(data.folds, table)
-    if fold not in set(folds["fold"]):
-        raise FoldsegError(f"fold {fold}: {data.folds} has the folds 0 to {folds['fold'].max()}")
-    table = check_files(table, data.root).merge(folds[["id", "fold"]], on="id", how="left", validate="1:1")
-    return FoldData(labels, table[table["fold"] != fold], table[table["fold"] == fold])
+    table = folded_samples(data)
+    if fold not in set(table["fold"]):
+        raise FoldsegError(f"fold {fold}: {data.folds} has the folds 0 to {table['fold'].max()}")
+    check_files(load_samples(data), data.root)  # test images too: they are predicted after the GPU hours
+    return FoldData(label_set(data), table[table["fold"] != fold], table[table["fold"] == fold])
 
 
 def fold_numbers(experiment: Experiment, choice: str) -> list[int]:
-    """ "2" -> [2]; "all" -> every fold of the experiment's folds file."""
+    """Numbers of folds: `choice` is one of them, or "all" for every fold of the experiment's folds file."""
     if choice.isdecimal():
         return [int(choice)]
     if choice != "all":
         raise FoldsegError(f"fold {choice!r}: should be a number or `all`")
-    table = load_samples(experiment.data)
-    folds = load_folds(experiment.data.folds, table[table["split"].isin(experiment.data.fold_splits)])
-    return sorted(folds["fold"].unique().tolist())
+    return sorted(folded_samples(experiment.data)["fold"].unique().tolist())
 
 
 def train_fold(experiment: Experiment, fold: int) -> RunFolder:
@@ -82,22 +76,25 @@ def train_fold(experiment: Experiment, fold: int) -> RunFolder:
     finished epoch, to the same weights as if it had not been. FoldsegError when the folder holds another
     configuration's run, and on everything that can be known to be wrong before the first batch.
     """
-    _check_precision(experiment)
+    check_device(experiment.device, experiment.precision)
     check_model(experiment.model)
     run = RunFolder.of(experiment, fold)
     if run.config.is_file():
-        _check_same(run, experiment)
+        run = check_same(run, experiment)
         if run.summary.is_file():
+            run.check_folds(folded_samples(experiment.data))
             logger.info("%s: is finished already", run.path)
             return run
     data = fold_data(experiment, fold)
+    check_score(experiment.monitor, data.labels, "monitor")
     resume = run.last.is_file()
+    remove_partials(run.last.parent)
     pl.seed_everything(experiment.seed, verbose=False)  # every fold starts from the same weights
     network = build_network(experiment.model, len(data.labels), pretrained=not resume)
     check_view(experiment.view, network.stride)
     module = FoldModule(experiment, data.labels, network, _class_weights(experiment, data))
     if resume:
-        _check_data(run, data)
+        run.check_folds(data.all)
     else:
         run.describe(experiment, fold, data.labels.names, data.all)
     _fit(run, module, data, resume)
@@ -120,13 +117,19 @@ def _fit(run: RunFolder, module: FoldModule, data: FoldData, resume: bool) -> No
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*does not have many workers.*|.*number of training batches.*")
         warnings.filterwarnings("ignore", ".*Trying to infer the `batch_size`.*|.*LeafSpec.*")
-        trainer.fit(
-            module,
-            train_loader(train, config.batch_size, workers, config.seed),
-            eval_loader(validation, workers),
-            ckpt_path=run.last if resume else None,
-            weights_only=True if resume else None,
-        )
+        try:
+            trainer.fit(
+                module,
+                train_loader(train, config.batch_size, workers, config.seed),
+                eval_loader(validation, workers),
+                ckpt_path=run.last if resume else None,
+                weights_only=True if resume else None,
+            )
+        except SystemExit:
+            if trainer.interrupted:  # Lightning turns Ctrl+C into a silent exit
+                raise KeyboardInterrupt from None
+            raise
+    recorder.write_metrics()  # a process that was killed after its last checkpoint may have left them one row behind
     best = recorder.best
     stopped_early = stopper is not None and stopper.stopped_epoch > 0
     write_json(
@@ -165,53 +168,26 @@ def _trainer(config: Experiment, callbacks: list[Callback]) -> pl.Trainer:
         )
 
 
+class _EarlyStopping(EarlyStopping):
+    """Lightning's, but a run that was killed after it had stopped does not go on training when it is resumed."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop at once if the score had stopped rising already."""
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
+
+
 def _early_stopping(config: Experiment) -> EarlyStopping | None:
     stop = config.early_stopping
     if stop is None:
         return None
-    return EarlyStopping(
+    return _EarlyStopping(
         config.monitor,
         mode="max",
         patience=stop.patience,
         min_delta=stop.min_delta,
         check_on_train_epoch_end=False,  # but after a validation, which not every epoch has
     )
-
-
-def _check_precision(config: Experiment) -> None:
-    if config.precision == "fp16" and not torch.cuda.is_available():
-        raise FoldsegError("precision: fp16 needs a GPU and none is found; use precision=fp32 or precision=bf16")
-    if config.device == "gpu" and not torch.cuda.is_available():
-        raise FoldsegError("device: gpu was asked for and none is found; use device=auto or device=cpu")
-
-
-def _check_same(run: RunFolder, experiment: Experiment) -> None:
-    """A run folder holds one configuration; going on with another would make its config.yaml a lie."""
-    old, new = (_flat(e.model_dump(mode="json")) for e in (run.experiment, experiment))
-    free = ("workers", "device", "runs", "data.root")  # these change where and how fast, not what comes out
-    keys = [k for k in sorted({*old, *new}) if old.get(k) != new.get(k) and not k.startswith(free)]
-    if keys:
-        changes = ", ".join(f"{key} ({old.get(key)} -> {new.get(key)})" for key in keys[:5])
-        raise FoldsegError(
-            f"{run.path}: holds a run of another configuration: {changes}; "
-            "give the experiment another name (name=...) or remove the folder"
-        )
-
-
-def _check_data(run: RunFolder, data: FoldData) -> None:
-    """Going on with other images or folds would make the run's provenance a lie, and could leak a fold."""
-    if run.facts["data_fingerprint"] != fingerprint(data.all):
-        raise FoldsegError(
-            f"{run.path}: the data or its folds have changed since the run was started; "
-            "give the experiment another name (name=...) or remove the folder"
-        )
-
-
-def _flat(content: dict[str, object], prefix: str = "") -> dict[str, object]:
-    flat: dict[str, object] = {}
-    for key, value in content.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
-    return flat
 
 
 def _class_weights(config: Experiment, data: FoldData) -> Tensor | None:

@@ -29,11 +29,13 @@ class Recorder(Checkpoint):
         self._run, self._monitor = run, monitor
         self.rows: list[dict[str, float]] = []
         self._started = time.monotonic()
+        self._writer: SummaryWriter | None = None
 
     @property
     def best(self) -> dict[str, float]:
         """The row of the first epoch with the highest score."""
-        return max(self.rows, key=lambda row: _comparable(row.get(self._monitor, math.nan)))
+        validated = [row for row in self.rows if self._monitor in row]
+        return max(validated, key=lambda row: _comparable(row[self._monitor]))
 
     def state_dict(self) -> dict[str, Any]:
         """The rows so far, as plain dictionaries."""
@@ -58,12 +60,16 @@ class Recorder(Checkpoint):
         if is_best:
             self._save(trainer, weights_only=True)
         self._save(trainer, weights_only=False)
-        write_text(self._run.metrics, pd.DataFrame(self.rows).to_csv(index=False, lineterminator="\n"))
+        self.write_metrics()
         self._draw(pl_module, row)
         shown = f", {self._monitor} {row[self._monitor]:.4f}" if self._monitor in row else ""
         shown += " (best)" if is_best else ""
         done = f"{row['epoch'] + 1}/{trainer.max_epochs}"
         logger.info("%s epoch %s: loss %.4f%s, %.1f s", self._run.path, done, row["train_loss"], shown, row["seconds"])
+
+    def write_metrics(self) -> None:
+        """Write metrics.csv."""
+        write_text(self._run.metrics, pd.DataFrame(self.rows).to_csv(index=False, lineterminator="\n"))
 
     def _save(self, trainer: pl.Trainer, *, weights_only: bool) -> None:
         path = self._run.best if weights_only else self._run.last
@@ -75,12 +81,14 @@ class Recorder(Checkpoint):
 
     def _draw(self, module: FoldModule, row: dict[str, float]) -> None:
         epoch = int(row["epoch"])
-        with SummaryWriter(str(self._run.path / "tensorboard"), purge_step=epoch if epoch else None) as writer:
-            for name, value in row.items():
-                if name not in ("epoch", "step") and not math.isnan(value):
-                    writer.add_scalar(_tag(name), value, epoch)
-            for number, picture in enumerate(module.pictures):
-                writer.add_image(f"frame, truth, prediction/{number}", picture, epoch, dataformats="HWC")
+        if self._writer is None:
+            self._writer = SummaryWriter(str(self._run.path / "tensorboard"), purge_step=epoch if epoch else None)
+        for name, value in row.items():
+            if name not in ("epoch", "step") and not math.isnan(value):
+                self._writer.add_scalar(_tag(name), value, epoch)
+        for number, picture in enumerate(module.pictures):
+            self._writer.add_image(f"frame, truth, prediction/{number}", picture, epoch, dataformats="HWC")
+        self._writer.flush()
 
 
 def _tag(name: str) -> str:

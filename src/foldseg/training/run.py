@@ -7,6 +7,7 @@ runs/<experiment>/fold_<k>/config.yaml provenance.json    written before the fir
                            predictions/oof predictions/test
 """
 
+import hashlib
 import platform
 import subprocess
 from dataclasses import dataclass
@@ -116,6 +117,17 @@ class RunFolder:
         """SHA-256 of the best checkpoint; tells stale predictions."""
         return sha256(self.best)
 
+    def check_folds(self, table: pd.DataFrame) -> None:
+        """FoldsegError unless `table`, the folded samples, is divided as it was when the run was trained.
+
+        Otherwise images that the run trained on could pass for OOF.
+        """
+        if self.facts["data_fingerprint"] != fingerprint(table):
+            raise FoldsegError(
+                f"{self.path}: was trained on other images or another division into folds than "
+                f"{self.experiment.data.folds} holds now; train it anew (name=..., or remove the folder)"
+            )
+
     def describe(self, experiment: Experiment, fold: int, classes: list[str], table: pd.DataFrame) -> None:
         """Write config.yaml and provenance.json; `table` is the samples table with its folds."""
         save(experiment, self.config)
@@ -137,16 +149,17 @@ class RunFolder:
 
 
 def fingerprint(table: pd.DataFrame) -> str:
-    """16 hex digits that change when an id, path, size, split or fold of the data changes."""
-    rows = pd.util.hash_pandas_object(table.sort_values("id").astype("str"), index=False)
-    return f"{int(rows.to_numpy().astype('uint64').sum()) & 0xFFFFFFFFFFFFFFFF:016x}"
+    """16 hex digits that change when an image is added, removed or moved to another fold."""
+    rows = table.sort_values("id")[["id", "image", "mask", "fold"]].to_csv(index=False, lineterminator="\n")
+    return hashlib.sha256(rows.encode()).hexdigest()[:16]
 
 
 def git_commit() -> str:
     """Return the commit, `-dirty` if files that decide a result were changed since, "" outside of a repository."""
 
     def git(*words: str) -> str:
-        done = subprocess.run(["git", *words], capture_output=True, text=True, check=False)
+        here = str(Path(__file__).parent)
+        done = subprocess.run(["git", "-C", here, *words], capture_output=True, text=True, check=False)
         return done.stdout.strip() if done.returncode == 0 else ""
 
     try:
