@@ -41,7 +41,7 @@ def ensemble_overrides(root: Path) -> list[str]:
 
 def train_variants(root: Path) -> list[str]:
     """Train and predict every fold of every variant; return the overrides that were used."""
-    overrides = [*data_overrides(root), f"runs={root / 'runs'}", "workers=0", "schedule.epochs=6"]
+    overrides = [*data_overrides(root), f"runs={root / 'runs'}", "workers=0", "schedule.epochs=6", "validate_every=3"]
     make_folds_file(load_data(REPOSITORY / "configs/data/toy_city.yaml", data_overrides(root)))
     for variant in VARIANTS:
         experiment = load_experiment(REPOSITORY / f"configs/experiments/toy_{variant}.yaml", overrides)

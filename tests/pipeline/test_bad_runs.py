@@ -156,11 +156,23 @@ def test_killed_prediction_leaves_only_whole_maps_and_goes_on(copied: Path):
     assert {f.name: f.read_bytes() for f in store.path.glob("*.prob")} == reference
 
 
+def hear_ctrl_c() -> None:
+    """Undo what a shell does to the background jobs that the tests may be part of: they ignore Ctrl+C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_interrupted_training_exits_with_an_error_and_goes_on(demo: TinyDemo, tmp_path: Path):
     """Ctrl+C in the real command."""
-    config = ["configs/experiments/toy_full.yaml", "0", *demo.overrides, f"runs={tmp_path}", "schedule.epochs=60"]
+    config = [
+        "configs/experiments/toy_full.yaml",
+        "0",
+        *demo.overrides,
+        f"runs={tmp_path}",
+        "schedule.epochs=60",
+        "early_stopping=null",
+    ]
     command = [sys.executable, str(REPOSITORY / "scripts/train_fold.py"), *config]
-    process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c)
     run = RunFolder(tmp_path / "toy_full/fold_0")
     deadline = time.monotonic() + 120
     while not run.last.is_file():

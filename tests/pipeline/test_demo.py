@@ -1,6 +1,5 @@
 """The whole way at a tiny size: what the demo leaves on disk is complete, consistent and can be recomputed."""
 
-import os
 from pathlib import Path
 
 import cv2
@@ -9,6 +8,7 @@ import numpy as np
 import orjson
 import pandas as pd
 import pytest
+import yaml
 from nbclient import NotebookClient
 
 from conftest import REPOSITORY, TinyDemo
@@ -117,9 +117,9 @@ def test_notebooks_run_on_the_demo_and_are_committed_without_outputs(demo: TinyD
     notebook = nbformat.read(path, as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells)
     data = demo.root / "data.yaml"
-    base = REPOSITORY / "configs/data/toy_city.yaml"
-    data.write_text(f"base: {os.path.relpath(base, demo.root)}\ndata: {{root: {demo.root / 'city'}, ")
-    data.write_text(data.read_text() + f"folds: {demo.root / 'folds.csv'}, labels: scored}}\n")
+    toy = {"width": 96, "height": 64, "train_frames": 24, "test_frames": 4, "seed": 1}
+    block = {"dataset": "toy_city", "root": str(demo.root / "city"), "folds": str(demo.root / "folds.csv")}
+    data.write_text(yaml.safe_dump({"data": block | {"fold_count": 2, "labels": "scored", "toy_city": toy}}))
     monkeypatch.setenv("FOLDSEG_DATA_CONFIG", str(data))
     monkeypatch.setenv("FOLDSEG_SOURCE", str(demo.result.folder))
     monkeypatch.setenv("FOLDSEG_ROOT", str(REPOSITORY))
