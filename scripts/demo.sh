@@ -22,4 +22,4 @@ for variant in full crop resized; do
 done
 run scripts/predict_ensemble.py "$ensemble" ${steps[@]+"${steps[@]}"}
 run scripts/summary_picture.py "$ensemble" submissions/toy/summary.png ${steps[@]+"${steps[@]}"}
-printf '\nlook at submissions/toy/summary.png, and at notebooks/02_error_analysis.ipynb (pip install jupyterlab)\n'
+printf '\nlook at submissions/toy/summary.png, and open notebooks/02_error_analysis.ipynb\n'
