@@ -1,0 +1,46 @@
+"""Data flows one way: a room imports only from rooms above it in ARCHITECTURE.md."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "foldseg"
+ROOMS = [
+    "errors", "files", "cli", "config", "data", "views", "models", "losses", "scoring", "training", "inference",
+    "submission", "ensemble", "report",
+]  # fmt: skip
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """Rooms of foldseg that a module imports, at its head or later."""
+    names = [
+        node.module
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.module
+    ]
+    return {name.split(".")[1] for name in names if name.startswith("foldseg.")}
+
+
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_no_room_imports_from_a_room_further_down(path: Path) -> None:
+    room = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+    if room == "__init__":
+        return
+    allowed = set(ROOMS[: ROOMS.index(room) + 1])
+    assert imported_rooms(path) <= allowed
+
+
+def test_blending_workers_need_no_torch() -> None:
+    """Whatever `ensemble/image.py` imports is imported again by every blending process."""
+    seen, todo = set(), ["foldseg.ensemble.image"]
+    while todo:
+        name = todo.pop()
+        path = SOURCE.parent / Path(*name.split("."))
+        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        seen.add(name)
+        for node in ast.parse(path.read_text()).body:
+            found = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            found += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            assert not any(module.split(".")[0] in ("torch", "torchvision", "timm") for module in found), name
+            todo += [module for module in found if module.startswith("foldseg.") and module not in seen]
