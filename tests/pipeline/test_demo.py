@@ -88,7 +88,7 @@ def test_the_ledger_has_a_row_and_an_empty_column_for_the_leaderboard(demo: Tiny
 def test_blending_in_two_processes_changes_nothing(demo: TinyDemo):
     """Also: predicting the ensemble again reads the stores that are there."""
     before = {p: p.stat().st_mtime_ns for p in (demo.root / "runs").rglob("*.prob")}
-    config = demo.ensemble("steps=[{clean_up: {min_area: 4}}]", "workers=2", "name=again")
+    config = demo.ensemble("workers=2", "name=again")
     again = predict_ensemble(config)
     assert again.submission.read_bytes() == demo.result.submission.read_bytes()
     assert again.scores == demo.result.scores
