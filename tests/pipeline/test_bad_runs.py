@@ -276,3 +276,16 @@ def test_a_gpu_that_is_not_there_is_told(copied: Path):
     shutil.rmtree(copied / "toy_full/fold_0/predictions")
     with pytest.raises(FoldsegError, match="device: gpu was asked for and none is found"):
         predict_run(RunFolder.open(copied / "toy_full/fold_0"), ["oof"], device="gpu")
+
+
+def test_a_data_set_without_test_images_is_told_before_anything_is_blended(
+    copied: Path, demo: TinyDemo, tmp_path: Path
+):
+    city = shutil.copytree(demo.root / "city", tmp_path / "city")
+    for image in (city / "seg_test_images").glob("*.jpg"):
+        image.unlink()
+    for run in copied.glob("*/fold_*"):
+        rewrite_config(run, "data", "root", value=str(city))
+    with pytest.raises(FoldsegError, match="city: has no test images"):
+        predict_ensemble(demo.ensemble(f"runs={copied}", f"submissions={tmp_path / 'submissions'}"))
+    assert not (tmp_path / "submissions").exists()

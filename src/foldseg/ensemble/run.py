@@ -48,14 +48,14 @@ class EnsembleResult:
 def predict_ensemble(config: Ensemble) -> EnsembleResult:
     """Blend, score on OOF, write and validate the test submission, append to the ledger.
 
-    The test set's masks, where there are any, are scored after the submission is written: nothing depends on them.
+    The test set's masks, where there are any, are counted while the submission is written: nothing depends on them.
     """
     if any(step.crf for step in config.steps):
         require_crf()
     members = find_members(config)
     labels = label_set(members.first.experiment.data)
     _check_classes(config, labels)
-    oof = oof_table(members.first)
+    oof, test = oof_table(members.first), _test_table(members)
     members.predict(("oof", "test"))
     folder = config.submissions / config.name
     (folder / "score.json").unlink(missing_ok=True)  # its presence means finished
@@ -63,7 +63,7 @@ def predict_ensemble(config: Ensemble) -> EnsembleResult:
     oof = oof[oof["fold"].isin(members.folds)]
     oof_counts = _predict_oof(members, oof, labels, folder / "oof")
     path = folder / FORMATS[config.submission].NAME
-    test_counts = _write_submission(members, labels, path)
+    test_counts = _write_submission(members, test, labels, path)
     scores = {"oof": _table(config, oof_counts, labels, oof["group"].to_numpy())}
     if test_counts is not None:
         scores["test"] = _table(config, test_counts, labels, None)
@@ -105,13 +105,17 @@ def _predict_oof(members: Members, oof: pd.DataFrame, labels: LabelSet, folder: 
     return np.stack(counts, 1)
 
 
-def _write_submission(members: Members, labels: LabelSet, path: Path) -> Counts | None:
-    """Write and validate the test submission; return counts (stages, images, classes, 3) if the truth is known."""
+def _test_table(members: Members) -> pd.DataFrame:
     data = members.first.experiment.data
     table = load_samples(data)
     test = table[table["split"] == "test"].sort_values("id")
     if test.empty:
         raise FoldsegError(f"{data.root}: has no test images to hand in")
+    return test
+
+
+def _write_submission(members: Members, test: pd.DataFrame, labels: LabelSet, path: Path) -> Counts | None:
+    """Write and validate the test submission; return counts (stages, images, classes, 3) if the truth is known."""
     tasks = [_task(members, row, labels, members.sources("test")) for row in test.itertuples(index=False)]
     counts: list[Counts] = []
 
