@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from foldseg.scoring.counts import confusion_matrix, count_pixels, counts_of_confusion
+from foldseg.scoring import counts
+from foldseg.scoring.counts import confusion_matrix, count_masks, count_pixels, counts_of_confusion
 
 CLASSES = 4
 SHAPES = st.shared(st.tuples(st.integers(1, 7), st.integers(1, 7)), key="shape")
@@ -78,3 +79,32 @@ def test_different_sizes_raise() -> None:
 def test_confusions_of_several_images_become_counts_of_several_images() -> None:
     table = np.array([[[2, 1], [0, 3]], [[0, 5], [7, 0]]])
     assert counts_of_confusion(table).tolist() == [[[2, 3, 2], [3, 3, 4]], [[0, 5, 7], [0, 7, 5]]]
+
+
+@given(st.integers(1, 6), st.integers(1, 7), st.integers(1, 4), st.integers(0, 2**32))
+def test_masks_that_overlap_are_counted_one_by_one(height: int, width: int, classes: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, classes + 1, (height, width), dtype=np.uint8)
+    truth[truth == classes] = 255
+    masks = rng.random((classes, height, width)) < 0.5
+    for index, (shared, right, given_) in enumerate(count_masks(truth, masks).tolist()):
+        assert shared == (masks[index] & (truth == index)).sum()
+        assert right == (truth == index).sum()
+        assert given_ == (masks[index] & (truth != 255)).sum()
+
+
+def test_pictures_are_counted_exactly_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenCV counts in float32; a picture of more pixels than that holds is counted in parts."""
+    rng = np.random.default_rng(1)
+    truth, prediction = (rng.integers(0, 3, (17, 5), dtype=np.uint8) for _ in range(2))
+    masks = prediction[None] == np.arange(3)[:, None, None]
+    whole = confusion_matrix(truth, prediction, 3)
+    monkeypatch.setattr(counts, "_EXACT", 11)
+    assert np.array_equal(confusion_matrix(truth, prediction, 3), whole)
+    assert np.array_equal(count_masks(truth, masks), counts_of_confusion(whole))
+
+
+def test_a_picture_of_one_colour_beyond_float32_is_counted_exactly() -> None:
+    side = 4200  # 17.64 million pixels; float32 counts to 16.78 million one by one
+    ones = np.ones((side, side), np.uint8)
+    assert confusion_matrix(ones, ones, 2).tolist() == [[0, 0], [0, side * side]]
