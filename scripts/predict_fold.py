@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Write what is missing of a finished run's OOF and test predictions."""
+"""Write what is missing of a finished run's OOF and test predictions, in the view it remembers or in another."""
 
 import argparse
 from pathlib import Path
 
 from foldseg import cli
-from foldseg.inference.predict import SPLITS, predict_run
+from foldseg.inference.predict import SPLITS, overridden_view, predict_run
 from foldseg.inference.tta import TTA
 from foldseg.training.run import RunFolder
 
@@ -17,8 +17,10 @@ def main() -> None:
     parser.add_argument("--split", choices=SPLITS, action="append", help="default: both")
     parser.add_argument("--tta", choices=list(TTA), action="append", default=[], help="average with this view")
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), help="default: as trained")
-    args = parser.parse_args()
-    predict_run(RunFolder.open(args.run), args.split or SPLITS, args.tta, args.device)
+    parser.add_argument("overrides", nargs="*", metavar="view.predict=...", help="another view, e.g. {kind: full}")
+    args = parser.parse_intermixed_args()
+    run = RunFolder.open(args.run)
+    predict_run(run, args.split or SPLITS, args.tta, args.device, overridden_view(run, args.overrides))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from foldseg.config import load_data, load_ensemble, load_experiment, save
 from foldseg.config.schema import FullView, TilesView
 from foldseg.errors import FoldsegError
 
+REPOSITORY = Path(__file__).parents[2]
 EXPERIMENT = {
     "data": {"dataset": "camvid", "root": "data/camvid", "folds": "folds/camvid_5fold.csv"},
     "view": {"train": {"kind": "crop", "size": [64, 96]}, "predict": {"kind": "tiles", "size": [64, 64]}},
@@ -219,12 +220,69 @@ def test_weights_and_defaults_of_members(tmp_path: Path) -> None:
     assert [(m.experiment, m.weight) for m in loaded.members] == [("a", 1.0), ("b", 0.5)]
 
 
+COMMITTED = sorted((REPOSITORY / "configs/ensembles").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.stem)
+def test_every_committed_ensemble_blends_committed_experiments_of_one_data_set(path: Path) -> None:
+    members = load_ensemble(path).members
+    experiments = [load_experiment(REPOSITORY / f"configs/experiments/{m.experiment}.yaml") for m in members]
+    assert len({experiment.data.dataset for experiment in experiments}) == 1
+
+
+@pytest.mark.parametrize(
+    ("view", "slug"),
+    [
+        ({"kind": "full"}, "full_1"),
+        ({"kind": "full", "multiple": 64}, "full_64"),
+        ({"kind": "resized", "factor": 0.75}, "resized_0.75"),
+        ({"kind": "tiles", "size": [512, 768]}, "tiles_512x768_0.5_mean"),
+        ({"kind": "tiles", "size": [768, 768], "overlap": 0, "merge": "vote"}, "tiles_768x768_0.0_vote"),
+    ],
+)
+def test_a_member_is_named_by_its_experiment_and_view(tmp_path: Path, view: dict[str, object], slug: str) -> None:
+    members = [{"experiment": "a"}, {"experiment": "a", "view": view}]
+    loaded = load_ensemble(write(tmp_path / "e.yaml", {"members": members}))
+    assert [member.name for member in loaded.members] == ["a", f"a@{slug}"]
+    save(loaded, tmp_path / "config.yaml")
+    assert load_ensemble(tmp_path / "config.yaml") == loaded
+
+
+def test_a_mistake_in_a_members_view_is_named(tmp_path: Path) -> None:
+    good = {"experiment": "a", "view": {"kind": "tiles", "size": [64, 64]}}
+    message = refused_ensemble(
+        tmp_path, members=[{"experiment": "a"}, good | {"view": good["view"] | {"merg": "vote"}}]
+    )
+    assert "members.1.view.merg" in message
+    assert "did you mean 'merge'? valid keys here: kind, size, overlap, merge" in message
+    message = refused_ensemble(tmp_path, members=[good, {"experiment": "b", "view": {"kind": "crop"}}])
+    assert "members.1.view" in message and "'full', 'resized', 'tiles'" in message
+
+
 CRF, CLEAN = {"crf": {}}, {"clean_up": {"min_area": 5}}
 
 
-@pytest.mark.parametrize("steps", [[CLEAN, CRF], [CRF, CLEAN, CRF], [CLEAN, CLEAN, CRF]])
-def test_crf_after_clean_up_is_refused(tmp_path: Path, steps: list[object]) -> None:
-    assert "crf comes first" in refused_ensemble(tmp_path, steps=steps)
+THRESHOLDS = {"thresholds": {}}
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [[CLEAN, CRF], [CRF, CLEAN, CRF], [CLEAN, CLEAN, CRF], [CLEAN, THRESHOLDS], [THRESHOLDS, CRF], [THRESHOLDS] * 2],
+)
+def test_steps_in_an_order_that_cannot_be_are_refused(tmp_path: Path, steps: list[object]) -> None:
+    more = {"score": "image_mean_iou_present", "submission": "signate_json"}
+    assert "they come in this order" in refused_ensemble(tmp_path, steps=steps, **more)
+
+
+@pytest.mark.parametrize("score", ["dataset_miou", "pixel_accuracy"])
+def test_thresholds_want_a_score_of_the_scored_classes(tmp_path: Path, score: str) -> None:
+    assert f"and score {score} is of others, too" in refused_ensemble(tmp_path, steps=[THRESHOLDS], score=score)
+
+
+def test_categories_that_overlap_want_a_submission_in_which_they_may(tmp_path: Path) -> None:
+    more = {"score": "image_mean_iou_present", "submission": "label_png"}
+    message = refused_ensemble(tmp_path, steps=[THRESHOLDS], **more)
+    assert "submission label_png gives every pixel one class: use thresholds: {categories: exclusive}" in message
 
 
 @pytest.mark.parametrize("step", [CRF | CLEAN, {}, {"crf": None}])
@@ -235,11 +293,11 @@ def test_a_step_has_exactly_one_key(tmp_path: Path, step: object) -> None:
 def test_an_unknown_key_within_a_list_is_named_by_its_place(tmp_path: Path) -> None:
     message = refused_ensemble(tmp_path, members=[{"experiment": "a"}, {"experiment": "b", "wieght": 1}])
     assert "members.1.wieght" in message
-    assert "did you mean 'weight'? valid keys here: experiment, weight" in message
+    assert "did you mean 'weight'? valid keys here: experiment, weight, view" in message
 
 
 def test_an_unknown_step_lists_the_steps(tmp_path: Path) -> None:
-    assert "valid keys here: crf, clean_up" in refused_ensemble(tmp_path, steps=[{"cfr": {}}])
+    assert "valid keys here: crf, thresholds, clean_up" in refused_ensemble(tmp_path, steps=[{"cfr": {}}])
 
 
 @pytest.mark.parametrize(
@@ -247,6 +305,8 @@ def test_an_unknown_step_lists_the_steps(tmp_path: Path) -> None:
     [
         ({"members": []}, "members"),
         ({"members": [{"experiment": "a"}, {"experiment": "a"}]}, "members named twice: a"),
+        ({"members": [{"experiment": "a", "view": {"kind": "full"}}] * 2}, "members named twice: a@full_1"),
+        ({"labels": "all"}, "'as_trained' or 'scored'"),
         ({"folds": [0, 0]}, "name a fold twice"),
         ({"tta": ["vflip"]}, "'flip'"),
         ({"submission": "rle"}, "'signate_json' or 'label_png'"),

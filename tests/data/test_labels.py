@@ -87,6 +87,49 @@ def test_the_four_scored_classes_of_the_contest() -> None:
     assert len(signate.LABELS) == 20
 
 
+ALL, SCORED = SETS["signate all"], SETS["signate scored"]
+COMBINATIONS = pytest.mark.parametrize(
+    ("trained", "predicted"), [(ALL, ALL), (ALL, SCORED), (SCORED, SCORED)], ids=["20-20", "20-4", "4-4"]
+)
+
+
+@COMBINATIONS
+def test_a_class_keeps_its_name_colour_and_pixels_from_training_to_submission(
+    trained: LabelSet, predicted: LabelSet
+) -> None:
+    """Defects of the predecessor: `signal` could never be submitted, and `car` was left out of the score."""
+    into = trained.merged_into(predicted)
+    raw = np.arange(20, dtype=np.uint8)[None]
+    assert into[trained.encode(raw)].tolist() == predicted.encode(raw).tolist()
+    for name in signate.SCORED:
+        index = int(into[trained.names.index(name)])
+        assert predicted.names[index] == name
+        assert predicted.scored[index]
+        assert tuple(predicted.colours[index].tolist()) == signate.SIGNATE_COLOURS[name]
+        assert predicted.decode(np.array([[index]], np.uint8)) == ALL.names.index(name)
+
+
+@pytest.mark.parametrize(
+    ("trained", "predicted", "says"),
+    [
+        (SCORED, ALL, "background is not within one of the classes car, pedestrian, lane, bus"),  # the fourth
+        (SETS["signate chosen"], SCORED, "background is not within one of the classes background, car"),
+        (ALL, LabelSet(signate.LABELS.classes[1:]), "car is not within one of the classes pedestrian"),
+        (ALL, LabelSet(signate.LABELS.classes[1:], void_ids=(0,)), "car is not within one of the classes pedestrian"),
+    ],
+)
+def test_classes_that_are_divided_or_missing_cannot_be_merged(
+    trained: LabelSet, predicted: LabelSet, says: str
+) -> None:
+    with pytest.raises(FoldsegError, match=says):
+        trained.merged_into(predicted)
+
+
+@each_set
+def test_merging_into_itself_moves_nothing(labels: LabelSet) -> None:
+    assert labels.merged_into(labels).tolist() == list(range(len(labels)))
+
+
 @pytest.mark.parametrize(
     ("choice", "says"),
     [

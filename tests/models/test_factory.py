@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from foldseg.config.schema import FullView, Model, TilesView, View
+from foldseg.config.schema import FullView, Model, TilesView
 from foldseg.errors import FoldsegError
 from foldseg.models.factory import HALF, IMAGENET, SegmentationNetwork, build_network, check_model, check_view
 
@@ -122,7 +122,7 @@ def test_a_finished_run_does_not_need_its_encoders_weights_any_more(tmp_path: Pa
 
 @pytest.mark.parametrize(("size", "fits"), [((64, 96), True), ((64, 80), False), ((40, 64), False)])
 def test_tiles_must_be_multiples_of_the_stride(size: tuple[int, int], fits: bool) -> None:
-    view = View(train=FullView(kind="full"), predict=TilesView(kind="tiles", size=size))
+    view = TilesView(kind="tiles", size=size)
     if fits:
         check_view(view, 32)
     else:
@@ -131,4 +131,4 @@ def test_tiles_must_be_multiples_of_the_stride(size: tuple[int, int], fits: bool
 
 
 def test_a_full_view_takes_every_stride() -> None:
-    check_view(View(train=FullView(kind="full"), predict=FullView(kind="full")), 32)
+    check_view(FullView(kind="full"), 32)

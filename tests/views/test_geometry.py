@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from foldseg.config.schema import FullView, ResizedView, TilesView
+from foldseg.config.schema import FullView, ResizedView, TilesView, view_slug
 from foldseg.views.geometry import (
     Grid,
     grid_of,
@@ -26,7 +26,9 @@ from foldseg.views.geometry import (
 )
 
 FULL = FullView(kind="full")
+FULL_64 = FullView(kind="full", multiple=64)
 TILES = TilesView(kind="tiles", size=(32, 48), overlap=0.5)
+VOTES = TilesView(kind="tiles", size=(32, 48), overlap=0.5, merge="vote")
 PALETTE = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)
 
 
@@ -63,7 +65,7 @@ SIZES = [(1, 1), (1, 40), (47, 61), (32, 48), (33, 97), (64, 50), (90, 131)]
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("view", [FULL, TILES, ResizedView(kind="resized", factor=1.0)], ids=lambda v: v.kind)
+@pytest.mark.parametrize("view", [FULL, FULL_64, TILES, VOTES, ResizedView(kind="resized", factor=1.0)], ids=view_slug)
 def test_every_pixel_comes_back_to_its_place(size: tuple[int, int], view: object) -> None:
     mask = blocks(*size)
     assert np.array_equal(there_and_back(mask, view).argmax(0).numpy(), mask)
@@ -75,6 +77,37 @@ def test_tiles_of_a_network_that_sees_one_pixel_equal_the_full_image(size: tuple
     mask = blocks(*size)
     tiles = there_and_back(mask, TilesView(kind="tiles", size=(32, 32), overlap=overlap))
     assert torch.allclose(tiles, there_and_back(mask, FULL), atol=1e-6)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("overlap", [0.0, 0.3, 0.75])
+def test_votes_of_a_network_that_sees_one_pixel_are_unanimous(size: tuple[int, int], overlap: float) -> None:
+    mask = blocks(*size)
+    votes = there_and_back(mask, TilesView(kind="tiles", size=(32, 32), overlap=overlap, merge="vote"))
+    assert np.array_equal(votes.numpy(), np.arange(3)[:, None, None] == mask)
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.5, 0.7])
+def test_votes_are_those_of_a_slow_loop(overlap: float) -> None:
+    """A network that sees differently at each place of a tile, so that tiles do not agree."""
+    taste = torch.randn(3, 32, 48, generator=torch.Generator().manual_seed(0))
+
+    def network(images: Tensor) -> Tensor:
+        return identity(images) / 8 + taste
+
+    view = TilesView(kind="tiles", size=(32, 48), overlap=overlap, merge="vote")
+    inputs = torch.stack([torch.from_numpy(PALETTE[blocks(70, 90, seed=seed)]).permute(2, 0, 1) for seed in (0, 1)])
+    votes = np.zeros((2, 3, 70, 90))
+    for number, image in enumerate(inputs):
+        for top in tile_starts(70, 32, overlap):
+            for left in tile_starts(90, 48, overlap):
+                logits = network(image[None, :, top : top + 32, left : left + 48])[0]
+                for y in range(32):
+                    for x in range(48):
+                        votes[number, int(logits[:, y, x].argmax()), top + y, left + x] += 1
+    found = probabilities(network, inputs, view).numpy()
+    assert (votes.max(1) < votes.sum(1)).mean() > 0.1  # tiles do disagree
+    assert np.allclose(found, votes / votes.sum(1, keepdims=True), atol=1e-6)
 
 
 @pytest.mark.parametrize("factor", [0.4, 0.5, 0.73, 1.5, 2.0])
@@ -130,7 +163,7 @@ def test_probabilities_are_float32_and_sum_to_one_in_half_precision() -> None:
         return identity(images).bfloat16()
 
     images = torch.randint(0, 256, (1, 3, 32, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    for view in (FULL, TILES):
+    for view in (FULL, TILES, VOTES):
         found = probabilities(half, images, view)
         assert found.dtype == torch.float32
         assert torch.allclose(found.sum(1), torch.ones(1), atol=1e-5)
@@ -166,6 +199,9 @@ def test_tile_starts(length: int, tile: int, overlap: float, expected: list[int]
         ((360, 480), FULL, Grid((360, 480), (360, 480), (384, 480))),
         ((384, 480), FULL, Grid((384, 480), (384, 480), (384, 480))),
         ((1, 1), FULL, Grid((1, 1), (1, 1), (32, 32))),
+        ((1216, 1936), FULL, Grid((1216, 1936), (1216, 1936), (1216, 1952))),
+        ((1216, 1936), FULL_64, Grid((1216, 1936), (1216, 1936), (1216, 1984))),  # the predecessor's
+        ((97, 95), FullView(kind="full", multiple=24), Grid((97, 95), (97, 95), (192, 96))),  # 96 = lcm(24, 32)
         ((100, 60), ResizedView(kind="resized", factor=0.5), Grid((100, 60), (50, 30), (64, 32))),
         ((3, 3), ResizedView(kind="resized", factor=0.1), Grid((3, 3), (1, 1), (32, 32))),
         ((20, 100), TILES, Grid((20, 100), (20, 100), (32, 128))),  # at least one tile high

@@ -160,9 +160,17 @@ def test_evaluation_works_without_masks(signate_root: Path) -> None:
     assert found.id == "test_000"
 
 
-def test_training_and_prediction_prepare_a_picture_alike(camvid_root: Path) -> None:
+@pytest.mark.parametrize(
+    ("view", "size"),
+    [
+        (ResizedView(kind="resized", factor=0.75), (64, 64)),
+        (FULL, (64, 64)),
+        (FullView(kind="full", multiple=40), (160, 160)),  # lcm(40, 32)
+    ],
+)
+def test_training_and_prediction_prepare_a_picture_alike(camvid_root: Path, view: object, size: tuple) -> None:
     """Defect 35: train and predict must see the same pixels."""
-    view = ResizedView(kind="resized", factor=0.75)
-    trained = train_samples(camvid_root, view, "none")[0, 0][0]
-    predicted = EvalSamples(camvid.scan(camvid_root), camvid_root, None, view, 32)[0].inputs[0]
+    trained, mask, _ = train_samples(camvid_root, view, "none")[0, 0]
+    assert trained.shape[1:] == mask.shape == size
+    predicted = EvalSamples(camvid.scan(camvid_root), camvid_root, None, view, 32)[0].inputs[0]  # type: ignore
     assert torch.equal(trained, predicted)

@@ -61,9 +61,10 @@ class Model(Settings):
 
 
 class FullView(Settings):
-    """The whole image, padded to the network's multiple."""
+    """The whole image, padded to a common multiple of `multiple` and the network's stride."""
 
     kind: Literal["full"]
+    multiple: Count = 1  # pixels
 
 
 class CropView(Settings):
@@ -81,22 +82,33 @@ class CropView(Settings):
 
 
 class ResizedView(Settings):
-    """The whole image, resized by a factor and padded to the network's multiple."""
+    """The whole image, resized by a factor and padded to a multiple of the network's stride."""
 
     kind: Literal["resized"]
     factor: Annotated[float, Field(gt=0.0, le=4.0)]
 
 
 class TilesView(Settings):
-    """Overlapping windows whose probabilities are averaged (prediction only)."""
+    """Overlapping windows (prediction only).
+
+    `mean` averages their probabilities, the middle of a window weighing most; `vote` gives every window that covers a
+    pixel one vote for its most probable class, and a class's probability is its share of the votes.
+    """
 
     kind: Literal["tiles"]
     size: Size
-    overlap: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5
+    overlap: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5  # least share of a window; 0: side by side
+    merge: Literal["mean", "vote"] = "mean"
 
 
 TrainView = Annotated[FullView | CropView | ResizedView, Field(discriminator="kind")]
 PredictView = Annotated[FullView | ResizedView | TilesView, Field(discriminator="kind")]
+
+
+def view_slug(view: PredictView) -> str:
+    """Return a name of a view and all its settings that is fit for a folder: `tiles_768x768_0.5_vote`."""
+    values = view.model_dump().values()
+    return "_".join("x".join(map(str, value)) if isinstance(value, tuple) else str(value) for value in values)
 
 
 class View(Settings):
@@ -164,6 +176,7 @@ class Experiment(Settings):
     loss: Loss = Loss(cross_entropy=1.0)
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
+    train_images: Count | None = None  # only so many, drawn by `seed`: for trying things out, or for learning curves
     monitor: ScoreName = "dataset_miou"  # chooses the best checkpoint and stops early
     validate_every: Count = 1  # epochs
     early_stopping: EarlyStopping | None = EarlyStopping()
@@ -190,10 +203,16 @@ class Experiment(Settings):
 
 
 class Member(Settings):
-    """An experiment in an ensemble; its folds are averaged."""
+    """An experiment in an ensemble; its folds are averaged. With several views it may be several members."""
 
     experiment: str
     weight: Positive = 1.0
+    view: PredictView | None = None  # in which it is predicted; null: as its runs remember
+
+    @property
+    def name(self) -> str:
+        """The experiment, and the view if one is given."""
+        return self.experiment if self.view is None else f"{self.experiment}@{view_slug(self.view)}"
 
 
 class Crf(Settings):
@@ -214,22 +233,34 @@ class CleanUp(Settings):
     classes: tuple[str, ...] | None = None  # only components of these classes; null: of all
 
 
+class ThresholdStep(Settings):
+    """A probability threshold per scored class, fitted on OOF with the ensemble's score."""
+
+    categories: Literal["overlapping", "exclusive"] = "overlapping"  # may a pixel be of several classes?
+
+
 class Step(Settings):
     """One step after the blend: exactly one of its keys is given."""
 
     crf: Crf | None = None
+    thresholds: ThresholdStep | None = None
     clean_up: CleanUp | None = None
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        if (self.crf is None) == (self.clean_up is None):
-            raise ValueError("a step has exactly one key: crf or clean_up (with its settings, {} for defaults)")
+        if len(self._given) != 1:
+            keys = ", ".join(type(self).model_fields)
+            raise ValueError(f"a step has exactly one key of {keys} (with its settings, {{}} for defaults)")
         return self
 
     @property
-    def name(self) -> str | None:
+    def _given(self) -> list[str]:
+        return [key for key in type(self).model_fields if getattr(self, key) is not None]
+
+    @property
+    def name(self) -> str:
         """The key that is given."""
-        return "crf" if self.crf is not None else "clean_up" if self.clean_up is not None else None
+        return self._given[0]
 
 
 class Ensemble(Settings):
@@ -239,6 +270,7 @@ class Ensemble(Settings):
     members: Annotated[tuple[Member, ...], Field(min_length=1)]
     folds: tuple[Annotated[int, Field(ge=0)], ...] | None = None  # null: every fold of the folds file
     tta: tuple[Literal["flip"], ...] = ()
+    labels: Literal["as_trained", "scored"] = "as_trained"  # scored: members' classes are merged into those, background
     steps: tuple[Step, ...] = ()
     score: ScoreName = "dataset_miou"
     submission: Literal["signate_json", "label_png"] = "label_png"
@@ -249,13 +281,36 @@ class Ensemble(Settings):
 
     @model_validator(mode="after")
     def _combinations_are_possible(self) -> Self:
-        names = [member.experiment for member in self.members]
+        names = [member.name for member in self.members]
         double = sorted({name for name in names if names.count(name) > 1})
         if double:
             raise ValueError(f"members named twice: {', '.join(double)}; use `weight` to count one double")
-        steps = [str(step.name) for step in self.steps]
-        if "clean_up" in steps and "crf" in steps[steps.index("clean_up") :]:
-            raise ValueError("steps: crf works on probabilities and clean_up on labels, so crf comes first")
+        steps = [step.name for step in self.steps]
+        order = [list(Step.model_fields).index(name) for name in steps]
+        if order != sorted(order) or steps.count("thresholds") > 1:
+            raise ValueError(
+                f"steps {', '.join(steps)}: crf works on probabilities, thresholds (once) make categories of them, "
+                "clean_up works on those; they come in this order"
+            )
+        self._thresholds_are_possible()
         if self.folds is not None and len(set(self.folds)) != len(self.folds):
             raise ValueError(f"folds {list(self.folds)} name a fold twice")
         return self
+
+    def _thresholds_are_possible(self) -> None:
+        if self.thresholds is None:
+            return
+        if self.score not in ("dataset_miou_scored", "image_mean_iou_present"):
+            raise ValueError(
+                f"steps.thresholds fits the scored classes, and score {self.score} is of others, too; "
+                "use dataset_miou_scored or image_mean_iou_present"
+            )
+        if self.thresholds.categories == "overlapping" and self.submission != "signate_json":
+            raise ValueError(
+                f"submission {self.submission} gives every pixel one class: use thresholds: {{categories: exclusive}}"
+            )
+
+    @property
+    def thresholds(self) -> ThresholdStep | None:
+        """The settings of the step of that name."""
+        return next((step.thresholds for step in self.steps if step.thresholds is not None), None)

@@ -127,6 +127,17 @@ class LabelSet:
         background = LabelClass("background", (0, 0, 0), rest, scored=False)
         return LabelSet((background, *kept), self.void_ids, self.raw_colours)
 
+    def merged_into(self, view: "LabelSet") -> NDArray[np.intp]:
+        """Return, for every class of this label set, the index of the class of `view` that holds all its raw ids.
+
+        FoldsegError names a class whose raw ids are divided between classes of `view`, or missing there.
+        """
+        indices = [np.unique(view._index_of_raw[list(label.raw_ids)]) for label in self.classes]
+        for label, found in zip(self.classes, indices, strict=True):
+            if len(found) != 1 or found[0] >= len(view):
+                raise FoldsegError(f"{label.name} is not within one of the classes {', '.join(view.names)}")
+        return np.concatenate(indices).astype(np.intp)
+
 
 @lru_cache(maxsize=8)
 def _id_of_colour(colours: tuple[Colour, ...]) -> NDArray[np.uint8]:

@@ -11,14 +11,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from foldseg.config import load_experiment
+from foldseg.config.schema import PredictView, view_slug
 from foldseg.data.datasets import folded_samples, label_set, load_samples
 from foldseg.errors import FoldsegError
 from foldseg.inference.store import PredictionStore, StoreFacts
 from foldseg.inference.tta import tta_mean
-from foldseg.models.factory import SegmentationNetwork, build_network, check_device
+from foldseg.models.factory import SegmentationNetwork, build_network, check_device, check_view
 from foldseg.models.weights import load_strictly, load_torch_file
 from foldseg.training.run import RunFolder
-from foldseg.views.geometry import PredictView, probabilities, restore
+from foldseg.views.geometry import probabilities, restore
 from foldseg.views.samples import EvalSample, EvalSamples, eval_loader
 
 logger = logging.getLogger(__name__)
@@ -29,7 +31,7 @@ _NETWORK = "network."
 
 @dataclass(frozen=True)
 class Predictor:
-    """A run's best network, ready to predict in the view that the run remembers."""
+    """A run's best network, ready to predict in a view."""
 
     network: SegmentationNetwork
     view: PredictView
@@ -37,11 +39,16 @@ class Predictor:
     autocast: torch.dtype | None
 
     @staticmethod
-    def load(run: RunFolder, device: str = "auto") -> "Predictor":
-        """Build the network of a finished run and load its best weights. FoldsegError when they do not fit."""
+    def load(run: RunFolder, device: str = "auto", view: PredictView | None = None) -> "Predictor":
+        """Build the network of a finished run and load its best weights. FoldsegError when they do not fit.
+
+        `view`: None for the one that the run remembers.
+        """
         experiment = run.experiment
         check_device(device)
+        view = view or experiment.view.predict
         network = build_network(experiment.model, len(run.classes), pretrained=False)
+        check_view(view, network.stride)
         checkpoint = load_torch_file(run.best)
         if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
             raise FoldsegError(f"{run.best}: is not a checkpoint of a run (it has no state_dict)")
@@ -55,7 +62,7 @@ class Predictor:
         half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(experiment.precision) if use_gpu else None
         if experiment.channels_last:
             network.to(memory_format=torch.channels_last)
-        return Predictor(network.to(place).eval(), experiment.view.predict, place, half)
+        return Predictor(network.to(place).eval(), view, place, half)
 
     @torch.inference_mode()
     def __call__(self, sample: EvalSample, tta: Sequence[str] = ()) -> Tensor:
@@ -82,34 +89,53 @@ def split_table(run: RunFolder, split: str) -> pd.DataFrame:
     return folded[folded["fold"] == run.fold]
 
 
-def store_of(run: RunFolder, split: str, tta: Sequence[str] = ()) -> PredictionStore:
-    """Return the store of a run's predictions, whether it exists or not."""
-    return PredictionStore(run.predictions / "-".join([split, *sorted(tta)]))
+def overridden_view(run: RunFolder, overrides: Sequence[str]) -> PredictView:
+    """Return a run's prediction view, changed by overrides `view.predict=...`; FoldsegError for any other key."""
+    for override in overrides:
+        if override.partition("=")[0].split(".")[:2] != ["view", "predict"]:
+            raise FoldsegError(
+                f"override {override!r}: a run is predicted as it was trained but for its view; "
+                "valid here are view.predict={...} and view.predict.<key>=..."
+            )
+    return load_experiment(run.config, overrides).view.predict
+
+
+def store_of(run: RunFolder, split: str, tta: Sequence[str] = (), view: PredictView | None = None) -> PredictionStore:
+    """Return the store of a run's predictions, in its own or another view, whether it exists or not."""
+    other = [] if view in (None, run.experiment.view.predict) else [view_slug(view)]
+    return PredictionStore(run.predictions / "-".join([split, *other, *sorted(tta)]))
 
 
 def predict_run(
-    run: RunFolder, splits: Sequence[str] = SPLITS, tta: Sequence[str] = (), device: str | None = None
+    run: RunFolder,
+    splits: Sequence[str] = SPLITS,
+    tta: Sequence[str] = (),
+    device: str | None = None,
+    view: PredictView | None = None,
 ) -> list[PredictionStore]:
-    """Write what is missing of a finished run's stores; return them. Goes on where an earlier call stopped."""
+    """Write what is missing of a finished run's stores; return them. Goes on where an earlier call stopped.
+
+    `device` and `view`: None for those that the run remembers.
+    """
     stores = []
     predictor: Predictor | None = None
     for split in splits:
         table = split_table(run, split)
-        store = store_of(run, split, tta)
-        store.begin(_facts(run, split, tta, table))
+        store = store_of(run, split, tta, view)
+        store.begin(_facts(run, split, tta, view, table))
         todo = table[table["id"].isin(store.missing())]
         if len(todo):
-            predictor = predictor or Predictor.load(run, device or run.experiment.device)
+            predictor = predictor or Predictor.load(run, device or run.experiment.device, view)
             _predict_into(store, predictor, todo, run, tta)
         stores.append(store)
     return stores
 
 
-def _facts(run: RunFolder, split: str, tta: Sequence[str], table: pd.DataFrame) -> StoreFacts:
-    view = run.experiment.view.predict.model_dump(mode="json")
+def _facts(run: RunFolder, split: str, tta: Sequence[str], view: PredictView | None, table: pd.DataFrame) -> StoreFacts:
+    seen = (view or run.experiment.view.predict).model_dump(mode="json")
     name = str(Path(run.path.parent.name) / run.path.name)
     ids = table["id"].tolist()
-    return StoreFacts(name, split, run.fold, run.classes, run.checkpoint_hash, view, sorted(tta), ids)
+    return StoreFacts(name, split, run.fold, run.classes, run.checkpoint_hash, seen, sorted(tta), ids)
 
 
 def _predict_into(

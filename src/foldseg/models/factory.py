@@ -10,7 +10,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from foldseg.config.schema import Model, TilesView, View
+from foldseg.config.schema import Model, PredictView, TilesView
 from foldseg.errors import FoldsegError
 from foldseg.models.weights import load_encoder_weights
 
@@ -129,11 +129,10 @@ def check_device(device: str, precision: str = "fp32") -> None:
         raise FoldsegError("precision: fp16 needs a GPU and none is found; use precision=fp32 or precision=bf16")
 
 
-def check_view(view: View, stride: int) -> None:
+def check_view(view: PredictView, stride: int) -> None:
     """FoldsegError when tiles are of a size that the network cannot take."""
-    predict = view.predict
-    if isinstance(predict, TilesView) and any(side % stride for side in predict.size):
-        raise FoldsegError(f"view.predict.size: {list(predict.size)} should be multiples of {stride} for this network")
+    if isinstance(view, TilesView) and any(side % stride for side in view.size):
+        raise FoldsegError(f"view.predict.size: {list(view.size)} should be multiples of {stride} for this network")
 
 
 def _check_name(key: str, name: str, valid: list[str]) -> None:

@@ -57,7 +57,12 @@ def fold_data(experiment: Experiment, fold: int) -> FoldData:
     if fold not in set(table["fold"]):
         raise FoldsegError(f"fold {fold}: {data.folds} has the folds 0 to {table['fold'].max()}")
     check_files(load_samples(data), data.root)  # test images too: they are predicted after the GPU hours
-    return FoldData(label_set(data), table[table["fold"] != fold], table[table["fold"] == fold])
+    train, wanted = table[table["fold"] != fold], experiment.train_images
+    if wanted is not None:
+        if wanted > len(train):
+            raise FoldsegError(f"train_images: {wanted} is more than the {len(train)} that fold {fold} is trained on")
+        train = train.sample(wanted, random_state=experiment.seed).sort_values("id")
+    return FoldData(label_set(data), train, table[table["fold"] == fold])
 
 
 def fold_numbers(experiment: Experiment, choice: str) -> list[int]:
@@ -91,7 +96,7 @@ def train_fold(experiment: Experiment, fold: int) -> RunFolder:
     remove_partials(run.last.parent)
     pl.seed_everything(experiment.seed, verbose=False)  # every fold starts from the same weights
     network = build_network(experiment.model, len(data.labels), pretrained=not resume)
-    check_view(experiment.view, network.stride)
+    check_view(experiment.view.predict, network.stride)
     module = FoldModule(experiment, data.labels, network, _class_weights(experiment, data))
     if resume:
         run.check_folds(data.all)

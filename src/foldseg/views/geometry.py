@@ -4,6 +4,7 @@ Images are (H, W, 3) uint8, masks (H, W) uint8 with 255 for void, sizes (height,
 to the right: reflected for images, void for masks. Masks are resampled by nearest neighbour only.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,10 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from foldseg.config.schema import FullView, ResizedView, TilesView
+from foldseg.config.schema import CropView, FullView, PredictView, ResizedView, TilesView
 from foldseg.data.labels import IGNORE_INDEX, Image, Mask
 
-PredictView = FullView | ResizedView | TilesView
 Network = Callable[[Tensor], Tensor]
 """Batch of images (N, 3, H, W) uint8 -> logits (N, classes, H, W)."""
 
@@ -32,11 +32,17 @@ class Grid:
     padded: tuple[int, int]
 
 
-def grid_of(size: tuple[int, int], view: PredictView, multiple: int) -> Grid:
-    """Return the grid on which an image of `size` is predicted in `view`; `multiple` is the network's stride."""
+def grid_of(size: tuple[int, int], view: PredictView, stride: int) -> Grid:
+    """Return the grid on which an image of `size` is predicted in `view` by a network of `stride`."""
     resized = scaled(size, view.factor) if isinstance(view, ResizedView) else size
     least = view.size if isinstance(view, TilesView) else (0, 0)
-    return Grid(size, resized, padded_size((max(resized[0], least[0]), max(resized[1], least[1])), multiple))
+    enough = max(resized[0], least[0]), max(resized[1], least[1])
+    return Grid(size, resized, padded_size(enough, side_multiple(view, stride)))
+
+
+def side_multiple(view: PredictView | CropView, stride: int) -> int:
+    """Return what must divide the sides that a network of `stride` sees in `view`."""
+    return math.lcm(stride, view.multiple) if isinstance(view, FullView) else stride
 
 
 def prepare(image: Image, grid: Grid) -> Image:
@@ -128,9 +134,9 @@ def tile_starts(length: int, tile: int, overlap: float) -> list[int]:
 
 
 def _tiled(network: Network, inputs: Tensor, view: TilesView) -> Tensor:
-    """Average overlapping tiles, each weighted by a pyramid, since a network is least sure at its borders."""
+    """Average tiles, each weighted by a pyramid, since a network is least sure at its borders; or count their votes."""
     height, width = view.size
-    weight = _pyramid(height, width).to(inputs.device)
+    weight = (_pyramid(height, width) if view.merge == "mean" else torch.ones(height, width)).to(inputs.device)
     total: Tensor | None = None
     norm = torch.zeros(inputs.shape[-2:], device=inputs.device)
     places = [
@@ -142,7 +148,8 @@ def _tiled(network: Network, inputs: Tensor, view: TilesView) -> Tensor:
     for start in range(0, len(places), _TILE_BATCH):
         batch = places[start : start + _TILE_BATCH]
         tiles = torch.stack([inputs[i, :, y : y + height, x : x + width] for i, y, x in batch])
-        for (i, y, x), tile in zip(batch, network(tiles).float().softmax(1), strict=True):
+        maps = network(tiles).float().softmax(1)
+        for (i, y, x), tile in zip(batch, maps if view.merge == "mean" else _votes(maps), strict=True):
             if total is None:
                 total = tile.new_zeros(len(inputs), tile.shape[0], *inputs.shape[-2:])
             total[i, :, y : y + height, x : x + width] += tile * weight
@@ -150,6 +157,11 @@ def _tiled(network: Network, inputs: Tensor, view: TilesView) -> Tensor:
                 norm[y : y + height, x : x + width] += weight
     assert total is not None
     return total / norm
+
+
+def _votes(maps: Tensor) -> Tensor:
+    """Probabilities (N, C, H, W) -> the same shape: 1 for the most probable class of each pixel, 0 for the others."""
+    return torch.zeros_like(maps).scatter_(1, maps.argmax(1, keepdim=True), 1.0)
 
 
 def _pyramid(height: int, width: int) -> Tensor:

@@ -17,14 +17,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from foldseg.config.schema import CropView, FullView, ResizedView
+from foldseg.config.schema import CropView, PredictView, ResizedView, TrainView
 from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.data.reading import read_image, read_mask
 from foldseg.errors import FoldsegError
 from foldseg.views.augment import augmentation
 from foldseg.views.geometry import (
     Grid,
-    PredictView,
     grid_of,
     pad_image,
     pad_mask,
@@ -34,9 +33,8 @@ from foldseg.views.geometry import (
     resize_image,
     resize_mask,
     scaled,
+    side_multiple,
 )
-
-TrainView = FullView | CropView | ResizedView
 
 
 @dataclass(frozen=True)
@@ -68,11 +66,12 @@ class TrainSamples(Dataset[tuple[Tensor, Tensor, str]]):
         labels: LabelSet,
         view: TrainView,
         augment: str,
-        multiple: int,
+        stride: int,
         seed: int,
     ) -> None:
         self._rows = [(str(r.id), root / str(r.image), root / str(r.mask)) for r in table.itertuples()]
-        self._labels, self._view, self._multiple, self._seed = labels, view, multiple, seed
+        self._labels, self._view, self._seed = labels, view, seed
+        self._multiple = side_multiple(view, stride)
         self._augment = augmentation(augment)
 
     def __len__(self) -> int:
@@ -110,12 +109,12 @@ class EvalSamples(Dataset[EvalSample]):
     """Images (and masks, where the table has them and `labels` are given), prepared for a prediction view."""
 
     def __init__(
-        self, table: pd.DataFrame, root: Path, labels: LabelSet | None, view: PredictView, multiple: int
+        self, table: pd.DataFrame, root: Path, labels: LabelSet | None, view: PredictView, stride: int
     ) -> None:
         self._rows = [
             (str(r.id), root / str(r.image), root / str(r.mask) if r.mask else None) for r in table.itertuples()
         ]
-        self._labels, self._view, self._multiple = labels, view, multiple
+        self._labels, self._view, self._stride = labels, view, stride
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -126,7 +125,7 @@ class EvalSamples(Dataset[EvalSample]):
         mask = read_mask(mask_path, self._labels) if mask_path and self._labels else None
         if mask is not None and image.shape[:2] != mask.shape:
             raise FoldsegError(f"{mask_path}: is {mask.shape}, its image is {image.shape[:2]} (height, width)")
-        grid = grid_of(image.shape[:2], self._view, self._multiple)
+        grid = grid_of(image.shape[:2], self._view, self._stride)
         return EvalSample(name, as_tensor(prepare(image, grid))[None], mask, grid)
 
 

@@ -1,0 +1,85 @@
+"""Which store a run's predictions are in, and in which views a finished run can be predicted."""
+
+from pathlib import Path
+
+import pytest
+
+from foldseg.config.schema import Experiment, FullView, PredictView, ResizedView, TilesView
+from foldseg.errors import FoldsegError
+from foldseg.inference.predict import overridden_view, store_of
+from foldseg.training.run import RunFolder
+
+OWN = TilesView(kind="tiles", size=(64, 96), overlap=0.5)
+VOTE = TilesView(kind="tiles", size=(64, 96), overlap=0.5, merge="vote")
+
+
+@pytest.fixture
+def run(tmp_path: Path, signate_root: Path) -> RunFolder:
+    """A run that has described itself."""
+    from foldseg.data.datasets import folded_samples, make_folds_file
+
+    settings = {
+        "name": "x",
+        "data": {"dataset": "signate", "root": signate_root, "folds": tmp_path / "folds.csv", "fold_count": 2},
+        "view": {"train": {"kind": "full"}, "predict": OWN},
+        "runs": tmp_path,
+    }
+    experiment = Experiment.model_validate(settings)
+    make_folds_file(experiment.data)
+    run = RunFolder.of(experiment, 0)
+    run.describe(experiment, 0, ["car"], folded_samples(experiment.data))
+    return run
+
+
+@pytest.mark.parametrize(
+    ("view", "tta", "name"),
+    [
+        (None, [], "oof"),
+        (None, ["flip"], "oof-flip"),
+        (OWN, ["flip"], "oof-flip"),  # asked for or not, it is the run's own
+        (VOTE, [], "oof-tiles_64x96_0.5_vote"),
+        (VOTE, ["flip"], "oof-tiles_64x96_0.5_vote-flip"),
+        (FullView(kind="full"), [], "oof-full_1"),
+        (FullView(kind="full", multiple=64), [], "oof-full_64"),
+        (ResizedView(kind="resized", factor=1.5), [], "oof-resized_1.5"),
+    ],
+)
+def test_every_view_has_a_store_of_its_own(run: RunFolder, view: PredictView | None, tta: list[str], name: str) -> None:
+    assert store_of(run, "oof", tta, view).path == run.path / "predictions" / name
+
+
+@pytest.mark.parametrize(
+    ("overrides", "view"),
+    [
+        ([], OWN),
+        (["view.predict.merge=vote"], VOTE),
+        (["view.predict={kind: full, multiple: 64}"], FullView(kind="full", multiple=64)),
+        (["view.predict={kind: full}", "view.predict.multiple=32"], FullView(kind="full", multiple=32)),
+    ],
+)
+def test_overrides_change_the_view_that_the_run_remembers(
+    run: RunFolder, overrides: list[str], view: PredictView
+) -> None:
+    assert overridden_view(run, overrides) == view
+
+
+@pytest.mark.parametrize(
+    "override", ["seed=1", "view.train.kind=full", "view={predict: {kind: full}}", "view.predictor.kind=full", "full"]
+)
+def test_nothing_but_the_view_is_overridden(run: RunFolder, override: str) -> None:
+    with pytest.raises(FoldsegError, match=r"override .* but for its view; valid here are view\.predict={\.\.\.}"):
+        overridden_view(run, [override])
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("view.predict.merge=max", r"view\.predict\.merge \(the command line\): .*'mean' or 'vote'"),
+        ("view.predict.overlp=0.1", "did you mean 'overlap'"),
+        ("view.predict={kind: crop}", "'full', 'resized', 'tiles'"),
+        ("view.predict", "should read key=value"),
+    ],
+)
+def test_a_mistake_in_a_view_is_told_as_in_every_override(run: RunFolder, override: str, says: str) -> None:
+    with pytest.raises(FoldsegError, match=says):
+        overridden_view(run, [override])
