@@ -6,8 +6,8 @@ from pathlib import Path
 
 from foldseg import cli
 from foldseg.config import load_data
-from foldseg.report.tables import score_table
-from foldseg.submission.score import score_submission
+from foldseg.report.tables import submission_report
+from foldseg.submission.score import count_submission
 
 
 def main() -> None:
@@ -22,10 +22,15 @@ def main() -> None:
         default=Path("configs/data/signate.yaml"),
         help="whose classes these are, if TRUTH is no YAML (default: %(default)s)",
     )
+    parser.add_argument("--allow-missing", action="store_true", help="images that are missing score 0")
+    parser.add_argument("--per-image", type=Path, metavar="CSV", help="write score and IoUs of every image")
     args = parser.parse_args()
     is_config = args.truth.suffix in (".yaml", ".yml")
     data = load_data(args.truth if is_config else args.data, args.overrides)
-    print(score_table(score_submission(args.prediction, data, None if is_config else args.truth)))
+    counted = count_submission(args.prediction, data, None if is_config else args.truth, args.allow_missing)
+    if args.per_image:
+        counted.write_per_image(args.per_image)
+    print(submission_report(counted))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pytest
 from foldseg.data import signate
 from foldseg.errors import FoldsegError
 from foldseg.submission import label_png, signate_json
-from foldseg.submission.formats import FORMATS, check_ids, check_submission, format_of
+from foldseg.submission.formats import FORMATS, check_submission, format_of, missing_ids, open_submission
 
 LABELS = signate.LABELS.view("scored")
 SIZES = {"a": (2, 3), "b": (4, 5)}
@@ -24,7 +24,7 @@ def write(folder: Path, name: str, ids: list[str]) -> Path:
 def test_a_good_submission_passes(tmp_path: Path, name: str) -> None:
     path = write(tmp_path, name, ["a", "b"])
     assert format_of(path) is FORMATS[name]
-    assert sorted(FORMATS[name].names(path)) == ["a", "b"]
+    assert open_submission(path, LABELS).names == ["a", "b"]
     check_submission(path, SIZES, LABELS)
 
 
@@ -38,7 +38,13 @@ def test_a_good_submission_passes(tmp_path: Path, name: str) -> None:
 )
 def test_missing_and_surplus_images_are_named(tmp_path: Path, name: str, ids: list[str], says: str) -> None:
     with pytest.raises(FoldsegError, match=says):
-        check_ids(write(tmp_path, name, ids), SIZES)
+        check_submission(write(tmp_path, name, ids), SIZES, LABELS)
+
+
+def test_missing_images_may_be_allowed_unknown_ones_never() -> None:
+    assert missing_ids(Path("s"), ["b"], ["c", "a", "b"], allow_missing=True) == ["a", "c"]
+    with pytest.raises(FoldsegError, match=r"1 are not asked for \(d\)"):
+        missing_ids(Path("s"), ["b", "d"], ["a", "b"], allow_missing=True)
 
 
 @pytest.mark.parametrize("name", FORMATS)

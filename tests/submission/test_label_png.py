@@ -26,9 +26,9 @@ def test_masks_come_back(tmp_path: Path, labels: LabelSet, size: tuple[int, int]
     """Defect 3: encode -> decode identity, through the file."""
     masks = {name: random_mask(labels, size, seed) for seed, name in enumerate("ab")}
     label_png.write(tmp_path / "out", masks.items(), labels)
-    read = label_png.reader(tmp_path / "out", labels, dict.fromkeys(masks, size))
+    submission = label_png.Submission(tmp_path / "out", labels)
     for name, expected in masks.items():
-        assert np.array_equal(read(name), expected)
+        assert np.array_equal(submission.read(name, size), expected)
 
 
 def test_files_hold_raw_ids_in_8_bits_and_one_channel(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_files_hold_raw_ids_in_8_bits_and_one_channel(tmp_path: Path) -> None:
 def test_names_are_the_ids_of_the_files(tmp_path: Path) -> None:
     label_png.write(tmp_path, [(name, np.zeros((2, 2), np.uint8)) for name in ("b.1", "a")], camvid.LABELS)
     (tmp_path / "readme.txt").write_text("no prediction")
-    assert label_png.names(tmp_path) == ["a", "b.1"]
+    assert label_png.Submission(tmp_path, camvid.LABELS).names == ["a", "b.1"]
 
 
 def test_files_of_a_former_call_are_removed(tmp_path: Path) -> None:
@@ -56,13 +56,13 @@ def test_files_of_a_former_call_are_removed(tmp_path: Path) -> None:
 def test_a_file_of_another_size_is_named(tmp_path: Path) -> None:
     label_png.write(tmp_path, [("a", np.zeros((2, 3), np.uint8))], camvid.LABELS)
     with pytest.raises(FoldsegError, match=r"a\.png is \(2, 3\), the image \(3, 2\)"):
-        label_png.reader(tmp_path, camvid.LABELS, {"a": (3, 2)})("a")
+        label_png.Submission(tmp_path, camvid.LABELS).read("a", (3, 2))
 
 
 def test_an_id_that_is_no_class_is_named(tmp_path: Path) -> None:
     label_png.write_png(tmp_path / "a.png", np.full((2, 2), 77, np.uint8))
     with pytest.raises(FoldsegError, match=r"a\.png: holds unknown ids \[77\]"):
-        label_png.reader(tmp_path, camvid.LABELS, {"a": (2, 2)})("a")
+        label_png.Submission(tmp_path, camvid.LABELS).read("a", None)
 
 
 def test_an_index_that_is_no_class_is_never_written(tmp_path: Path) -> None:
@@ -73,4 +73,4 @@ def test_an_index_that_is_no_class_is_never_written(tmp_path: Path) -> None:
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(FoldsegError, match="nothing: no such folder"):
-        label_png.names(tmp_path / "nothing")
+        label_png.Submission(tmp_path / "nothing", camvid.LABELS)

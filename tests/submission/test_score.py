@@ -10,9 +10,10 @@ from foldseg.config.schema import Data
 from foldseg.data import camvid, signate
 from foldseg.data.datasets import label_set, load_samples
 from foldseg.data.reading import read_mask
+from foldseg.data.runs import NO_RUNS, runs_of_labels
 from foldseg.errors import FoldsegError
 from foldseg.submission import label_png, signate_json
-from foldseg.submission.score import count_any, score_submission
+from foldseg.submission.score import count_any, count_submission, score_submission
 
 SCORED = signate.LABELS.view("scored")
 
@@ -119,22 +120,43 @@ def test_a_test_set_without_masks_cannot_be_scored(signate_root: Path, tmp_path:
         score_submission(tmp_path / "s.json", data)
 
 
-def as_masks(indices: np.ndarray, classes: int) -> np.ndarray:
-    return indices[None] == np.arange(classes)[:, None, None]
-
-
-@pytest.mark.parametrize(("truth_as_masks", "prediction_as_masks"), [(False, True), (True, False), (True, True)])
-def test_masks_are_counted_like_indices(truth_as_masks: bool, prediction_as_masks: bool) -> None:
+@pytest.mark.parametrize(("truth_as_runs", "prediction_as_runs"), [(False, True), (True, False), (True, True)])
+def test_runs_are_counted_like_indices(truth_as_runs: bool, prediction_as_runs: bool) -> None:
     rng = np.random.default_rng(0)
-    truth, prediction = (rng.integers(0, 3, (5, 6), dtype=np.uint8) for _ in range(2))
-    expected = count_any(truth, prediction, 3)
-    truth = as_masks(truth, 3) if truth_as_masks else truth
-    prediction = as_masks(prediction, 3) if prediction_as_masks else prediction
-    assert count_any(truth, prediction, 3).tolist() == expected.tolist()
+    truth, prediction = (rng.integers(0, 5, (5, 6), dtype=np.uint8) for _ in range(2))
+    expected = count_any(truth, prediction, SCORED)
+    expected[0] = 0  # the background is not scored
+    right = runs_of_labels(truth, range(5)) if truth_as_runs else truth
+    given = runs_of_labels(prediction, range(5)) if prediction_as_runs else prediction
+    assert count_any(right, given, SCORED)[1:].tolist() == expected[1:].tolist()
 
 
-def test_void_of_the_truth_counts_nowhere_for_masks_either() -> None:
-    """Truth 0 1 void void, prediction masks: class 0 all over, class 1 in the last three pixels."""
-    truth = np.array([[0, 1, 255, 255]], np.uint8)
-    prediction = np.array([[[1, 1, 1, 1]], [[0, 1, 1, 1]]], bool)
-    assert count_any(truth, prediction, 2).tolist() == [[1, 1, 2], [1, 1, 1]]
+def test_void_of_the_truth_counts_nowhere_for_runs_either() -> None:
+    """Truth 1 2 void void; predicted are class 1 all over and class 2 in the last three pixels."""
+    truth = np.array([[1, 2, 255, 255]], np.uint8)
+    prediction = [NO_RUNS, np.array([[0, 0, 3]]), np.array([[0, 1, 3]]), NO_RUNS, NO_RUNS]
+    assert count_any(truth, prediction, SCORED).tolist() == [[0, 0, 0], [1, 1, 2], [1, 1, 1], [0, 0, 0], [0, 0, 0]]
+
+
+def test_missing_images_score_0_if_that_is_allowed(signate_root: Path, tmp_path: Path) -> None:
+    data = data_of(signate_root, "signate", labels="scored")
+    masks = truth_of(data, "train")
+    half = dict(list(masks.items())[::2])
+    signate_json.write(tmp_path / "s.json", half.items(), SCORED)
+    with pytest.raises(FoldsegError, match=r"4 image\(s\) are missing \(train_0001, train_0003"):
+        count_submission(tmp_path / "s.json", data)
+    counted = count_submission(tmp_path / "s.json", data, allow_missing=True)
+    assert counted.missing == [name for name in masks if name not in half]
+    assert counted.scores["image_mean_iou_present"].value == 0.5
+    assert dict(zip(counted.ids, counted.per_image["score"], strict=True)) == {n: float(n in half) for n in masks}
+
+
+def test_an_image_without_category_is_left_out_and_named(signate_root: Path, tmp_path: Path) -> None:
+    data = data_of(signate_root, "signate", labels="scored")
+    (tmp_path / "t.json").write_text('{"a.jpg": {}, "b.jpg": {"car": {"0": [[0, 3]]}}}')
+    (tmp_path / "s.json").write_text('{"a.jpg": {"lane": {"0": [[0, 0]]}}, "b.jpg": {"car": {"0": [[0, 0]]}}}')
+    counted = count_submission(tmp_path / "s.json", data, tmp_path / "t.json")
+    assert counted.scores["image_mean_iou_present"].value == 0.25
+    assert counted.without_category == ["a"]
+    assert counted.per_image.columns.tolist() == ["id", "score", "car", "pedestrian", "lane", "signal"]
+    assert counted.per_image["car"].tolist()[1] == 0.25

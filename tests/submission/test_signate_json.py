@@ -1,6 +1,5 @@
 """The AI Edge Contest's JSON: its bytes, its round trip, and what it refuses."""
 
-import json
 import re
 from pathlib import Path
 
@@ -11,9 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from foldseg.data import signate
+from foldseg.data.runs import mask_of_runs, runs_of_mask
 from foldseg.errors import FoldsegError
 from foldseg.submission import signate_json
-from foldseg.submission.signate_json import decode_category, encode_category, encode_image
+from foldseg.submission.signate_json import Submission, decode_category, encode_image
 
 ALL = signate.LABELS
 SCORED = signate.LABELS.view("scored")  # background, car, pedestrian, lane, signal
@@ -25,37 +25,13 @@ def mask(*rows: str) -> np.ndarray:
     return np.array([[int(digit) for digit in row] for row in rows], np.uint8)
 
 
-def slow_encoding(category: np.ndarray) -> dict[str, list[list[int]]]:
-    """Pixel by pixel, row by row: open a run at its first pixel, close it at its last."""
-    segments: dict[str, list[list[int]]] = {}
-    for y, row in enumerate(category.tolist()):
-        for x, inside in enumerate(row):
-            if inside and (x == 0 or not row[x - 1]):
-                segments.setdefault(str(y), []).append([x, x])
-            elif inside:
-                segments[str(y)][-1][1] = x
-    return segments
+def decoded(segments: dict[str, list[list[int]]], size: tuple[int, int]) -> np.ndarray:
+    return mask_of_runs(decode_category(segments, ""), size)
 
 
-@given(hnp.arrays(bool, SHAPES))
-def test_encoding_agrees_with_a_slow_loop(category: np.ndarray) -> None:
-    found = encode_category(category)
-    assert found == slow_encoding(category)
-    assert list(found) == list(slow_encoding(category))  # rows in the same order, too
-
-
-@given(hnp.arrays(bool, SHAPES).filter(np.any))
-def test_decoding_inverts_encoding(category: np.ndarray) -> None:
-    assert np.array_equal(decode_category(encode_category(category), category.shape, ""), category)
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (5, 1), (3, 4)])
-def test_a_full_image_is_one_run_per_row(shape: tuple[int, int]) -> None:
-    assert encode_category(np.ones(shape, bool)) == {str(y): [[0, shape[1] - 1]] for y in range(shape[0])}
-
-
-def test_an_empty_category_has_no_rows() -> None:
-    assert encode_category(np.zeros((3, 4), bool)) == {}
+def read_masks(path: Path, name: str, size: tuple[int, int]) -> np.ndarray:
+    """(classes, H, W) bool of one image of a file."""
+    return np.stack([mask_of_runs(runs, size) for runs in Submission(path, SCORED).read(name, size)])
 
 
 @given(st.data())
@@ -63,9 +39,8 @@ def test_images_come_back_from_the_file(tmp_path_factory: pytest.TempPathFactory
     masks = {name: data.draw(hnp.arrays(np.uint8, SHAPES, elements=st.integers(0, 4))) for name in ("a", "b10", "b9")}
     path = tmp_path_factory.getbasetemp() / "round_trip.json"
     signate_json.write(path, masks.items(), SCORED)
-    read = signate_json.reader(path, SCORED, {name: m.shape for name, m in masks.items()})
     for name, expected in masks.items():
-        found = read(name)
+        found = read_masks(path, name, expected.shape)
         for index in range(1, 5):
             assert np.array_equal(found[index], expected == index)
         assert not found[0].any()  # the background is not handed in
@@ -87,12 +62,12 @@ def test_the_bytes_of_the_file(tmp_path: Path) -> None:
 
 def test_signal_can_be_handed_in_by_a_model_of_all_20_classes_and_of_4() -> None:
     """Defect 3: `signal` of a four-class model was looked up under its index among 20."""
-    assert encode_image(mask("08"), ALL) == {"car": {"0": [[0, 0]]}, "signal": {"0": [[1, 1]]}}
-    assert encode_image(mask("14"), SCORED) == {"car": {"0": [[0, 0]]}, "signal": {"0": [[1, 1]]}}
+    assert encode_image(mask("08"), ALL) == b'{"car":{"0":[[0,0]]},"signal":{"0":[[1,1]]}}'
+    assert encode_image(mask("14"), SCORED) == b'{"car":{"0":[[0,0]]},"signal":{"0":[[1,1]]}}'
 
 
 def test_classes_that_are_not_scored_are_not_handed_in() -> None:
-    assert encode_image(mask("357"), ALL) == {}  # bus, svehicle, bicycle
+    assert encode_image(mask("357"), ALL) == b"{}"  # bus, svehicle, bicycle
 
 
 def test_no_images_are_an_empty_mapping(tmp_path: Path) -> None:
@@ -112,7 +87,7 @@ def test_images_that_are_sorted_by_id_are_taken(tmp_path: Path, ids: list[str]) 
     """`-` and `+` come before the dot of `.jpg`: "a" < "a-1", but "a.jpg" > "a-1.jpg"."""
     assert ids == sorted(ids)
     signate_json.write(tmp_path / "s.json", [(name, mask("0")) for name in ids], SCORED)
-    assert sorted(signate_json.names(tmp_path / "s.json")) == ids
+    assert Submission(tmp_path / "s.json", SCORED).names == ids
 
 
 def test_a_failing_image_leaves_the_old_file(tmp_path: Path) -> None:
@@ -129,28 +104,35 @@ def test_a_failing_image_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 def test_runs_that_touch_are_taken() -> None:
-    assert decode_category({"0": [[0, 0], [1, 2]]}, (1, 4), "").tolist() == [[True, True, True, False]]
+    assert decoded({"0": [[0, 0], [1, 2]]}, (1, 4)).tolist() == [[True, True, True, False]]
+
+
+def test_rows_may_come_in_any_order() -> None:
+    runs = decode_category({"10": [[0, 0]], "9": [[4, 4], [6, 8]]}, "")
+    assert runs.tolist() == [[9, 4, 4], [9, 6, 8], [10, 0, 0]]
 
 
 def test_categories_may_overlap(tmp_path: Path) -> None:
     (tmp_path / "s.json").write_text('{"a.jpg":{"car":{"0":[[0,1]]},"lane":{"0":[[1,1]]}}}')
-    found = signate_json.reader(tmp_path / "s.json", SCORED, {"a": (1, 2)})("a")
+    found = read_masks(tmp_path / "s.json", "a", (1, 2))
     assert found[:, 0].tolist() == [[False, False], [True, True], [False, False], [False, True], [False, False]]
 
 
 @pytest.mark.parametrize(
     ("segments", "says"),
     [
-        ({"2": [[0, 0]]}, "row '2' is not a row of an image 2 high"),
-        ({"-1": [[0, 0]]}, "row '-1' is not a row"),
-        ({"01": [[0, 0]]}, "row '01' is not a row"),
-        ({"x": [[0, 0]]}, "row 'x' is not a row"),
-        ({"²": [[0, 0]]}, "is not a row"),
-        ({"1": [[0, 3]]}, r"row 1: segment \[0, 3\] is reversed or outside of an image 3 wide"),
-        ({"1": [[-1, 2]]}, r"segment \[-1, 2\] is reversed or outside"),
-        ({"1": [[2, 1]]}, r"segment \[2, 1\] is reversed or outside"),
-        ({"1": [[0, 1], [1, 2]]}, r"segment \[1, 2\] overlaps or precedes"),
-        ({"1": [[2, 2], [0, 0]]}, r"segment \[0, 0\] overlaps or precedes"),
+        ({"-1": [[0, 0]]}, "row '-1' is not the number of a row"),
+        ({"0": [[0, 0]], "01": [[0, 0]]}, "row '01' is not the number of a row"),
+        ({"x": [[0, 0]]}, "row 'x' is not the number of a row"),
+        ({" 1": [[0, 0]]}, "row ' 1' is not the number of a row"),
+        ({"²": [[0, 0]]}, "is not the number of a row"),
+        ({"99999999999": [[0, 0]]}, "is not the number of a row"),
+        ({"0": [[0, 0]], "1": [[-1, 2]]}, r"segment \[-1, 2\] is outside of any image"),
+        ({"1": [[0, 1 << 70]]}, "is outside of any image"),
+        ({"1": [[2, 1]]}, r"segment \[2, 1\] is reversed"),
+        ({"1": [[0, 1], [1, 2]]}, r"segment \[1, 2\] overlaps, repeats or precedes"),
+        ({"1": [[0, 1], [0, 1]]}, r"segment \[0, 1\] overlaps, repeats or precedes"),
+        ({"1": [[2, 2], [0, 0]]}, r"segment \[0, 0\] overlaps, repeats or precedes"),
         ({"1": [[0, 1, 2]]}, "is not a pair of whole numbers"),
         ({"1": [[0, 1.0]]}, "is not a pair of whole numbers"),
         ({"1": [[False, True]]}, "is not a pair of whole numbers"),
@@ -162,44 +144,54 @@ def test_categories_may_overlap(tmp_path: Path) -> None:
 )
 def test_a_wrong_segment_is_named(segments: dict[str, object], says: str) -> None:
     with pytest.raises(FoldsegError, match=f"here(, row 1)?: .*{says}|here: {says}|here, {says}"):
-        decode_category(segments, (2, 3), "here")
+        decode_category(segments, "here")
 
 
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("", "is not valid JSON"),
-        ('{"a.jpg": {}', "is not valid JSON"),
-        ("[]", "should be a mapping, is list"),
-        ('{"a.jpg": []}', "a.jpg: should be a mapping, is list"),
-        ('{"a.jpg": {"car": []}}', "a.jpg, car: should be a mapping, is list"),
+        ("", "is not a JSON mapping of images"),
+        ('{"a.jpg": {}', "is not a JSON mapping of images"),
+        ('{"a.jpg": {}} x', "is not a JSON mapping of images"),
+        ('{"a.jpg": {}},', "is not a JSON mapping of images"),
+        ('{"a.jpg": {},}', "is not a JSON mapping of images"),
+        ('{"a.jpg": {"car": {"0": [[0, NaN]]}}}', "is not a JSON mapping of images"),
+        ("[" * 100_000, "is not a JSON mapping of images"),
+        ('{"a.jpg": ' + "[" * 100_000, "is not a JSON mapping of images"),
+        ("[]", "is not a JSON mapping of images"),
+        ('{"a.jpg": []}', "a.jpg: should be a mapping, is []"),
+        ('{"a.jpg": {"car": []}}', "a.jpg, car: should be a mapping, is []"),
         ('{"a.jpg": {"truck": {"0": [[0, 0]]}}}', "a.jpg, truck: unknown category; valid are car, pedestrian, lane, s"),
         ('{"a.jpg": {"background": {"0": [[0, 0]]}}}', "a.jpg, background: unknown category"),
-        ('{"a.jpg": {"car": {"7": [[0, 0]]}}}', "a.jpg, car: row '7' is not a row"),
-        ('{"b.jpg": {}}', "a.jpg is missing"),
-        ('{"a": {}}', "a.jpg is missing"),
+        ('{"a.jpg": {"car": {"7": [[0, 0]]}}}', "a.jpg, car, row 7: segment [0, 0] is below an image 2 high"),
+        ('{"a.jpg": {"car": {"1": [[0, 3]]}}}', "a.jpg, car, row 1: segment [0, 3] is outside of an image 3 wide"),
+        ('{"a.jpg": {"car": {"1": [[0, 1]], "1": [[2, 2]]}}}', "a.jpg, car: '1' is there more than once"),
+        ('{"a.jpg": {"car": {"1": [[0, 1]]}, "car": {"0": [[2, 2]]}}}', "a.jpg: 'car' is there more than once"),
+        ('{"a.jpg": {}, "a.jpg": {}}', "'a.jpg': the name of an image is there more than once"),
+        ('{"a": {}}', "'a': the name of an image does not end in .jpg"),
     ],
 )
 def test_a_wrong_file_is_named(tmp_path: Path, content: str, says: str) -> None:
     path = tmp_path / "s.json"
     path.write_text(content)
     with pytest.raises(FoldsegError, match=rf"s\.json: .*{re.escape(says)}"):
-        signate_json.reader(path, SCORED, {"a": (2, 3)})("a")
+        Submission(path, SCORED).read("a", (2, 3))
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FoldsegError, match=r"s\.json: cannot be read: No such file"):
-        signate_json.names(tmp_path / "s.json")
+        Submission(tmp_path / "s.json", SCORED)
 
 
-def test_extents_hold_every_segment(tmp_path: Path) -> None:
-    content = {"a.jpg": {"car": {"3": [[0, 4]], "10": [[1, 2]]}, "lane": {"0": [[7, 9]]}}, "b.jpg": {}}
-    (tmp_path / "s.json").write_text(json.dumps(content))
-    assert signate_json.extents(tmp_path / "s.json") == {"a": (11, 10), "b": (1, 1)}
+def test_without_the_image_a_segment_may_be_anywhere_in_a_jpeg(tmp_path: Path) -> None:
+    (tmp_path / "s.json").write_text('{"a.jpg": {"lane": {"65534": [[7, 65534]]}}}')
+    assert Submission(tmp_path / "s.json", SCORED).read("a", None)[3].tolist() == [[65534, 7, 65534]]
 
 
-@pytest.mark.parametrize("segments", [{"x": [[0, 1]]}, {"0": [0]}, {"0": 5}, {"0": [[1]]}, {"0": [["a", "b"]]}])
-def test_extents_of_a_wrong_file_are_refused(tmp_path: Path, segments: dict[str, object]) -> None:
-    (tmp_path / "s.json").write_text(json.dumps({"a.jpg": {"car": segments}}))
-    with pytest.raises(FoldsegError, match=r"s\.json: a\.jpg: holds a row or segment that is none"):
-        signate_json.extents(tmp_path / "s.json")
+def test_masks_that_overlap_are_written_and_read(tmp_path: Path) -> None:
+    masks = np.zeros((5, 2, 3), bool)
+    masks[0] = True  # the background is not handed in
+    masks[1, 0, :2] = masks[3, :, 1:] = True
+    signate_json.write(tmp_path / "s.json", [("a", [runs_of_mask(mask) for mask in masks])], SCORED)
+    masks[0] = False
+    assert np.array_equal(read_masks(tmp_path / "s.json", "a", (2, 3)), masks)

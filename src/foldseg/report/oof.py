@@ -10,12 +10,11 @@ import pandas as pd
 from tqdm import tqdm
 
 from foldseg.config import Data, load_ensemble
-from foldseg.data.datasets import label_set
 from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.data.reading import image_size, read_image, read_mask
 from foldseg.data.samples import shorten
 from foldseg.ensemble.blend import argmax
-from foldseg.ensemble.members import oof_table
+from foldseg.ensemble.members import blended_labels, oof_table, trained_labels
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json
 from foldseg.inference.predict import store_of
@@ -88,8 +87,7 @@ def open_oof(source: Path) -> OofLabels:
 
 
 def _of_runs(runs: list[RunFolder], name: str) -> OofLabels:
-    data = runs[0].experiment.data
-    labels = _labels(runs[0])
+    data, labels = runs[0].experiment.data, trained_labels(runs[0])
     stores = {run.fold: _checked_store(run) for run in runs}
     table = oof_table(runs[0])
     table = table[table["fold"].isin(stores)]
@@ -123,21 +121,15 @@ def _of_submission(folder: Path) -> OofLabels:
         raise FoldsegError(
             f"{member}: no such experiment; {folder} was blended from it, and it says which data that was"
         )
-    data, labels = runs[0].experiment.data, _labels(runs[0])
+    data, labels = runs[0].experiment.data, blended_labels(config, runs[0])
     table = oof_table(runs[0])
     table = table[table["fold"].isin(read_json(folder / "score.json")["folds"])]
-    missing = sorted(set(table["id"]) - set(label_png.names(folder / "oof")))
+    maps = label_png.Submission(folder / "oof", labels)
+    missing = sorted(set(table["id"]) - set(maps.names))
     if missing:
         raise FoldsegError(
             f"{folder / 'oof'}: {len(missing)} of {len(table)} label maps are missing, e.g. {shorten(missing)}; "
             "run scripts/predict_ensemble.py again"
         )
-    sizes = {str(row["id"]): image_size(data.root / row["image"]) for row in table.to_dict("records")}
-    return OofLabels(folder.name, data, labels, table, label_png.reader(folder / "oof", labels, sizes))
-
-
-def _labels(run: RunFolder) -> LabelSet:
-    labels = label_set(run.experiment.data)
-    if labels.names != run.classes:
-        raise FoldsegError(f"{run.path}: its classes {run.classes} are not those of its data set any more")
-    return labels
+    size_of = {str(row["id"]): image_size(data.root / row["image"]) for row in table.to_dict("records")}
+    return OofLabels(folder.name, data, labels, table, lambda name: maps.read(name, size_of[name]))

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from foldseg.config import Ensemble, load_ensemble
 from foldseg.data.labels import LabelSet, Mask
-from foldseg.ensemble.blend import argmax, blend
+from foldseg.ensemble.blend import argmax, blend, merge_classes
 from foldseg.ensemble.image import stages
 from foldseg.ensemble.members import Members, find_members
 from foldseg.errors import FoldsegError
@@ -44,7 +44,7 @@ def _check_settings(ensemble: Ensemble, folder: Path) -> None:
     if not made.is_file():
         raise FoldsegError(f"{folder}: no such submission; make it with scripts/predict_ensemble.py")
     ours, theirs = ensemble.model_dump(), load_ensemble(made).model_dump()
-    different = [key for key in ("members", "folds", "tta", "steps", "score") if ours[key] != theirs[key]]
+    different = [key for key in ("members", "folds", "tta", "labels", "steps", "score") if ours[key] != theirs[key]]
     if different:
         raise FoldsegError(
             f"{made}: was made with other {', '.join(different)} than asked for; run scripts/predict_ensemble.py again"
@@ -103,9 +103,12 @@ def stage_labels(members: Members, oof: OofLabels, name: str) -> dict[str, Mask]
     fold = int(oof.table.set_index("id").loc[name, "fold"])  # type: ignore[arg-type]
     config = members.config
     sources = members.sources("oof", fold)
-    maps = {member: [(store.read(name), 1.0) for store in stores] for member, stores in sources.items()}
+    maps = {
+        member: [(merge_classes(store.read(name), members.into[member]), 1.0) for store in stores]
+        for member, stores in sources.items()
+    }
     results = {member: argmax(blend(own, name)) for member, own in maps.items()}
-    weights = {member.experiment: member.weight for member in config.members}
+    weights = {member.name: member.weight for member in config.members}
     every = [(planes, weights[m] * share / len(own)) for m, own in maps.items() for planes, share in own]
     results["blend"] = argmax(blend(every, name))
     results[stages(list(sources), config.steps)[-1]] = oof.prediction(name)

@@ -1,13 +1,13 @@
 """Tables in plain text, for the terminal and the README."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from foldseg.config.schema import ScoreName
+from foldseg.data.samples import shorten
 from foldseg.files import read_json
-from foldseg.scoring.scores import Score
+from foldseg.submission.score import CountedSubmission
 
 if TYPE_CHECKING:  # it would bring torch along, which a table has no need of
     from foldseg.ensemble.run import EnsembleResult
@@ -28,12 +28,23 @@ def number(value: float) -> str:
     return "-" if np.isnan(value) else f"{value:.4f}"
 
 
-def score_table(scores: dict[ScoreName, Score]) -> str:
-    """Every score, then IoU per class over the whole set and as a mean over the images that have the class."""
-    overall = text_table(["score", "value"], [[name, number(s.value)] for name, s in scores.items()])
+def submission_report(counted: CountedSubmission) -> str:
+    """Every score, IoU per class over the whole set and as a mean over the images that have it, and what was left out.
+
+    Digits are enough for a leaderboard that shows seven.
+    """
+    scores = counted.scores
+    overall = text_table(["score", "value"], [[name, f"{s.value:.7f}"] for name, s in scores.items()])
     whole, image = scores["dataset_miou_scored"].per_class, scores["image_mean_iou_present"].per_class
     rows = [[name, number(whole[name]), number(image[name])] for name in whole]
-    return overall + "\n\n" + text_table(["class", "IoU over the set", "mean IoU over images"], rows)
+    blocks = [overall, text_table(["class", "IoU over the set", "mean IoU over images"], rows)]
+    for ids, what in (
+        (counted.missing, "are missing and score 0"),
+        (counted.without_category, "have no scored class in their truth and are left out of image_mean_iou_present"),
+    ):
+        if ids:
+            blocks.append(f"{len(ids)} of {len(counted.ids)} image(s) {what}: {shorten(ids)}")
+    return "\n\n".join(blocks)
 
 
 def ensemble_table(result: "EnsembleResult") -> str:
@@ -47,4 +58,17 @@ def ensemble_table(result: "EnsembleResult") -> str:
         rows.append(row + ([number(result.scores["test"][stage][name])] if "test" in result.scores else []))
     files = [f"submission  {result.submission}", f"scores      {result.folder / 'score.json'}"]
     files += [f"OOF labels  {result.folder / 'oof'}", f"ledger      {result.folder.parent / 'ledger.csv'}"]
-    return "\n".join([text_table(header, rows), "", *files])
+    blocks = [text_table(header, rows)]
+    if result.thresholds is not None:
+        blocks.append(_threshold_table(result.thresholds))
+    return "\n\n".join([*blocks, "\n".join(files)])
+
+
+def _threshold_table(thresholds: Mapping[str, Any]) -> str:
+    """What thresholds gained: scored where they were fitted (too good), and on folds that they were not fitted on."""
+    names = list(next(iter(thresholds.values()))["thresholds"])
+    rows = [
+        [key, number(found["same_oof"]), number(found["nested"]), *(f"{found['thresholds'][n]:.3f}" for n in names)]
+        for key, found in thresholds.items()
+    ]
+    return text_table(["thresholds", "same OOF", "nested", *names], rows)

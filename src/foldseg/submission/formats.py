@@ -1,19 +1,31 @@
-"""Submission formats by name. To add one: a module with `NAME`, `write`, `names` and `reader`, and a line here."""
+"""Submission formats by name. To add one: a module with `NAME`, `write` and `Submission`, and a line here."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Protocol
 
 from foldseg.data.labels import LabelSet, Mask
+from foldseg.data.runs import Runs
 from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
 from foldseg.submission import label_png, signate_json
 
-Sizes = dict[str, tuple[int, int]]
-AnyMasks = Mask | NDArray[np.bool_]
+Sizes = Mapping[str, tuple[int, int]]
+"""Id -> (height, width)."""
+
+
+class Submission(Protocol):
+    """A submission that is open for reading. FoldsegError names whatever is not valid."""
+
+    @property
+    def names(self) -> list[str]:
+        """Ids of the images, sorted."""
+
+    def read(self, name: str, size: tuple[int, int] | None) -> Mask | list[Runs]:
+        """One image: class indices (H, W) uint8, or the runs of every class.
+
+        `size` is (height, width) of the image, None where that is not known.
+        """
 
 
 class Format(Protocol):
@@ -22,14 +34,15 @@ class Format(Protocol):
     NAME: str
     """Name of the file or folder within the submission's folder."""
 
-    def write(self, path: Path, masks: Iterable[tuple[str, Mask]], labels: LabelSet) -> None:
-        """Write (id, class indices (H, W) uint8) pairs, sorted by id, image by image."""
+    @property
+    def Submission(self) -> Callable[[Path, LabelSet], Submission]:  # noqa: N802  # modules have a class of that name
+        """Open an existing submission."""
 
-    def names(self, path: Path) -> list[str]:
-        """Ids of the images in a submission."""
+    def write(self, path: Path, masks: Iterable[tuple[str, Any]], labels: LabelSet) -> None:
+        """Write (id, class indices (H, W) uint8) pairs, sorted by id, image by image.
 
-    def reader(self, path: Path, labels: LabelSet, sizes: Sizes) -> Callable[[str], AnyMasks]:
-        """Open a submission: id -> class indices (H, W) uint8 or masks (classes, H, W) bool."""
+        A format in which classes may overlap also takes the runs of every class instead.
+        """
 
 
 FORMATS: dict[str, Format] = {"signate_json": signate_json, "label_png": label_png}
@@ -44,19 +57,25 @@ def format_of(path: Path) -> Format:
     raise FoldsegError(f"{path}: is no submission; expected a folder of PNGs or a .json file")
 
 
-def check_ids(path: Path, wanted: Iterable[str]) -> None:
-    """FoldsegError unless a submission holds exactly the images `wanted`."""
-    want, have = set(wanted), set(format_of(path).names(path))
-    if want != have:
+def open_submission(path: Path, labels: LabelSet) -> Submission:
+    """Open a submission for reading."""
+    return format_of(path).Submission(path, labels)
+
+
+def missing_ids(path: Path, have: Collection[str], wanted: Collection[str], allow_missing: bool = False) -> list[str]:
+    """Return the ids that a submission lacks. FoldsegError when there are any, unless allowed, or some too many."""
+    missing, unknown = sorted(set(wanted) - set(have)), sorted(set(have) - set(wanted))
+    if unknown or (missing and not allow_missing):
         raise FoldsegError(
-            f"{path}: {len(want - have)} image(s) are missing ({shorten(sorted(want - have))}), "
-            f"{len(have - want)} are not asked for ({shorten(sorted(have - want))})"
+            f"{path}: {len(missing)} image(s) are missing ({shorten(missing)}), "
+            f"{len(unknown)} are not asked for ({shorten(unknown)})"
         )
+    return missing
 
 
 def check_submission(path: Path, sizes: Sizes, labels: LabelSet) -> None:
     """Read a submission back: FoldsegError unless it holds exactly the images of `sizes`, all of them valid."""
-    check_ids(path, sizes)
-    read = format_of(path).reader(path, labels, sizes)
-    for name in sizes:
-        read(name)
+    submission = open_submission(path, labels)
+    missing_ids(path, submission.names, sizes)
+    for name, size in sizes.items():
+        submission.read(name, size)

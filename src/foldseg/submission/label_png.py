@@ -1,6 +1,7 @@
 """Submissions as a folder of 8-bit PNGs of raw ids, `<id>.png`: what CamVid, Cityscapes, VOC and MiniCity take."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -27,30 +28,29 @@ def write(path: Path, masks: Iterable[tuple[str, Mask]], labels: LabelSet) -> No
         (path / stale).unlink()
 
 
-def write_png(path: Path, ids: Mask) -> None:
-    """Write one 8-bit, one-channel PNG, all of it or nothing."""
-    done, content = cv2.imencode(".png", ids)
+def write_png(path: Path, picture: Mask) -> None:
+    """Write one 8-bit PNG of ids (H, W) or of BGR colours (H, W, 3), all of it or nothing."""
+    done, content = cv2.imencode(".png", picture)
     if not done:
         raise FoldsegError(f"{path}: could not be encoded")
     write_bytes(path, content.tobytes())
 
 
-def names(path: Path) -> list[str]:
-    """Ids of the PNGs in a folder."""
-    return sorted(file.stem for file in existing_folder(path).glob("*.png"))
+class Submission:
+    """A folder of PNGs that is open for reading. FoldsegError names a PNG that is not valid."""
 
+    def __init__(self, path: Path, labels: LabelSet) -> None:
+        self._path = existing_folder(path)
+        self._labels = LabelSet(labels.classes, labels.void_ids)  # raw ids, whatever the truth's files hold
 
-def reader(path: Path, labels: LabelSet, sizes: dict[str, tuple[int, int]]) -> Callable[[str], Mask]:
-    """Open a submission; the result maps an id to its class indices (H, W) uint8.
+    @cached_property
+    def names(self) -> list[str]:
+        """Ids of the images."""
+        return sorted(file.stem for file in self._path.glob("*.png"))
 
-    `sizes` maps ids to (height, width). FoldsegError names a PNG that is not valid.
-    """
-    ids = LabelSet(labels.classes, labels.void_ids)  # raw ids, whatever the truth's files hold
-
-    def read(name: str) -> Mask:
-        mask = read_mask(path / f"{name}.png", ids)
-        if mask.shape != sizes[name]:
-            raise FoldsegError(f"{path}: {name}.png is {mask.shape}, the image {sizes[name]} (height, width)")
+    def read(self, name: str, size: tuple[int, int] | None) -> Mask:
+        """Class indices (H, W) uint8 of one image; `size` is (height, width) of the image, None if not known."""
+        mask = read_mask(self._path / f"{name}.png", self._labels)
+        if size is not None and mask.shape != size:
+            raise FoldsegError(f"{self._path}: {name}.png is {mask.shape}, the image {size} (height, width)")
         return mask
-
-    return read

@@ -5,78 +5,130 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
 
 from foldseg.config import Data
 from foldseg.config.schema import ScoreName
 from foldseg.data.datasets import label_set, load_samples
-from foldseg.data.labels import IGNORE_INDEX, LabelSet
-from foldseg.data.reading import image_size, read_mask
+from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
+from foldseg.data.reading import read_mask
+from foldseg.data.runs import NO_RUNS, Runs, runs_of_labels
 from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
-from foldseg.scoring.counts import Counts, count_pixels
-from foldseg.scoring.scores import OF_SCORED_CLASSES, SCORES, Score, score
-from foldseg.submission import signate_json
-from foldseg.submission.formats import AnyMasks, Sizes, check_ids, format_of
+from foldseg.files import write_text
+from foldseg.scoring.counts import PREDICTION, SHARED, Counts, count_pixels, count_runs
+from foldseg.scoring.scores import OF_SCORED_CLASSES, SCORES, Score, image_scores, present_iou, score
+from foldseg.submission.formats import missing_ids, open_submission
+
+Size = tuple[int, int] | None
+AnyMasks = Mask | list[Runs]
 
 
 @dataclass(frozen=True)
-class Truth:
-    """Which images there are, and a function from an id to the right masks."""
+class CountedSubmission:
+    """What scoring needs to know of a submission, image by image."""
 
-    sizes: Sizes
-    read: Callable[[str], AnyMasks]
+    labels: LabelSet
+    ids: list[str]
+    counts: Counts  # (images, classes, 3), see foldseg.scoring.counts
+    missing: list[str]  # ids that the submission lacks: nothing is predicted there
+    only_scored: bool  # the other classes are not in the file
+
+    @property
+    def scores(self) -> dict[ScoreName, Score]:
+        """Every score, or those of scored classes alone where a file holds no others."""
+        if not self.only_scored:
+            return {name: score(name, self.counts, self.labels) for name in SCORES}
+        scores = {name: score(name, self.counts, self.labels) for name in OF_SCORED_CLASSES}
+        scored = [c.name for c in self.labels.classes if c.scored]
+        return {
+            name: Score(name, whole.value, {category: whole.per_class[category] for category in scored})
+            for name, whole in scores.items()
+        }
+
+    @property
+    def without_category(self) -> list[str]:
+        """Ids of images whose truth has no scored class: `image_mean_iou_present` leaves them out."""
+        return [name for name, value in zip(self.ids, self.per_image["score"], strict=True) if np.isnan(value)]
+
+    @property
+    def per_image(self) -> pd.DataFrame:
+        """One row per image: `id`, its `score` (mean over scored classes in its truth), and the IoU of each of them.
+
+        0..1; NaN where the truth of the image does not have the class, or any.
+        """
+        values = present_iou(self.counts)[:, self.labels.scored]
+        names = [c.name for c in self.labels.classes if c.scored]
+        table = pd.DataFrame(values, columns=names)
+        table.insert(0, "id", self.ids)
+        table.insert(1, "score", image_scores(self.counts, self.labels))
+        return table
+
+    def write_per_image(self, path: Path) -> None:
+        """Write `per_image` as a CSV, every digit of it."""
+        write_text(path, self.per_image.to_csv(index=False, lineterminator="\n"))
 
 
-def score_submission(prediction: Path, data: Data, truth: Path | None = None) -> dict[ScoreName, Score]:
-    """Score a submission against `truth` (a submission of the truth) or the masks of the data set.
+def score_submission(
+    prediction: Path, data: Data, truth: Path | None = None, allow_missing: bool = False
+) -> dict[ScoreName, Score]:
+    """Score a submission; see `count_submission` for the arguments and errors."""
+    return count_submission(prediction, data, truth, allow_missing).scores
 
-    Returns every score, or those of scored classes alone where a file is an AI Edge JSON, which holds no others.
+
+def count_submission(
+    prediction: Path, data: Data, truth: Path | None = None, allow_missing: bool = False
+) -> CountedSubmission:
+    """Count a submission against `truth` (a submission of the truth) or the masks of the data set.
 
     With the data set's masks, all images of the splits that the submission speaks of are expected. FoldsegError when
-    the submission is not valid or not complete.
+    the submission is not valid or, unless `allow_missing`, not complete.
     """
     labels = label_set(data)
-    right = _truth_of_data(data, prediction) if truth is None else _truth_of_file(truth, prediction, labels)
-    check_ids(prediction, right.sizes)
-    given = format_of(prediction).reader(prediction, labels, right.sizes)
+    given = open_submission(prediction, labels)
+    ids, read = _truth_of_data(data, prediction, given.names) if truth is None else _truth_of_file(truth, labels)
+    missing = set(missing_ids(prediction, given.names, ids, allow_missing))
 
     def count(name: str) -> Counts:
-        masks = given(name)
-        if masks.ndim == 2 and (masks == IGNORE_INDEX).any():
+        right, size = read(name)
+        if name in missing:
+            counts = count_any(right, right, labels)
+            counts[:, [SHARED, PREDICTION]] = 0
+            return counts
+        masks = given.read(name, size)
+        if isinstance(masks, np.ndarray) and (masks == IGNORE_INDEX).any():
             raise FoldsegError(f"{prediction}: {name}.png holds void pixels; a prediction gives every pixel a class")
-        return count_any(right.read(name), masks, len(labels))
+        return count_any(right, masks, labels)
 
-    counts = np.stack([count(name) for name in right.sizes])
-    scores = {name: score(name, counts, labels) for name in SCORES}
-    if signate_json in (format_of(prediction), truth and format_of(truth)):
-        return {name: _only_scored(scores[name], labels) for name in OF_SCORED_CLASSES}
-    return scores
+    counts = np.stack([count(name) for name in ids])
+    only_scored = any(path.suffix == ".json" for path in (prediction, truth) if path is not None)
+    return CountedSubmission(labels, ids, counts, sorted(missing), only_scored)
 
 
-def _only_scored(whole: Score, labels: LabelSet) -> Score:
-    """The AI Edge JSON cannot hold the other classes; without this they would count as missed."""
-    per_class = {c.name: whole.per_class[c.name] for c in labels.classes if c.scored}
-    return Score(whole.name, whole.value, per_class)
+def count_any(truth: AnyMasks, prediction: AnyMasks, labels: LabelSet) -> Counts:
+    """Counts (classes, 3) of one image from class indices (H, W) uint8 or the runs of every class.
+
+    Of runs only the scored classes are counted.
+    """
+    if isinstance(truth, np.ndarray) and isinstance(prediction, np.ndarray):
+        return count_pixels(truth, prediction, len(labels))
+    void = runs_of_labels(truth, [IGNORE_INDEX])[0] if isinstance(truth, np.ndarray) else NO_RUNS
+    return count_runs(_as_runs(truth, labels), _as_runs(prediction, labels), void)
 
 
-def count_any(truth: AnyMasks, prediction: AnyMasks, classes: int) -> Counts:
-    """Counts (classes, 3) of one image from class indices (H, W), or from masks (classes, H, W) that may overlap."""
-    if truth.ndim == 2 and prediction.ndim == 2:
-        return count_pixels(truth.astype(np.uint8), prediction.astype(np.uint8), classes)
-    right, given = _as_masks(truth, classes), _as_masks(prediction, classes)
-    if truth.ndim == 2:
-        given = given & (truth != IGNORE_INDEX)
-    return np.stack([(right & given).sum((1, 2)), right.sum((1, 2)), given.sum((1, 2))], -1)
+def _as_runs(masks: AnyMasks, labels: LabelSet) -> list[Runs]:
+    if not isinstance(masks, np.ndarray):
+        return masks
+    runs = iter(runs_of_labels(masks, np.flatnonzero(labels.scored).tolist()))
+    return [next(runs) if c.scored else NO_RUNS for c in labels.classes]
 
 
-def _as_masks(masks: AnyMasks, classes: int) -> NDArray[np.bool_]:
-    return masks.astype(bool) if masks.ndim == 3 else masks[None] == np.arange(classes, dtype=np.uint8)[:, None, None]
+Truth = tuple[list[str], Callable[[str], tuple[AnyMasks, Size]]]
+"""Ids of the images, and a function from an id to its right masks and, where known, its (height, width)."""
 
 
-def _truth_of_data(data: Data, prediction: Path) -> Truth:
+def _truth_of_data(data: Data, prediction: Path, names: list[str]) -> Truth:
     table = load_samples(data)
-    names = format_of(prediction).names(prediction)
     known = table[table["id"].isin(names)]
     expected = table[table["split"].isin(known["split"].unique()) & (table["mask"] != "")].sort_values("id")
     if expected.empty:
@@ -84,20 +136,20 @@ def _truth_of_data(data: Data, prediction: Path) -> Truth:
             f"{prediction}: none of its images ({shorten(names, 2)}) has a mask in {data.root}; "
             "give the truth as a submission of its own"
         )
-    sizes = {str(row.id): image_size(data.root / str(row.mask)) for row in expected.itertuples()}
     labels, masks = label_set(data), dict(zip(expected["id"], expected["mask"], strict=True))
-    return Truth(sizes, lambda name: read_mask(data.root / masks[name], labels))
+
+    def read(name: str) -> tuple[Mask, Size]:
+        mask = read_mask(data.root / masks[name], labels)
+        return mask, (mask.shape[0], mask.shape[1])
+
+    return list(masks), read
 
 
-def _truth_of_file(truth: Path, prediction: Path, labels: LabelSet) -> Truth:
-    sizes = _extents(truth)
-    for name, (height, width) in _extents(prediction).items() if format_of(truth) is signate_json else ():
-        if name in sizes:
-            sizes[name] = (max(height, sizes[name][0]), max(width, sizes[name][1]))
-    return Truth(sizes, format_of(truth).reader(truth, labels, sizes))
+def _truth_of_file(path: Path, labels: LabelSet) -> Truth:
+    truth = open_submission(path, labels)
 
+    def read(name: str) -> tuple[AnyMasks, Size]:
+        masks = truth.read(name, None)
+        return masks, (masks.shape[0], masks.shape[1]) if isinstance(masks, np.ndarray) else None
 
-def _extents(path: Path) -> Sizes:
-    if format_of(path) is signate_json:
-        return signate_json.extents(path)
-    return {file.stem: image_size(file) for file in sorted(path.glob("*.png"))}
+    return truth.names, read

@@ -1,10 +1,15 @@
 """The AI Edge Contest's JSON: `{image.jpg: {category: {row: [[x1, x2], ...]}}}`.
 
 Columns are inclusive, rows ascend as integers, images are sorted, separators are compact. Only the scored categories
-are handed in; a category without pixels is absent, an image without categories is `{}`.
+are handed in; a category without pixels is absent, an image without categories is `{}`. Categories may overlap.
 """
 
-from collections.abc import Callable, Iterable
+import json
+import re
+import reprlib
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +18,20 @@ import orjson
 from numpy.typing import NDArray
 
 from foldseg.data.labels import LabelSet, Mask
+from foldseg.data.runs import FIRST, LAST, NO_RUNS, ROW, Runs, runs_of_labels
 from foldseg.errors import FoldsegError
 from foldseg.files import replacing
 
 NAME = "submission.json"
-_SUFFIX = ".jpg"
+SUFFIX = ".jpg"
 
-Segments = dict[str, list[list[int]]]
-"""Row -> its runs of pixels, first and last column."""
+_ANY_SIZE = (65535, 65535)  # of a JPEG, where the image is not at hand
+_ROW_NUMBER = re.compile("0|[1-9][0-9]{0,9}")
+_NOT_BLANK = re.compile(r"[^ \t\n\r]|$")
 
 
-def write(path: Path, masks: Iterable[tuple[str, Mask]], labels: LabelSet) -> None:
-    """Write (id, class indices (H, W) uint8) pairs, which must come sorted by id, as one JSON file.
+def write(path: Path, masks: Iterable[tuple[str, Mask | list[Runs]]], labels: LabelSet) -> None:
+    """Write (id, class indices (H, W) uint8 or the runs of every class) pairs, which must come sorted by id.
 
     The file is written image by image: memory does not grow with their number. ValueError when ids are not sorted.
     """
@@ -34,122 +41,181 @@ def write(path: Path, masks: Iterable[tuple[str, Mask]], labels: LabelSet) -> No
             if name <= previous:
                 raise ValueError(f"{name} comes after {previous}: images must be sorted and unique")
             stream.write(b"," if previous else b"{")
-            stream.write(orjson.dumps(name + _SUFFIX) + b":" + orjson.dumps(encode_image(mask, labels)))
+            stream.write(orjson.dumps(name + SUFFIX) + b":" + encode_image(mask, labels))
             previous = name
         stream.write(b"}" if previous else b"{}")
 
 
-def encode_image(mask: Mask, labels: LabelSet) -> dict[str, Segments]:
-    """Class indices (H, W) uint8 -> {category: {row: [[x1, x2], ...]}} of the scored categories that are present."""
-    present = np.bincount(mask.ravel(), minlength=256)[: len(labels)] > 0
-    indices = np.flatnonzero(present & labels.scored)
-    return {labels.names[index]: encode_category(mask == index) for index in indices}
+def encode_image(mask: Mask | list[Runs], labels: LabelSet) -> bytes:
+    """Class indices (H, W) uint8 or the runs of every class -> `{category: {row: [[x1, x2], ...]}}` as JSON."""
+    scored = np.flatnonzero(labels.scored).tolist()
+    runs = [mask[index] for index in scored] if isinstance(mask, list) else runs_of_labels(mask, scored)
+    categories = {labels.names[index]: _by_row(part) for index, part in zip(scored, runs, strict=True) if len(part)}
+    return orjson.dumps(categories, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def encode_category(mask: NDArray[np.bool_]) -> Segments:
-    """(H, W) bool -> {row: [[x1, x2], ...]}: the runs of True in every row that has any."""
-    edge = np.zeros((mask.shape[0], mask.shape[1] + 2), np.int8)
-    edge[:, 1:-1] = mask
-    rows, columns = np.nonzero(np.diff(edge, axis=1))  # starts and ends alternate within a row
-    runs = np.stack([columns[::2], columns[1::2] - 1], 1)
-    names, first = np.unique(rows[::2], return_index=True)
-    bounds = [*first.tolist(), len(runs)]
-    segments = runs.tolist()
-    return {str(name): segments[bounds[i] : bounds[i + 1]] for i, name in enumerate(names.tolist())}
+def _by_row(runs: Runs) -> dict[str, NDArray[np.int64]]:
+    """Row -> its runs, (n, 2) of first and last column."""
+    begins = np.flatnonzero(np.diff(runs[:, ROW], prepend=-1))
+    names = map(str, runs[begins, ROW].tolist())
+    columns = np.ascontiguousarray(runs[:, FIRST:])
+    bounds = [*begins.tolist(), len(runs)]
+    return dict(zip(names, map(columns.__getitem__, map(slice, bounds[:-1], bounds[1:])), strict=True))
 
 
-def reader(path: Path, labels: LabelSet, sizes: dict[str, tuple[int, int]]) -> Callable[[str], NDArray[np.bool_]]:
-    """Open a submission; the result maps an id to its masks (classes, H, W) bool, which may overlap.
+class Submission:
+    """A file that is open for reading. FoldsegError names image, category and row of anything that is not valid."""
 
-    `sizes` maps ids to (height, width). FoldsegError names image, category and row of anything that is not valid.
+    def __init__(self, path: Path, labels: LabelSet) -> None:
+        self._path, self._labels = path, labels
+        self._images = {name: self._categories(content, f"{path}: {name}{SUFFIX}") for name, content in _images(path)}
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Ids of the images."""
+        return sorted(self._images)
+
+    def read(self, name: str, size: tuple[int, int] | None) -> list[Runs]:
+        """Runs of every class of the label set; those that are not scored have none.
+
+        `size` is (height, width) of the image, None where that is not known.
+        """
+        found = self._images[name]
+        for category, runs in found.items():
+            _check_inside(runs, size or _ANY_SIZE, f"{self._path}: {name}{SUFFIX}, {category}")
+        return [found.get(category, NO_RUNS) for category in self._labels.names]
+
+    def _categories(self, content: Any, where: str) -> dict[str, Runs]:
+        scored = [c.name for c in self._labels.classes if c.scored]
+        categories = _mapping(content, where)
+        if unknown := set(categories) - set(scored):
+            raise FoldsegError(f"{where}, {min(unknown)}: unknown category; valid are {', '.join(scored)}")
+        return {
+            category: decode_category(_mapping(rows, f"{where}, {category}"), f"{where}, {category}")
+            for category, rows in categories.items()
+        }
+
+
+def decode_category(rows: dict[str, Any], where: str) -> Runs:
+    """{row: [[x1, x2], ...]} -> runs. FoldsegError, beginning with `where`, names a row that is not valid.
+
+    Segments must be pairs of whole numbers, ascending and without overlap; nothing may be empty.
     """
-    content = load(path)
-
-    def read(name: str) -> NDArray[np.bool_]:
-        image = name + _SUFFIX
-        if image not in content:
-            raise FoldsegError(f"{path}: {image} is missing")
-        masks = np.zeros((len(labels), *sizes[name]), bool)
-        for category, segments in _mapping(content[image], f"{path}: {image}").items():
-            where = f"{path}: {image}, {category}"
-            if category not in labels.names or not labels.scored[labels.names.index(category)]:
-                scored = [c.name for c in labels.classes if c.scored]
-                raise FoldsegError(f"{where}: unknown category; valid are {', '.join(scored)}")
-            masks[labels.names.index(category)] = decode_category(_mapping(segments, where), sizes[name], where)
-        return masks
-
-    return read
-
-
-def decode_category(segments: dict[str, Any], size: tuple[int, int], where: str) -> NDArray[np.bool_]:
-    """{row: [[x1, x2], ...]} -> (H, W) bool. FoldsegError, beginning with `where`, names a row that is not valid.
-
-    Runs must be pairs of whole numbers inside of the image, ascending and without overlap; nothing may be empty.
-    """
-    height, width = size
-    rows, flat = [], []
-    for row, runs in segments.items():
-        if not (row.isdecimal() and str(int(row)) == row and int(row) < height):
-            raise FoldsegError(f"{where}: row {row!r} is not a row of an image {height} high")
-        ends = _ends(runs, width, f"{where}, row {row}")
-        rows += [int(row)] * (len(ends) // 2)
-        flat += ends
     if not rows:
         raise FoldsegError(f"{where}: is empty; a category without pixels must be absent")
-    steps = np.zeros((height, width + 1), np.int8)
-    steps[rows, flat[0::2]] += 1
-    steps[rows, flat[1::2]] -= 1
-    return steps[:, :-1].cumsum(1, dtype=np.int8).astype(bool)
+    if not all(map(_ROW_NUMBER.fullmatch, rows)) or max(numbers := list(map(int, rows))) >= _ANY_SIZE[0]:
+        odd = next(row for row in rows if not _ROW_NUMBER.fullmatch(row) or int(row) >= _ANY_SIZE[0])
+        raise FoldsegError(f"{where}: row {_shown(odd)} is not the number of a row")
+    lengths, columns = _columns(rows, where)
+    runs = np.column_stack([np.repeat(np.array(numbers, np.int64), lengths), columns])
+    runs = runs[np.argsort(runs[:, ROW], kind="stable")]
+    _refuse(runs, runs[:, FIRST] > runs[:, LAST], "is reversed", where)
+    follows = runs[1:, ROW] == runs[:-1, ROW]
+    overlaps = np.append(False, follows & (runs[1:, FIRST] <= runs[:-1, LAST]))
+    _refuse(runs, overlaps, "overlaps, repeats or precedes the one before it", where)
+    return runs
 
 
-def _ends(runs: Any, width: int, where: str) -> list[int]:
-    """[[x1, x2], ...] of one row -> [x1, x2 + 1, ...], checked."""
-    if not isinstance(runs, list) or not runs:
-        raise FoldsegError(f"{where}: should be a list of segments, is {runs!r}")
-    ends: list[int] = []
-    for run in runs:
-        if not (isinstance(run, list) and len(run) == 2 and all(type(x) is int for x in run)):
-            raise FoldsegError(f"{where}: segment {run!r} is not a pair of whole numbers")
-        if not 0 <= run[0] <= run[1] < width:
-            raise FoldsegError(f"{where}: segment {run} is reversed or outside of an image {width} wide")
-        if ends and run[0] < ends[-1]:
-            raise FoldsegError(f"{where}: segment {run} overlaps or precedes the one before it")
-        ends += [run[0], run[1] + 1]
-    return ends
+def _columns(rows: dict[str, Any], where: str) -> tuple[list[int], NDArray[np.int64]]:
+    """Number of segments of every row, and (segments, 2) of first and last column."""
+    if set(map(type, rows.values())) == {list}:
+        lengths = list(map(len, rows.values()))
+        segments = list(chain.from_iterable(rows.values()))
+        if all(lengths) and set(map(type, segments)) == {list} and set(map(len, segments)) == {2}:
+            ends = list(chain.from_iterable(segments))
+            if set(map(type, ends)) == {int} and min(ends) > -1 and max(ends) < _ANY_SIZE[1]:
+                return lengths, np.array(ends, np.int64).reshape(-1, 2)
+    for row, segments in rows.items():  # something is wrong: find out what
+        if type(segments) is not list or not segments:
+            raise FoldsegError(f"{where}, row {row}: should be a list of segments, is {_shown(segments)}")
+        for segment in segments:
+            if not (type(segment) is list and len(segment) == 2 and all(type(x) is int for x in segment)):
+                raise FoldsegError(f"{where}, row {row}: segment {_shown(segment)} is not a pair of whole numbers")
+            if not (min(segment) >= 0 and max(segment) < _ANY_SIZE[1]):
+                raise FoldsegError(f"{where}, row {row}: segment {_shown(segment)} is outside of any image")
+    raise AssertionError("unreachable: one of the rows is not valid")
 
 
-def load(path: Path) -> dict[str, Any]:
-    """Read the JSON; FoldsegError when it is missing or not a mapping of images."""
+def _check_inside(runs: Runs, size: tuple[int, int], where: str) -> None:
+    height, width = size
+    _refuse(runs, runs[:, ROW] >= height, f"is below an image {height} high", where)
+    _refuse(runs, runs[:, LAST] >= width, f"is outside of an image {width} wide", where)
+
+
+def _refuse(runs: Runs, bad: NDArray[np.bool_], why: str, where: str) -> None:
+    """FoldsegError that names the first of the bad runs, if there are any."""
+    if bad.any():
+        row, first, last = runs[int(bad.argmax())].tolist()
+        raise FoldsegError(f"{where}, row {row}: segment [{first}, {last}] {why}")
+
+
+def _shown(value: Any) -> str:
+    return reprlib.repr(value)  # short, however large or deep the value is
+
+
+class _Object(list[tuple[str, Any]]):
+    """A JSON object as it is written: keys may be repeated, which parsers hide."""
+
+    def __repr__(self) -> str:
+        return "a mapping"
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_Object, parse_constant=_no_constant)
+
+
+def _images(path: Path) -> Iterator[tuple[str, Any]]:
+    """Id and content of every image, one after the other, so that only one is in memory as Python objects."""
     try:
-        content = orjson.loads(path.read_bytes())
+        text = path.read_text("utf-8")
     except OSError as error:
         raise FoldsegError(f"{path}: cannot be read: {error.strerror}") from error
-    except orjson.JSONDecodeError as error:
-        raise FoldsegError(f"{path}: is not valid JSON ({error})") from error
-    return _mapping(content, str(path))
+    except UnicodeDecodeError as error:
+        raise FoldsegError(f"{path}: is not a JSON mapping of images ({error})") from error
+    seen: set[str] = set()
+    try:
+        for key, content in _items(text):
+            if not key.endswith(SUFFIX) or key in seen:
+                why = "is there more than once" if key in seen else f"does not end in {SUFFIX}"
+                raise FoldsegError(f"{path}: {_shown(key)}: the name of an image {why}")
+            seen.add(key)
+            yield key.removesuffix(SUFFIX), content
+    except (ValueError, RecursionError) as error:
+        raise FoldsegError(f"{path}: is not a JSON mapping of images ({error})") from error
+
+
+def _items(text: str) -> Iterator[tuple[str, Any]]:
+    """Keys and values of the mapping that a JSON text is. ValueError where it is none."""
+
+    def token(at: int, expected: str) -> int:
+        at = _after_blanks(text, at)
+        if text[at : at + 1] not in tuple(expected):
+            raise json.JSONDecodeError(f"expected {' or '.join(expected)}", text, at)
+        return at
+
+    at = token(token(0, "{") + 1, '"}')
+    while text[at] != "}":
+        key, at = _DECODER.raw_decode(text, token(at + (text[at] == ","), '"'))
+        content, at = _DECODER.raw_decode(text, _after_blanks(text, token(at, ":") + 1))
+        yield key, content
+        at = token(at, ",}")
+    if rest := text[at + 1 :].strip():
+        raise json.JSONDecodeError(f"expected nothing more than {_shown(rest)}", text, at)
+
+
+def _after_blanks(text: str, at: int) -> int:
+    found = _NOT_BLANK.search(text, at)
+    return found.start() if found else len(text)
 
 
 def _mapping(content: Any, where: str) -> dict[str, Any]:
-    if not isinstance(content, dict):
-        raise FoldsegError(f"{where}: should be a mapping, is {type(content).__name__}")
-    return content
-
-
-def names(path: Path) -> list[str]:
-    """Ids of the images in a file."""
-    return [name.removesuffix(_SUFFIX) for name in load(path)]
-
-
-def extents(path: Path) -> dict[str, tuple[int, int]]:
-    """Id -> smallest (height, width) that holds every segment, for files whose images are not at hand."""
-    sizes = {}
-    for image, categories in load(path).items():
-        where = f"{path}: {image}"
-        rows = [item for part in _mapping(categories, where).values() for item in _mapping(part, where).items()]
-        try:
-            height = max((int(row) + 1 for row, _ in rows), default=1)
-            width = max((int(run[1]) + 1 for _, runs in rows for run in runs), default=1)
-        except (ValueError, TypeError, IndexError, KeyError) as error:
-            raise FoldsegError(f"{where}: holds a row or segment that is none ({error})") from error
-        sizes[image.removesuffix(_SUFFIX)] = (height, width)
-    return sizes
+    if not isinstance(content, _Object):
+        raise FoldsegError(f"{where}: should be a mapping, is {_shown(content)}")
+    mapping = dict(content)
+    if len(mapping) < len(content):
+        keys = [key for key, _ in content]
+        raise FoldsegError(f"{where}: {_shown(max(keys, key=keys.count))} is there more than once")
+    return mapping
