@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foldseg.ensemble.blend import argmax, blend
+from foldseg.ensemble.blend import argmax, blend, merge_classes
 from foldseg.errors import FoldsegError
 
 
@@ -88,6 +88,32 @@ def test_members_of_different_shapes_are_refused(other: tuple[int, int, int]) ->
 def test_no_member_is_refused() -> None:
     with pytest.raises(FoldsegError, match="im7: no member has predicted it"):
         blend([], "im7")
+
+
+@given(seed=st.integers(0, 99), classes=st.integers(1, 30), merged=st.integers(1, 6))
+def test_merged_classes_are_those_of_a_slow_loop(seed: int, classes: int, merged: int) -> None:
+    rng = np.random.default_rng(seed)
+    into = np.array([*range(min(merged, classes)), *rng.integers(0, merged, max(0, classes - merged))])
+    rng.shuffle(into)
+    maps = rng.integers(0, 256, (classes, 3, 4), dtype=np.uint8)
+    expected = np.zeros((into.max() + 1, 3, 4), int)
+    for index in range(classes):
+        for y in range(3):
+            for x in range(4):
+                expected[into[index], y, x] += int(maps[index, y, x])
+    assert merge_classes(maps, into).tolist() == expected.tolist()
+
+
+def test_the_most_classes_that_can_be_merged_do_not_overflow() -> None:
+    maps = np.full((254, 1, 1), 255, np.uint8)
+    assert merge_classes(maps, np.zeros(254, np.intp)).tolist() == [[[254 * 255]]]
+
+
+def test_classes_that_stay_are_not_copied_and_a_new_order_is_kept() -> None:
+    maps = member([200, 50, 5])
+    assert merge_classes(maps, np.arange(3)) is maps
+    assert merge_classes(maps, np.array([2, 0, 1]))[:, 0, 0].tolist() == [50, 5, 200]
+    assert maps[:, 0, 0].tolist() == [200, 50, 5]
 
 
 @given(seed=st.integers(0, 99), classes=st.integers(1, 20), levels=st.integers(1, 4))

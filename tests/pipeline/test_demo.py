@@ -1,5 +1,8 @@
 """The whole way at a tiny size: what the demo leaves on disk is complete, consistent and can be recomputed."""
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -12,10 +15,13 @@ import yaml
 from nbclient import NotebookClient
 
 from conftest import REPOSITORY, TinyDemo
+from foldseg.config.schema import FullView, ResizedView, TilesView
 from foldseg.data import signate
 from foldseg.ensemble.blend import argmax, blend
 from foldseg.ensemble.members import find_members, oof_table
 from foldseg.ensemble.run import predict_ensemble
+from foldseg.errors import FoldsegError
+from foldseg.inference.predict import predict_run
 from foldseg.inference.store import PredictionStore
 from foldseg.scoring.counts import count_pixels
 from foldseg.scoring.scores import score
@@ -93,6 +99,45 @@ def test_blending_in_two_processes_changes_nothing(demo: TinyDemo):
     assert again.submission.read_bytes() == demo.result.submission.read_bytes()
     assert again.scores == demo.result.scores
     assert before == {p: p.stat().st_mtime_ns for p in (demo.root / "runs").rglob("*.prob")}
+
+
+@pytest.fixture
+def copied(demo: TinyDemo, tmp_path: Path) -> RunFolder:
+    """A copy of a run, to be predicted in other views."""
+    return RunFolder(Path(shutil.copytree(demo.root / "runs/toy_full/fold_0", tmp_path / "toy_full/fold_0")))
+
+
+def test_a_finished_run_is_predicted_in_another_view_by_the_command(copied: RunFolder):
+    before = {p: p.stat().st_mtime_ns for p in copied.predictions.rglob("*.prob")}
+    view = "view.predict={kind: tiles, size: [32, 32], overlap: 0.5, merge: vote}"
+    command = [sys.executable, "scripts/predict_fold.py", str(copied.path), "--split", "oof", "--tta", "flip", view]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    own, other = (PredictionStore(copied.predictions / f"oof{part}-flip") for part in ("", "-tiles_32x32_0.5_vote"))
+    other.require_complete()
+    assert before.items() < {p: p.stat().st_mtime_ns for p in copied.predictions.rglob("*.prob")}.items()
+    assert other.facts.view == {"kind": "tiles", "size": [32, 32], "overlap": 0.5, "merge": "vote"}
+    assert (own.facts.ids, own.facts.checkpoint) == (other.facts.ids, other.facts.checkpoint)
+    votes = np.stack([other.read(name) for name in other.facts.ids])
+    plain = np.stack([own.read(name) for name in own.facts.ids])
+    assert (votes == 0).mean() > (plain == 0).mean()  # votes are all or nothing but where tiles disagree
+    assert (votes.argmax(1) == plain.argmax(1)).mean() > 0.5
+
+
+def test_another_name_for_the_same_pixels_gives_the_same_maps(copied: RunFolder):
+    """Frames of 96x64 need no padding to a multiple of 32, nor resizing by 1; a tile of 96x64 is a frame."""
+    same = FullView(kind="full", multiple=32), ResizedView(kind="resized", factor=1.0)
+    for view in (*same, TilesView(kind="tiles", size=(64, 96))):
+        (store,) = predict_run(copied, ["test"], view=view)
+        own = PredictionStore(copied.predictions / "test")
+        assert store.path != own.path
+        for name in own.facts.ids:
+            assert np.abs(store.read(name).astype(int) - own.read(name)).max() <= 1
+
+
+def test_tiles_that_the_network_cannot_take_are_refused(copied: RunFolder):
+    with pytest.raises(FoldsegError, match=r"view\.predict\.size: \[40, 32\] should be multiples of 16"):
+        predict_run(copied, ["test"], view=TilesView(kind="tiles", size=(40, 32)))
 
 
 def test_crf_is_a_stage_of_its_own(demo: TinyDemo):

@@ -30,6 +30,16 @@ def clean_up(labels: Mask, min_area: int, classes: Collection[int] | None = None
     return class_of[nearest]
 
 
+def clean_up_masks(
+    masks: NDArray[np.bool_], min_area: int, classes: Collection[int] | None = None
+) -> NDArray[np.bool_]:
+    """Remove small components from masks that may overlap, (classes, H, W) bool, and fill small holes in them."""
+    cleaned = masks.copy()
+    for index in range(len(masks)) if classes is None else classes:
+        cleaned[index] = clean_up(masks[index].view(np.uint8), min_area).view(np.bool_)
+    return cleaned
+
+
 def _small_components(mask: NDArray[np.bool_], min_area: int) -> NDArray[np.bool_]:
     """(H, W) -> pixels of the mask's components that are smaller than `min_area`."""
     _, number, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)

@@ -1,25 +1,34 @@
-"""One image through an ensemble: members, blend, steps; labels and counts come out.
+"""One image through an ensemble: members, blend, steps; labels, masks and counts come out.
 
 This module is imported by worker processes, so neither it nor what it imports may need torch.
 """
 
-import multiprocessing
-import os
-import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from foldseg.config.schema import CleanUp, Step
 from foldseg.data.labels import LabelSet, Mask
 from foldseg.data.reading import read_image, read_mask
-from foldseg.ensemble.blend import Probabilities, added, argmax, normalised, weighted_sum
-from foldseg.ensemble.clean_up import clean_up
+from foldseg.data.runs import Runs, runs_of_mask
+from foldseg.ensemble.blend import Probabilities, added, argmax, merge_classes, normalised, weighted_sum
+from foldseg.ensemble.clean_up import clean_up, clean_up_masks
 from foldseg.ensemble.crf import dense_crf
-from foldseg.inference.store import PredictionStore
-from foldseg.scoring.counts import Counts, count_pixels
+from foldseg.ensemble.thresholds import (
+    CATEGORIES,
+    OVERLAPPING,
+    Curves,
+    Thresholds,
+    curves,
+    labels_above,
+    labels_of_masks,
+    masks_above,
+    quantised,
+)
+from foldseg.inference.store import PredictionStore, Quantised
+from foldseg.scoring.counts import Counts, count_masks, count_pixels
 
 
 @dataclass(frozen=True)
@@ -29,75 +38,148 @@ class Task:
     id: str
     image: Path
     mask: Path | None  # counts are made if there is one
-    sources: dict[str, list[PredictionStore]]  # per experiment
+    sources: dict[str, list[PredictionStore]]  # per member
     weights: dict[str, float]
+    into: dict[str, NDArray[np.intp]]  # per member: for each of its classes the index in `labels`
     steps: tuple[Step, ...]
     labels: LabelSet
+    thresholds: Thresholds | None = None  # for the step of that name
+    kept: PredictionStore | None = None  # of blends: `keep` writes it; `process` reads it, instead of the members
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Class indices (H, W) uint8; where there is a truth, counts (stages, classes, 3) in the order of `stages`."""
+    """Class indices (H, W) uint8, and where categories may overlap the runs of each; counts where there is a truth.
+
+    Counts are (stages, classes, 3), in the order of `stages`; if a kept blend was read they begin after it.
+    """
 
     id: str
     labels: Mask
+    runs: list[Runs] | None
     counts: Counts | None
 
 
-def stages(experiments: list[str], steps: tuple[Step, ...]) -> list[str]:
-    """Names of what is scored: every experiment by itself, the blend, and the blend after each step."""
+@dataclass(frozen=True)
+class Kept:
+    """Counts (stages, classes, 3) of an image whose blend was kept, and its curves in the order of `CATEGORIES`."""
+
+    counts: Counts
+    curves: list[Curves]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an image has come to: class indices, and masks (classes, H, W) bool as well if categories may overlap.
+
+    There are either probabilities or, once they have been thresholded, quantised maps.
+    """
+
+    labels: Mask
+    probabilities: Probabilities | None = None
+    maps: Quantised | None = None
+    masks: NDArray[np.bool_] | None = None
+
+    def quantised(self) -> Quantised:
+        """Return round(255 p), (classes, H, W) uint8."""
+        if self.maps is not None:
+            return self.maps
+        assert self.probabilities is not None
+        return quantised(self.probabilities)
+
+
+def stages(members: list[str], steps: tuple[Step, ...]) -> list[str]:
+    """Names of what is scored: every member by itself, the blend, and the blend after each step."""
     names = ["blend"]
     for step in steps:
         names.append(f"{names[-1]} + {step.name}")
-    return [*experiments, *names]
+    return [*members, *names]
 
 
 def process(task: Task) -> Outcome:
-    """Blend one image and take every step; count the pixels of every stage if the truth is known."""
+    """Blend one image (or read its kept blend) and take every step; count every stage if the truth is known."""
     truth = read_mask(task.mask, task.labels) if task.mask else None
-    results: list[Mask] = []
+    counts: list[Counts] = []
+    if task.kept is not None:
+        maps = task.kept.read(task.id)
+        result = Result(argmax(maps), maps=maps)
+    else:
+        counts, result = _blend(task, truth)
+    more, result = _take_steps(task, truth, result)
+    counts += more
+    runs = None if result.masks is None else [runs_of_mask(mask) for mask in result.masks]
+    return Outcome(task.id, result.labels, runs, np.stack(counts) if counts else None)
+
+
+def keep(task: Task) -> Kept:
+    """Blend one image of known truth, take every step, keep the probabilities, and count for every threshold."""
+    assert task.mask is not None
+    assert task.kept is not None
+    truth = read_mask(task.mask, task.labels)
+    counts, result = _blend(task, truth)
+    more, result = _take_steps(task, truth, result)
+    maps = result.quantised()
+    task.kept.write(task.id, maps)
+    return Kept(np.stack(counts + more), [curves(truth, maps, task.labels, categories) for categories in CATEGORIES])
+
+
+def _blend(task: Task, truth: Mask | None) -> tuple[list[Counts], Result]:
+    counts: list[Counts] = []
     total: Probabilities | None = None
-    for experiment, stores in task.sources.items():
-        share = task.weights[experiment] / len(stores)
-        own = weighted_sum(((store.read(task.id), share) for store in stores), task.id)
-        if truth is not None:
-            results.append(argmax(own))  # which class is largest does not depend on the scale
+    for member, stores in task.sources.items():
+        share, into = task.weights[member] / len(stores), task.into[member]
+        own = weighted_sum(((merge_classes(store.read(task.id), into), share) for store in stores), task.id)
+        if truth is not None and len(task.sources) > 1:
+            counts.append(count_pixels(truth, argmax(own), len(task.labels)))  # whatever its scale
         total = own if total is None else added(total, own, task.id)
     assert total is not None  # an ensemble has a member
     probabilities = normalised(total)
     labels = argmax(probabilities)
-    results.append(labels)
-    for step in task.steps:
-        probabilities, labels = _take(step, task, probabilities, labels)
-        results.append(labels)
-    counts = None
     if truth is not None:
-        counts = np.stack([count_pixels(truth, result, len(task.labels)) for result in results])
-    return Outcome(task.id, labels, counts)
+        counts.append(count_pixels(truth, labels, len(task.labels)))
+        if len(task.sources) == 1:
+            counts = counts * 2  # the only member is the blend
+    return counts, Result(labels, probabilities)
 
 
-def _take(step: Step, task: Task, probabilities: Probabilities, labels: Mask) -> tuple[Probabilities, Mask]:
+def _take_steps(task: Task, truth: Mask | None, result: Result) -> tuple[list[Counts], Result]:
+    counts: list[Counts] = []
+    for step in task.steps:
+        result = _take(step, task, result)
+        if truth is not None:
+            counts.append(_count(truth, result, task.labels))
+    return counts, result
+
+
+def _count(truth: Mask, result: Result, labels: LabelSet) -> Counts:
+    if result.masks is None:
+        return count_pixels(truth, result.labels, len(labels))
+    return count_masks(truth, result.masks)
+
+
+def _take(step: Step, task: Task, result: Result) -> Result:
     if step.crf is not None:
-        probabilities = dense_crf(probabilities, read_image(task.image), step.crf)
-        return probabilities, argmax(probabilities)
+        assert result.probabilities is not None  # the configuration puts the CRF first
+        probabilities = dense_crf(result.probabilities, read_image(task.image), step.crf)
+        return Result(argmax(probabilities), probabilities)
+    if step.thresholds is not None:
+        assert task.thresholds is not None
+        maps = result.quantised()
+        if step.thresholds.categories == OVERLAPPING:
+            return _with_masks(maps, masks_above(maps, task.thresholds, task.labels), task.labels)
+        return Result(labels_above(maps, task.thresholds, task.labels), maps=maps)
     assert step.clean_up is not None
-    return probabilities, clean_up(labels, step.clean_up.min_area, class_indices(step.clean_up, task.labels))
+    indices = class_indices(step.clean_up, task.labels)
+    if result.masks is None:
+        return replace(result, labels=clean_up(result.labels, step.clean_up.min_area, indices))
+    masks = clean_up_masks(result.masks, step.clean_up.min_area, indices)
+    return _with_masks(result.quantised(), masks, task.labels)
+
+
+def _with_masks(maps: Quantised, masks: NDArray[np.bool_], labels: LabelSet) -> Result:
+    return Result(labels_of_masks(masks, maps, labels), maps=maps, masks=masks)
 
 
 def class_indices(config: CleanUp, labels: LabelSet) -> list[int] | None:
     """Indices of the classes whose components are removed; None for all."""
     return None if config.classes is None else [labels.names.index(name) for name in config.classes]
-
-
-def start_worker() -> None:
-    """Processes are the parallelism here; OpenCV's own threads would only fight them. End with the parent process."""
-    cv2.setNumThreads(0)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    # A pool's workers hold its queue open themselves, so one whose parent was killed would wait for ever
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

@@ -2,11 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from foldseg.config import Ensemble
-from foldseg.data.datasets import folded_samples
+from foldseg.data.datasets import folded_samples, label_set
+from foldseg.data.labels import LabelSet
 from foldseg.errors import FoldsegError
 from foldseg.inference.predict import predict_run, store_of
 from foldseg.inference.store import PredictionStore
@@ -15,7 +19,7 @@ from foldseg.training.run import RunFolder
 
 @dataclass(frozen=True)
 class Members:
-    """The finished runs of an ensemble: experiment -> fold -> run; all of one data set, folds file and label set."""
+    """The finished runs of an ensemble: member -> fold -> run; all of one data set and folds file."""
 
     config: Ensemble
     runs: dict[str, dict[int, RunFolder]]
@@ -27,25 +31,35 @@ class Members:
 
     @property
     def folds(self) -> list[int]:
-        """The folds that every experiment has."""
+        """The folds that every member has."""
         return list(next(iter(self.runs.values())))
 
+    @property
+    def labels(self) -> LabelSet:
+        """The classes that are blended, scored and handed in."""
+        return blended_labels(self.config, self.first)
+
+    @cached_property
+    def into(self) -> dict[str, NDArray[np.intp]]:
+        """Member -> for each of its classes, the index in `labels`. FoldsegError when one has no place there."""
+        return {name: _merged(next(iter(runs.values())), self.labels) for name, runs in self.runs.items()}
+
     def sources(self, split: str, fold: int | None = None) -> dict[str, list[PredictionStore]]:
-        """Experiment -> stores that predict an image.
+        """Member -> stores that predict an image.
 
         For an OOF image that is the one store of the fold that did not see it; for a test image those of all folds.
         """
         chosen = self.folds if fold is None else [fold]
         return {
-            name: [store_of(runs[number], split, self.config.tta) for number in chosen]
-            for name, runs in self.runs.items()
+            member.name: [store_of(self.runs[member.name][k], split, self.config.tta, member.view) for k in chosen]
+            for member in self.config.members
         }
 
     def predict(self, splits: Sequence[str]) -> None:
         """Write whatever stores are missing or stale."""
-        for runs in self.runs.values():
-            for run in runs.values():
-                for store in predict_run(run, splits, self.config.tta):
+        for member in self.config.members:
+            for run in self.runs[member.name].values():
+                for store in predict_run(run, splits, self.config.tta, view=member.view):
                     store.require_complete()
 
 
@@ -58,10 +72,10 @@ def find_members(config: Ensemble) -> Members:
         found = sorted(int(p.name.removeprefix("fold_")) for p in folder.glob("fold_*") if p.name[5:].isdecimal())
         if not found:
             raise FoldsegError(f"{folder}: no such experiment among the runs; train it with scripts/train_fold.sh")
-        runs[member.experiment] = {}
+        runs[member.name] = {}
         for fold in config.folds if config.folds is not None else _every_fold(RunFolder(folder / f"fold_{found[0]}")):
             try:
-                runs[member.experiment][fold] = RunFolder.open(folder / f"fold_{fold}")
+                runs[member.name][fold] = RunFolder.open(folder / f"fold_{fold}")
             except FoldsegError as error:
                 problems.append(str(error))
     if problems:
@@ -82,15 +96,43 @@ def oof_table(run: RunFolder) -> pd.DataFrame:
     return table
 
 
+def blended_labels(config: Ensemble, run: RunFolder) -> LabelSet:
+    """Return the label set of an ensemble of which `run` is a part: the run's own, or the contest's scored classes."""
+    if config.labels == "as_trained":
+        return trained_labels(run)
+    return label_set(run.experiment.data.model_copy(update={"labels": "scored"}))
+
+
+def trained_labels(run: RunFolder) -> LabelSet:
+    """Return the label set of a run; FoldsegError if its data set has other classes now."""
+    labels = label_set(run.experiment.data)
+    if labels.names != run.classes:
+        raise FoldsegError(f"{run.path}: its classes {run.classes} are not those of its data set any more")
+    return labels
+
+
+def _merged(run: RunFolder, labels: LabelSet) -> NDArray[np.intp]:
+    trained = trained_labels(run)
+    try:
+        return trained.merged_into(labels)
+    except FoldsegError as error:
+        raise FoldsegError(f"{run.path}: its classes cannot be merged into the scored ones: {error}") from None
+
+
 def _check_alike(members: Members) -> None:
-    """FoldsegError unless all runs have the same classes, data set and folds as the first."""
+    """FoldsegError unless all runs have the same data set and folds as the first, and classes that can be blended.
+
+    The folds of a member always have the same classes; members may differ if theirs are merged into the scored ones.
+    """
     first = members.first
     for runs in members.runs.values():
+        alike = first if members.config.labels == "as_trained" else next(iter(runs.values()))
         for run in runs.values():
-            if run.classes != first.classes:
+            if run.classes != alike.classes:
                 raise FoldsegError(
                     f"{run.path}: predicts the classes {', '.join(run.classes)}, "
-                    f"{first.path} predicts {', '.join(first.classes)}; they cannot be blended"
+                    f"{alike.path} predicts {', '.join(alike.classes)}; they cannot be blended"
+                    + ("" if alike.path.parent == run.path.parent else " but with labels: scored, which merges them")
                 )
             ours, theirs = run.experiment.data, first.experiment.data
             for key in ("dataset", "folds", "fold_splits"):
@@ -101,3 +143,4 @@ def _check_alike(members: Members) -> None:
                     )
             if run.facts["data_fingerprint"] != first.facts["data_fingerprint"]:
                 raise FoldsegError(f"{run.path}: was trained on other files or folds than {first.path}")
+            _merged(run, members.labels)

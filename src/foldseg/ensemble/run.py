@@ -1,48 +1,48 @@
 """From members to a validated, scored submission."""
 
 import logging
-import multiprocessing
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from foldseg.config import Ensemble, save
-from foldseg.data.datasets import label_set, load_samples
+from foldseg.data.datasets import load_samples
 from foldseg.data.labels import LabelSet, Mask
 from foldseg.data.reading import image_size
+from foldseg.data.runs import Runs
 from foldseg.ensemble.crf import require_crf
-from foldseg.ensemble.image import Outcome, Task, process, stages, start_worker
+from foldseg.ensemble.image import process, stages
 from foldseg.ensemble.members import Members, find_members, oof_table
+from foldseg.ensemble.oof import predict_oof, rows_of, task_of
+from foldseg.ensemble.parallel import processed
+from foldseg.ensemble.thresholds import EXCLUSIVE, OVERLAPPING, Thresholds
 from foldseg.errors import FoldsegError
 from foldseg.files import write_json
 from foldseg.scoring.counts import Counts
-from foldseg.scoring.scores import SCORES, bootstrap, check_score, interval, score
-from foldseg.submission import label_png, ledger
+from foldseg.scoring.scores import OF_SCORED_CLASSES, SCORES, bootstrap, check_score, interval, score
+from foldseg.submission import ledger
 from foldseg.submission.formats import FORMATS, check_submission
 from foldseg.training.run import git_commit
 
 logger = logging.getLogger(__name__)
 
-_WAITING = 4  # images per worker that are in flight: memory is theirs, however many images there are
-
 
 @dataclass(frozen=True)
 class EnsembleResult:
-    """What an ensemble left on disk, and its scores: stage -> score -> value and interval (see score.json)."""
+    """What an ensemble left on disk, and its scores: stage -> score -> value and interval (see score.json).
+
+    `thresholds` says what they gained, if they were fitted (see `foldseg.ensemble.thresholds.threshold_report`).
+    """
 
     folder: Path
     submission: Path
     scores: dict[str, Any]
+    thresholds: dict[str, Any] | None
 
 
 def predict_ensemble(config: Ensemble) -> EnsembleResult:
@@ -53,7 +53,7 @@ def predict_ensemble(config: Ensemble) -> EnsembleResult:
     if any(step.crf for step in config.steps):
         require_crf()
     members = find_members(config)
-    labels = label_set(members.first.experiment.data)
+    labels = members.labels
     _check_classes(config, labels)
     oof, test = oof_table(members.first), _test_table(members)
     members.predict(("oof", "test"))
@@ -61,15 +61,18 @@ def predict_ensemble(config: Ensemble) -> EnsembleResult:
     (folder / "score.json").unlink(missing_ok=True)  # its presence means finished
     save(config, folder / "config.yaml")
     oof = oof[oof["fold"].isin(members.folds)]
-    oof_counts = _predict_oof(members, oof, labels, folder / "oof")
+    found = predict_oof(members, oof, folder)
     path = folder / FORMATS[config.submission].NAME
-    test_counts = _write_submission(members, test, labels, path)
-    scores = {"oof": _table(config, oof_counts, labels, oof["group"].to_numpy())}
+    test_counts = _write_submission(members, test, path, found.thresholds)
+    scores = {"oof": _table(config, found.counts, labels, oof["group"].to_numpy())}
     if test_counts is not None:
         scores["test"] = _table(config, test_counts, labels, None)
-    write_json(folder / "score.json", {"score": config.score, "images": len(oof), "folds": members.folds, **scores})
+    facts: dict[str, Any] = {"score": config.score, "images": len(oof), "folds": members.folds}
+    if found.report is not None:
+        facts["thresholds"] = found.report
+    write_json(folder / "score.json", {**facts, **scores})
     _append_to_ledger(members, scores)
-    return EnsembleResult(folder, path, scores)
+    return EnsembleResult(folder, path, scores, found.report)
 
 
 def _check_classes(config: Ensemble, labels: LabelSet) -> None:
@@ -78,7 +81,12 @@ def _check_classes(config: Ensemble, labels: LabelSet) -> None:
     if config.submission == "label_png" and merged:
         raise FoldsegError(
             f"submission: label_png cannot say {merged[0].name}, which stands for {len(merged[0].raw_ids)} classes of "
-            "the data set; train on data.labels=all, or hand in signate_json"
+            "the data set; blend runs of data.labels=all as_trained, or hand in signate_json"
+        )
+    if config.thresholds is not None and config.thresholds.categories == EXCLUSIVE and labels.scored.all():
+        raise FoldsegError(
+            "steps.thresholds.categories: exclusive gives pixels below the threshold to a class that is not scored, "
+            f"and all of {', '.join(labels.names)} are scored"
         )
     for step in config.steps:
         unknown = set(step.clean_up.classes or ()) - set(labels.names) if step.clean_up else set()
@@ -86,23 +94,6 @@ def _check_classes(config: Ensemble, labels: LabelSet) -> None:
             raise FoldsegError(
                 f"steps.clean_up.classes: unknown {sorted(unknown)}; valid are {', '.join(labels.names)}"
             )
-
-
-def _predict_oof(members: Members, oof: pd.DataFrame, labels: LabelSet, folder: Path) -> Counts:
-    """Write the blend's OOF label maps as PNGs into `folder`; return counts (stages, images, classes, 3)."""
-    tasks = [
-        _task(members, row, labels, members.sources("oof", int(str(row.fold)))) for row in oof.itertuples(index=False)
-    ]
-    counts: list[Counts] = []
-
-    def label_maps() -> Iterator[tuple[str, Mask]]:
-        for outcome in _processed(tasks, members.config.workers, "blending OOF"):
-            assert outcome.counts is not None
-            counts.append(outcome.counts)
-            yield outcome.id, outcome.labels
-
-    label_png.write(folder, label_maps(), labels)
-    return np.stack(counts, 1)
 
 
 def _test_table(members: Members) -> pd.DataFrame:
@@ -114,60 +105,33 @@ def _test_table(members: Members) -> pd.DataFrame:
     return test
 
 
-def _write_submission(members: Members, test: pd.DataFrame, labels: LabelSet, path: Path) -> Counts | None:
+def _write_submission(members: Members, test: pd.DataFrame, path: Path, thresholds: Thresholds | None) -> Counts | None:
     """Write and validate the test submission; return counts (stages, images, classes, 3) if the truth is known."""
-    tasks = [_task(members, row, labels, members.sources("test")) for row in test.itertuples(index=False)]
+    config, sources = members.config, members.sources("test")
+    tasks = [replace(task_of(members, row, sources), thresholds=thresholds) for row in rows_of(test)]
     counts: list[Counts] = []
 
-    def label_maps() -> Iterator[tuple[str, Mask]]:
-        for outcome in _processed(tasks, members.config.workers, "blending test"):
+    def results() -> Iterator[tuple[str, Mask | list[Runs]]]:
+        for outcome in processed(process, tasks, config.workers, "blending test"):
             if outcome.counts is not None:
                 counts.append(outcome.counts)
-            yield outcome.id, outcome.labels
+            yield outcome.id, outcome.labels if outcome.runs is None else outcome.runs
 
-    FORMATS[members.config.submission].write(path, label_maps(), labels)
-    check_submission(path, {task.id: image_size(task.image) for task in tasks}, labels)
+    FORMATS[config.submission].write(path, results(), members.labels)
+    check_submission(path, {task.id: image_size(task.image) for task in tasks}, members.labels)
     logger.info("%s: %d images, read back and valid", path, len(tasks))
     return np.stack(counts, 1) if len(counts) == len(tasks) else None
-
-
-def _task(members: Members, row: Any, labels: LabelSet, sources: dict[str, Any]) -> Task:
-    root = members.first.experiment.data.root
-    weights = {member.experiment: member.weight for member in members.config.members}
-    mask = root / row.mask if row.mask else None
-    return Task(row.id, root / row.image, mask, sources, weights, members.config.steps, labels)
-
-
-def _processed(tasks: Sequence[Task], workers: int, what: str) -> Iterator[Outcome]:
-    """Process tasks side by side; outcomes in the order of tasks, only a few of them in memory."""
-    with tqdm(total=len(tasks), desc=what, unit="image", leave=False, disable=None) as bar:
-        for outcome in map(process, tasks) if workers == 1 else _side_by_side(tasks, workers):
-            bar.update()
-            yield outcome
-
-
-def _side_by_side(tasks: Sequence[Task], workers: int) -> Iterator[Outcome]:
-    context = multiprocessing.get_context("spawn")  # torch's and OpenCV's threads do not survive a fork
-    with ProcessPoolExecutor(workers, context, start_worker) as pool:
-        todo = iter(tasks)
-        running = deque(pool.submit(process, task) for task in islice(todo, _WAITING * workers))
-        try:
-            while running:
-                yield running.popleft().result()
-                running.extend(pool.submit(process, task) for task in islice(todo, 1))
-        except BrokenProcessPool as error:
-            raise FoldsegError(
-                f"workers: one of the {workers} blending processes was killed, most often for want of memory; lower it"
-            ) from error
 
 
 def _table(config: Ensemble, counts: Counts, labels: LabelSet, groups: Any) -> dict[str, Any]:
     """Stage -> every score, the per-class values of the chosen one, and its 95% interval if groups are given."""
     table: dict[str, Any] = {}
-    for stage, part in zip(stages([m.experiment for m in config.members], config.steps), counts, strict=True):
-        chosen = score(config.score, part, labels)
-        table[stage] = {name: score(name, part, labels).value for name in SCORES}
-        table[stage]["per_class"] = chosen.per_class
+    overlap = config.thresholds is not None and config.thresholds.categories == OVERLAPPING
+    for stage, part in zip(stages([m.name for m in config.members], config.steps), counts, strict=True):
+        # Masks that overlap are of the scored classes alone: there is no pixel accuracy, and no background
+        known = OF_SCORED_CLASSES if overlap and "thresholds" in stage.split(" + ") else tuple(SCORES)
+        table[stage] = {name: score(name, part, labels).value for name in known}
+        table[stage]["per_class"] = score(config.score, part, labels).per_class
         if groups is not None and len(set(groups)) > 1:
             trials = bootstrap(config.score, part, labels, groups, config.bootstrap_samples)
             table[stage]["interval"] = interval(trials)
@@ -185,10 +149,10 @@ def _append_to_ledger(members: Members, scores: dict[str, Any]) -> None:
             "name": config.name,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "git_commit": git_commit(),
-            "members": " ".join(f"{m.experiment}*{m.weight:g}" for m in config.members),
+            "members": " ".join(f"{m.name}*{m.weight:g}" for m in config.members),
             "folds": " ".join(map(str, members.folds)),
             "tta": " ".join(config.tta),
-            "steps": " ".join(str(step.name) for step in config.steps),
+            "steps": " ".join(step.name for step in config.steps),
             "score": config.score,
             "oof": f"{oof[config.score]:.6f}",
             "oof_low": "" if np.isnan(low) else f"{low:.6f}",

@@ -1,0 +1,153 @@
+"""Thresholds: exact, generic over scores and classes, and scored on images that they were not fitted on."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foldseg.data.labels import LabelClass, LabelSet
+from foldseg.ensemble.thresholds import (
+    CATEGORIES,
+    EXCLUSIVE,
+    OVERLAPPING,
+    best_of_rest,
+    best_thresholds,
+    counts_at,
+    curves,
+    fit_thresholds,
+    labels_above,
+    labels_of_masks,
+    masks_above,
+    nested_parts,
+    quantised,
+    threshold_report,
+)
+from foldseg.errors import FoldsegError
+from foldseg.scoring.counts import count_masks, count_pixels
+from foldseg.scoring.scores import score
+
+SCORES = ("image_mean_iou_present", "dataset_miou_scored")
+VALUES = [0, 1, 60, 61, 120, 128, 200, 254, 255]
+
+
+def label_set(classes: int, scored: list[int]) -> LabelSet:
+    return LabelSet(tuple(LabelClass(f"c{i}", (i, 0, 0), (i,), scored=i in scored) for i in range(classes)))
+
+
+LABELS = label_set(4, [1, 3])
+
+
+def scene(rng: np.random.Generator, labels: LabelSet, size: tuple[int, int] = (5, 6)) -> tuple[np.ndarray, np.ndarray]:
+    """Truth with a little void, and maps of few values, so that many are equal to a threshold or to each other."""
+    truth = rng.integers(0, len(labels), size, dtype=np.uint8)
+    truth[rng.random(size) < 0.1] = 255
+    maps = rng.choice(VALUES, (len(labels), *size)).astype(np.uint8)
+    maps[truth % len(labels), np.arange(size[0])[:, None], np.arange(size[1])] |= 64  # better than chance
+    return truth, maps
+
+
+@given(st.integers(0, 2**32), st.sampled_from([(2, [1]), (4, [1, 3]), (5, [0, 1, 2, 4]), (21, [0, 3, 20])]))
+def test_curves_are_the_counts_of_images_segmented_at_every_threshold(seed, classes) -> None:
+    labels = label_set(*classes)
+    truth, maps = scene(np.random.default_rng(seed), labels)
+    found = {categories: curves(truth, maps, labels, categories)[None] for categories in CATEGORIES}
+    for threshold in {1, 255} | set(VALUES[1:]):
+        same = np.full(len(classes[1]), threshold, np.uint8)
+        masks = count_masks(truth, masks_above(maps, same, labels))
+        exclusive = count_pixels(truth, labels_above(maps, same, labels), len(labels))
+        assert counts_at(found[OVERLAPPING], same, labels)[0][classes[1]].tolist() == masks[classes[1]].tolist()
+        assert counts_at(found[EXCLUSIVE], same, labels)[0][classes[1]].tolist() == exclusive[classes[1]].tolist()
+
+
+@pytest.mark.parametrize("name", SCORES)
+@pytest.mark.parametrize("categories", CATEGORIES)
+def test_no_other_thresholds_score_higher(name: str, categories: str) -> None:
+    """All pairs of thresholds that differ on these maps, by segmenting every image again."""
+    rng = np.random.default_rng(4)
+    scenes = [scene(rng, LABELS) for _ in range(7)]
+    images = np.stack([curves(*one, LABELS, categories) for one in scenes])
+
+    def segmented(pair: np.ndarray) -> float:
+        if categories == OVERLAPPING:
+            counts = [count_masks(truth, masks_above(maps, pair, LABELS)) for truth, maps in scenes]
+        else:
+            counts = [count_pixels(truth, labels_above(maps, pair, LABELS), 4) for truth, maps in scenes]
+        return score(name, np.stack(counts), LABELS).value  # type: ignore[arg-type]
+
+    best = best_thresholds(name, images)  # type: ignore[arg-type]
+    levels = sorted({int(v) for _, maps in scenes for v in np.unique(maps)} - {0})
+    every = [segmented(np.array([a, b], np.uint8)) for a in levels for b in levels]
+    assert segmented(best) == pytest.approx(max(every), abs=1e-12)
+    assert min(every) < max(every)
+
+
+def test_of_equally_good_thresholds_the_middle_one_is_taken() -> None:
+    """Class 1 is 200 where it is, and 99 elsewhere: 100 to 200 are perfect."""
+    truth = np.array([[1, 1, 0, 0]], np.uint8)
+    maps = np.zeros((4, 1, 4), np.uint8)
+    maps[1] = [200, 200, 99, 99]
+    assert best_thresholds("image_mean_iou_present", curves(truth, maps, LABELS, OVERLAPPING)[None])[0] == 150
+
+
+def test_a_class_without_truth_teaches_nothing() -> None:
+    truth = np.zeros((2, 2), np.uint8)
+    maps = np.full((4, 2, 2), 60, np.uint8)
+    for name in SCORES:
+        assert best_thresholds(name, curves(truth, maps, LABELS, OVERLAPPING)[None]).tolist() == [128, 128]  # type: ignore[arg-type]
+
+
+def test_nested_thresholds_do_not_see_the_part_they_are_scored_on() -> None:
+    """Changing the maps of one part changes the thresholds of the others, never its own."""
+    truth = np.array([[1, 1, 3, 3, 0, 0]], np.uint8)
+    parts = np.array([0, 0, 1, 1, 2, 2, 2, 1])
+
+    def fitted(changed: bool):
+        maps = np.where(truth == np.arange(4)[:, None, None], 100, 40).astype(np.uint8)
+        images = [curves(truth, maps * 2 if changed and part == 1 else maps, LABELS, OVERLAPPING) for part in parts]
+        return fit_thresholds("image_mean_iou_present", np.stack(images), parts)
+
+    before, after = fitted(False), fitted(True)
+    assert np.array_equal(before.of_image[parts == 1], after.of_image[parts == 1])
+    assert not np.array_equal(before.of_image[parts != 1], after.of_image[parts != 1])
+    assert not np.array_equal(before.everything, after.everything)
+
+
+def test_report_scores_nested_no_better_than_where_it_was_fitted() -> None:
+    rng = np.random.default_rng(2)
+    scenes = [scene(rng, LABELS, (9, 9)) for _ in range(10)]
+    images = np.stack([[curves(*one, LABELS, c) for c in CATEGORIES] for one in scenes])
+    parts = np.arange(10) % 3
+    fitted = {c: fit_thresholds("dataset_miou_scored", images[:, i], parts) for i, c in enumerate(CATEGORIES)}
+    report = threshold_report("dataset_miou_scored", images, fitted, LABELS)
+    for categories in CATEGORIES:
+        assert report[categories]["nested"] <= report[categories]["same_oof"] < 1
+        assert list(report[categories]["thresholds"]) == ["c1", "c3"]
+        assert all(0 < value <= 1 for value in report[categories]["thresholds"].values())
+
+
+def test_parts_are_the_folds_or_the_groups_of_the_only_fold() -> None:
+    assert nested_parts([4, 2, 4], ["a", "b", "c"]).tolist() == [1, 0, 1]
+    groups = [f"g{i // 3}" for i in range(30)]
+    parts = nested_parts([0] * 30, groups)
+    assert sorted(set(parts)) == [0, 1, 2, 3, 4]
+    assert all(len({p for p, g in zip(parts, groups, strict=True) if g == group}) == 1 for group in set(groups))
+    with pytest.raises(FoldsegError, match=r"steps\.thresholds: all OOF images are of one group"):
+        nested_parts([0, 0], ["a", "a"])
+
+
+def test_exclusive_gives_what_is_below_to_the_best_class_that_is_not_scored() -> None:
+    maps = np.array([[[10, 10, 90]], [[100, 99, 100]], [[20, 20, 30]], [[0, 100, 100]]], np.uint8)
+    found = labels_above(maps, np.array([100, 101], np.uint8), LABELS)
+    assert found.tolist() == [[1, 2, 1]]  # the second is class 3 below its threshold; the third is a tie
+
+
+def test_overlapping_masks_as_labels_show_the_most_probable_category() -> None:
+    maps = np.array([[[200, 10]], [[100, 99]], [[20, 20]], [[101, 0]]], np.uint8)
+    masks = masks_above(maps, np.array([100, 100], np.uint8), LABELS)
+    assert masks[:, 0].tolist() == [[False, False], [True, False], [False, False], [True, False]]
+    assert labels_of_masks(masks, maps, LABELS).tolist() == [[3, 2]]
+    assert best_of_rest(maps, LABELS).tolist() == [[0, 2]]
+
+
+def test_quantised_rounds_like_the_store() -> None:
+    assert quantised(np.array([0.0, 0.5 / 255, 0.49 / 255, 0.5, 1.0], np.float32)).tolist() == [0, 1, 0, 128, 255]
