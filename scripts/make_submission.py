@@ -1,0 +1,44 @@
+#!/usr/bin/env python3
+"""From a folder of colour PNGs to the AI Edge Contest's JSON, or from a JSON back to a folder of colour PNGs."""
+
+import argparse
+import re
+from pathlib import Path
+
+from foldseg import cli
+from foldseg.config import load_data
+from foldseg.submission.colour_png import convert
+
+
+def _size(text: str) -> tuple[int, int]:
+    """WIDTHxHEIGHT -> (height, width)."""
+    found = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is no WIDTHxHEIGHT, e.g. 1936x1216")
+    return int(found[2]), int(found[1])
+
+
+def main() -> None:
+    """Parse, load, convert."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("source", type=Path, help="a folder of RGB PNGs, named by image id, or a .json file")
+    parser.add_argument("destination", type=Path, help="the .json file or the folder to write")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. data.root=/where/the/images/are")
+    parser.add_argument(
+        "--data", type=Path, default=Path("configs/data/signate.yaml"), help="whose colours and test images these are"
+    )
+    parser.add_argument("--no-check", action="store_true", help="these are not, or not all, of the test images")
+    parser.add_argument(
+        "--size",
+        type=_size,
+        default="1936x1216",
+        metavar="WxH",
+        help="of the images of a JSON, where they are not there or not checked (default: %(default)s)",
+    )
+    args = parser.parse_args()
+    data = load_data(args.data, args.overrides)
+    convert(args.source, args.destination, data, args.size, check=not args.no_check)
+
+
+if __name__ == "__main__":
+    cli.run(main)
