@@ -118,9 +118,11 @@ def test_report_scores_nested_no_better_than_where_it_was_fitted() -> None:
     images = np.stack([[curves(*one, LABELS, c) for c in CATEGORIES] for one in scenes])
     parts = np.arange(10) % 3
     fitted = {c: fit_thresholds("dataset_miou_scored", images[:, i], parts) for i, c in enumerate(CATEGORIES)}
-    report = threshold_report("dataset_miou_scored", images, fitted, LABELS)
+    before = np.stack([count_pixels(truth, maps.argmax(0).astype(np.uint8), 4) for truth, maps in scenes])
+    report = threshold_report("dataset_miou_scored", images, fitted, before, LABELS)
     for categories in CATEGORIES:
         assert report[categories]["nested"] <= report[categories]["same_oof"] < 1
+        assert report[categories]["argmax"] == score("dataset_miou_scored", before, LABELS).value
         assert list(report[categories]["thresholds"]) == ["c1", "c3"]
         assert all(0 < value <= 1 for value in report[categories]["thresholds"].values())
 

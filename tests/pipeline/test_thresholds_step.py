@@ -96,8 +96,10 @@ def test_the_ledger_and_score_json_hold_the_nested_score(demo: TinyDemo, results
 def test_the_table_shows_argmax_same_oof_and_nested(results):
     result = results["overlapping"]
     table = ensemble_table(result)
-    for value in (result.scores["oof"]["blend"][SCORE], *list(result.thresholds["overlapping"].values())[:2]):
-        assert f"{value:.4f}" in table
+    found = result.thresholds["overlapping"]
+    assert found["argmax"] == result.scores["oof"]["blend"][SCORE]
+    row = next(line for line in table.splitlines() if line.startswith("overlapping")).split()
+    assert row[1:4] == [f"{found[key]:.4f}" for key in ("argmax", "same_oof", "nested")]
 
 
 def test_kept_blends_are_removed(results):

@@ -103,6 +103,25 @@ def test_run_describes_itself_before_the_first_batch(toy, tmp_path, monkeypatch)
     assert seen["files"] == ["config.yaml", "provenance.json"]
 
 
+def test_a_part_of_the_training_images_is_drawn_and_the_run_can_still_be_predicted(toy, tmp_path):
+    from foldseg.inference.predict import predict_run
+
+    few = experiment(toy, tmp_path, "train_images=3", "batch_size=1", "schedule.epochs=1")
+    train = fit.fold_data(few, 0).train
+    assert len(train) == 3
+    assert train["id"].tolist() == fit.fold_data(few, 0).train["id"].tolist()
+    assert (train["fold"] != 0).all()
+    assert (
+        train["id"].tolist()
+        != fit.fold_data(experiment(toy, tmp_path, "train_images=3", "seed=1"), 0).train["id"].tolist()
+    )
+    run = train_fold(few, 0)
+    assert len(pd.read_csv(run.metrics)) == 1
+    predict_run(run)  # folds are the same, although not all images were trained on
+    with pytest.raises(FoldsegError, match=r"train_images: 99 is more than the \d+ that fold 0 is trained on"):
+        train_fold(experiment(toy, tmp_path, "train_images=99", name="toy_crop"), 0)
+
+
 def test_folds_start_from_the_same_weights(toy, tmp_path, monkeypatch):
     """Defect 22: nothing of one fold's training may reach the next."""
     first = []

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from foldseg.errors import FoldsegError
 from foldseg.inference.store import Quantised
 
-_BLOCK = 1 << 15  # pixels
+_BLOCK = 1 << 16  # pixels
 
 Probabilities = NDArray[np.float32]
 Planes = Quantised | NDArray[np.uint16]
@@ -78,8 +78,11 @@ def argmax(maps: NDArray[Any]) -> NDArray[np.uint8]:
     for start in range(0, planes.shape[1], _BLOCK):
         part, label = planes[:, start : start + _BLOCK], labels[start : start + _BLOCK]
         best = part[0].copy()
+        leads = np.empty(len(label), bool)
+        led = leads.view(np.uint8)
         for index in range(1, len(part)):
-            # Indices rise, so the largest that ever led is the one that leads: no masked copy is needed
-            np.maximum(label, (part[index] > best) * np.uint8(index), out=label)
+            np.greater(part[index], best, out=leads)
             np.maximum(best, part[index], out=best)
+            led *= np.uint8(index)  # indices rise, so the largest that ever led is the one that leads
+            np.maximum(label, led, out=label)
     return labels.reshape(maps.shape[1:])

@@ -61,7 +61,7 @@ def predict_oof(members: Members, oof: pd.DataFrame, folder: Path) -> OofResult:
             for task, own in zip(tasks, chosen.of_image, strict=True)
         ]
         second = _write_labels(members, later, folder / "oof")
-    report = threshold_report(name, images, fitted, members.labels)
+    report = threshold_report(name, images, fitted, first[-1], members.labels)
     return OofResult(np.concatenate([first, second]), chosen.everything, report)
 
 

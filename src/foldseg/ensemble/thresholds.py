@@ -152,11 +152,13 @@ def threshold_report(
     name: ScoreName,
     images: NDArray[np.int32],
     fitted: Mapping[Categories, FittedThresholds],
+    before: Counts,
     labels: LabelSet,
 ) -> dict[Categories, dict[str, Any]]:
-    """Score on the OOF images that thresholds were fitted on, the nested score, and the thresholds as probabilities.
+    """Scores on OOF with argmax, where the thresholds were fitted (too good), and nested; thresholds as probabilities.
 
-    `images` is (images, categories, scored classes, 256, 3), in the order of `CATEGORIES`.
+    `images` is (images, categories, scored classes, 256, 3), in the order of `CATEGORIES`; `before` are the counts of
+    argmax, (images, classes, 3).
     """
 
     def value(part: NDArray[np.int32], thresholds: NDArray[np.uint8]) -> float:
@@ -165,6 +167,7 @@ def threshold_report(
     names = [c.name for c in labels.classes if c.scored]
     return {
         categories: {
+            "argmax": score(name, before, labels).value,
             "same_oof": value(images[:, index], fitted[categories].everything),
             "nested": value(images[:, index], fitted[categories].of_image),
             "thresholds": dict(zip(names, (fitted[categories].everything / 255).round(4).tolist(), strict=True)),

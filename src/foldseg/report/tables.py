@@ -68,7 +68,11 @@ def _threshold_table(thresholds: Mapping[str, Any]) -> str:
     """What thresholds gained: scored where they were fitted (too good), and on folds that they were not fitted on."""
     names = list(next(iter(thresholds.values()))["thresholds"])
     rows = [
-        [key, number(found["same_oof"]), number(found["nested"]), *(f"{found['thresholds'][n]:.3f}" for n in names)]
-        for key, found in thresholds.items()
+        [
+            categories,
+            *(number(found[key]) for key in ("argmax", "same_oof", "nested")),
+            *(f"{found['thresholds'][name]:.3f}" for name in names),
+        ]
+        for categories, found in thresholds.items()
     ]
-    return text_table(["thresholds", "same OOF", "nested", *names], rows)
+    return text_table(["thresholds", "argmax", "same OOF", "nested", *names], rows)

@@ -16,7 +16,7 @@ from foldseg.data.runs import NO_RUNS, Runs, pixels, pixels_shared
 Counts = NDArray[np.int64]
 SHARED, TRUTH, PREDICTION = 0, 1, 2
 
-_EXACT = 1 << 23  # pixels
+_BLOCK = 1 << 18  # pixels: what fits a processor's cache, and less than float32 can count
 
 
 def confusion_matrix(truth: Mask, prediction: Mask, classes: int) -> NDArray[np.int64]:
@@ -26,22 +26,40 @@ def confusion_matrix(truth: Mask, prediction: Mask, classes: int) -> NDArray[np.
     """
     if truth.shape != prediction.shape:
         raise ValueError(f"the prediction is {prediction.shape}, the truth {truth.shape} (height, width)")
-    table = np.zeros((256, classes), np.int64)
-    for rows in _in_parts(truth.shape):
-        # One row for each of the 256 values of the truth: what is void or wrong shows without another look
-        part = cv2.calcHist([truth[rows], prediction[rows]], [0, 1], None, [256, classes], [0, 256, 0, classes])
-        table += part.astype(np.int64)
-    if table.sum() != truth.size:
+    if int(prediction.max(initial=0)) >= classes:
         raise ValueError(f"the prediction holds class {prediction.max()}; there are classes 0 to {classes - 1}")
+    right, given = truth.reshape(-1), prediction.reshape(-1)
+    table = np.zeros((256, classes), np.int64)
+    for start in range(0, right.size, _BLOCK):
+        table += _count_pairs(right[start : start + _BLOCK], given[start : start + _BLOCK], classes)
     if table[classes:IGNORE_INDEX].any():
         raise ValueError(f"the truth holds class {truth[truth != IGNORE_INDEX].max()}; there are {classes} classes")
     return table[:classes]
 
 
-def _in_parts(shape: tuple[int, ...]) -> list[slice]:
-    """Rows that are counted at a time: OpenCV counts in float32, which is exact below 2**24."""
-    step = max(1, _EXACT // max(1, shape[1]))
-    return [slice(start, start + step) for start in range(0, shape[0], step)]
+def _count_pairs(truth: Mask, prediction: Mask, classes: int) -> NDArray[np.int64]:
+    """(n,) and (n,) -> (256, classes): how often every pair of values occurs.
+
+    Neighbours mostly agree, so runs of equal pairs are counted by their lengths, three times as fast as pixel by pixel.
+    """
+    changes = truth[1:] != truth[:-1]
+    changes |= prediction[1:] != prediction[:-1]
+    if np.count_nonzero(changes) * 8 > len(truth):  # noise: single pixels are quicker then
+        return _histogram([truth, prediction], [256, classes])
+    last = np.append(np.flatnonzero(changes), len(truth) - 1)
+    pairs = truth[last] * np.intp(classes) + prediction[last]
+    lengths = np.diff(last, prepend=-1)
+    return np.bincount(pairs, lengths, 256 * classes).astype(np.int64).reshape(256, classes)
+
+
+def _histogram(
+    channels: list[NDArray[np.uint8]], sizes: list[int], mask: NDArray[np.bool_] | None = None
+) -> NDArray[np.int64]:
+    """Joint histogram of arrays whose values are below `sizes`; exact below 2**24 pixels, OpenCV counts in float32."""
+    bounds = [bound for size in sizes for bound in (0, size)]
+    below = None if mask is None else mask.view(np.uint8)
+    table = cv2.calcHist(channels, list(range(len(channels))), below, sizes, bounds)
+    return table.reshape(sizes).astype(np.int64)
 
 
 def counts_of_confusion(confusion: NDArray[np.int64]) -> Counts:
@@ -59,22 +77,16 @@ def count_masks(truth: Mask, masks: NDArray[np.bool_]) -> Counts:
     """Counts of one image from masks (classes, H, W) that may overlap; the truth is class indices (H, W) uint8."""
     if truth.shape != masks.shape[1:]:
         raise ValueError(f"the masks are {masks.shape[1:]}, the truth {truth.shape} (height, width)")
-    classes = len(masks)
+    classes, right = len(masks), truth.reshape(-1)
     counts = np.zeros((classes, 3), np.int64)
-    for rows in _in_parts(truth.shape):
-        part = np.ascontiguousarray(truth[rows])
-        counts[:, TRUTH] += _values(part)[:classes]
+    for start in range(0, right.size, _BLOCK):
+        part = right[start : start + _BLOCK]
+        counts[:, TRUTH] += _histogram([part], [256])[:classes]
         for index, mask in enumerate(masks):
-            below = _values(part, mask[rows])  # values of the truth below the mask
+            below = _histogram([part], [256], mask.reshape(-1)[start : start + _BLOCK])
             counts[index, SHARED] += below[index]
             counts[index, PREDICTION] += below[:IGNORE_INDEX].sum()
     return counts
-
-
-def _values(labels: Mask, mask: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
-    """(256,): how often every value occurs, within the mask if there is one."""
-    below = None if mask is None else np.ascontiguousarray(mask).view(np.uint8)
-    return cv2.calcHist([labels], [0], below, [256], [0, 256]).reshape(-1).astype(np.int64)
 
 
 def count_runs(truth: Sequence[Runs], prediction: Sequence[Runs], void: Runs = NO_RUNS) -> Counts:

@@ -38,16 +38,12 @@ PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
 
 @dataclass(frozen=True)
 class FoldData:
-    """The tables of one fold: what is trained on and what is validated on."""
+    """The tables of one fold: all images with their `fold`, what is trained on and what is validated on."""
 
     labels: LabelSet
+    all: pd.DataFrame
     train: pd.DataFrame
     validation: pd.DataFrame
-
-    @property
-    def all(self) -> pd.DataFrame:
-        """Both, with a column `fold`."""
-        return pd.concat([self.train, self.validation])
 
 
 def fold_data(experiment: Experiment, fold: int) -> FoldData:
@@ -62,7 +58,7 @@ def fold_data(experiment: Experiment, fold: int) -> FoldData:
         if wanted > len(train):
             raise FoldsegError(f"train_images: {wanted} is more than the {len(train)} that fold {fold} is trained on")
         train = train.sample(wanted, random_state=experiment.seed).sort_values("id")
-    return FoldData(label_set(data), train, table[table["fold"] == fold])
+    return FoldData(label_set(data), table, train, table[table["fold"] == fold])
 
 
 def fold_numbers(experiment: Experiment, choice: str) -> list[int]:
