@@ -1,0 +1,18 @@
+"""What all settings share: how they behave, and types with bounds."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Weight = Annotated[float, Field(ge=0.0)]
+Count = Annotated[int, Field(ge=1)]
+Size = tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]]
+ScoreName = Literal["dataset_miou", "dataset_miou_scored", "image_mean_iou_present", "pixel_accuracy"]
+
+
+class Settings(BaseModel):
+    """A block of settings: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
