@@ -13,4 +13,5 @@ class Model(Settings):
     architecture: str = "unet"
     encoder: str = "resnet34"
     encoder_weights: str | None = "imagenet"  # "imagenet" (downloads), a local file, or null
-    options: dict[str, Any] = Field(default_factory=dict)  # passed to the architecture: decoder_channels, decoder_attention_type, ...
+    # Passed to the architecture: decoder_channels, decoder_attention_type, ...
+    options: dict[str, Any] = Field(default_factory=dict)
