@@ -89,7 +89,9 @@ def test_the_ledger_and_score_json_hold_the_nested_score(demo: TinyDemo, results
         assert ledger.loc[categories, "oof"] == pytest.approx(nested, abs=1e-6)
         assert ledger.loc[categories, "steps"] == "thresholds"
         assert read_json(result.folder / "score.json")["thresholds"] == result.thresholds
-    assert "pixel_accuracy" not in results["overlapping"].scores["oof"]["blend + thresholds"]
+    overlapping = results["overlapping"].scores["oof"]["blend + thresholds"]
+    assert "pixel_accuracy" not in overlapping
+    assert list(overlapping["per_class"]) == ["car", "pedestrian", "lane", "signal"]
     assert "pixel_accuracy" in results["exclusive"].scores["oof"]["blend + thresholds"]
 
 

@@ -129,9 +129,11 @@ def _table(config: Ensemble, counts: Counts, labels: LabelSet, groups: Any) -> d
     overlap = config.thresholds is not None and config.thresholds.categories == OVERLAPPING
     for stage, part in zip(stages([m.name for m in config.members], config.steps), counts, strict=True):
         # Masks that overlap are of the scored classes alone: there is no pixel accuracy, and no background
-        known = OF_SCORED_CLASSES if overlap and "thresholds" in stage.split(" + ") else tuple(SCORES)
+        only_scored = overlap and "thresholds" in stage.split(" + ")
+        known = OF_SCORED_CLASSES if only_scored else tuple(SCORES)
         table[stage] = {name: score(name, part, labels).value for name in known}
-        table[stage]["per_class"] = score(config.score, part, labels).per_class
+        per_class = score(config.score, part, labels).per_class
+        table[stage]["per_class"] = {c.name: per_class[c.name] for c in labels.classes if c.scored or not only_scored}
         if groups is not None and len(set(groups)) > 1:
             trials = bootstrap(config.score, part, labels, groups, config.bootstrap_samples)
             table[stage]["interval"] = interval(trials)
