@@ -123,6 +123,13 @@ def keep(task: Task) -> Kept:
     return Kept(np.stack(counts + more), [curves(truth, maps, task.labels, categories) for categories in CATEGORIES])
 
 
+def blended(task: Task) -> Probabilities:
+    """Blend one image and take its steps, all of which work on probabilities: (classes, H, W) float32."""
+    result = _take_steps(task, None, _blend(task, None)[1])[1]
+    assert result.probabilities is not None
+    return result.probabilities
+
+
 def _blend(task: Task, truth: Mask | None) -> tuple[list[Counts], Result]:
     counts: list[Counts] = []
     total: Probabilities | None = None

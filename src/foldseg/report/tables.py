@@ -47,6 +47,13 @@ def submission_report(counted: CountedSubmission) -> str:
     return "\n\n".join(blocks)
 
 
+def share_table(shares: Mapping[int, Mapping[str, float]]) -> str:
+    """Fold -> share of pixels per class, in percent."""
+    names = list(next(iter(shares.values())))
+    rows = [[name, *(f"{100 * shares[fold][name]:.2f}%" for fold in shares)] for name in names]
+    return text_table(["class", *(f"fold {fold}" for fold in shares)], rows)
+
+
 def ensemble_table(result: "EnsembleResult") -> str:
     """Score of every member and stage on OOF (and on test, where its truth is known), and where the files are."""
     name = read_json(result.folder / "score.json")["score"]

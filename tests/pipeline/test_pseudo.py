@@ -1,0 +1,58 @@
+"""Pseudo labels: sure pixels only, and for each fold from models that have not seen its validation images."""
+
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from conftest import REPOSITORY, TinyDemo, ensemble_overrides
+from foldseg.ensemble.blend import blend
+from foldseg.ensemble.members import find_members
+from foldseg.ensemble.pseudo import pseudo_labels, write_pseudo_labels
+from foldseg.errors import FoldsegError
+from foldseg.files import read_json
+
+
+def test_pixels_below_the_confidence_of_their_class_are_void() -> None:
+    probabilities = np.array([[[0.7, 0.2, 0.45]], [[0.3, 0.8, 0.55]]], np.float32)
+    assert pseudo_labels(probabilities, np.array([0.6, 0.8], np.float32)).tolist() == [[0, 1, 255]]
+    assert pseudo_labels(probabilities, np.array([0.71, 0.5], np.float32)).tolist() == [[255, 1, 1]]
+
+
+def test_labels_of_a_fold_come_from_that_folds_models_alone(demo: TinyDemo, tmp_path) -> None:
+    """The other fold's models have seen the fold's validation images."""
+    shares = write_pseudo_labels(demo.config, tmp_path, 0.4, {"lane": 0.6})
+    members = find_members(demo.config)
+    least = np.array([0.4, 0.4, 0.4, 0.6, 0.4], np.float32)  # background, car, pedestrian, lane, signal
+    for fold in (0, 1):
+        facts = read_json(tmp_path / f"fold_{fold}/pseudo.json")
+        assert facts["fold"] == fold
+        assert all(run.endswith(f"fold_{fold}") for run in facts["runs"])
+        found = []
+        for name in facts["ids"]:
+            stores = [s for part in members.sources("test", fold).values() for s in part]
+            expected = pseudo_labels(blend([(store.read(name), 1.0) for store in stores]), least)
+            found.append(cv2.imread(str(tmp_path / f"fold_{fold}/{name}.png"), cv2.IMREAD_UNCHANGED))
+            assert np.mean(found[-1] != expected) < 1e-3  # weighted by thirds or by ones: a rounding here and there
+        assert shares[fold]["void"] == pytest.approx(np.mean(np.stack(found) == 255))
+        assert 0 < shares[fold]["void"] < 1
+        assert sum(shares[fold].values()) == pytest.approx(1)
+
+
+def test_mistakes_are_named(demo: TinyDemo, tmp_path) -> None:
+    with pytest.raises(FoldsegError, match=r"confidence: unknown classes \['tram'\]; valid are background, car"):
+        write_pseudo_labels(demo.config, tmp_path, 0.9, {"tram": 0.5})
+    with pytest.raises(FoldsegError, match="confidence: should be probabilities"):
+        write_pseudo_labels(demo.config, tmp_path, 90)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_shows_what_was_kept(demo: TinyDemo, tmp_path) -> None:
+    command = [sys.executable, "scripts/make_pseudo_labels.py", "configs/ensembles/toy.yaml", str(tmp_path / "out")]
+    more = ["--confidence", "0.5", "--of", "car=0.3", *ensemble_overrides(demo.root)]
+    done = subprocess.run([*command, *more], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "fold 1" in done.stdout and "void" in done.stdout
+    assert len(list((tmp_path / "out/fold_1").glob("*.png"))) == 4
