@@ -2,20 +2,11 @@
 """From a folder of colour PNGs to the AI Edge Contest's JSON, or from a JSON back to a folder of colour PNGs."""
 
 import argparse
-import re
 from pathlib import Path
 
 from foldseg import cli
 from foldseg.config import load_data
 from foldseg.submission.colour_png import convert
-
-
-def _size(text: str) -> tuple[int, int]:
-    """WIDTHxHEIGHT -> (height, width)."""
-    found = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
-    if not found:
-        raise argparse.ArgumentTypeError(f"{text!r} is no WIDTHxHEIGHT, e.g. 1936x1216")
-    return int(found[2]), int(found[1])
 
 
 def main() -> None:
@@ -30,7 +21,7 @@ def main() -> None:
     parser.add_argument("--no-check", action="store_true", help="these are not, or not all, of the test images")
     parser.add_argument(
         "--size",
-        type=_size,
+        type=cli.size,
         default="1936x1216",
         metavar="WxH",
         help="of the images of a JSON, where they are not there or not checked (default: %(default)s)",

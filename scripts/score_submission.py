@@ -23,11 +23,19 @@ def main() -> None:
         help="whose classes these are, if TRUTH is no YAML (default: %(default)s)",
     )
     parser.add_argument("--allow-missing", action="store_true", help="images that are missing score 0")
+    parser.add_argument(
+        "--size",
+        type=cli.size,
+        default="1936x1216",
+        metavar="WxH",
+        help="of the images of .json files, where the data set is not there to tell (default: %(default)s)",
+    )
     parser.add_argument("--per-image", type=Path, metavar="CSV", help="write score and IoUs of every image")
     args = parser.parse_args()
     is_config = args.truth.suffix in (".yaml", ".yml")
     data = load_data(args.truth if is_config else args.data, args.overrides)
-    counted = count_submission(args.prediction, data, None if is_config else args.truth, args.allow_missing)
+    truth = None if is_config else args.truth
+    counted = count_submission(args.prediction, data, truth, args.allow_missing, args.size)
     if args.per_image:
         counted.write_per_image(args.per_image)
     print(submission_report(counted))

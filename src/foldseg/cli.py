@@ -1,6 +1,8 @@
-"""What every script shares: logging, and errors that a user can read."""
+"""What scripts share: logging, errors that a user can read, arguments."""
 
+import argparse
 import logging
+import re
 import sys
 from collections.abc import Callable
 
@@ -12,9 +14,7 @@ _IN_WORKER = "foldseg.errors.FoldsegError: "
 
 def run(main: Callable[[], object]) -> None:
     """Call a script's `main`; exit with 1 and one clear message on a FoldsegError, with 130 on Ctrl+C."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(_not_chatter)
+    log_to_terminal()
     try:
         main()
     except FoldsegError as error:
@@ -25,6 +25,21 @@ def run(main: Callable[[], object]) -> None:
         sys.exit(130)
 
 
+def log_to_terminal() -> None:
+    """Show what this project logs, and of its libraries the errors alone."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_not_chatter)
+
+
 def _not_chatter(record: logging.LogRecord) -> bool:
     """Leave out what libraries say of themselves; they reset their own loggers' levels when they are imported."""
     return record.levelno >= logging.ERROR or not record.name.startswith(_CHATTY)
+
+
+def size(text: str) -> tuple[int, int]:
+    """WIDTHxHEIGHT, as an argument of a script -> (height, width)."""
+    found = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} is no WIDTHxHEIGHT, e.g. 1936x1216")
+    return int(found[2]), int(found[1])

@@ -144,7 +144,7 @@ def random_table(images: int, seed: int = 0) -> np.ndarray:
 def test_a_weight_is_a_repetition_of_the_image(name: ScoreName, weights: list[int], seed: int) -> None:
     """The bootstrap's weighted score equals brute force on the repeated images."""
     table = random_table(5, seed)
-    weighted = SCORES[name](table, ABC, np.array([weights], np.float64))[0]
+    weighted = SCORES[name].compute(table, ABC, np.array([weights], np.float64))[0]
     repeated = np.repeat(table, weights, axis=0)
     expected = score(name, repeated, ABC).value if len(repeated) else NAN
     assert weighted == pytest.approx(expected, nan_ok=True)

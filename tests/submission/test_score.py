@@ -78,6 +78,28 @@ def test_json_against_json_whose_sizes_are_not_known(signate_root: Path, tmp_pat
     assert scores["image_mean_iou_present"].value == pytest.approx(2 / 10)
 
 
+@pytest.mark.parametrize(("row", "columns"), [(9, [5, 6]), (5, [4, 10])])
+def test_json_against_json_is_refused_outside_of_the_image(signate_root: Path, tmp_path: Path, row, columns) -> None:
+    """By the size that is given, or by that of the image, where the data set is there."""
+    data = data_of(signate_root, "signate", labels="scored")
+    for name, ends in (("truth", [0, 3]), ("guess", columns)):
+        lines = {str(row if name == "guess" else 5): [ends]}
+        (tmp_path / f"{name}.json").write_text(json.dumps({"x.jpg": {"car": lines}}))
+        (tmp_path / f"{name}_0.json").write_text(json.dumps({"test_000.jpg": {"car": {"70": [[0, 3]], **lines}}}))
+    with pytest.raises(FoldsegError, match=rf"x\.jpg, car, row {row}: segment .* (outside of|below) an image"):
+        score_submission(tmp_path / "guess.json", data, tmp_path / "truth.json", size=(9, 10))
+    with pytest.raises(FoldsegError, match=r"test_000\.jpg, car, row 70: segment \[0, 3\] is below an image 48 high"):
+        score_submission(tmp_path / "guess_0.json", data, tmp_path / "truth_0.json")
+
+
+def test_a_json_truth_that_does_not_fit_the_predicted_picture_is_refused(signate_root: Path, tmp_path: Path) -> None:
+    data = data_of(signate_root, "signate", labels="scored")
+    (tmp_path / "truth.json").write_text('{"x.jpg": {"car": {"3": [[0, 1900]]}}}')
+    label_png.write(tmp_path / "guess", [("x", np.zeros((5, 4), np.uint8))], SCORED)
+    with pytest.raises(FoldsegError, match=r"row 3: segment .0, 1900. is outside of an image 4 wide"):
+        score_submission(tmp_path / "guess", data, tmp_path / "truth.json")
+
+
 @pytest.mark.parametrize("swap", [False, True])
 def test_json_and_pngs_are_scored_against_each_other(signate_root: Path, tmp_path: Path, swap: bool) -> None:
     data = data_of(signate_root, "signate", labels="scored")

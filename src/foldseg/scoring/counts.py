@@ -45,14 +45,14 @@ def _count_pairs(truth: Mask, prediction: Mask, classes: int) -> NDArray[np.int6
     changes = truth[1:] != truth[:-1]
     changes |= prediction[1:] != prediction[:-1]
     if np.count_nonzero(changes) * 8 > len(truth):  # noise: single pixels are quicker then
-        return _histogram([truth, prediction], [256, classes])
+        return joint_histogram([truth, prediction], [256, classes])
     last = np.append(np.flatnonzero(changes), len(truth) - 1)
     pairs = truth[last] * np.intp(classes) + prediction[last]
     lengths = np.diff(last, prepend=-1)
     return np.bincount(pairs, lengths, 256 * classes).astype(np.int64).reshape(256, classes)
 
 
-def _histogram(
+def joint_histogram(
     channels: list[NDArray[np.uint8]], sizes: list[int], mask: NDArray[np.bool_] | None = None
 ) -> NDArray[np.int64]:
     """Joint histogram of arrays whose values are below `sizes`; exact below 2**24 pixels, OpenCV counts in float32."""
@@ -81,9 +81,9 @@ def count_masks(truth: Mask, masks: NDArray[np.bool_]) -> Counts:
     counts = np.zeros((classes, 3), np.int64)
     for start in range(0, right.size, _BLOCK):
         part = right[start : start + _BLOCK]
-        counts[:, TRUTH] += _histogram([part], [256])[:classes]
+        counts[:, TRUTH] += joint_histogram([part], [256])[:classes]
         for index, mask in enumerate(masks):
-            below = _histogram([part], [256], mask.reshape(-1)[start : start + _BLOCK])
+            below = joint_histogram([part], [256], mask.reshape(-1)[start : start + _BLOCK])
             counts[index, SHARED] += below[index]
             counts[index, PREDICTION] += below[:IGNORE_INDEX].sum()
     return counts

@@ -14,6 +14,7 @@ in its truth is left out.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,15 +81,26 @@ def _pixel_accuracy(counts: Counts, labels: LabelSet, weights: Floats) -> Floats
     return np.divide(total[:, SHARED], total[:, TRUTH], out=np.full(len(total), np.nan), where=total[:, TRUTH] > 0)
 
 
-SCORES: dict[ScoreName, Callable[[Counts, LabelSet, Floats], Floats]] = {
-    "dataset_miou": _dataset_miou,
-    "dataset_miou_scored": _dataset_miou_scored,
-    "image_mean_iou_present": _image_mean_iou_present,
-    "pixel_accuracy": _pixel_accuracy,
+@dataclass(frozen=True)
+class ScoreDefinition:
+    """How a score is computed, and what else depends on which it is.
+
+    `compute` maps counts (images, classes, 3), their label set and weights (trials, images) to (trials,) scores.
+    """
+
+    compute: Callable[[Counts, LabelSet, Floats], Floats]
+    classes: Literal["all", "scored"]
+    mean_iou_of: Literal["set", "images"] | None  # a mean over classes of IoUs over the whole set, or image by image
+
+
+SCORES: dict[ScoreName, ScoreDefinition] = {
+    "dataset_miou": ScoreDefinition(_dataset_miou, "all", "set"),
+    "dataset_miou_scored": ScoreDefinition(_dataset_miou_scored, "scored", "set"),
+    "image_mean_iou_present": ScoreDefinition(_image_mean_iou_present, "scored", "images"),
+    "pixel_accuracy": ScoreDefinition(_pixel_accuracy, "all", None),
 }
 
-
-OF_SCORED_CLASSES: tuple[ScoreName, ...] = ("dataset_miou_scored", "image_mean_iou_present")
+OF_SCORED_CLASSES = tuple(name for name, definition in SCORES.items() if definition.classes == "scored")
 """The scores that only the scored classes enter."""
 
 
@@ -105,8 +117,8 @@ def image_scores(counts: Counts, labels: LabelSet) -> Floats:
 
 def score(name: ScoreName, counts: Counts, labels: LabelSet) -> Score:
     """Score the counts (images, classes, 3) of a set of images."""
-    value = SCORES[name](counts, labels, np.ones((1, len(counts))))[0]
-    per_class = _nanmean(present_iou(counts), 0) if name == "image_mean_iou_present" else iou(counts.sum(0))
+    value = SCORES[name].compute(counts, labels, np.ones((1, len(counts))))[0]
+    per_class = _nanmean(present_iou(counts), 0) if SCORES[name].mean_iou_of == "images" else iou(counts.sum(0))
     return Score(name, float(value), dict(zip(labels.names, per_class.tolist(), strict=True)))
 
 
@@ -127,7 +139,9 @@ def bootstrap(
     number = int(group_of_image.max()) + 1
     rng = np.random.default_rng(seed)
     draws = rng.multinomial(number, np.full(number, 1 / number), size=samples)
-    chunks = [SCORES[name](counts, labels, part[:, group_of_image].astype(np.float64)) for part in _chunks(draws)]
+    chunks = [
+        SCORES[name].compute(counts, labels, part[:, group_of_image].astype(np.float64)) for part in _chunks(draws)
+    ]
     return np.concatenate(chunks)
 
 

@@ -1,6 +1,5 @@
 """Scoring a submission against the truth, as the contest would."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from foldseg.config import Data
 from foldseg.config.schema import ScoreName
 from foldseg.data.datasets import label_set, load_samples
 from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
-from foldseg.data.reading import read_mask
+from foldseg.data.reading import image_size, read_mask
 from foldseg.data.runs import NO_RUNS, Runs, runs_of_labels
 from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
@@ -70,39 +69,56 @@ class CountedSubmission:
 
 
 def score_submission(
-    prediction: Path, data: Data, truth: Path | None = None, allow_missing: bool = False
+    prediction: Path, data: Data, truth: Path | None = None, allow_missing: bool = False, size: Size = None
 ) -> dict[ScoreName, Score]:
     """Score a submission; see `count_submission` for the arguments and errors."""
-    return count_submission(prediction, data, truth, allow_missing).scores
+    return count_submission(prediction, data, truth, allow_missing, size).scores
 
 
 def count_submission(
-    prediction: Path, data: Data, truth: Path | None = None, allow_missing: bool = False
+    prediction: Path, data: Data, truth: Path | None = None, allow_missing: bool = False, size: Size = None
 ) -> CountedSubmission:
     """Count a submission against `truth` (a submission of the truth) or the masks of the data set.
 
-    With the data set's masks, all images of the splits that the submission speaks of are expected. FoldsegError when
-    the submission is not valid or, unless `allow_missing`, not complete.
+    With the data set's masks, all images of the splits that the submission speaks of are expected. What a file does
+    not say of its images' sizes is taken from the data set, and where that is not there from `size` (height, width;
+    None: whatever they are). FoldsegError when a submission is not valid or, unless `allow_missing`, not complete.
     """
     labels = label_set(data)
     given = open_submission(prediction, labels)
-    ids, read = _truth_of_data(data, prediction, given.names) if truth is None else _truth_of_file(truth, labels)
+    right = _MasksOfData.of(data, prediction, given.names) if truth is None else open_submission(truth, labels)
+    ids = right.names
     missing = set(missing_ids(prediction, given.names, ids, allow_missing))
+    images = {} if truth is None else _images(data)
 
     def count(name: str) -> Counts:
-        right, size = read(name)
+        known = image_size(images[name]) if name in images else size
+        masks = right.read(name, known)
         if name in missing:
-            counts = count_any(right, right, labels)
+            counts = count_any(masks, masks, labels)
             counts[:, [SHARED, PREDICTION]] = 0
             return counts
-        masks = given.read(name, size)
-        if isinstance(masks, np.ndarray) and (masks == IGNORE_INDEX).any():
+        found = given.read(name, known or _size(masks))
+        if isinstance(found, np.ndarray) and (found == IGNORE_INDEX).any():
             raise FoldsegError(f"{prediction}: {name}.png holds void pixels; a prediction gives every pixel a class")
-        return count_any(right, masks, labels)
+        if known is None and _size(found) != _size(masks):
+            masks = right.read(name, _size(found))  # now that the size is known, it is checked
+        return count_any(masks, found, labels)
 
     counts = np.stack([count(name) for name in ids])
     only_scored = any(path.suffix == ".json" for path in (prediction, truth) if path is not None)
     return CountedSubmission(labels, ids, counts, sorted(missing), only_scored)
+
+
+def _size(masks: AnyMasks) -> Size:
+    return (masks.shape[0], masks.shape[1]) if isinstance(masks, np.ndarray) else None
+
+
+def _images(data: Data) -> dict[str, Path]:
+    """Id -> image file, of a data set that is there."""
+    if not data.root.exists():
+        return {}
+    return {str(row.id): data.root / str(row.image) for row in load_samples(data).itertuples()}
 
 
 def count_any(truth: AnyMasks, prediction: AnyMasks, labels: LabelSet) -> Counts:
@@ -123,33 +139,32 @@ def _as_runs(masks: AnyMasks, labels: LabelSet) -> list[Runs]:
     return [next(runs) if c.scored else NO_RUNS for c in labels.classes]
 
 
-Truth = tuple[list[str], Callable[[str], tuple[AnyMasks, Size]]]
-"""Ids of the images, and a function from an id to its right masks and, where known, its (height, width)."""
+@dataclass(frozen=True)
+class _MasksOfData:
+    """The masks of a data set, read like a submission."""
 
+    masks: dict[str, Path]
+    labels: LabelSet
 
-def _truth_of_data(data: Data, prediction: Path, names: list[str]) -> Truth:
-    table = load_samples(data)
-    known = table[table["id"].isin(names)]
-    expected = table[table["split"].isin(known["split"].unique()) & (table["mask"] != "")].sort_values("id")
-    if expected.empty:
-        raise FoldsegError(
-            f"{prediction}: none of its images ({shorten(names, 2)}) has a mask in {data.root}; "
-            "give the truth as a submission of its own"
-        )
-    labels, masks = label_set(data), dict(zip(expected["id"], expected["mask"], strict=True))
+    @staticmethod
+    def of(data: Data, prediction: Path, names: list[str]) -> "_MasksOfData":
+        """Masks of all images of the splits that a prediction of the images `names` speaks of."""
+        if not names:
+            raise FoldsegError(f"{prediction}: holds no images")
+        table = load_samples(data)
+        known = table[table["id"].isin(names)]
+        expected = table[table["split"].isin(known["split"].unique()) & (table["mask"] != "")].sort_values("id")
+        if expected.empty:
+            raise FoldsegError(
+                f"{prediction}: none of its images ({shorten(names, 2)}) has a mask in {data.root}; "
+                "give the truth as a submission of its own"
+            )
+        masks = {str(row.id): data.root / str(row.mask) for row in expected.itertuples()}
+        return _MasksOfData(masks, label_set(data))
 
-    def read(name: str) -> tuple[Mask, Size]:
-        mask = read_mask(data.root / masks[name], labels)
-        return mask, (mask.shape[0], mask.shape[1])
+    @property
+    def names(self) -> list[str]:
+        return list(self.masks)
 
-    return list(masks), read
-
-
-def _truth_of_file(path: Path, labels: LabelSet) -> Truth:
-    truth = open_submission(path, labels)
-
-    def read(name: str) -> tuple[AnyMasks, Size]:
-        masks = truth.read(name, None)
-        return masks, (masks.shape[0], masks.shape[1]) if isinstance(masks, np.ndarray) else None
-
-    return truth.names, read
+    def read(self, name: str, _: Size) -> Mask:
+        return read_mask(self.masks[name], self.labels)
