@@ -28,9 +28,12 @@ def test_logits_have_the_size_of_the_picture(architecture: str) -> None:
 
 def test_pictures_are_normalised_within_the_network() -> None:
     """Pixel 255 is (1 - mean) / std, pixel 0 is -mean / std, of ImageNet."""
-    network = SegmentationNetwork(torch.nn.Identity(), *IMAGENET)
-    images = torch.tensor([0, 255], dtype=torch.uint8).view(1, 1, 1, 2).expand(1, 3, 1, 2)
-    found = network(images)
+    network, seen = build(), []
+    network.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
+    images[..., 1] = 255
+    network(images)
+    found = seen[0][..., :2]
     for channel, (mean, std) in enumerate(zip(*IMAGENET, strict=True)):
         assert found[0, channel, 0].tolist() == pytest.approx([-mean / std, (1 - mean) / std], abs=1e-5)
 

@@ -1,4 +1,4 @@
-"""Networks by name: segmentation-models-pytorch's, wrapped so that they take images as they are."""
+"""Networks by name: segmentation-models-pytorch's and those that it lacks, built as a configuration says."""
 
 import difflib
 import inspect
@@ -8,77 +8,86 @@ from pathlib import Path
 import segmentation_models_pytorch as smp
 import timm
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from foldseg.config.schema import Model, PredictView, TilesView
 from foldseg.errors import FoldsegError
-from foldseg.models.weights import load_encoder_weights
+from foldseg.models.acfnet import ACFNet
+from foldseg.models.attention_unet import AttentionUnet
+from foldseg.models.checkpointing import checkpoint_blocks
+from foldseg.models.encoders import ENCODERS, load_torchvision_weights, register_encoders
+from foldseg.models.fcn import FCN8s, FCN16s, FCN32s
+from foldseg.models.network import SegmentationNetwork as SegmentationNetwork
+from foldseg.models.network import freeze_batch_norms
+from foldseg.models.norms import exchange_norms
+from foldseg.models.plain_unet import PlainUnet
+from foldseg.models.residual_unet import ResidualUnet
+from foldseg.models.weights import checkpoint_of, load_encoder_weights, start_from
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 # smp asks its hub for these at run time, even offline; encoders that are not listed were trained with ImageNet's
-_TRAINED_WITH_HALF = ("timm-tf_efficientnet_lite", "inceptionresnetv2", "inceptionv4", "xception")
+_TRAINED_WITH_HALF = ("timm-tf_efficientnet_lite", "inceptionresnetv2", "inceptionv4", "inception_v1", "xception")
 
 _SET_BY_US = {"self", "encoder_name", "encoder_weights", "classes", "in_channels", "aux_params", "kwargs"}
 
-ARCHITECTURES: dict[str, Callable[..., nn.Module]] = dict(smp.MODEL_ARCHITECTURES_MAPPING)
+ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
+    **smp.MODEL_ARCHITECTURES_MAPPING,
+    "fcn32s": FCN32s,
+    "fcn16s": FCN16s,
+    "fcn8s": FCN8s,
+    "residual_unet": ResidualUnet,
+    "attention_unet": AttentionUnet,
+    "acfnet": ACFNet,
+    "plain_unet": PlainUnet,
+}
 """To add a decoder: a class with smp's signature and `encoder` attribute, and a line here."""
 
-
-class SegmentationNetwork(nn.Module):
-    """A network that takes images as they are: (N, 3, H, W) uint8 -> logits (N, classes, H, W).
-
-    H and W must be multiples of `stride`. Images are normalised here, on the device, so that loaders send a quarter
-    of the bytes and nobody can normalise them another way at prediction time.
-    """
-
-    mean: Tensor
-    scale: Tensor
-
-    def __init__(self, net: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
-        super().__init__()
-        self.net = net
-        self.register_buffer("mean", 255 * torch.tensor(mean).view(1, 3, 1, 1))
-        self.register_buffer("scale", 1 / (255 * torch.tensor(std).view(1, 3, 1, 1)))
-
-    @property
-    def stride(self) -> int:
-        """What the sides of an input must be multiples of."""
-        return int(self.net.encoder.output_stride)  # type: ignore[arg-type, union-attr]
-
-    def encoder_parameters(self) -> list[nn.Parameter]:
-        """Parameters of the encoder, which may learn at a lower rate."""
-        return list(self.net.encoder.parameters())  # type: ignore[union-attr]
-
-    def decoder_parameters(self) -> list[nn.Parameter]:
-        """All other parameters."""
-        encoder = {id(p) for p in self.encoder_parameters()}
-        return [p for p in self.parameters() if id(p) not in encoder]
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W) uint8 -> (N, classes, H, W) logits."""
-        logits: Tensor = self.net((images - self.mean) * self.scale)
-        return logits
+register_encoders()
 
 
 def build_network(model: Model, classes: int, *, pretrained: bool = True) -> SegmentationNetwork:
     """Build the network of a configuration.
 
-    With `pretrained=False` the encoder's weights are neither downloaded nor read: a checkpoint follows.
-    FoldsegError for unknown names, options that the architecture does not know, and weights that do not fit.
+    With `pretrained=False` no weights are downloaded or read: a checkpoint follows. With `start_from` none are
+    downloaded either: its encoder's take their place. FoldsegError for unknown names, options that the architecture
+    does not know, and weights that do not fit.
     """
-    check_model(model if pretrained else model.model_copy(update={"encoder_weights": None}))
+    weights = model.encoder_weights if pretrained and model.start_from is None else None
+    check_model(model if pretrained else model.model_copy(update={"encoder_weights": None, "start_from": None}))
     _check_options(model)
-    from_hub = pretrained and model.encoder_weights == "imagenet"
+    net = _build(model, classes, weights == "imagenet")
+    exchange_norms(net, model.norm)
+    if weights not in (None, "imagenet"):
+        load_encoder_weights(net.encoder, Path(str(weights)), optional=(".v",) if model.norm == "evonorm" else ())  # type: ignore[arg-type]
+    if model.gradient_checkpointing:
+        checkpoint_blocks(net.encoder, model.encoder)  # type: ignore[arg-type]
+    network = SegmentationNetwork(net, *_statistics(model.encoder), model.dropout)
+    if model.deep_supervision:
+        network.add_auxiliary_heads(_supervised_stages(network, model), classes)
+    if model.presence_head:
+        network.add_presence_head(classes)
+    if model.freeze_batch_norm:
+        freeze_batch_norms(network)
+    if pretrained and model.start_from is not None:
+        start_from(network, model.start_from)
+    return network
+
+
+def _build(model: Model, classes: int, from_hub: bool) -> nn.Module:
+    """Build the bare network, with downloaded weights in its encoder on request."""
+    ours = from_hub and model.encoder in ENCODERS
     try:
         net = ARCHITECTURES[model.architecture](
             encoder_name=model.encoder,
-            encoder_weights="imagenet" if from_hub and not model.encoder.startswith("tu-") else from_hub or None,
+            encoder_weights=None if not from_hub or ours else True if model.encoder.startswith("tu-") else "imagenet",
             classes=classes,
             **model.options,
         )
-    except (TypeError, ValueError, KeyError) as error:
+        if ours:
+            load_torchvision_weights(net.encoder, model.encoder)  # type: ignore[arg-type]
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise FoldsegError(f"model: {model.architecture} with {model.encoder} cannot be built: {error}") from error
     except Exception as error:
         if not from_hub:
@@ -87,9 +96,18 @@ def build_network(model: Model, classes: int, *, pretrained: bool = True) -> Seg
             f"model.encoder_weights: the imagenet weights of {model.encoder} could not be downloaded "
             f"({type(error).__name__}); without internet give a local file or null"
         ) from error
-    if pretrained and model.encoder_weights not in (None, "imagenet"):
-        load_encoder_weights(net.encoder, Path(str(model.encoder_weights)))  # type: ignore[arg-type]
-    return SegmentationNetwork(net, *_statistics(model.encoder))
+    return net
+
+
+def _supervised_stages(network: SegmentationNetwork, model: Model) -> list[int]:
+    """Indices of the encoder's maps of stride 8 and 16, or of what there is of them."""
+    maps = len(network.encoder.out_channels)  # type: ignore[arg-type]
+    stages = [stage for stage in (3, 4) if stage < maps]
+    if model.architecture == "dpt" or not stages:
+        raise FoldsegError(
+            f"model.deep_supervision: {model.architecture} with {model.encoder} has no maps of stride 8 or 16"
+        )
+    return stages
 
 
 def check_model(model: Model) -> None:
@@ -100,7 +118,9 @@ def check_model(model: Model) -> None:
     else:
         _check_name("model.encoder", model.encoder, smp.encoders.get_encoder_names())
     weights = model.encoder_weights
-    if weights not in (None, "imagenet") and not Path(str(weights)).is_file():
+    if model.start_from is not None:
+        checkpoint_of(model.start_from)
+    elif weights not in (None, "imagenet") and not Path(str(weights)).is_file():
         raise FoldsegError(f"model.encoder_weights: {weights}: no such file; valid are imagenet, null or a file")
 
 

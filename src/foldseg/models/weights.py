@@ -33,18 +33,19 @@ def load_torch_file(path: Path) -> Any:
         raise FoldsegError(f"{path}: is not a file of weights, or is damaged ({reason})") from error
 
 
-def load_encoder_weights(encoder: nn.Module, path: Path) -> None:
+def load_encoder_weights(encoder: nn.Module, path: Path, optional: tuple[str, ...] = ()) -> None:
     """Load an encoder's weights from a file in smp's, torchvision's or timm's naming.
 
     Wrapping dictionaries and prefixes are stripped, heads that the encoder lacks are left out. If the names differ
-    throughout, tensors are matched by order, provided that every shape agrees. FoldsegError lists what is missing.
+    throughout, tensors are matched by order, provided that every shape agrees. FoldsegError lists what is missing,
+    but for tensors whose names end with one of `optional`.
     """
     found = _strip(_tensors(load_torch_file(path), path))
     wanted = {name: value for name, value in encoder.state_dict().items() if not name.endswith("num_batches_tracked")}
     named = {name: found[name] for name in wanted if name in found and found[name].shape == wanted[name].shape}
     if len(named) < len(wanted):
         named = _by_order(found, wanted) or named
-    missing = [name for name in wanted if name not in named]
+    missing = [name for name in wanted if name not in named and not name.endswith(optional)]
     if missing:
         shown = ", ".join(missing[:5])
         raise FoldsegError(
@@ -53,6 +54,35 @@ def load_encoder_weights(encoder: nn.Module, path: Path) -> None:
         )
     torch.nn.Module.load_state_dict(encoder, named, strict=False)
     logger.info("encoder weights: %d tensors from %s", len(named), path)
+
+
+def checkpoint_of(source: Path) -> Path:
+    """Return the checkpoint that `start_from` means: a file, or the best one of a run. FoldsegError without one."""
+    path = source / "checkpoints" / "best.ckpt" if source.is_dir() else source
+    if not path.is_file():
+        raise FoldsegError(f"model.start_from: {path}: no such file; valid are a run's folder, an experiment's, a file")
+    return path
+
+
+def start_from(network: nn.Module, source: Path) -> None:
+    """Take over a run's weights: the encoder's all, of the rest what has the same name and shape.
+
+    What is not taken over keeps its initial values and is logged. FoldsegError when the encoder is another.
+    """
+    path = checkpoint_of(source)
+    found = {name.removeprefix("network."): value for name, value in _tensors(load_torch_file(path), path).items()}
+    wanted = network.state_dict()
+    fits = {n: found[n] for n in wanted if n in found and found[n].shape == wanted[n].shape}
+    encoder = [name for name in wanted if name.startswith("net.encoder.")]
+    missing = [name for name in encoder if name not in fits]
+    if missing:
+        raise FoldsegError(
+            f"model.start_from: {path}: was trained with another encoder: {len(missing)} of {len(encoder)} tensors of "
+            f"model.encoder are missing or of another shape, e.g. {missing[0]}; the file has e.g. {next(iter(found))}"
+        )
+    network.load_state_dict(fits, strict=False)
+    rest = [f"{name} {tuple(value.shape)}" for name, value in wanted.items() if name not in fits]
+    logger.info("start: %d of %d tensors from %s; new: %s", len(fits), len(wanted), path, ", ".join(rest) or "none")
 
 
 def load_strictly(module: nn.Module, state: Mapping[str, Tensor], source: Path) -> None:
