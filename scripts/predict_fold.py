@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write what is missing of a finished run's OOF and test predictions, in the view it remembers or in another."""
+"""Write what is missing of a finished run's OOF and test predictions, in its view and of its best weights or others."""
 
 import argparse
 from pathlib import Path
@@ -16,11 +16,13 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of a run, e.g. runs/toy_crop/fold_0")
     parser.add_argument("--split", choices=SPLITS, action="append", help="default: both")
     parser.add_argument("--tta", choices=list(TTA), action="append", default=[], help="average with this view")
+    parser.add_argument("--checkpoint", default="best", help="best (default), last, ema, swa, average, snapshot_1, ...")
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), help="default: as trained")
     parser.add_argument("overrides", nargs="*", metavar="view.predict=...", help="another view, e.g. {kind: full}")
     args = parser.parse_intermixed_args()
     run = RunFolder.open(args.run)
-    predict_run(run, args.split or SPLITS, args.tta, args.device, overridden_view(run, args.overrides))
+    view = overridden_view(run, args.overrides)
+    predict_run(run, args.split or SPLITS, args.tta, args.device, view, args.checkpoint)
 
 
 if __name__ == "__main__":

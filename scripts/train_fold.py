@@ -18,7 +18,8 @@ def main() -> None:
     experiment = load_experiment(args.config, args.overrides)
     # Imported here so that a mistake in the configuration is told at once: torch and its kin take seconds
     from foldseg.inference.predict import predict_run
-    from foldseg.training.fit import fold_numbers, train_fold
+    from foldseg.training.data import fold_numbers
+    from foldseg.training.fit import train_fold
 
     for fold in fold_numbers(experiment, args.fold):
         predict_run(train_fold(experiment, fold))

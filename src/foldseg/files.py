@@ -1,9 +1,12 @@
 """Files that are either old or new, never half written."""
 
+import errno
+import fcntl
 import hashlib
 import json
 import math
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -48,6 +51,34 @@ def _is_alive(pid: int) -> bool:
     except OSError:
         return True
     return True
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold the lock file `.<name>.lock` beside `path` during the block: `path` is this process's alone.
+
+    FoldsegError when another process holds it, unless one is to `wait`. The lock is the operating system's: that of a
+    process that was killed is gone with it, and child processes do not inherit it.
+    """
+    lock = path.with_name(f".{path.name}.lock")
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise FoldsegError(f"{lock}: could not be written: {error.strerror or error}") from error
+    try:
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EAGAIN):
+                raise FoldsegError(f"{lock}: cannot be locked: {error.strerror}") from error
+            holder = os.pread(descriptor, 100, 0).decode(errors="replace").strip() or "another process"
+            raise FoldsegError(f"{path}: {holder} is at work there; wait for it, or stop it") from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()}".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

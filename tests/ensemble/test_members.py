@@ -190,12 +190,17 @@ def test_one_experiment_in_two_views_is_two_members(contest: Contest) -> None:
     assert ledger["members"].tolist() == [f"all*1 {name}*3", "all*1", f"{name}*1"]
 
 
-def test_a_run_blended_with_itself_says_the_same(contest: Contest) -> None:
-    """Its own view asked for by name is read from its own store."""
-    contest.train("all", "all")
-    table = contest.blend({"experiment": "all"}, {"experiment": "all", "view": {"kind": "full"}}).scores["oof"]
-    assert list(table) == ["all", "all@full_1", "blend"]
-    assert equal(table["all"], table["all@full_1"]) and equal(table["all"], table["blend"])
+def test_the_same_predictions_under_two_names_are_refused(contest: Contest) -> None:
+    """A run's own view asked for by name is its own store: it would count twice."""
+    contest.train("a", "all")
+    with pytest.raises(FoldsegError, match=r"members: a@full_1 and a are the same predictions, .*a/fold_0"):
+        find_members(contest.ensemble({"experiment": "a"}, {"experiment": "a", "view": {"kind": "full"}}))
+
+
+def test_a_score_of_fewer_classes_than_the_contest_has_is_told_of(contest: Contest, caplog) -> None:
+    contest.train("a", ["car", "sky"])
+    contest.blend({"experiment": "a"})
+    assert "image_mean_iou_present is not the contest's: pedestrian, lane, signal are scored there, too" in caplog.text
 
 
 def test_missing_maps_of_another_view_are_predicted_from_the_weights(contest: Contest) -> None:

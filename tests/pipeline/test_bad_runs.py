@@ -243,7 +243,7 @@ def test_a_truncated_test_image_is_found_before_training(demo: TinyDemo, tmp_pat
     overrides = [*demo.overrides, f"runs={tmp_path}", f"data.root={city}"]
     with pytest.raises(FoldsegError, match=r"test_001\.jpg: is cut short"):
         train_fold(load_experiment(REPOSITORY / "configs/experiments/toy_full.yaml", overrides), 0)
-    assert not (tmp_path / "toy_full").exists()
+    assert not (tmp_path / "toy_full/fold_0").exists()
 
 
 def test_another_toy_city_than_asked_for_is_refused(demo: TinyDemo, tmp_path: Path):
@@ -288,4 +288,4 @@ def test_a_data_set_without_test_images_is_told_before_anything_is_blended(
         rewrite_config(run, "data", "root", value=str(city))
     with pytest.raises(FoldsegError, match="city: has no test images"):
         predict_ensemble(demo.ensemble(f"runs={copied}", f"submissions={tmp_path / 'submissions'}"))
-    assert not (tmp_path / "submissions").exists()
+    assert not (tmp_path / "submissions/toy").exists()

@@ -12,7 +12,8 @@ from foldseg.data.signate import LABELS
 from foldseg.ensemble.blend import blend
 from foldseg.ensemble.members import find_members, oof_table
 from foldseg.ensemble.run import EnsembleResult, predict_ensemble
-from foldseg.ensemble.thresholds import best_thresholds, curves, labels_above, masks_above, quantised
+from foldseg.ensemble.thresholds import best_thresholds, counts_at, curves, labels_above, masks_above, quantised
+from foldseg.errors import FoldsegError
 from foldseg.files import read_json
 from foldseg.report.tables import ensemble_table
 from foldseg.scoring.counts import count_masks, count_pixels
@@ -60,7 +61,9 @@ def test_the_nested_score_can_be_recomputed_from_the_stores(demo: TinyDemo, resu
         assert result.thresholds[categories]["nested"] == pytest.approx(nested, abs=1e-12)
     found = results[categories]
     assert found.scores["oof"]["blend + thresholds"][SCORE] == pytest.approx(nested, abs=1e-12)
-    assert found.thresholds[categories]["same_oof"] >= found.scores["oof"]["blend"][SCORE] or categories == "exclusive"
+    everything = best_thresholds(SCORE, all_curves)
+    same = score(SCORE, counts_at(all_curves, everything, SCORED), SCORED).value
+    assert found.thresholds[categories]["same_oof"] == pytest.approx(same, abs=1e-12)
 
 
 def test_the_submission_is_what_reaches_the_thresholds_of_all_oof_images(demo: TinyDemo, results):
@@ -87,7 +90,7 @@ def test_the_ledger_and_score_json_hold_the_nested_score(demo: TinyDemo, results
     for categories, result in results.items():
         nested = result.thresholds[categories]["nested"]
         assert ledger.loc[categories, "oof"] == pytest.approx(nested, abs=1e-6)
-        assert ledger.loc[categories, "steps"] == "thresholds"
+        assert ledger.loc[categories, "steps"] == f"thresholds:{categories}"
         assert read_json(result.folder / "score.json")["thresholds"] == result.thresholds
     overlapping = results["overlapping"].scores["oof"]["blend + thresholds"]
     assert "pixel_accuracy" not in overlapping
@@ -128,4 +131,22 @@ def test_clean_up_follows_thresholds(demo: TinyDemo, results, categories: str):
 
 def test_one_fold_is_scored_by_its_groups(demo: TinyDemo):
     result = run_with(demo, "overlapping", "folds=[0]", "members=[{experiment: toy_full}]", name="one_fold")
-    assert 0 < result.thresholds["overlapping"]["nested"] <= result.thresholds["overlapping"]["same_oof"] <= 1
+    assert 0 < result.thresholds["overlapping"]["nested"] < 1
+    assert result.thresholds["overlapping"]["nested"] != result.thresholds["overlapping"]["same_oof"]
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (["score=dataset_miou"], "score dataset_miou is not of those alone; use dataset_miou_scored or image_mean"),
+        (["score=pixel_accuracy"], "score pixel_accuracy is not of those alone"),
+        (
+            ["steps=[{thresholds: {}}, {clean_up: {min_area: 4, classes: [background]}}]"],
+            "background is not scored, and after overlapping thresholds",
+        ),
+    ],
+)
+def test_thresholds_that_cannot_be_are_refused(demo: TinyDemo, more: list[str], says: str):
+    settings = [f"score={SCORE}", "steps=[{thresholds: {}}]", "name=refused", *more]
+    with pytest.raises(FoldsegError, match=says):
+        predict_ensemble(demo.ensemble(*settings))

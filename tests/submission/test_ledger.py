@@ -20,16 +20,16 @@ def test_rows_are_added_at_the_end_and_what_is_unknown_is_empty(tmp_path: Path) 
     append(path, ROW)
     append(path, ROW | {"name": "second"})
     assert path.read_text() == (
-        "name,date,git_commit,members,folds,tta,steps,score,oof,oof_low,oof_high,test,leaderboard\n"
-        "first,,,a*1 b*0.5,,,,dataset_miou,0.710000,nan,,,\n"
-        "second,,,a*1 b*0.5,,,,dataset_miou,0.710000,nan,,,\n"
+        "name,date,git_commit,members,folds,tta,labels,steps,score,oof,oof_low,oof_high,test,leaderboard\n"
+        "first,,,a*1 b*0.5,,,,,dataset_miou,0.710000,nan,,,\n"
+        "second,,,a*1 b*0.5,,,,,dataset_miou,0.710000,nan,,,\n"
     )
 
 
 def test_what_was_written_by_hand_stays_as_it_is(tmp_path: Path) -> None:
     """Cells are text: 0.70 does not become 0.7, 007 not 7, NA not nothing."""
     path = tmp_path / "ledger.csv"
-    line = 'first,,007,a,0 1,,,dataset_miou,0.70,NA,1e3,,"0.50, place 3"\n'
+    line = 'first,,007,a,0 1,,,,dataset_miou,0.70,NA,1e3,,"0.50, place 3"\n'
     path.write_text(",".join(COLUMNS) + "\n" + line)
     append(path, ROW)
     assert path.read_text().splitlines(keepends=True)[1] == line

@@ -6,12 +6,14 @@ from typing import get_args
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from foldseg.config import schema
 from foldseg.errors import FoldsegError
 from foldseg.models.factory import IMAGENET, SegmentationNetwork, build_network
-from foldseg.training.optimizers import OPTIMIZERS, build_optimizer, build_schedule
+from foldseg.training.optimizers import OPTIMIZERS, build_optimizer
+from foldseg.training.schedules import build_schedule
 
 
 class Net(nn.Module):
@@ -21,11 +23,11 @@ class Net(nn.Module):
         super().__init__()
         self.encoder = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.PReLU())
         self.decoder = nn.Sequential(nn.Conv2d(4, 4, 3), nn.GroupNorm(2, 4))
-        self.head = nn.Linear(4, 2)
+        self.segmentation_head = nn.Linear(4, 2)
         self.temperature = nn.Parameter(torch.tensor(1.0))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.temperature * self.head(self.decoder(self.encoder(images)).mean((2, 3)))
+        return self.temperature * self.segmentation_head(self.decoder(self.encoder(images)).mean((2, 3)))
 
 
 def network() -> SegmentationNetwork:
@@ -54,8 +56,8 @@ def test_every_parameter_has_its_rate_and_decay() -> None:
         "decoder.0.bias": (0.01, 0.0),
         "decoder.1.weight": (0.01, 0.0),
         "decoder.1.bias": (0.01, 0.0),
-        "head.weight": (0.01, 0.05),
-        "head.bias": (0.01, 0.0),
+        "segmentation_head.weight": (0.01, 0.05),
+        "segmentation_head.bias": (0.01, 0.0),
         "temperature": (0.01, 0.0),
     }
 
@@ -77,13 +79,69 @@ def test_frozen_parameters_are_left_out() -> None:
     assert {id(p) for p in found} == {id(p) for p in net.decoder_parameters()}
 
 
-@pytest.mark.parametrize(("name", "expected"), [("adamw", "AdamW"), ("fused_adam", "FusedAdam")])
-def test_the_optimiser_is_the_one_that_is_named(name: str, expected: str) -> None:
-    """Defect 26: the configuration says AdamW, the code builds Adam."""
+NAMES = {
+    "sgd": "SGD", "adam": "Adam", "adamw": "AdamW", "radam": "RAdam", "rmsprop": "RMSprop", "fused_adam": "FusedAdam"
+}  # fmt: skip
+
+
+def optimizer(name: str, **settings: object) -> schema.Optimizer:
     if name == "fused_adam":
         pytest.importorskip("apex.optimizers")
-    config = schema.Optimizer(name=name)  # type: ignore[arg-type]
-    assert type(build_optimizer(config, network())).__name__ == expected
+    return schema.Optimizer.model_validate({"name": name, "lr": 0.01, **settings})
+
+
+@pytest.mark.parametrize("lookahead", [None, {}])
+@pytest.mark.parametrize("name", list(OPTIMIZERS))
+def test_the_optimiser_is_the_one_that_is_named(name: str, lookahead: dict[str, float] | None) -> None:
+    """Defect 26: the configuration says AdamW, the code builds Adam."""
+    built = build_optimizer(optimizer(name, lookahead=lookahead), network())
+    assert type(built).__name__ == NAMES[name]
+
+
+@pytest.mark.parametrize("lookahead", [None, {"steps": 2, "share": 0.5}])
+@pytest.mark.parametrize("name", list(OPTIMIZERS))
+def test_every_optimiser_learns(name: str, lookahead: dict[str, float] | None) -> None:
+    torch.manual_seed(0)
+    net = network()
+    images, target = torch.randint(0, 256, (4, 3, 9, 9)), torch.tensor([0, 1, 0, 1])
+    built, losses = build_optimizer(optimizer(name, lookahead=lookahead), net), []
+    for _ in range(30):
+        built.zero_grad()
+        loss = nn.functional.cross_entropy(net.net((images / 255).float()), target)
+        loss.backward()
+        built.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.9 * losses[0]
+
+
+SETTINGS: list[tuple[str, dict[str, object], dict[str, object]]] = [
+    ("sgd", {"momentum": 0.7, "nesterov": True}, {"momentum": 0.7, "nesterov": True}),
+    ("adam", {"betas": [0.8, 0.9], "eps": 1e-3}, {"betas": (0.8, 0.9), "eps": 1e-3}),
+    ("adamw", {"betas": [0.8, 0.9], "eps": 1e-3}, {"betas": (0.8, 0.9), "eps": 1e-3}),
+    ("radam", {"betas": [0.8, 0.9]}, {"betas": (0.8, 0.9), "decoupled_weight_decay": True}),
+    ("rmsprop", {"momentum": 0.7, "eps": 1e-3}, {"momentum": 0.7, "eps": 1e-3}),
+]
+
+
+@pytest.mark.parametrize(("name", "settings", "expected"), SETTINGS)
+def test_settings_reach_the_optimiser(name: str, settings: dict[str, object], expected: dict[str, object]) -> None:
+    """Defect 27: a setting that is read and not used."""
+    group = build_optimizer(optimizer(name, **settings), network()).param_groups[0]
+    assert {key: group[key] for key in expected} == expected
+
+
+def test_nesterov_without_momentum_is_refused() -> None:
+    with pytest.raises(ValidationError, match="nesterov needs sgd with momentum"):
+        optimizer("sgd", nesterov=True, momentum=0)
+    with pytest.raises(ValidationError, match="nesterov needs sgd with momentum"):
+        optimizer("adam", nesterov=True)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("fused", [False, True])
+def test_the_fused_version_is_taken_when_asked_for(name: str, fused: bool) -> None:
+    built = build_optimizer(optimizer(name), network(), fused=fused)
+    assert all(bool(group["fused"]) == fused for group in built.param_groups)
 
 
 def test_the_optimisers_of_the_configuration_are_all_there() -> None:
@@ -111,58 +169,6 @@ def test_decay_pulls_matrices_and_nothing_else(decay: float) -> None:
         assert torch.allclose(parameter, before[name] * factor, rtol=1e-6), name
 
 
-def rates(steps: int, lr: float = 1.0, **settings: object) -> list[float]:
-    """Learning rate of each of `steps` steps."""
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=lr)
-    schedule = build_schedule(schema.Schedule(**settings), optimizer, steps)  # type: ignore[arg-type]
-    found = []
-    for step in range(steps):
-        found.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        if step < steps - 1:
-            schedule.step()
-    return found
-
-
-def test_the_one_cycle_curve_is_torchs_by_hand() -> None:
-    """Defect 14: a schedule that is stepped with something else stays where it is.
-
-    101 steps, a quarter of them up: from lr/25 at step 0 to lr at step 0.25 * 101 - 1 = 24.25, then down to
-    lr/250,000 at step 100; half a cosine each way.
-    """
-    low, end, top = 1 / 25, 1 / 250_000, 0.25 * 101 - 1
-
-    def expected(step: int) -> float:
-        if step <= top:
-            return 1 + (low - 1) * (1 + math.cos(math.pi * step / top)) / 2
-        return end + (1 - end) * (1 + math.cos(math.pi * (step - top) / (100 - top))) / 2
-
-    found = rates(101)
-    assert found == pytest.approx([expected(step) for step in range(101)], abs=1e-6)
-    assert found[0] == pytest.approx(0.04)
-    assert max(found) == pytest.approx(1, abs=1e-3)
-    assert found.index(max(found)) in (24, 25)
-    assert found[-1] == pytest.approx(4e-6)
-
-
-@pytest.mark.parametrize("warm_up", [0.1, 0.5, 0.9])
-def test_the_peak_is_at_the_end_of_the_warm_up(warm_up: float) -> None:
-    found = rates(200, warm_up=warm_up)
-    assert found.index(max(found)) == pytest.approx(200 * warm_up - 1, abs=1)
-
-
-@pytest.mark.parametrize("warm_up", [0.0, 0.1, 0.25, 0.5, 1.0])
-@pytest.mark.parametrize("steps", [*range(1, 13), 20, 40])
-def test_every_number_of_steps_has_a_schedule(steps: int, warm_up: float) -> None:
-    """Four steps and a warm-up of a quarter divide by zero in torch's own."""
-    found = rates(steps, warm_up=warm_up)
-    assert all(0 < rate <= 1 for rate in found)
-
-
-def test_a_constant_schedule_is_constant() -> None:
-    assert rates(20, lr=0.3, name="constant") == [0.3] * 20
-
-
 def test_groups_keep_their_ratio_through_the_cycle() -> None:
     optimizer = build_optimizer(CONFIG, network())
     schedule = build_schedule(schema.Schedule(), optimizer, 10)
@@ -173,9 +179,71 @@ def test_groups_keep_their_ratio_through_the_cycle() -> None:
         schedule.step()
 
 
-def test_asking_for_the_rate_changes_nothing() -> None:
-    """Defect 28: a `get_lr` that moves the schedule."""
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
-    schedule = build_schedule(schema.Schedule(), optimizer, 10)
-    assert schedule.get_last_lr() == schedule.get_last_lr() == [optimizer.param_groups[0]["lr"]]
-    assert schedule.last_epoch == 0
+def test_the_first_layers_of_an_encoder_may_learn_more_slowly() -> None:
+    """Five depths from 0.1 to 1 in equal ratios, over the whole encoder's 0.5."""
+    net = build_network(schema.Model(encoder="resnet18", encoder_weights=None), 3)
+    config = CONFIG.model_copy(update={"lr": 1.0, "encoder_lr_scale": 0.5, "encoder_first_lr_scale": 0.1})
+    names = {id(p): name for name, p in net.named_parameters()}
+    found = {name: rate for name, (rate, _) in table(build_optimizer(config, net), names).items()}
+    assert set(found) == set(names.values())
+    encoder = [found[name] for name, _ in net.named_parameters() if ".encoder." in name]
+    assert encoder == sorted(encoder)
+    assert sorted(set(encoder)) == pytest.approx([0.5 * 0.1 ** (1 - depth / 4) for depth in range(5)])
+    assert found["net.encoder.conv1.weight"] == pytest.approx(0.05)
+    assert found["net.encoder.layer4.1.conv2.weight"] == pytest.approx(0.5)
+    assert {rate for name, rate in found.items() if ".encoder." not in name} == {1.0}
+
+
+def test_layers_that_end_in_classes_may_learn_faster() -> None:
+    model = schema.Model(encoder="resnet18", encoder_weights=None, deep_supervision=True, presence_head=True)
+    net = build_network(model, 3)
+    config = CONFIG.model_copy(update={"lr": 1.0, "encoder_lr_scale": 1.0, "head_lr_scale": 10.0})
+    names = {id(p): name for name, p in net.named_parameters()}
+    found = table(build_optimizer(config, net), names)
+    heads = {name for name, (rate, _) in found.items() if rate == 10}
+    assert set(found) == set(names.values())
+    assert heads == {name for name in found if "head" in name}
+    assert len(heads) == 2 * (1 + 2 + 1)
+
+
+def weights_after(
+    steps: int, net: SegmentationNetwork, built: torch.optim.Optimizer, start: int = 0
+) -> list[nn.Parameter]:
+    """Parameters after steps whose gradients depend on the step only; the first one has none before step 3."""
+    parameters = list(net.parameters())
+    for step in range(start, start + steps):
+        for number, p in enumerate(parameters):
+            p.grad = None if number == 0 and step < 3 else torch.full_like(p, math.sin(step + number))
+        built.step()
+    return parameters
+
+
+def test_lookahead_by_hand() -> None:
+    """Every second step the weights go back to the middle between where they are and where they were."""
+    net, plain = network(), network()
+    plain.load_state_dict(net.state_dict())
+    config = optimizer("sgd", momentum=0.0, weight_decay=0.0, lookahead={"steps": 2, "share": 0.5})
+    built = build_optimizer(config, net)
+    other = build_optimizer(config.model_copy(update={"lookahead": None}), plain)
+    places = [[p.detach().clone() for p in net.parameters()]]
+    for step in range(3):
+        weights_after(1, net, built, start=step)
+        places.append([p.detach().clone() for p in weights_after(1, plain, other, start=step)])
+    for p, start, _, second, third in zip(net.parameters(), *places, strict=True):
+        torch.testing.assert_close(p.detach(), (start + second) / 2 + third - second)  # the third step is a plain one
+
+
+@pytest.mark.parametrize("name", list(OPTIMIZERS))
+def test_lookahead_goes_on_from_its_state(name: str) -> None:
+    config = optimizer(name, lookahead={"steps": 3})
+    whole, first = network(), network()
+    first.load_state_dict(whole.state_dict())
+    expected = weights_after(8, whole, build_optimizer(config, whole))
+    before = build_optimizer(config, first)
+    weights_after(4, first, before)
+    second = network()
+    second.load_state_dict(first.state_dict())
+    after = build_optimizer(config, second)
+    after.load_state_dict(before.state_dict())
+    found = weights_after(4, second, after, start=4)
+    assert all(torch.equal(p, q) for p, q in zip(found, expected, strict=True))

@@ -10,6 +10,7 @@ import torch
 
 from foldseg.config.schema import CropView, FullView, ResizedView, TilesView
 from foldseg.data import camvid, signate
+from foldseg.data.frames import FileFrames
 from foldseg.errors import FoldsegError
 from foldseg.views.samples import EpochSampler, EvalSamples, TrainBatch, TrainSamples, eval_loader, train_loader
 
@@ -19,15 +20,8 @@ CROP = CropView(kind="crop", size=(32, 32), scale=(0.5, 2.0))
 
 def train_samples(root: Path, view: object = CROP, augment: str = "strong", seed: int = 0) -> TrainSamples:
     table = camvid.scan(root)
-    return TrainSamples(
-        table[table["split"] == "train"],
-        root,
-        camvid.LABELS,
-        view,  # type: ignore[arg-type]
-        augment,
-        32,
-        seed,
-    )
+    frames = FileFrames.of(table[table["split"] == "train"], root, camvid.LABELS)
+    return TrainSamples(frames, view, augment, 32, seed)  # type: ignore[arg-type]
 
 
 def batches(samples: TrainSamples, workers: int, epochs: int = 1, size: int = 3) -> list[TrainBatch]:
@@ -63,7 +57,7 @@ def test_two_samples_of_one_epoch_are_cut_differently(camvid_root: Path) -> None
     """The same picture under two ids: albumentations' draws must not repeat within an epoch."""
     table = camvid.scan(camvid_root)
     twice = pd.concat([table.iloc[:1]] * 8)
-    samples = TrainSamples(twice, camvid_root, camvid.LABELS, CROP, "strong", 32, 0)
+    samples = TrainSamples(FileFrames.of(twice, camvid_root, camvid.LABELS), CROP, "strong", 32, 0)
     pictures = {samples[0, i][0].numpy().tobytes() for i in range(8)}
     assert len(pictures) == 8
 
@@ -138,14 +132,14 @@ def test_a_mask_of_another_size_is_named(camvid_root: Path) -> None:
     with pytest.raises(FoldsegError, match=r"0001TP_000060\.png: is \(48, 60\), its image is \(48, 64\)"):
         train_samples(camvid_root)[0, 1]
     with pytest.raises(FoldsegError, match=r"0001TP_000060\.png: is \(48, 60\), its image is \(48, 64\)"):
-        EvalSamples(camvid.scan(camvid_root), camvid_root, camvid.LABELS, FULL, 32)[1]
+        EvalSamples(FileFrames.of(camvid.scan(camvid_root), camvid_root, camvid.LABELS), FULL, 32)[1]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_evaluation_keeps_the_tables_order_and_the_original_mask(camvid_root: Path, workers: int) -> None:
     table = camvid.scan(camvid_root).iloc[::-1]
     view = TilesView(kind="tiles", size=(64, 96))
-    loader = eval_loader(EvalSamples(table, camvid_root, camvid.LABELS, view, 32), workers)
+    loader = eval_loader(EvalSamples(FileFrames.of(table, camvid_root, camvid.LABELS), view, 32), workers)
     found = list(loader)
     assert [sample.id for sample in found] == table["id"].tolist()
     assert found[0].inputs.shape == (1, 3, 64, 96)
@@ -155,7 +149,8 @@ def test_evaluation_keeps_the_tables_order_and_the_original_mask(camvid_root: Pa
 
 def test_evaluation_works_without_masks(signate_root: Path) -> None:
     table = signate.scan(signate_root)
-    found = EvalSamples(table[table["split"] == "test"], signate_root, signate.LABELS, FULL, 32)[0]
+    frames = FileFrames.of(table[table["split"] == "test"], signate_root, signate.LABELS)
+    found = EvalSamples(frames, FULL, 32)[0]
     assert found.mask is None
     assert found.id == "test_000"
 
@@ -172,5 +167,6 @@ def test_training_and_prediction_prepare_a_picture_alike(camvid_root: Path, view
     """Defect 35: train and predict must see the same pixels."""
     trained, mask, _ = train_samples(camvid_root, view, "none")[0, 0]
     assert trained.shape[1:] == mask.shape == size
-    predicted = EvalSamples(camvid.scan(camvid_root), camvid_root, None, view, 32)[0].inputs[0]  # type: ignore
+    frames = FileFrames.of(camvid.scan(camvid_root), camvid_root, None)
+    predicted = EvalSamples(frames, view, 32)[0].inputs[0]  # type: ignore[arg-type]
     assert torch.equal(trained, predicted)

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 
-from foldseg.data.labels import Image, LabelSet, Mask, ids_of_colours
+from foldseg.data.labels import IGNORE_INDEX, Image, LabelSet, Mask, ids_of_colours
 from foldseg.errors import FoldsegError
 
 _PNG_HEAD, _PNG_TAIL = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
@@ -38,6 +38,16 @@ def read_mask(path: Path, labels: LabelSet) -> Mask:
         return labels.encode(raw)
     except ValueError as error:
         raise FoldsegError(f"{path}: {error}") from None
+
+
+def read_index_mask(path: Path, classes: int) -> Mask:
+    """Read a mask file of class indices (H, W) uint8, void 255; FoldsegError for an index that is no class."""
+    mask = _id_mask(path, _read(path))
+    present = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
+    unknown = present[(present >= classes) & (present != IGNORE_INDEX)].tolist()
+    if unknown:
+        raise FoldsegError(f"{path}: holds {unknown}; expected class indices 0 to {classes - 1}, and 255 for void")
+    return mask
 
 
 def image_size(path: Path) -> tuple[int, int]:

@@ -17,14 +17,13 @@ from foldseg.ensemble.blend import Probabilities, added, argmax, merge_classes, 
 from foldseg.ensemble.clean_up import clean_up, clean_up_masks
 from foldseg.ensemble.crf import dense_crf
 from foldseg.ensemble.thresholds import (
-    CATEGORIES,
-    OVERLAPPING,
     Curves,
     Thresholds,
     curves,
     labels_above,
     labels_of_masks,
     masks_above,
+    possible_categories,
     quantised,
 )
 from foldseg.inference.store import PredictionStore, Quantised
@@ -62,7 +61,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Kept:
-    """Counts (stages, classes, 3) of an image whose blend was kept, and its curves in the order of `CATEGORIES`."""
+    """Counts (stages, classes, 3) of a kept image; its curves, in the order of `possible_categories`."""
 
     counts: Counts
     curves: list[Curves]
@@ -120,7 +119,8 @@ def keep(task: Task) -> Kept:
     more, result = _take_steps(task, truth, result)
     maps = result.quantised()
     task.kept.write(task.id, maps)
-    return Kept(np.stack(counts + more), [curves(truth, maps, task.labels, categories) for categories in CATEGORIES])
+    possible = possible_categories(task.labels)
+    return Kept(np.stack(counts + more), [curves(truth, maps, task.labels, categories) for categories in possible])
 
 
 def blended(task: Task) -> Probabilities:
@@ -172,7 +172,7 @@ def _take(step: Step, task: Task, result: Result) -> Result:
     if step.thresholds is not None:
         assert task.thresholds is not None
         maps = result.quantised()
-        if step.thresholds.categories == OVERLAPPING:
+        if step.thresholds.categories == "overlapping":
             return _with_masks(maps, masks_above(maps, task.thresholds, task.labels), task.labels)
         return Result(labels_above(maps, task.thresholds, task.labels), maps=maps)
     assert step.clean_up is not None

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -51,7 +52,10 @@ class Members:
         """
         chosen = self.folds if fold is None else [fold]
         return {
-            member.name: [store_of(self.runs[member.name][k], split, self.config.tta, member.view) for k in chosen]
+            member.name: [
+                store_of(self.runs[member.name][k], split, self.config.tta, member.view, member.checkpoint)
+                for k in chosen
+            ]
             for member in self.config.members
         }
 
@@ -59,7 +63,7 @@ class Members:
         """Write whatever stores are missing or stale."""
         for member in self.config.members:
             for run in self.runs[member.name].values():
-                for store in predict_run(run, splits, self.config.tta, view=member.view):
+                for store in predict_run(run, splits, self.config.tta, view=member.view, checkpoint=member.checkpoint):
                     store.require_complete()
 
 
@@ -75,14 +79,24 @@ def find_members(config: Ensemble) -> Members:
         runs[member.name] = {}
         for fold in config.folds if config.folds is not None else _every_fold(RunFolder(folder / f"fold_{found[0]}")):
             try:
-                runs[member.name][fold] = RunFolder.open(folder / f"fold_{fold}")
+                runs[member.name][fold] = _opened(folder / f"fold_{fold}", member.checkpoint)
             except FoldsegError as error:
                 problems.append(str(error))
     if problems:
         raise FoldsegError(f"{len(problems)} run(s) of the ensemble are not there:\n  " + "\n  ".join(problems))
     members = Members(config, runs)
     _check_alike(members)
+    _check_different(members)
     return members
+
+
+def _opened(path: Path, checkpoint: str) -> RunFolder:
+    """Open a finished run that may be blended. FoldsegError for a debug run, and for a checkpoint that it has not."""
+    run = RunFolder.open(path)
+    if run.experiment.debug is not None:
+        raise FoldsegError(f"{path}: is a debug run ({run.experiment.debug}), not to be blended")
+    run.existing_checkpoint(checkpoint)
+    return run
 
 
 def _every_fold(run: RunFolder) -> list[int]:
@@ -117,6 +131,15 @@ def _merged(run: RunFolder, labels: LabelSet) -> NDArray[np.intp]:
         return trained.merged_into(labels)
     except FoldsegError as error:
         raise FoldsegError(f"{run.path}: its classes cannot be merged into the scored ones: {error}") from None
+
+
+def _check_different(members: Members) -> None:
+    """FoldsegError when two members would read the same predictions, which would count twice."""
+    seen: dict[Path, str] = {}
+    for name, (store, *_) in members.sources("oof", members.folds[0]).items():
+        if store.path in seen:
+            raise FoldsegError(f"members: {name} and {seen[store.path]} are the same predictions, {store.path}")
+        seen[store.path] = name
 
 
 def _check_alike(members: Members) -> None:

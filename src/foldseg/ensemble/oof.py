@@ -14,10 +14,11 @@ from foldseg.ensemble.image import Task, keep, process
 from foldseg.ensemble.members import Members
 from foldseg.ensemble.parallel import processed
 from foldseg.ensemble.thresholds import (
-    CATEGORIES,
+    Categories,
     Thresholds,
     fit_thresholds,
     nested_parts,
+    possible_categories,
     threshold_report,
 )
 from foldseg.files import scratch
@@ -34,7 +35,7 @@ class OofResult:
 
     counts: Counts
     thresholds: Thresholds | None = None
-    report: dict[str, Any] | None = None  # see `threshold_report`
+    report: Mapping[Categories, dict[str, Any]] | None = None  # see `threshold_report`
 
 
 def predict_oof(members: Members, oof: pd.DataFrame, folder: Path) -> OofResult:
@@ -54,7 +55,9 @@ def predict_oof(members: Members, oof: pd.DataFrame, folder: Path) -> OofResult:
         first, images = _keep(members, [replace(task, steps=task.steps[:fit_at], kept=kept) for task in tasks])
         parts = nested_parts(oof["fold"].tolist(), oof["group"].tolist())
         name = members.config.score
-        fitted = {key: fit_thresholds(name, images[:, i], parts) for i, key in enumerate(CATEGORIES)}
+        fitted = {
+            key: fit_thresholds(name, images[:, i], parts) for i, key in enumerate(possible_categories(members.labels))
+        }
         chosen = fitted[members.config.thresholds.categories]
         later = [
             replace(task, steps=task.steps[fit_at:], kept=kept, thresholds=own)
@@ -68,7 +71,8 @@ def predict_oof(members: Members, oof: pd.DataFrame, folder: Path) -> OofResult:
 def _keep(members: Members, tasks: Sequence[Task]) -> tuple[Counts, NDArray[np.int32]]:
     """Counts (stages, images, classes, 3) and curves (images, categories, scored classes, 256, 3)."""
     counts: list[Counts] = []
-    images = np.empty((len(tasks), len(CATEGORIES), int(members.labels.scored.sum()), 256, 3), np.int32)
+    labels = members.labels
+    images = np.empty((len(tasks), len(possible_categories(labels)), int(labels.scored.sum()), 256, 3), np.int32)
     for index, found in enumerate(processed(keep, tasks, members.config.workers, "blending OOF")):
         counts.append(found.counts)
         images[index] = found.curves

@@ -75,7 +75,8 @@ def _least(labels: LabelSet, confidence: float, per_class: Mapping[str, float]) 
 
 
 def _write_fold(members: Members, fold: int, folder: Path, least: NDArray[np.float32]) -> dict[str, float]:
-    (folder / DESCRIPTION).unlink(missing_ok=True)  # its presence means complete
+    for stale in [folder / DESCRIPTION, *folder.glob("*.png")]:  # the first one's presence means complete
+        stale.unlink(missing_ok=True)
     table, sources = split_table(members.first, "test"), members.sources("test", fold)
     steps = tuple(step for step in members.config.steps if step.crf is not None)
     tasks = [
@@ -84,7 +85,7 @@ def _write_fold(members: Members, fold: int, folder: Path, least: NDArray[np.flo
     ]
     done = processed(label_image, tasks, members.config.workers, f"labelling for fold {fold}")
     kept = np.sum(list(done), 0)
-    runs = [runs[fold] for runs in members.runs.values()]
+    weights = [(members.runs[member.name][fold], member.checkpoint) for member in members.config.members]
     write_json(
         folder / DESCRIPTION,
         {
@@ -93,7 +94,7 @@ def _write_fold(members: Members, fold: int, folder: Path, least: NDArray[np.flo
             "data_fingerprint": members.first.facts["data_fingerprint"],
             "ids": table["id"].tolist(),
             "least_probability": dict(zip(members.labels.names, least.round(6).tolist(), strict=True)),
-            "runs": {str(run.path): run.checkpoint_hash for run in runs},
+            "runs": {str(run.checkpoint(name)): run.hash_of(name) for run, name in weights},
         },
     )
     logger.info("%s: %d images, %.1f%% of the pixels kept", folder, len(tasks), 100 * kept[:-1].sum() / kept.sum())

@@ -1,7 +1,7 @@
 """From members to a validated, scored submission."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from foldseg.config import Ensemble, save
-from foldseg.data.datasets import load_samples
+from foldseg.config.schema import Step
+from foldseg.data.datasets import DATASETS, load_samples
 from foldseg.data.labels import LabelSet, Mask
 from foldseg.data.reading import image_size
 from foldseg.data.runs import Runs
@@ -20,9 +21,9 @@ from foldseg.ensemble.image import process, stages
 from foldseg.ensemble.members import Members, find_members, oof_table
 from foldseg.ensemble.oof import predict_oof, rows_of, task_of
 from foldseg.ensemble.parallel import processed
-from foldseg.ensemble.thresholds import EXCLUSIVE, OVERLAPPING, Thresholds
+from foldseg.ensemble.thresholds import Categories, Thresholds, possible_categories
 from foldseg.errors import FoldsegError
-from foldseg.files import write_json
+from foldseg.files import locked, write_json
 from foldseg.scoring.counts import Counts
 from foldseg.scoring.scores import OF_SCORED_CLASSES, SCORES, bootstrap, check_score, interval, score
 from foldseg.submission import ledger
@@ -42,19 +43,25 @@ class EnsembleResult:
     folder: Path
     submission: Path
     scores: dict[str, Any]
-    thresholds: dict[str, Any] | None
+    thresholds: Mapping[Categories, dict[str, Any]] | None
 
 
 def predict_ensemble(config: Ensemble) -> EnsembleResult:
     """Blend, score on OOF, write and validate the test submission, append to the ledger.
 
     The test set's masks, where there are any, are counted while the submission is written: nothing depends on them.
+    FoldsegError, among others, when another process writes the same submission.
     """
+    with locked(config.submissions / config.name):
+        return _predict(config)
+
+
+def _predict(config: Ensemble) -> EnsembleResult:
     if any(step.crf for step in config.steps):
         require_crf()
     members = find_members(config)
     labels = members.labels
-    _check_classes(config, labels)
+    _check_classes(config, labels, DATASETS[members.first.experiment.data.dataset].labels)
     oof, test = oof_table(members.first), _test_table(members)
     members.predict(("oof", "test"))
     folder = config.submissions / config.name
@@ -75,24 +82,47 @@ def predict_ensemble(config: Ensemble) -> EnsembleResult:
     return EnsembleResult(folder, path, scores, found.report)
 
 
-def _check_classes(config: Ensemble, labels: LabelSet) -> None:
+def _check_classes(config: Ensemble, labels: LabelSet, contest: LabelSet) -> None:
     check_score(config.score, labels, "score")
+    unlearned = [c.name for c in contest.classes if c.scored and c.name not in labels.names]
+    if unlearned and config.score in OF_SCORED_CLASSES:
+        logger.warning("%s is not the contest's: %s are scored there, too", config.score, ", ".join(unlearned))
     merged = [c for c in labels.classes if len(c.raw_ids) > 1]
     if config.submission == "label_png" and merged:
         raise FoldsegError(
             f"submission: label_png cannot say {merged[0].name}, which stands for {len(merged[0].raw_ids)} classes of "
             "the data set; blend runs of data.labels=all as_trained, or hand in signate_json"
         )
-    if config.thresholds is not None and config.thresholds.categories == EXCLUSIVE and labels.scored.all():
-        raise FoldsegError(
-            "steps.thresholds.categories: exclusive gives pixels below the threshold to a class that is not scored, "
-            f"and all of {', '.join(labels.names)} are scored"
-        )
+    if config.thresholds is not None:
+        _check_thresholds(config, labels)
     for step in config.steps:
         unknown = set(step.clean_up.classes or ()) - set(labels.names) if step.clean_up else set()
         if unknown:
             raise FoldsegError(
                 f"steps.clean_up.classes: unknown {sorted(unknown)}; valid are {', '.join(labels.names)}"
+            )
+
+
+def _check_thresholds(config: Ensemble, labels: LabelSet) -> None:
+    assert config.thresholds is not None
+    definition = SCORES[config.score]
+    if definition.mean_iou_of is None or (definition.classes == "all" and not labels.scored.all()):
+        raise FoldsegError(
+            f"steps.thresholds fits the scored classes, and score {config.score} is not of those alone; "
+            f"use {' or '.join(OF_SCORED_CLASSES)}"
+        )
+    if config.thresholds.categories not in possible_categories(labels):
+        raise FoldsegError(
+            "steps.thresholds.categories: exclusive gives pixels below the threshold to a class that is not scored, "
+            f"and all of {', '.join(labels.names)} are scored"
+        )
+    for step in config.steps:
+        classes = (step.clean_up.classes if step.clean_up else None) or ()
+        rest = [c.name for c in labels.classes if c.name in classes and not c.scored]
+        if rest and config.thresholds.categories == "overlapping":
+            raise FoldsegError(
+                f"steps.clean_up.classes: {', '.join(rest)} is not scored, and after overlapping thresholds there are "
+                "only masks of scored classes"
             )
 
 
@@ -126,7 +156,7 @@ def _write_submission(members: Members, test: pd.DataFrame, path: Path, threshol
 def _table(config: Ensemble, counts: Counts, labels: LabelSet, groups: Any) -> dict[str, Any]:
     """Stage -> every score, the per-class values of the chosen one, and its 95% interval if groups are given."""
     table: dict[str, Any] = {}
-    overlap = config.thresholds is not None and config.thresholds.categories == OVERLAPPING
+    overlap = config.thresholds is not None and config.thresholds.categories == "overlapping"
     for stage, part in zip(stages([m.name for m in config.members], config.steps), counts, strict=True):
         # Masks that overlap are of the scored classes alone: there is no pixel accuracy, and no background
         only_scored = overlap and "thresholds" in stage.split(" + ")
@@ -138,6 +168,10 @@ def _table(config: Ensemble, counts: Counts, labels: LabelSet, groups: Any) -> d
             trials = bootstrap(config.score, part, labels, groups, config.bootstrap_samples)
             table[stage]["interval"] = interval(trials)
     return table
+
+
+def _described(step: Step) -> str:
+    return step.name if step.thresholds is None else f"{step.name}:{step.thresholds.categories}"
 
 
 def _append_to_ledger(members: Members, scores: dict[str, Any]) -> None:
@@ -154,7 +188,8 @@ def _append_to_ledger(members: Members, scores: dict[str, Any]) -> None:
             "members": " ".join(f"{m.name}*{m.weight:g}" for m in config.members),
             "folds": " ".join(map(str, members.folds)),
             "tta": " ".join(config.tta),
-            "steps": " ".join(step.name for step in config.steps),
+            "labels": config.labels,
+            "steps": " ".join(_described(step) for step in config.steps),
             "score": config.score,
             "oof": f"{oof[config.score]:.6f}",
             "oof_low": "" if np.isnan(low) else f"{low:.6f}",

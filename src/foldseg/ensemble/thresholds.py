@@ -10,7 +10,7 @@ A threshold t of 1..255 takes the pixels whose probability, as round(255 p), is 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -21,14 +21,15 @@ from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
 from foldseg.ensemble.blend import Probabilities, argmax
 from foldseg.errors import FoldsegError
 from foldseg.inference.store import Quantised
-from foldseg.scoring.counts import PREDICTION, SHARED, TRUTH, Counts
-from foldseg.scoring.scores import iou, present_iou, score
+from foldseg.scoring.counts import PREDICTION, SHARED, TRUTH, Counts, joint_histogram
+from foldseg.scoring.scores import SCORES, iou, present_iou, score
 
-Categories = str
-"""How categories share pixels: see `OVERLAPPING` and `EXCLUSIVE`."""
-OVERLAPPING = "overlapping"  # every class that reaches its threshold takes the pixel
-EXCLUSIVE = "exclusive"  # only the most probable scored class may, and if it does not, the best of the others does
-CATEGORIES = (OVERLAPPING, EXCLUSIVE)
+Categories = Literal["overlapping", "exclusive"]
+"""How categories share pixels.
+
+overlapping: every class that reaches its threshold takes the pixel. exclusive: only the most probable scored class may,
+and if it does not, the best of the others does; so there must be others.
+"""
 
 Curves = NDArray[np.int32]
 """(scored classes, 256, 3): counts (see `foldseg.scoring.counts`) of one image for every threshold."""
@@ -45,6 +46,11 @@ def quantised(probabilities: Probabilities) -> Quantised:
     return scaled.astype(np.uint8)
 
 
+def possible_categories(labels: LabelSet) -> tuple[Categories, ...]:
+    """Return what categories may be: exclusive only where a class is not scored."""
+    return ("overlapping",) if labels.scored.all() else ("overlapping", "exclusive")
+
+
 def curves(truth: Mask, maps: Quantised, labels: LabelSet, categories: Categories) -> Curves:
     """Counts of one image for all 256 thresholds of every scored class.
 
@@ -56,24 +62,17 @@ def curves(truth: Mask, maps: Quantised, labels: LabelSet, categories: Categorie
     row_of[scored] = np.arange(number)
     row_of[IGNORE_INDEX] = number + 1
     rows = np.asarray(cv2.LUT(truth, row_of), np.uint8)
-    if categories == OVERLAPPING:
-        tables = np.stack([_histogram([rows, maps[index]], [number + 2, 256]) for index in scored])
+    if categories == "overlapping":
+        tables = np.stack([joint_histogram([rows, maps[index]], [number + 2, 256]) for index in scored])
     else:
         top, value = _top(maps[scored])
-        tables = _histogram([top, rows, value], [number, number + 2, 256])
+        tables = joint_histogram([top, rows, value], [number, number + 2, 256])
     own = tables[np.arange(number), np.arange(number)]
     result = np.empty((number, 256, 3), np.int32)
     result[..., SHARED] = _from_above(own)
     result[..., TRUTH] = np.bincount(rows.ravel(), minlength=number)[:number, None]
     result[..., PREDICTION] = _from_above(tables[:, : number + 1].sum(1))
     return result
-
-
-def _histogram(channels: list[NDArray[np.uint8]], sizes: list[int]) -> NDArray[np.int64]:
-    """Joint histogram of uint8 pictures whose values are below `sizes`; exact below 2**24 pixels."""
-    ranges = [bound for size in sizes for bound in (0, size)]
-    table = cv2.calcHist(channels, list(range(len(channels))), None, sizes, ranges)
-    return table.reshape(sizes).astype(np.int64)
 
 
 def _from_above(histogram: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -89,17 +88,16 @@ def _top(maps: Quantised) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 def best_thresholds(name: ScoreName, images: NDArray[np.int32]) -> Thresholds:
     """Return the thresholds of the highest score of a set of images, exactly; `images` is a stack of their curves.
 
-    Of thresholds that are equally good, the middle one.
+    Of thresholds that are equally good, the middle one. A class that the truth does not have teaches an image's score
+    nothing (128), and a set's score to predict none of it.
     """
-    present = images[:, :, 0, TRUTH] > 0  # (images, classes)
-    if name == "image_mean_iou_present":
-        share = 1 / np.maximum(present.sum(1), 1)
+    if SCORES[name].mean_iou_of == "images":
+        share = 1 / np.maximum((images[:, :, 0, TRUTH] > 0).sum(1), 1)
         values = np.zeros(images.shape[1:3])
         for one, weight in zip(images, share, strict=True):  # image by image: float64 curves of all would be large
             values += weight * np.nan_to_num(present_iou(one))
-    else:
-        values = np.nan_to_num(iou(images.sum(0, dtype=np.int64)))
-    values[~present.any(0)] = 0  # nothing to learn from
+    else:  # a class that is nowhere is left out of the mean, which is better than an IoU of 0
+        values = np.nan_to_num(iou(images.sum(0, dtype=np.int64)), nan=1.0)
     candidates = [np.flatnonzero(curve[1:] >= curve[1:].max() - 1e-12) + 1 for curve in values]
     return np.array([best[len(best) // 2] for best in candidates], np.uint8)
 
@@ -157,7 +155,7 @@ def threshold_report(
 ) -> dict[Categories, dict[str, Any]]:
     """Scores on OOF with argmax, where the thresholds were fitted (too good), and nested; thresholds as probabilities.
 
-    `images` is (images, categories, scored classes, 256, 3), in the order of `CATEGORIES`; `before` are the counts of
+    `images` is (images, categories, scored classes, 256, 3), in the order of `fitted`; `before` are the counts of
     argmax, (images, classes, 3).
     """
 
@@ -172,7 +170,7 @@ def threshold_report(
             "nested": value(images[:, index], fitted[categories].of_image),
             "thresholds": dict(zip(names, (fitted[categories].everything / 255).round(4).tolist(), strict=True)),
         }
-        for index, categories in enumerate(CATEGORIES)
+        for index, categories in enumerate(fitted)
     }
 
 
@@ -195,7 +193,7 @@ def labels_above(maps: Quantised, thresholds: Thresholds, labels: LabelSet) -> M
 def labels_of_masks(masks: NDArray[np.bool_], maps: Quantised, labels: LabelSet) -> Mask:
     """One class per pixel, to look at: the most probable of the categories that hold it, or the best of the others."""
     scored = np.flatnonzero(labels.scored)
-    top = argmax(np.where(masks[scored], maps[scored], 0))
+    top = argmax(np.where(masks[scored], maps[scored].astype(np.int16), np.int16(-1)))
     return np.where(masks.any(0), scored.astype(np.uint8)[top], best_of_rest(maps, labels))
 
 

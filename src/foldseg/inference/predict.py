@@ -14,24 +14,25 @@ from tqdm import tqdm
 from foldseg.config import load_experiment
 from foldseg.config.schema import PredictView, view_slug
 from foldseg.data.datasets import folded_samples, label_set, load_samples
+from foldseg.data.frames import FileFrames
 from foldseg.errors import FoldsegError
 from foldseg.inference.store import PredictionStore, StoreFacts
 from foldseg.inference.tta import tta_mean
-from foldseg.models.factory import SegmentationNetwork, build_network, check_device, check_view
-from foldseg.models.weights import load_strictly, load_torch_file
+from foldseg.models.factory import check_device, check_view
+from foldseg.models.network import SegmentationNetwork
 from foldseg.training.run import RunFolder
+from foldseg.training.trained import load_network
 from foldseg.views.geometry import probabilities, restore
 from foldseg.views.samples import EvalSample, EvalSamples, eval_loader
 
 logger = logging.getLogger(__name__)
 
 SPLITS = ("oof", "test")
-_NETWORK = "network."
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A run's best network, ready to predict in a view."""
+    """A run's network, ready to predict in a view."""
 
     network: SegmentationNetwork
     view: PredictView
@@ -39,24 +40,18 @@ class Predictor:
     autocast: torch.dtype | None
 
     @staticmethod
-    def load(run: RunFolder, device: str = "auto", view: PredictView | None = None) -> "Predictor":
-        """Build the network of a finished run and load its best weights. FoldsegError when they do not fit.
+    def load(
+        run: RunFolder, device: str = "auto", view: PredictView | None = None, checkpoint: str = "best"
+    ) -> "Predictor":
+        """Build the network of a finished run and load its weights. FoldsegError when they are missing or do not fit.
 
         `view`: None for the one that the run remembers.
         """
         experiment = run.experiment
         check_device(device)
         view = view or experiment.view.predict
-        network = build_network(experiment.model, len(run.classes), pretrained=False)
+        network = load_network(run, run.existing_checkpoint(checkpoint))
         check_view(view, network.stride)
-        checkpoint = load_torch_file(run.best)
-        if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
-            raise FoldsegError(f"{run.best}: is not a checkpoint of a run (it has no state_dict)")
-        saved = checkpoint.get("foldseg", {}).get("classes", run.classes)
-        if saved != run.classes:
-            raise FoldsegError(f"{run.best}: was trained on the classes {saved}, the run says {run.classes}")
-        state = {k.removeprefix(_NETWORK): v for k, v in checkpoint["state_dict"].items() if k.startswith(_NETWORK)}
-        load_strictly(network, state, run.best)
         use_gpu = device == "gpu" or (device == "auto" and torch.cuda.is_available())
         place = torch.device("cuda" if use_gpu else "cpu")
         half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(experiment.precision) if use_gpu else None
@@ -83,10 +78,12 @@ def split_table(run: RunFolder, split: str) -> pd.DataFrame:
     data = run.experiment.data
     if split == "test":
         table = load_samples(data)
-        return table[table["split"] == "test"]
-    folded = folded_samples(data)
-    run.check_folds(folded)
-    return folded[folded["fold"] == run.fold]
+        table = table[table["split"] == "test"]
+    else:
+        folded = folded_samples(data)
+        run.check_folds(folded)
+        table = folded[folded["fold"] == run.fold]
+    return table if run.experiment.debug is None else table.head(run.experiment.debug_images)
 
 
 def overridden_view(run: RunFolder, overrides: Sequence[str]) -> PredictView:
@@ -100,9 +97,16 @@ def overridden_view(run: RunFolder, overrides: Sequence[str]) -> PredictView:
     return load_experiment(run.config, overrides).view.predict
 
 
-def store_of(run: RunFolder, split: str, tta: Sequence[str] = (), view: PredictView | None = None) -> PredictionStore:
-    """Return the store of a run's predictions, in its own or another view, whether it exists or not."""
-    other = [] if view in (None, run.experiment.view.predict) else [view_slug(view)]
+def store_of(
+    run: RunFolder,
+    split: str,
+    tta: Sequence[str] = (),
+    view: PredictView | None = None,
+    checkpoint: str = "best",
+) -> PredictionStore:
+    """Return the store of a run's predictions, whether it exists or not; its name says what is unlike the usual."""
+    other = [] if checkpoint == "best" else [checkpoint]
+    other += [] if view in (None, run.experiment.view.predict) else [view_slug(view)]
     return PredictionStore(run.predictions / "-".join([split, *other, *sorted(tta)]))
 
 
@@ -112,30 +116,29 @@ def predict_run(
     tta: Sequence[str] = (),
     device: str | None = None,
     view: PredictView | None = None,
+    checkpoint: str = "best",
 ) -> list[PredictionStore]:
     """Write what is missing of a finished run's stores; return them. Goes on where an earlier call stopped.
 
-    `device` and `view`: None for those that the run remembers.
+    `device` and `view`: None for those that the run remembers. `checkpoint`: best, or another that the run keeps.
+    Of a debug run only a few images of each split are predicted.
     """
     stores = []
+    weights = run.hash_of(checkpoint)
     predictor: Predictor | None = None
     for split in splits:
         table = split_table(run, split)
-        store = store_of(run, split, tta, view)
-        store.begin(_facts(run, split, tta, view, table))
+        store = store_of(run, split, tta, view, checkpoint)
+        seen = (view or run.experiment.view.predict).model_dump(mode="json")
+        name = str(Path(run.path.parent.name) / run.path.name)
+        ids = table["id"].tolist()
+        store.begin(StoreFacts(name, split, run.fold, run.classes, weights, seen, sorted(tta), ids))
         todo = table[table["id"].isin(store.missing())]
         if len(todo):
-            predictor = predictor or Predictor.load(run, device or run.experiment.device, view)
+            predictor = predictor or Predictor.load(run, device or run.experiment.device, view, checkpoint)
             _predict_into(store, predictor, todo, run, tta)
         stores.append(store)
     return stores
-
-
-def _facts(run: RunFolder, split: str, tta: Sequence[str], view: PredictView | None, table: pd.DataFrame) -> StoreFacts:
-    seen = (view or run.experiment.view.predict).model_dump(mode="json")
-    name = str(Path(run.path.parent.name) / run.path.name)
-    ids = table["id"].tolist()
-    return StoreFacts(name, split, run.fold, run.classes, run.checkpoint_hash, seen, sorted(tta), ids)
 
 
 def _predict_into(
@@ -144,7 +147,8 @@ def _predict_into(
     experiment = run.experiment
     if label_set(experiment.data).names != run.classes:
         raise FoldsegError(f"{run.path}: its classes {run.classes} are not those of its data set any more")
-    samples = EvalSamples(table, experiment.data.root, None, predictor.view, predictor.network.stride)
+    frames = FileFrames.of(table, experiment.data.root, None)
+    samples = EvalSamples(frames, predictor.view, predictor.network.stride)
     loader: DataLoader[EvalSample] = eval_loader(samples, experiment.workers)
     logger.info("predicting %d images into %s", len(table), store.path)
     for sample in tqdm(loader, total=len(table), desc=store.path.name, unit="image", leave=False, disable=None):

@@ -38,9 +38,10 @@ def submission_report(counted: CountedSubmission) -> str:
     whole, image = scores["dataset_miou_scored"].per_class, scores["image_mean_iou_present"].per_class
     rows = [[name, number(whole[name]), number(image[name])] for name in whole]
     blocks = [overall, text_table(["class", "IoU over the set", "mean IoU over images"], rows)]
+    left_out = counted.without_category
     for ids, what in (
-        (counted.missing, "are missing and score 0"),
-        (counted.without_category, "have no scored class in their truth and are left out of image_mean_iou_present"),
+        ([name for name in counted.missing if name not in left_out], "are missing and score 0"),
+        (left_out, "have no scored class in their truth and are left out of image_mean_iou_present"),
     ):
         if ids:
             blocks.append(f"{len(ids)} of {len(counted.ids)} image(s) {what}: {shorten(ids)}")
@@ -71,7 +72,7 @@ def ensemble_table(result: "EnsembleResult") -> str:
     return "\n\n".join([*blocks, "\n".join(files)])
 
 
-def _threshold_table(thresholds: Mapping[str, Any]) -> str:
+def _threshold_table(thresholds: Mapping[Any, dict[str, Any]]) -> str:
     """What thresholds gained: scored where they were fitted (too good), and on folds that they were not fitted on."""
     names = list(next(iter(thresholds.values()))["thresholds"])
     rows = [

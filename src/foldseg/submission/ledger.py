@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 
 from foldseg.errors import FoldsegError
-from foldseg.files import write_text
+from foldseg.files import locked, write_text
 
 COLUMNS = [
-    "name", "date", "git_commit", "members", "folds", "tta", "steps",
+    "name", "date", "git_commit", "members", "folds", "tta", "labels", "steps",
     "score", "oof", "oof_low", "oof_high", "test", "leaderboard",
 ]  # fmt: skip
 
@@ -30,5 +30,6 @@ def append(path: Path, row: dict[str, str]) -> None:
     """Add a row at the end; columns that `row` lacks stay empty (the leaderboard's answer, at first)."""
     if unknown := set(row) - set(COLUMNS):
         raise ValueError(f"the ledger has no columns {sorted(unknown)}")
-    table = pd.concat([read_ledger(path), pd.DataFrame([row], columns=COLUMNS, dtype="str")])
-    write_text(path, table.fillna("").to_csv(index=False, lineterminator="\n"))
+    with locked(path, wait=True):
+        table = pd.concat([read_ledger(path), pd.DataFrame([row], columns=COLUMNS, dtype="str")])
+        write_text(path, table.fillna("").to_csv(index=False, lineterminator="\n"))

@@ -6,7 +6,15 @@ from foldseg.config import Experiment, save
 from foldseg.errors import FoldsegError
 from foldseg.training.run import RunFolder
 
-_FREE = ("workers", "device", "runs", "data.root")  # these change where and how fast, not what comes out
+_FREE = (
+    "workers",
+    "cache",
+    "device",
+    "devices",
+    "compile",
+    "runs",
+    "data.root",
+)  # these change where and how fast, not what comes out
 
 
 def check_same(run: RunFolder, experiment: Experiment) -> RunFolder:

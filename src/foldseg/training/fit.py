@@ -3,29 +3,34 @@
 import logging
 import sys
 import warnings
-from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
-import pandas as pd
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, TQDMProgressBar
-from torch import Tensor
+from pytorch_lightning.strategies import DDPStrategy
 
 from foldseg.config import Experiment
-from foldseg.data.datasets import folded_samples, label_set, load_samples
-from foldseg.data.labels import LabelSet
-from foldseg.data.samples import check_files, count_mask_pixels
-from foldseg.errors import FoldsegError
-from foldseg.files import remove_partials, write_json
-from foldseg.losses import inverse_log_weights
+from foldseg.data.datasets import folded_samples
+from foldseg.files import locked, remove_partials, write_json
 from foldseg.models.factory import build_network, check_device, check_model, check_view
 from foldseg.scoring.scores import check_score
+from foldseg.training.averaging import EmaWeights, SwaWeights
 from foldseg.training.checks import check_same
+from foldseg.training.data import FoldData, class_weights, fold_data
+from foldseg.training.debug import debug_settings
+from foldseg.training.devices import SameBuffers, launch, rank
+from foldseg.training.distillation import build_distiller
+from foldseg.training.finish import finish_averages
+from foldseg.training.memory import device_to_fill, explained_memory, find_batch_size
 from foldseg.training.module import FoldModule
 from foldseg.training.recorder import Recorder
-from foldseg.training.run import RunFolder
-from foldseg.views.samples import EvalSamples, TrainSamples, eval_loader, train_loader
+from foldseg.training.run import RunFolder, fingerprint
+from foldseg.training.stages import Loaders, stage_settings, stage_starts
+from foldseg.training.transfer import check_start, with_start_of_fold
+from foldseg.views.build import train_samples, validation_samples
+from foldseg.views.samples import WHOLE, Part, TrainSamples
 
 logger = logging.getLogger(__name__)
 
@@ -36,51 +41,26 @@ PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
 }
 
 
-@dataclass(frozen=True)
-class FoldData:
-    """The tables of one fold: all images with their `fold`, what is trained on and what is validated on."""
-
-    labels: LabelSet
-    all: pd.DataFrame
-    train: pd.DataFrame
-    validation: pd.DataFrame
-
-
-def fold_data(experiment: Experiment, fold: int) -> FoldData:
-    """Read, check and divide the data of a fold. FoldsegError on anything that training would stumble over."""
-    data = experiment.data
-    table = folded_samples(data)
-    if fold not in set(table["fold"]):
-        raise FoldsegError(f"fold {fold}: {data.folds} has the folds 0 to {table['fold'].max()}")
-    check_files(load_samples(data), data.root)  # test images too: they are predicted after the GPU hours
-    train, wanted = table[table["fold"] != fold], experiment.train_images
-    if wanted is not None:
-        if wanted > len(train):
-            raise FoldsegError(f"train_images: {wanted} is more than the {len(train)} that fold {fold} is trained on")
-        train = train.sample(wanted, random_state=experiment.seed).sort_values("id")
-    return FoldData(label_set(data), table, train, table[table["fold"] == fold])
-
-
-def fold_numbers(experiment: Experiment, choice: str) -> list[int]:
-    """Numbers of folds: `choice` is one of them, or "all" for every fold of the experiment's folds file."""
-    if choice.isdecimal():
-        return [int(choice)]
-    if choice != "all":
-        raise FoldsegError(f"fold {choice!r}: should be a number or `all`")
-    return sorted(folded_samples(experiment.data)["fold"].unique().tolist())
-
-
 def train_fold(experiment: Experiment, fold: int) -> RunFolder:
     """Train a fold and return its run folder.
 
     A finished run of the same configuration is returned as it is; one that was killed goes on after its last
     finished epoch, to the same weights as if it had not been. FoldsegError when the folder holds another
-    configuration's run, and on everything that can be known to be wrong before the first batch.
+    configuration's run or is another process's, and on everything that can be known to be wrong before the first batch.
     """
     check_device(experiment.device, experiment.precision)
+    experiment = with_start_of_fold(experiment, fold)
     check_model(experiment.model)
+    experiment = debug_settings(experiment)
     run = RunFolder.of(experiment, fold)
+    with locked(run.path):
+        return _train(run, experiment, fold)
+
+
+def _train(run: RunFolder, experiment: Experiment, fold: int) -> RunFolder:
     if run.config.is_file():
+        if experiment.batch_size == "auto":
+            experiment = experiment.model_copy(update={"batch_size": run.experiment.batch_size})
         run = check_same(run, experiment)
         if run.summary.is_file():
             run.check_folds(folded_samples(experiment.data))
@@ -88,73 +68,131 @@ def train_fold(experiment: Experiment, fold: int) -> RunFolder:
             return run
     data = fold_data(experiment, fold)
     check_score(experiment.monitor, data.labels, "monitor")
+    check_start(experiment, data.validation)
     resume = run.last.is_file()
-    remove_partials(run.last.parent)
-    pl.seed_everything(experiment.seed, verbose=False)  # every fold starts from the same weights
-    network = build_network(experiment.model, len(data.labels), pretrained=not resume)
-    check_view(experiment.view.predict, network.stride)
-    module = FoldModule(experiment, data.labels, network, _class_weights(experiment, data))
+    for folder in (run.path, run.last.parent):
+        remove_partials(folder)
+    if experiment.batch_size == "auto":
+        experiment = _with_batch_size(experiment, fold, data)
+    module = _module(experiment, data, resume)
     if resume:
         run.check_folds(data.all)
     else:
         run.describe(experiment, fold, data.labels.names, data.all)
-    _fit(run, module, data, resume)
+    with explained_memory(experiment):
+        if experiment.devices > 1:
+            launch(experiment.devices, _fit_in_process, run.path, resume)
+        else:
+            _fit(run, module, data, resume)
     return run
+
+
+def _with_batch_size(experiment: Experiment, fold: int, data: FoldData) -> Experiment:
+    device = device_to_fill(experiment)
+    network = build_network(experiment.model, len(data.labels), pretrained=False)
+    samples = _train_samples(experiment, fold, data, network.stride)[0]
+    return experiment.model_copy(update={"batch_size": find_batch_size(experiment, network, samples, device)})
+
+
+def _module(experiment: Experiment, data: FoldData, resume: bool) -> FoldModule:
+    pl.seed_everything(experiment.seed, verbose=False)  # every fold starts from the same weights
+    network = build_network(experiment.model, len(data.labels), pretrained=not resume)
+    check_view(experiment.view.predict, network.stride)
+    return FoldModule(experiment, data.labels, network, class_weights(experiment, data))
+
+
+def _fit_in_process(path: Path, resume: bool) -> None:
+    """Be one of the processes that train a run together."""
+    run = RunFolder(path)
+    data = fold_data(run.experiment, run.fold)
+    with explained_memory(run.experiment):
+        _fit(run, _module(run.experiment, data, resume), data, resume)
+
+
+def _train_samples(experiment: Experiment, fold: int, data: FoldData, stride: int) -> list[TrainSamples]:
+    """Return what each stage is trained on."""
+    data_fingerprint = fingerprint(data.all)
+    return [
+        train_samples(stage, fold, data.train, data.all, data.labels, stride, data_fingerprint)
+        for stage in stage_settings(experiment)
+    ]
 
 
 def _fit(run: RunFolder, module: FoldModule, data: FoldData, resume: bool) -> None:
     """Train until the schedule ends or the score stops rising; write summary.json."""
     config, stride = module.experiment, module.network.stride
-    root, workers = config.data.root, config.workers
-    train = TrainSamples(data.train, root, data.labels, config.view.train, config.augment, stride, config.seed)
-    validation = EvalSamples(data.validation, root, data.labels, config.view.predict, stride)
-    recorder = Recorder(run, config.monitor)
-    stopper = _early_stopping(config)
-    trainer = _trainer(config, [recorder, *([stopper] if stopper else [])])
+    validation = validation_samples(config, data.validation, data.all, data.labels, stride)
+    part = Part(rank(), config.devices) if config.devices > 1 else WHOLE
+    loaders = Loaders(config, _train_samples(config, run.fold, data, stride), validation, part)
+    module.stage_steps = loaders.steps
+    module.distiller = build_distiller(config, run.fold, fingerprint(data.all), module.network)
+    ema = EmaWeights(config.ema) if config.ema else None
+    swa = SwaWeights(config.swa, config.schedule.epochs) if config.swa else None
+    recorder, stopper = Recorder(run, config, ema), _early_stopping(config)
+    trainer = _trainer(config, [callback for callback in (ema, swa, recorder, stopper) if callback is not None])
     if config.channels_last:
         module.network.to(memory_format=torch.channels_last)
+    if config.compile:
+        _compile(module)
     if resume:
         logger.info("%s: goes on from %s", run.path, run.last.name)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*does not have many workers.*|.*number of training batches.*")
+        warnings.filterwarnings("ignore", ".*overridden `transfer_batch_to_device`.*|.*sync_dist=True.*")
         warnings.filterwarnings("ignore", ".*Trying to infer the `batch_size`.*|.*LeafSpec.*")
         try:
             trainer.fit(
                 module,
-                train_loader(train, config.batch_size, workers, config.seed),
-                eval_loader(validation, workers),
+                datamodule=loaders,
                 ckpt_path=run.last if resume else None,
                 weights_only=True if resume else None,
             )
+            averages = finish_averages(run, trainer, module, loaders, recorder, ema, swa)
         except SystemExit:
             if trainer.interrupted:  # Lightning turns Ctrl+C into a silent exit
                 raise KeyboardInterrupt from None
             raise
-    recorder.write_metrics()  # a process that was killed after its last checkpoint may have left them one row behind
+    if trainer.is_global_zero:
+        recorder.remove_surpassed()  # a process that was killed after its last checkpoint may not have come to it,
+        recorder.write_metrics()  # and may have left the metrics one row behind
+        stopped_early = stopper is not None and stopper.stopped_epoch > 0
+        write_json(run.summary, {**_summary(config, data, recorder, stopped_early), "averages": averages})
+
+
+def _summary(config: Experiment, data: FoldData, recorder: Recorder, stopped_early: bool) -> dict[str, Any]:
     best = recorder.best
-    stopped_early = stopper is not None and stopper.stopped_epoch > 0
-    write_json(
-        run.summary,
-        {
-            "best_epoch": best["epoch"],
-            "monitor": config.monitor,
-            "best": best[config.monitor],
-            "epochs": len(recorder.rows),
-            "stopped": "the score stopped rising" if stopped_early else "the schedule ended",
-            "train_images": len(data.train),
-            "validation_images": len(data.validation),
-            "seconds": round(sum(row["seconds"] for row in recorder.rows), 1),
-        },
-    )
+    return {
+        **({"debug": config.debug} if config.debug else {}),
+        "best_epoch": best["epoch"],
+        "monitor": config.monitor,
+        "best": best[config.monitor],
+        "epochs": len(recorder.rows),
+        "stopped": "the score stopped rising" if stopped_early else "the schedule ended",
+        "train_images": data.train["id"].nunique(),
+        "validation_images": len(data.validation),
+        "seconds": round(sum(row["seconds"] for row in recorder.rows), 1),
+        **({"top_epochs": recorder.top} if config.top_k else {}),
+    }
+
+
+def _compile(module: FoldModule) -> None:
+    """Compile what the network computes, not the network: its weights keep their names."""
+    network = module.network
+    for method in ("forward", "outputs"):
+        setattr(network, method, torch.compile(getattr(network, method)))
 
 
 def _trainer(config: Experiment, callbacks: list[Callback]) -> pl.Trainer:
-    bar = sys.stderr.isatty()
+    bar = sys.stderr.isatty() and rank() == 0
+    if config.devices > 1:
+        callbacks = [*callbacks, SameBuffers()]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return pl.Trainer(
             accelerator=config.device,
-            devices=1,
+            devices=config.devices,
+            # Not every encoder uses all of its layers; sizes are divided by our own samplers
+            strategy=DDPStrategy(find_unused_parameters=True) if config.devices > 1 else "auto",
             precision=PRECISIONS[config.precision],
             max_epochs=config.schedule.epochs,
             check_val_every_n_epoch=config.validate_every,
@@ -166,11 +204,22 @@ def _trainer(config: Experiment, callbacks: list[Callback]) -> pl.Trainer:
             logger=False,
             num_sanity_val_steps=1,  # a validation that cannot work should fail before the first epoch, not after it
             use_distributed_sampler=False,
+            reload_dataloaders_every_n_epochs=1 if config.stages else 0,
         )
 
 
 class _EarlyStopping(EarlyStopping):
-    """Lightning's, but a run that was killed after it had stopped does not go on training when it is resumed."""
+    """Lightning's, but a run that was killed after it had stopped does not go on training when it is resumed.
+
+    With stages, only the last of them is stopped early.
+    """
+
+    first_epoch = 0
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Look at the score, if it counts yet."""
+        if trainer.current_epoch >= self.first_epoch:
+            super().on_validation_end(trainer, pl_module)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop at once if the score had stopped rising already."""
@@ -182,25 +231,12 @@ def _early_stopping(config: Experiment) -> EarlyStopping | None:
     stop = config.early_stopping
     if stop is None:
         return None
-    return _EarlyStopping(
+    stopper = _EarlyStopping(
         config.monitor,
         mode="max",
         patience=stop.patience,
         min_delta=stop.min_delta,
         check_on_train_epoch_end=False,  # but after a validation, which not every epoch has
     )
-
-
-def _class_weights(config: Experiment, data: FoldData) -> Tensor | None:
-    """Weights of the cross-entropy's classes, from the fold's training masks alone; None for equal weights."""
-    choice, classes = config.loss.class_weights, len(data.labels)
-    if choice == "none":
-        return None
-    if choice == "inverse_log":
-        pixels = count_mask_pixels(data.train, config.data.root, data.labels)[:, :-1].sum(0)
-        return inverse_log_weights(pixels.tolist())
-    if len(choice) != classes:
-        raise FoldsegError(
-            f"loss.class_weights: {len(choice)} weights for {classes} classes ({', '.join(data.labels.names)})"
-        )
-    return torch.tensor(choice)
+    stopper.first_epoch = stage_starts(config)[-1]
+    return stopper

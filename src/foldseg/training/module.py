@@ -1,27 +1,28 @@
 """What one step of training and of validation computes."""
 
-import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.nn import functional
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.optim import Optimizer
 
 from foldseg.config import Experiment
-from foldseg.data.labels import IGNORE_INDEX, LabelSet
-from foldseg.errors import FoldsegError
-from foldseg.losses import segmentation_loss
+from foldseg.data.labels import Image, LabelSet
+from foldseg.losses import outputs_loss
 from foldseg.models.factory import SegmentationNetwork
-from foldseg.scoring.counts import Counts, count_pixels
-from foldseg.scoring.scores import SCORES, iou, score
-from foldseg.training.optimizers import build_optimizer, build_schedule
-from foldseg.training.pictures import triplet
-from foldseg.views.geometry import probabilities, restore
+from foldseg.models.network import freeze_encoder, thaw_encoder
+from foldseg.training.devices import gathered
+from foldseg.training.distillation import Distiller
+from foldseg.training.optimizers import build_optimizer
+from foldseg.training.schedules import RateSchedule, check_plateau, plateau_value
+from foldseg.training.stages import build_stages_schedule
+from foldseg.training.validation import Validation
+from foldseg.training.watch import Watch
 from foldseg.views.samples import EvalSample, TrainBatch
-
-_PICTURES = 3  # validation images that are drawn every epoch
 
 
 class FoldModule(pl.LightningModule):
@@ -40,11 +41,13 @@ class FoldModule(pl.LightningModule):
         self.class_weights: Tensor | None
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.metrics: dict[str, float] = {}
-        self.pictures: list[np.ndarray[Any, np.dtype[np.uint8]]] = []
-        self._counts: list[Counts] = []
-        self._log_loss: list[float] = []
-        self._loss_sums: dict[str, Tensor] = {}
-        self._unchecked: tuple[Tensor, list[str]] | None = None
+        self.pictures: list[Image] = []
+        self._validation = Validation(experiment.view.predict, labels, experiment.eval_batch_size)
+        self._watch = Watch(experiment.on_non_finite, experiment.max_skipped, scaled=experiment.precision == "fp16")
+        self._statistics: list[tuple[Tensor, Tensor]] = []
+        self.distiller: Distiller | None = None
+        self.stage_steps: Sequence[int] = ()  # optimiser steps of each stage; (): one stage, as the trainer has it
+        check_plateau(experiment, labels)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Move what the network reads; truth of validation images stays where it is scored."""
@@ -55,82 +58,95 @@ class FoldModule(pl.LightningModule):
 
     # Training
 
+    def on_fit_start(self) -> None:
+        """Move what is no part of the module."""
+        if self.distiller is not None:
+            self.distiller.to(self.device)
+
     def on_train_epoch_start(self) -> None:
-        """Forget the last epoch's numbers."""
+        """Forget the last epoch's numbers; freeze or thaw the encoder."""
         self.metrics, self.pictures = {}, []
-        self._loss_sums, self._unchecked = {}, None
+        self._watch.start(self.current_epoch)
+        frozen_epochs = self.experiment.optimizer.freeze_encoder_epochs
+        if self.current_epoch < frozen_epochs:
+            freeze_encoder(self.network)
+        elif frozen_epochs > 0 and self.network.encoder_is_frozen:
+            thaw_encoder(self.network)
 
     def on_train_batch_start(self, batch: TrainBatch, batch_idx: int) -> None:
         """Derive the step's random numbers (dropout) from seed, epoch and batch, so that resuming is exact."""
+        if self.experiment.on_non_finite == "skip" and batch_idx % self.experiment.accumulate == 0:
+            self._statistics = [(b, b.clone()) for b in self.network.buffers()]
         state = np.random.SeedSequence([self.experiment.seed, self.current_epoch, batch_idx]).generate_state(1)
         torch.manual_seed(int(state[0]))
 
     def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
-        self._stop_if_not_finite()
-        total, terms = segmentation_loss(
-            self.network(batch.images), batch.masks, self.experiment.loss, self.class_weights
-        )
-        self._unchecked = (total.detach(), batch.ids)
-        for name, value in {
-            "train_loss": total.detach(),
-            **{f"train_{k}": v for k, v in terms.items()},
-        }.items():
-            self._loss_sums[name] = self._loss_sums.get(name, torch.zeros_like(value)) + value
+        outputs = self.network.outputs(batch.images)
+        total, parts = outputs_loss(outputs, batch.masks, self.experiment.loss, self.class_weights)
+        if self.distiller is not None:
+            taught, terms = self.distiller.loss(batch.images, outputs.logits)
+            total, parts = total + taught, parts | terms
+        self._watch.loss(total, parts, batch.ids)
         return total
 
-    def _stop_if_not_finite(self) -> None:
-        """Check the previous batch: one step late, so that a GPU is not waited for. Checkpoints are older still."""
-        if self._unchecked is None:
-            return
-        loss, ids = self._unchecked
-        if not bool(torch.isfinite(loss)):
-            raise FoldsegError(
-                f"the loss is {loss.item()} in epoch {self.current_epoch}, on the images {', '.join(ids)}; "
-                "the last checkpoint is kept. Lower optimizer.lr, set clip_gradient_norm or use precision=fp32"
-            )
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Note the norm of the gradient, then clip it; a step that is to be left out finds no gradient."""
+        parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if self._watch.leaves_out(norm):
+            for buffer, before in self._statistics:
+                buffer.copy_(before)
+            if self.experiment.precision != "fp16":  # whose scaler leaves the step out, and wants to see why
+                optimizer.zero_grad()
+        elif gradient_clip_val is not None:
+            clip_grads_with_norm_(parameters, gradient_clip_val, norm)
 
     def on_train_epoch_end(self) -> None:
-        """Put the epoch's mean losses into `metrics`."""
-        self._stop_if_not_finite()
-        batches = max(1, int(self.trainer.num_training_batches))
-        self.metrics |= {name: float(value) / batches for name, value in self._loss_sums.items()}
+        """Put the epoch's mean losses and gradient norms, and fp16's loss scale, into `metrics`."""
+        rows = gathered([self._watch.row()])
+        self.metrics |= {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        if scaler is not None:
+            self.metrics["loss_scale"] = float(scaler.get_scale())
 
     # Validation
 
     def on_validation_epoch_start(self) -> None:
         """Start counting anew."""
-        self._counts, self._log_loss, self.pictures = [], [], []
+        self._validation.start()
 
     def validation_step(self, sample: EvalSample, batch_idx: int) -> None:
-        """Count the pixels of one image, on its original grid, in the run's own prediction view."""
-        assert sample.mask is not None
-        maps = restore(probabilities(self.network, sample.inputs, self.experiment.view.predict), sample.grid)[0]
-        prediction = maps.argmax(0).to(torch.uint8).cpu().numpy()
-        self._counts.append(count_pixels(sample.mask, prediction, len(self.labels)))
-        truth = torch.from_numpy(sample.mask).to(maps.device).long()
-        log_loss = functional.nll_loss(maps.clamp_min(1e-7).log()[None], truth[None], ignore_index=IGNORE_INDEX)
-        self._log_loss.append(float(log_loss))
-        if len(self.pictures) < _PICTURES:
-            self.pictures.append(triplet(sample, prediction, self.labels))
+        """Count the pixels of one image."""
+        self._validation.add(self.network, sample)
 
     def on_validation_epoch_end(self) -> None:
-        """Put every score into `metrics` and give the monitored one to early stopping."""
-        counts = np.stack(self._counts)
-        known = [value for value in self._log_loss if not math.isnan(value)]  # NaN: an image that is all void
-        self.metrics["val_cross_entropy"] = sum(known) / len(known) if known else math.nan
-        self.metrics |= {name: score(name, counts, self.labels).value for name in SCORES}
-        per_class = iou(counts.sum(0)).tolist()
-        self.metrics |= {f"iou/{name}": value for name, value in zip(self.labels.names, per_class, strict=True)}
+        """Put every score into `metrics`, and give them to the schedule and to early stopping."""
+        with self.trainer.precision_plugin.val_step_context():
+            self._validation.predict_waiting(self.network)
+        self.metrics |= self._validation.row()
+        self.pictures = self._validation.pictures
+        in_training = self.trainer.state.fn == "fit" and not self.trainer.sanity_checking
+        if self.experiment.schedule.name == "plateau" and in_training:
+            schedule = self.lr_schedulers()
+            assert isinstance(schedule, RateSchedule)
+            schedule.observe(plateau_value(self.experiment, self.metrics), self.experiment.schedule)
         self.log_dict({self.experiment.monitor: self.metrics[self.experiment.monitor]}, prog_bar=True)
 
     # Optimisation
 
     def configure_optimizers(self) -> Any:
         """Return the optimiser and the schedule of the configuration, stepped after every batch."""
-        optimizer = build_optimizer(self.experiment.optimizer, self.network)
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = build_schedule(self.experiment.schedule, optimizer, steps)
+        config = self.experiment.optimizer
+        fused = config.fused and self.device.type == "cuda" and self.experiment.precision != "fp16"
+        optimizer = build_optimizer(config, self.network, fused=fused)
+        steps = self.stage_steps or [int(self.trainer.estimated_stepping_batches)]
+        schedule = build_stages_schedule(self.experiment, optimizer, steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -139,3 +155,10 @@ class FoldModule(pl.LightningModule):
             "classes": self.labels.names,
             "model": self.experiment.model.model_dump(mode="json"),
         }
+        if self.distiller is not None:
+            checkpoint["distillation"] = self.distiller.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Let the critic of a distillation go on where it was."""
+        if self.distiller is not None:
+            self.distiller.load_state_dict(checkpoint["distillation"])

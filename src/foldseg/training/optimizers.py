@@ -1,19 +1,25 @@
-"""Optimisers and learning-rate schedules by name."""
+"""Optimisers by name, and which parameters learn at which rate."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import pairwise
 from typing import Any
 
 import torch
+from torch import nn
 from torch.nn import Parameter
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from foldseg.config import schema
 from foldseg.errors import FoldsegError
 from foldseg.models.factory import SegmentationNetwork
+from foldseg.training.lookahead import add_lookahead
+
+Groups = list[dict[str, Any]]
+
+_DEPTHS = 5  # groups that an encoder's parameters are divided into when its first layers learn more slowly
 
 
-def _fused_adam(groups: list[dict[str, Any]], **settings: float) -> Optimizer:
+def _fused_adam(groups: Groups, config: schema.Optimizer, fused: bool) -> Optimizer:
     """NVIDIA's fused Adam (decoupled decay by default), from apex built from source."""
     try:
         from apex.optimizers import FusedAdam
@@ -22,46 +28,81 @@ def _fused_adam(groups: list[dict[str, Any]], **settings: float) -> Optimizer:
             "optimizer.name: fused_adam needs NVIDIA's apex, built from its source repository (the package `apex` on "
             "the package index is another one); use adamw"
         ) from error
-    optimizer: Optimizer = FusedAdam(groups, **settings)
+    optimizer: Optimizer = FusedAdam(groups, config.lr, betas=config.betas, eps=config.eps)
     return optimizer
 
 
-OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {"adamw": torch.optim.AdamW, "fused_adam": _fused_adam}
+OPTIMIZERS: dict[str, Callable[[Groups, schema.Optimizer, bool], Optimizer]] = {
+    "sgd": lambda groups, config, fused: torch.optim.SGD(
+        groups, config.lr, config.momentum, nesterov=config.nesterov, fused=fused or None
+    ),
+    "adam": lambda groups, config, fused: torch.optim.Adam(
+        groups, config.lr, config.betas, config.eps, fused=fused or None
+    ),
+    "adamw": lambda groups, config, fused: torch.optim.AdamW(
+        groups, config.lr, config.betas, config.eps, fused=fused or None
+    ),
+    "radam": lambda groups, config, _: torch.optim.RAdam(
+        groups, config.lr, config.betas, config.eps, decoupled_weight_decay=True
+    ),
+    "rmsprop": lambda groups, config, _: torch.optim.RMSprop(
+        groups, config.lr, eps=config.eps, momentum=config.momentum
+    ),
+    "fused_adam": _fused_adam,
+}
 
 
-def build_optimizer(config: schema.Optimizer, network: SegmentationNetwork) -> Optimizer:
-    """Build an optimiser with four groups of parameters: encoder and decoder, with and without weight decay.
+def build_optimizer(config: schema.Optimizer, network: SegmentationNetwork, *, fused: bool = False) -> Optimizer:
+    """Build an optimiser whose groups are parameters of the same rate, with and without weight decay.
 
-    Norms and biases (parameters of one dimension) are not decayed. Frozen parameters are left out.
+    Norms and biases (parameters of one dimension) are not decayed. Frozen parameters are left out. `fused` takes
+    torch's fused version, where there is one; the parameters must be on a GPU.
     """
     groups = []
-    for parameters, scale in (
-        (network.encoder_parameters(), config.encoder_lr_scale),
-        (network.decoder_parameters(), 1.0),
-    ):
+    for parameters, scale in _rates(config, network):
         for part, decay in ((_matrices(parameters), config.weight_decay), (_vectors(parameters), 0.0)):
             if part:
                 groups.append({"params": part, "lr": config.lr * scale, "weight_decay": decay})
-    return OPTIMIZERS[config.name](groups, lr=config.lr)
+    optimizer = OPTIMIZERS[config.name](groups, config, fused)
+    if config.lookahead is not None:
+        add_lookahead(optimizer, config.lookahead.steps, config.lookahead.share)
+    return optimizer
 
 
-def build_schedule(config: schema.Schedule, optimizer: Optimizer, steps: int) -> LRScheduler:
-    """Build a schedule that is stepped after every one of `steps` optimiser steps.
+def _rates(config: schema.Optimizer, network: SegmentationNetwork) -> list[tuple[list[Parameter], float]]:
+    """Every parameter once, with its rate / `optimizer.lr`: encoder from first to last layers, decoder, heads."""
+    encoder, decoder = network.encoder_parameters(), network.decoder_parameters()
+    rates = [(encoder, config.encoder_lr_scale)]
+    if config.encoder_first_lr_scale != 1:
+        rates = [
+            (part, config.encoder_lr_scale * config.encoder_first_lr_scale ** (1 - depth / (_DEPTHS - 1)))
+            for depth, part in enumerate(_divided(encoder, _DEPTHS))
+        ]
+    if config.head_lr_scale == 1:
+        return [*rates, (decoder, 1.0)]
+    heads = {id(p) for p in _heads(network)}
+    return [
+        *rates,
+        ([p for p in decoder if id(p) not in heads], 1.0),
+        ([p for p in decoder if id(p) in heads], config.head_lr_scale),
+    ]
 
-    one_cycle: cosine from lr/25 up to lr in the first `warm_up` of the steps, then cosine down to lr/250,000
-    (Smith and Topin, 2018, arXiv:1708.07120, in torch's version).
-    """
-    if config.name == "constant":
-        return LambdaLR(optimizer, lambda _: 1.0)
-    peaks = [group["lr"] for group in optimizer.param_groups]
-    steps = max(4, steps)
-    rise = max(config.warm_up, 1.5 / steps)  # torch divides by zero where the rise is no longer than one step
-    return OneCycleLR(optimizer, peaks, total_steps=steps, pct_start=rise, cycle_momentum=False)
+
+def _heads(network: SegmentationNetwork) -> list[Parameter]:
+    """Parameters of the layers whose outputs are classes, of which there are new ones for another label set."""
+    modules = [network.net.segmentation_head, network.auxiliary_heads, network.presence_head]
+    return [p for module in modules if isinstance(module, nn.Module) for p in module.parameters()]
 
 
-def _matrices(parameters: list[Parameter]) -> list[Parameter]:
+def _divided(parameters: list[Parameter], parts: int) -> list[list[Parameter]]:
+    """Consecutive parts with as many parameters (tensors) each, as far as that goes; in encoders they follow depth."""
+    bounds = [len(parameters) * part // parts for part in range(parts + 1)]
+    return [parameters[start:end] for start, end in pairwise(bounds)]
+
+
+def _matrices(parameters: Iterable[Parameter]) -> list[Parameter]:
     return [p for p in parameters if p.requires_grad and p.ndim > 1]
 
 
-def _vectors(parameters: list[Parameter]) -> list[Parameter]:
+def _vectors(parameters: Iterable[Parameter]) -> list[Parameter]:
     return [p for p in parameters if p.requires_grad and p.ndim <= 1]

@@ -3,6 +3,7 @@
 import logging
 import math
 import time
+from contextlib import nullcontext
 from typing import Any
 
 import pandas as pd
@@ -10,10 +11,13 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 from torch.utils.tensorboard import SummaryWriter
 
+from foldseg.config import Experiment
 from foldseg.errors import FoldsegError
 from foldseg.files import replacing, write_text
+from foldseg.training.averaging import EmaWeights
 from foldseg.training.module import FoldModule
 from foldseg.training.run import RunFolder
+from foldseg.training.stages import snapshot_epochs, stage_of
 
 logger = logging.getLogger(__name__)
 
@@ -21,12 +25,16 @@ logger = logging.getLogger(__name__)
 class Recorder(Checkpoint):
     """After every epoch: one row of metrics, `last.ckpt`, and `best.ckpt` if the monitored score has risen.
 
+    If asked for, also `top_<epoch>.ckpt` of the epochs with the highest scores and `snapshot_<k>.ckpt` of the ends of
+    the rate's cycles. All but `last.ckpt` hold weights alone, and those that were validated: with an EMA, the average.
+
     Lightning's own ModelCheckpoint and CSVLogger are not used: after a resume the one leaves `last-v1.ckpt` behind
     and the other starts the log anew. Here the rows are part of `last.ckpt`, so log and checkpoints always agree.
     """
 
-    def __init__(self, run: RunFolder, monitor: str) -> None:
-        self._run, self._monitor = run, monitor
+    def __init__(self, run: RunFolder, experiment: Experiment, ema: EmaWeights | None = None) -> None:
+        self._run, self._experiment, self._monitor = run, experiment, experiment.monitor
+        self._ema, self._snapshots = ema, snapshot_epochs(experiment)
         self.rows: list[dict[str, float]] = []
         self._started = time.monotonic()
         self._writer: SummaryWriter | None = None
@@ -36,6 +44,13 @@ class Recorder(Checkpoint):
         """The row of the first epoch with the highest score."""
         validated = [row for row in self.rows if self._monitor in row]
         return max(validated, key=lambda row: _comparable(row[self._monitor]))
+
+    @property
+    def top(self) -> list[int]:
+        """The epochs with the highest scores, as many as are to be kept; the highest first, of equals the earliest."""
+        validated = [row for row in self.rows if self._monitor in row]
+        ordered = sorted(validated, key=lambda row: -_comparable(row[self._monitor]))
+        return [int(row["epoch"]) for row in ordered[: self._experiment.top_k or 0]]
 
     def state_dict(self) -> dict[str, Any]:
         """The rows so far, as plain dictionaries."""
@@ -54,14 +69,19 @@ class Recorder(Checkpoint):
         assert isinstance(pl_module, FoldModule)
         rate = max(group["lr"] for group in trainer.optimizers[0].param_groups)
         row = {"epoch": trainer.current_epoch, "step": trainer.global_step, "lr": rate}
+        if self._experiment.stages:
+            row["stage"] = stage_of(self._experiment, trainer.current_epoch)
         row |= {"seconds": round(time.monotonic() - self._started, 1)} | pl_module.metrics
         self.rows.append(row)
         is_best = self._monitor in row and self.best is row
-        if is_best:
-            self._save(trainer, weights_only=True)
-        self._save(trainer, weights_only=False)
-        self.write_metrics()
-        self._draw(pl_module, row)
+        with self._ema.applied(pl_module.network) if self._ema else nullcontext():
+            for name in self._names(trainer.current_epoch, is_best):
+                self._save(trainer, name)
+        self._save(trainer, "last")
+        if trainer.is_global_zero:
+            self.remove_surpassed()
+            self.write_metrics()
+            self._draw(pl_module, row)
         shown = f", {self._monitor} {row[self._monitor]:.4f}" if self._monitor in row else ""
         shown += " (best)" if is_best else ""
         done = f"{row['epoch'] + 1}/{trainer.max_epochs}"
@@ -71,11 +91,23 @@ class Recorder(Checkpoint):
         """Write metrics.csv."""
         write_text(self._run.metrics, pd.DataFrame(self.rows).to_csv(index=False, lineterminator="\n"))
 
-    def _save(self, trainer: pl.Trainer, *, weights_only: bool) -> None:
-        path = self._run.best if weights_only else self._run.last
-        with replacing(path) as partial:
+    def remove_surpassed(self) -> None:
+        """Remove checkpoints of epochs that are not among the best any more; not before last.ckpt knows of it."""
+        kept = {self._run.checkpoint(f"top_{epoch}") for epoch in self.top}
+        for path in set(self._run.last.parent.glob("top_*.ckpt")) - kept:
+            path.unlink(missing_ok=True)
+
+    def _names(self, epoch: int, is_best: bool) -> list[str]:
+        """Names of the checkpoints that an epoch's validated weights are saved as."""
+        names = ["best"] if is_best else []
+        names += [f"top_{epoch}"] if epoch in self.top else []
+        return names + ([f"snapshot_{self._snapshots.index(epoch) + 1}"] if epoch in self._snapshots else [])
+
+    def _save(self, trainer: pl.Trainer, name: str) -> None:
+        path = self._run.checkpoint(name)
+        with replacing(path) if trainer.is_global_zero else nullcontext(path) as partial:
             try:
-                trainer.save_checkpoint(partial, weights_only=weights_only)
+                trainer.save_checkpoint(partial, weights_only=name != "last")
             except RuntimeError as error:  # torch's writer hides the operating system's reason, a full disk most often
                 raise FoldsegError(f"{path}: could not be written (is the disk full?): {error}") from error
 

@@ -1,7 +1,7 @@
 """The folder of one run: an experiment's fold. It describes itself before the first batch.
 
 runs/<experiment>/fold_<k>/config.yaml provenance.json    written before the first batch
-                           checkpoints/best.ckpt last.ckpt
+                           checkpoints/best.ckpt last.ckpt    and what was asked for: ema swa average snapshot_1 top_7
                            metrics.csv tensorboard/
                            summary.json                   written last: its presence means finished
                            predictions/oof predictions/test
@@ -41,7 +41,8 @@ class RunFolder:
     @staticmethod
     def of(experiment: Experiment, fold: int) -> "RunFolder":
         """Return the folder of a fold of an experiment, whether it exists or not."""
-        return RunFolder(experiment.runs / experiment.name / f"fold_{fold}")
+        name = experiment.name + (f"-{experiment.debug}" if experiment.debug else "")
+        return RunFolder(experiment.runs / name / f"fold_{fold}")
 
     @staticmethod
     def open(path: Path) -> "RunFolder":
@@ -82,6 +83,18 @@ class RunFolder:
         """All that is needed to go on after the last finished epoch."""
         return self.path / "checkpoints" / "last.ckpt"
 
+    def checkpoint(self, name: str) -> Path:
+        """Return the file of a checkpoint, whether it exists or not; `name`: best, last, swa, top_7, ...."""
+        return self.path / "checkpoints" / f"{name}.ckpt"
+
+    def existing_checkpoint(self, name: str) -> Path:
+        """Return the file of a checkpoint. FoldsegError, which lists those that there are, when it is not there."""
+        path = self.checkpoint(name)
+        if not path.is_file():
+            there = sorted(other.stem for other in path.parent.glob("[!.]*.ckpt"))
+            raise FoldsegError(f"{path}: no such checkpoint; the run has {', '.join(there)}")
+        return path
+
     @property
     def summary(self) -> Path:
         """Best epoch, its score and why training stopped."""
@@ -115,7 +128,11 @@ class RunFolder:
     @cached_property
     def checkpoint_hash(self) -> str:
         """SHA-256 of the best checkpoint; tells stale predictions."""
-        return sha256(self.best)
+        return self.hash_of("best")
+
+    def hash_of(self, name: str) -> str:
+        """SHA-256 of a checkpoint. FoldsegError when the run has none of that name."""
+        return sha256(self.existing_checkpoint(name))
 
     def check_folds(self, table: pd.DataFrame) -> None:
         """FoldsegError unless `table`, the folded samples, is divided as it was when the run was trained.

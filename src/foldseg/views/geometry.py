@@ -109,18 +109,32 @@ def resize_mask(mask: Mask, size: tuple[int, int]) -> Mask:
 
 
 def random_crop(
-    image: Image, mask: Mask, size: tuple[int, int], scale: tuple[float, float], rng: np.random.Generator
+    image: Image,
+    mask: Mask,
+    size: tuple[int, int],
+    scale: tuple[float, float],
+    rng: np.random.Generator,
+    around: tuple[int, int] | None = None,
 ) -> tuple[Image, Mask]:
     """Cut a random window out of a randomly scaled image; what lies outside of the image is padding.
 
-    The window is cut first and scaled afterwards, so that the cost does not depend on the image's size.
+    The window is cut first and scaled afterwards, so that the cost does not depend on the image's size. It holds the
+    pixel `around` (row, column), somewhere.
     """
     factor = rng.uniform(*scale)
     window = scaled(size, 1 / factor)
-    top, left = (int(rng.integers(0, max(0, have - want) + 1)) for have, want in zip(mask.shape, window, strict=True))
+    top, left = (
+        int(rng.integers(*_starts(*sizes))) for sizes in zip(mask.shape, window, around or (None, None), strict=True)
+    )
     area = np.s_[top : top + window[0], left : left + window[1]]
     image, mask = pad_image(image[area], window), pad_mask(mask[area], window)
     return resize_image(image, size), resize_mask(mask, size)
+
+
+def _starts(length: int, window: int, pixel: int | None) -> tuple[int, int]:
+    """Range of the first pixels of windows that lie within `length` (if they can) and hold `pixel`."""
+    last = max(0, length - window)
+    return (0, last + 1) if pixel is None else (max(0, pixel - window + 1), min(pixel, last) + 1)
 
 
 def tile_starts(length: int, tile: int, overlap: float) -> list[int]:

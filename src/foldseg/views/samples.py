@@ -7,19 +7,18 @@ workers changes nothing, and a run that was killed goes on exactly where it was.
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from foldseg.config.schema import CropView, PredictView, ResizedView, TrainView
-from foldseg.data.labels import Image, LabelSet, Mask
-from foldseg.data.reading import read_image, read_mask
+from foldseg.data.frames import Frames
+from foldseg.data.labels import Image, Mask
 from foldseg.errors import FoldsegError
 from foldseg.views.augment import augmentation
 from foldseg.views.geometry import (
@@ -35,15 +34,24 @@ from foldseg.views.geometry import (
     scaled,
     side_multiple,
 )
+from foldseg.views.mixing import Mixing, random_pixel
+from foldseg.views.sampling import Draw, EpochPlan
 
 
 @dataclass(frozen=True)
 class TrainBatch:
-    """`images` (N, 3, H, W) uint8, `masks` (N, H, W) uint8 with 255 for void, and the `ids` they came from."""
+    """`images` (N, 3, H, W) uint8, `masks` (N, H, W) uint8 with 255 for void, and the `ids` they came from.
+
+    Channels are last in memory, as they are in a decoded picture: what the network computes with is made on its device.
+    """
 
     images: Tensor
     masks: Tensor
     ids: list[str]
+
+    def pin_memory(self) -> "TrainBatch":
+        """Lock the pages, so that a GPU copies them on its own; torch's loader calls this."""
+        return TrainBatch(self.images.pin_memory(), self.masks.pin_memory(), self.ids)
 
 
 @dataclass(frozen=True)
@@ -57,106 +65,147 @@ class EvalSample:
 
 
 class TrainSamples(Dataset[tuple[Tensor, Tensor, str]]):
-    """Images and masks, cut by a training view and augmented; indexed by (epoch, position in the table)."""
+    """Images and masks, cut by a training view, mixed and augmented; indexed by (epoch, number of the sample in it).
+
+    Without a `plan` the number of the sample is that of its frame.
+    """
 
     def __init__(
         self,
-        table: pd.DataFrame,
-        root: Path,
-        labels: LabelSet,
+        frames: Frames,
         view: TrainView,
         augment: str,
         stride: int,
         seed: int,
+        plan: EpochPlan | None = None,
+        mixing: Mixing | None = None,
     ) -> None:
-        self._rows = [(str(r.id), root / str(r.image), root / str(r.mask)) for r in table.itertuples()]
-        self._labels, self._view, self._seed = labels, view, seed
+        self._frames, self._view, self._seed = frames, view, seed
         self._multiple = side_multiple(view, stride)
         self._augment = augmentation(augment)
+        self._plan, self._mixing = plan, mixing
+        self._planned: tuple[int, list[Draw]] = (-1, [])
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return self._plan.length if self._plan is not None else len(self._frames.ids)
 
     def __getitem__(self, place: tuple[int, int]) -> tuple[Tensor, Tensor, str]:
         epoch, index = place
-        name, image_path, mask_path = self._rows[index]
-        image, mask = read_image(image_path), read_mask(mask_path, self._labels)
-        if image.shape[:2] != mask.shape:
-            raise FoldsegError(f"{mask_path}: is {mask.shape}, its image is {image.shape[:2]} (height, width)")
+        draw = self._draw(epoch, index)
         view_seed, augment_seed = np.random.SeedSequence([self._seed, epoch, index]).generate_state(2).tolist()
-        image, mask = self._cut(image, mask, np.random.default_rng(view_seed))
+        image, mask = self._cut(draw, np.random.default_rng(view_seed))
+        if self._mixing is not None:
+            rng = np.random.default_rng(np.random.SeedSequence([self._seed, epoch, index], spawn_key=(1,)))
+            image, mask = self._mixing(image, mask, lambda frame, rng: self._cut(Draw(frame), rng), self._zoom, rng)
         # Not set_random_seed: that gives every transform the same stream, and each flip would come with a rotation
         self._augment.set_random_state(np.random.default_rng(augment_seed), random.Random(augment_seed))
         augmented = self._augment(image=image, mask=mask)
         size = padded_size(mask.shape, self._multiple)
         return (
             as_tensor(pad_image(augmented["image"], size)),
-            torch.from_numpy(pad_mask(augmented["mask"], size)),
-            name,
+            torch.from_numpy(_own(pad_mask(augmented["mask"], size))),
+            self._frames.ids[draw.frame],
         )
 
-    def _cut(self, image: Image, mask: Mask, rng: np.random.Generator) -> tuple[Image, Mask]:
+    def _draw(self, epoch: int, index: int) -> Draw:
+        """Look up a sample in the plan of its epoch, which every worker draws for itself, once."""
+        if self._plan is None:
+            return Draw(index)
+        if self._planned[0] != epoch:
+            self._planned = epoch, self._plan.epoch(epoch)
+        return self._planned[1][index]
+
+    def _cut(self, draw: Draw, rng: np.random.Generator) -> tuple[Image, Mask]:
+        """Read a frame and take the view's part of it. What is returned may be views of a cache: not to be written."""
         view = self._view
+        image, mask = self._frames.read(draw.frame)
+        assert mask is not None
         if isinstance(view, CropView):
-            return random_crop(image, mask, view.size, view.scale, rng)
+            around = random_pixel(mask, draw.classes, rng) if draw.classes else None
+            return random_crop(image, mask, view.size, view.scale, rng, around)
         if isinstance(view, ResizedView):
             size = scaled(mask.shape, view.factor)
             return resize_image(image, size), resize_mask(mask, size)
         return image, mask
 
+    @property
+    def _zoom(self) -> tuple[float, float]:
+        """The range of factors by which the view scales."""
+        if isinstance(self._view, CropView):
+            return self._view.scale
+        return (self._view.factor, self._view.factor) if isinstance(self._view, ResizedView) else (1.0, 1.0)
+
 
 class EvalSamples(Dataset[EvalSample]):
-    """Images (and masks, where the table has them and `labels` are given), prepared for a prediction view."""
+    """Images (and masks, where the frames have them), prepared for a prediction view."""
 
-    def __init__(
-        self, table: pd.DataFrame, root: Path, labels: LabelSet | None, view: PredictView, stride: int
-    ) -> None:
-        self._rows = [
-            (str(r.id), root / str(r.image), root / str(r.mask) if r.mask else None) for r in table.itertuples()
-        ]
-        self._labels, self._view, self._stride = labels, view, stride
+    def __init__(self, frames: Frames, view: PredictView, stride: int) -> None:
+        self._frames, self._view, self._stride = frames, view, stride
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._frames.ids)
 
     def __getitem__(self, index: int) -> EvalSample:
-        name, image_path, mask_path = self._rows[index]
-        image = read_image(image_path)
-        mask = read_mask(mask_path, self._labels) if mask_path and self._labels else None
-        if mask is not None and image.shape[:2] != mask.shape:
-            raise FoldsegError(f"{mask_path}: is {mask.shape}, its image is {image.shape[:2]} (height, width)")
+        image, mask = self._frames.read(index)
         grid = grid_of(image.shape[:2], self._view, self._stride)
-        return EvalSample(name, as_tensor(prepare(image, grid))[None], mask, grid)
+        inputs = as_tensor(prepare(image, grid))[None]
+        return EvalSample(self._frames.ids[index], inputs, None if mask is None else _own(mask), grid)
+
+
+@dataclass(frozen=True)
+class Part:
+    """The share of one of several processes that work together: every batch, and the validation images, are divided."""
+
+    number: int = 0
+    of: int = 1
+
+
+WHOLE = Part()
+"""All of the work: there is one process."""
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
     """A shuffled order for every epoch, as (epoch, index); a pure function of the seed and the epoch.
 
-    Lightning calls `set_epoch`. The epoch travels with the index because workers that live on cannot be told.
+    Lightning calls `set_epoch`. The epoch travels with the index because workers that live on cannot be told. Several
+    processes have equal parts of every batch of `batch_size`, and together the batches that one would have.
     """
 
-    def __init__(self, length: int, seed: int) -> None:
+    def __init__(self, length: int, seed: int, batch_size: int = 1, part: Part = WHOLE) -> None:
         self._length, self._seed, self._epoch = length, seed, 0
+        self._batch_size, self._part = batch_size, part
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next iteration."""
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return self._length
+        if self._part.of == 1:
+            return self._length
+        return self._length // self._batch_size * self._batch_size // self._part.of
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         order = np.random.default_rng([self._seed, self._epoch]).permutation(self._length)
+        if self._part.of > 1:
+            batches = order[: self._length // self._batch_size * self._batch_size]
+            order = batches.reshape(-1, self._part.of, self._batch_size // self._part.of)[:, self._part.number].ravel()
         return iter([(self._epoch, int(index)) for index in order])
 
 
 def as_tensor(image: Image) -> Tensor:
     """(H, W, 3) uint8 array -> (3, H, W) uint8 tensor (a view: channels stay last in memory)."""
-    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
+    return torch.from_numpy(_own(image)).permute(2, 0, 1)
 
 
-def train_loader(samples: TrainSamples, batch_size: int, workers: int, seed: int) -> DataLoader[Any]:
-    """Batches of `batch_size`; a last, smaller one is left out (batch norm makes little of it).
+def _own(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return `picture` contiguous and writable: a copy of it where it is a view of a cache."""
+    return np.require(picture, requirements=["C", "W"])
+
+
+def train_loader(
+    samples: TrainSamples, batch_size: int, workers: int, seed: int, part: Part = WHOLE
+) -> DataLoader[Any]:
+    """Batches of `batch_size`, or the `part` of each; a last, smaller one is left out (batch norm makes little of it).
 
     FoldsegError when there are fewer samples than one batch holds.
     """
@@ -164,8 +213,8 @@ def train_loader(samples: TrainSamples, batch_size: int, workers: int, seed: int
         raise FoldsegError(f"batch_size: {batch_size} is more than the {len(samples)} images to train on")
     return DataLoader(
         samples,
-        batch_size=batch_size,
-        sampler=EpochSampler(len(samples), seed),
+        batch_size=batch_size // part.of,
+        sampler=EpochSampler(len(samples), seed, batch_size, part),
         drop_last=True,
         num_workers=workers,
         collate_fn=_stack,
@@ -175,9 +224,10 @@ def train_loader(samples: TrainSamples, batch_size: int, workers: int, seed: int
     )
 
 
-def eval_loader(samples: EvalSamples, workers: int) -> DataLoader[EvalSample]:
-    """One image at a time, in the table's order."""
-    return DataLoader(samples, batch_size=None, num_workers=workers, worker_init_fn=_quiet_worker)
+def eval_loader(samples: EvalSamples, workers: int, part: Part = WHOLE) -> DataLoader[EvalSample]:
+    """One image at a time, in the table's order; of several processes each has every so-manieth image."""
+    own = range(part.number, len(samples), part.of)
+    return DataLoader(samples, batch_size=None, sampler=own, num_workers=workers, worker_init_fn=_quiet_worker)
 
 
 def _stack(samples: list[tuple[Tensor, Tensor, str]]) -> TrainBatch:
@@ -187,7 +237,8 @@ def _stack(samples: list[tuple[Tensor, Tensor, str]]) -> TrainBatch:
             f"images of a batch differ in size ({sorted(sizes)}, height and width): "
             "train on crops (view.train.kind=crop) or with batch_size=1"
         )
-    images = torch.stack([image for image, _, _ in samples])
+    # As they lie in memory: several times faster than channel by channel
+    images = torch.stack([image.permute(1, 2, 0) for image, _, _ in samples]).permute(0, 3, 1, 2)
     return TrainBatch(images, torch.stack([mask for _, mask, _ in samples]), [name for _, _, name in samples])
 
 

@@ -8,7 +8,8 @@ from foldseg.config.schema.data import Data, ToyCity
 from foldseg.config.schema.ensemble import CleanUp, Crf, Ensemble, Member, Step, ThresholdStep
 from foldseg.config.schema.experiment import Experiment
 from foldseg.config.schema.model import Model
-from foldseg.config.schema.training import EarlyStopping, Loss, Optimizer, Schedule
+from foldseg.config.schema.sampling import ClassCrops, CopyPaste, CutMix, PositiveShare, Sampling, Source
+from foldseg.config.schema.training import EarlyStopping, Lookahead, Loss, Optimizer, Plateau, Schedule
 from foldseg.config.schema.views import (
     CropView,
     FullView,
@@ -19,30 +20,42 @@ from foldseg.config.schema.views import (
     View,
     view_slug,
 )
+from foldseg.config.schema.weights import Ema, Stage, Swa
 
 __all__ = [
+    "ClassCrops",
     "CleanUp",
+    "CopyPaste",
     "Count",
     "Crf",
     "CropView",
+    "CutMix",
     "Data",
     "EarlyStopping",
+    "Ema",
     "Ensemble",
     "Experiment",
     "Fraction",
     "FullView",
+    "Lookahead",
     "Loss",
     "Member",
     "Model",
     "Optimizer",
+    "Plateau",
     "Positive",
+    "PositiveShare",
     "PredictView",
     "ResizedView",
+    "Sampling",
     "Schedule",
     "ScoreName",
     "Settings",
     "Size",
+    "Source",
+    "Stage",
     "Step",
+    "Swa",
     "ThresholdStep",
     "TilesView",
     "ToyCity",

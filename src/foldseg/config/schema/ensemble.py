@@ -5,21 +5,23 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from foldseg.config.schema.base import Count, Positive, ScoreName, Settings, Weight
+from foldseg.config.schema.base import CheckpointName, Count, Positive, ScoreName, Settings, Weight
 from foldseg.config.schema.views import PredictView, view_slug
 
 
 class Member(Settings):
-    """An experiment in an ensemble; its folds are averaged. With several views it may be several members."""
+    """An experiment in an ensemble; its folds are averaged. With several views or checkpoints it is several members."""
 
     experiment: str
     weight: Positive = 1.0
     view: PredictView | None = None  # in which it is predicted; null: as its runs remember
+    checkpoint: CheckpointName = "best"  # or last, ema, swa, average, snapshot_<k>, top_<epoch>: what its runs keep
 
     @property
     def name(self) -> str:
-        """The experiment, and the view if one is given."""
-        return self.experiment if self.view is None else f"{self.experiment}@{view_slug(self.view)}"
+        """The experiment, and the checkpoint and the view if others than usual are given: `unet#swa@full_1`."""
+        weights = "" if self.checkpoint == "best" else f"#{self.checkpoint}"
+        return self.experiment + weights + ("" if self.view is None else f"@{view_slug(self.view)}")
 
 
 class Crf(Settings):
@@ -99,23 +101,14 @@ class Ensemble(Settings):
                 f"steps {', '.join(steps)}: crf works on probabilities, thresholds (once) make categories of them, "
                 "clean_up works on those; they come in this order"
             )
-        self._thresholds_are_possible()
-        if self.folds is not None and len(set(self.folds)) != len(self.folds):
-            raise ValueError(f"folds {list(self.folds)} name a fold twice")
-        return self
-
-    def _thresholds_are_possible(self) -> None:
-        if self.thresholds is None:
-            return
-        if self.score not in ("dataset_miou_scored", "image_mean_iou_present"):
-            raise ValueError(
-                f"steps.thresholds fits the scored classes, and score {self.score} is of others, too; "
-                "use dataset_miou_scored or image_mean_iou_present"
-            )
-        if self.thresholds.categories == "overlapping" and self.submission != "signate_json":
+        overlap = self.thresholds is not None and self.thresholds.categories == "overlapping"
+        if overlap and self.submission != "signate_json":
             raise ValueError(
                 f"submission {self.submission} gives every pixel one class: use thresholds: {{categories: exclusive}}"
             )
+        if self.folds is not None and len(set(self.folds)) != len(self.folds):
+            raise ValueError(f"folds {list(self.folds)} name a fold twice")
+        return self
 
     @property
     def thresholds(self) -> ThresholdStep | None:

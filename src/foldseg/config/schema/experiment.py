@@ -5,11 +5,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from foldseg.config.schema.base import Count, Positive, ScoreName, Settings
+from foldseg.config.schema.base import AugmentName, Count, Positive, ScoreName, Settings
 from foldseg.config.schema.data import Data
+from foldseg.config.schema.distillation import Distillation
 from foldseg.config.schema.model import Model
+from foldseg.config.schema.sampling import CopyPaste, CutMix, Sampling
 from foldseg.config.schema.training import EarlyStopping, Loss, Optimizer, Schedule
 from foldseg.config.schema.views import View
+from foldseg.config.schema.weights import Ema, Stage, Swa
 
 
 class Experiment(Settings):
@@ -19,22 +22,40 @@ class Experiment(Settings):
     data: Data
     model: Model = Model()
     view: View
-    augment: Literal["none", "light", "strong"] = "light"
+    augment: AugmentName = "light"
+    sampling: Sampling = Sampling()
+    cut_mix: CutMix | None = None
+    copy_paste: CopyPaste | None = None
     loss: Loss = Loss(cross_entropy=1.0)
+    distillation: Distillation | None = None  # terms of a larger network's opinion, added to the loss
     optimizer: Optimizer = Optimizer()
     schedule: Schedule = Schedule()
+    stages: tuple[Stage, ...] = ()  # spans of schedule.epochs, each with its own view, batch size, rate; (): one
+    ema: Ema | None = None
+    swa: Swa | None = None
+    snapshots: bool = False  # keep snapshot_<k>.ckpt at the end of the k-th cycle (from 1) of warm restarts
+    top_k: Count | None = None  # keep top_<epoch>.ckpt of so many best epochs, and their average.ckpt
     train_images: Count | None = None  # only so many, drawn by `seed`: for trying things out, or for learning curves
     monitor: ScoreName = "dataset_miou"  # chooses the best checkpoint and stops early
     validate_every: Count = 1  # epochs
     early_stopping: EarlyStopping | None = EarlyStopping()
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    batch_size: Count = 8
+    batch_size: Count | Literal["auto"] = 8  # of all devices together; auto: the largest power of two that fits a GPU
+    eval_batch_size: Count = 1  # validation images of the same size that are predicted together
     accumulate: Count = 1  # batches whose gradients are averaged into one step
     clip_gradient_norm: Positive | None = None
+    on_non_finite: Literal["stop", "skip"] = "stop"  # a loss or gradient that is not finite: end, or leave its step out
+    max_skipped: Count = 25  # skip: so many steps in a row are left out, one more ends the run
     seed: int = 0
     workers: Annotated[int, Field(ge=0)] = 2  # processes that read and augment; 0: none
+    cache: Path | None = None  # folder for decoded images (4 bytes a pixel), shared by folds and runs; null: none
     channels_last: bool = True
+    compile: bool = False  # the network, by torch.compile: faster after a first minute, where sizes stay the same
     device: Literal["auto", "cpu", "gpu"] = "auto"
+    devices: Count = 1  # GPUs (or processes on the CPU), each with its share of every batch
+    # overfit: train and validate on the same `debug_images`; fast: a few batches of all. The run's folder says so
+    debug: Literal["overfit", "fast"] | None = None
+    debug_images: Count = 4
     runs: Path = Path("runs")
 
     @model_validator(mode="after")
@@ -46,4 +67,37 @@ class Experiment(Settings):
             )
         if self.precision == "fp16" and self.device == "cpu":
             raise ValueError("precision fp16 needs a GPU; on the CPU use fp32 (or bf16, which is slower there)")
+        if self.loss.presence > 0 and not self.model.presence_head:
+            raise ValueError("loss.presence is the weight of a head: set model.presence_head too")
+        if self.sampling.class_crops is not None and self.view.train.kind != "crop":
+            raise ValueError(f"sampling.class_crops needs view.train.kind crop; found {self.view.train.kind}")
+        return self
+
+    @model_validator(mode="after")
+    def _stages_are_possible(self) -> Self:
+        if not self.stages:
+            return self
+        epochs = sum(stage.epochs for stage in self.stages)
+        if epochs != self.schedule.epochs:
+            raise ValueError(f"stages have {epochs} epochs together, schedule.epochs is {self.schedule.epochs}")
+        if self.schedule.name == "plateau":
+            raise ValueError("stages: schedule plateau cannot begin anew with each; use another schedule")
+        views = [stage.train_view for stage in self.stages if stage.train_view is not None]
+        if self.sampling.class_crops is not None and any(view.kind != "crop" for view in views):
+            raise ValueError("stages: sampling.class_crops needs train_view.kind crop in all of them")
+        for stage in self.stages:
+            Schedule.model_validate({**self.schedule.model_dump(), "epochs": stage.epochs})
+        return self
+
+    @model_validator(mode="after")
+    def _checkpoints_and_devices_are_possible(self) -> Self:
+        if self.snapshots and self.schedule.name != "warm_restarts":
+            raise ValueError(f"snapshots are of the cycles of schedule warm_restarts; found {self.schedule.name}")
+        if self.distillation is not None and self.distillation.holistic > 0 and self.devices > 1:
+            raise ValueError("distillation.holistic: the critic learns on one device; use devices 1")
+        for size in (self.batch_size, *(stage.batch_size for stage in self.stages)):
+            if size == "auto" and self.devices > 1:
+                raise ValueError("batch_size auto is found on one device; with more, give a number")
+            if isinstance(size, int) and size % self.devices:
+                raise ValueError(f"batch_size {size} cannot be divided among {self.devices} devices")
         return self

@@ -1,0 +1,36 @@
+#!/usr/bin/env python3
+"""Say what the networks of experiments cost on this device: parameters, multiply-adds, memory, output stride, latency.
+
+Published figures stand in brackets. "MB kept" is what an image's forward pass keeps for the backward pass, "MB peak"
+the worst moment of a training step of two images, without the optimiser's state; "ms" is one image's prediction.
+"""
+
+import argparse
+from pathlib import Path
+
+from foldseg import cli
+from foldseg.config import load_experiment
+from foldseg.files import write_text
+
+PUBLISHED = Path(__file__).parents[1] / "benchmarks" / "published_networks.csv"
+
+
+def main() -> None:
+    """Parse, load, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("configs", type=Path, nargs="+", metavar="config", help="YAML of an experiment")
+    parser.add_argument("--size", type=int, nargs=2, default=(512, 512), metavar=("HEIGHT", "WIDTH"), help="512 512")
+    parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
+    parser.add_argument("--csv", type=Path, help="write the table here, too, with more digits and the sources")
+    args = parser.parse_args()
+    experiments = [load_experiment(path) for path in args.configs]
+    from foldseg.report.networks import costs_text, network_costs
+
+    table = network_costs(experiments, tuple(args.size), args.device, PUBLISHED)
+    print(costs_text(table))
+    if args.csv:
+        write_text(args.csv, table.to_csv(index=False, lineterminator="\n"))
+
+
+if __name__ == "__main__":
+    cli.run(main)

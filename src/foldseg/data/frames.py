@@ -1,0 +1,108 @@
+"""Decoded frames by index: from the files, and from several places one after the other."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from foldseg.data.labels import IGNORE_INDEX, Image, LabelSet, Mask
+from foldseg.data.reading import read_image, read_index_mask, read_mask
+from foldseg.errors import FoldsegError
+
+
+class Frames(Protocol):
+    """Images with their masks. `read` may return views of a file that is mapped into memory: do not write to them."""
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """Ids, in order of the index."""
+        ...
+
+    def read(self, index: int) -> tuple[Image, Mask | None]:
+        """Return image (H, W, 3) uint8 RGB and mask (H, W) uint8, void 255; None where there is no mask."""
+        ...
+
+    def class_pixels(self) -> NDArray[np.int64]:
+        """Pixels of every class in every mask: (frames, classes + 1), void last."""
+        ...
+
+    def __hash__(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class FileFrames:
+    """Frames that are decoded whenever they are read. Without `labels` masks are not read.
+
+    `encoded`: the mask files hold class indices of `labels`, 255 for void, instead of the data set's raw ids.
+    """
+
+    ids: tuple[str, ...]
+    images: tuple[Path, ...]
+    masks: tuple[Path | None, ...]
+    labels: LabelSet | None
+    encoded: bool = False
+
+    @staticmethod
+    def of(table: pd.DataFrame, root: Path, labels: LabelSet | None, encoded: bool = False) -> "FileFrames":
+        """Return the frames of a samples table whose paths are relative to `root`."""
+        masks = tuple(root / str(mask) if mask else None for mask in table["mask"])
+        images = tuple(root / str(image) for image in table["image"])
+        return FileFrames(tuple(str(name) for name in table["id"]), images, masks, labels, encoded)
+
+    def read(self, index: int) -> tuple[Image, Mask | None]:
+        """Decode one frame. FoldsegError for a damaged file and for a mask whose size is not its image's."""
+        image, mask = read_image(self.images[index]), self._read_mask(index)
+        if mask is not None and image.shape[:2] != mask.shape:
+            raise FoldsegError(f"{self.masks[index]}: is {mask.shape}, its image is {image.shape[:2]} (height, width)")
+        return image, mask
+
+    def class_pixels(self) -> NDArray[np.int64]:
+        """Decode every mask and count: (frames, classes + 1), void last."""
+        assert self.labels is not None
+        steps = tqdm(range(len(self.ids)), desc="counting pixels", unit="mask", leave=False, disable=None)
+        return np.stack([count_classes(self._read_mask(index), len(self.labels)) for index in steps])
+
+    def _read_mask(self, index: int) -> Mask | None:
+        path = self.masks[index]
+        if path is None or self.labels is None:
+            return None
+        return read_index_mask(path, len(self.labels)) if self.encoded else read_mask(path, self.labels)
+
+
+@dataclass(frozen=True)
+class JoinedFrames:
+    """The frames of several places, one after the other."""
+
+    parts: tuple[Frames, ...]
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Ids, in order of the index."""
+        return [name for part in self.parts for name in part.ids]
+
+    @cached_property
+    def _places(self) -> list[tuple[Frames, int]]:
+        return [(part, index) for part in self.parts for index in range(len(part.ids))]
+
+    def read(self, index: int) -> tuple[Image, Mask | None]:
+        """Read one frame of one of the parts."""
+        part, place = self._places[index]
+        return part.read(place)
+
+    def class_pixels(self) -> NDArray[np.int64]:
+        """Pixels of every class in every mask: (frames, classes + 1), void last."""
+        return np.concatenate([part.class_pixels() for part in self.parts])
+
+
+def count_classes(mask: Mask | None, classes: int) -> NDArray[np.int64]:
+    """(H, W) uint8 class indices -> (classes + 1,) pixels of each class and of void; zeros without a mask."""
+    if mask is None:
+        return np.zeros(classes + 1, np.int64)
+    counts = np.bincount(mask.ravel(), minlength=256)
+    return np.append(counts[:classes], counts[IGNORE_INDEX])

@@ -1,0 +1,63 @@
+"""What the networks of several experiments cost, side by side, with published figures where there are any."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from foldseg.config import Experiment
+from foldseg.data.datasets import label_set
+from foldseg.errors import FoldsegError
+from foldseg.models.factory import build_network, check_device
+from foldseg.models.summary import Cost, measure
+from foldseg.report.tables import text_table
+
+_OURS = ("M parameters", "M trainable", "GMACs", "MB kept", "MB peak", "stride", "ms")
+_PUBLISHED = ("M parameters", "GMACs", "VOC mIoU", "CamVid mIoU")
+
+
+def network_costs(
+    experiments: Sequence[Experiment], size: tuple[int, int], device: str = "auto", published: Path | None = None
+) -> pd.DataFrame:
+    """One row per experiment: what its network costs for images of `size` (height, width), as `Cost` says.
+
+    `published`: a CSV with a column `experiment`; its figures are put beside. FoldsegError when a network cannot be
+    built or does not take the size.
+    """
+    check_device(device)
+    place = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+    rows = [_row(experiment, size, place) for experiment in experiments]
+    table = pd.DataFrame(rows, columns=["experiment", "architecture", "encoder", *_OURS])
+    if published is None:
+        return table
+    theirs = pd.read_csv(published, comment="#")[["experiment", *_PUBLISHED, "source"]]
+    return table.merge(theirs, "left", "experiment", suffixes=("", " published"))
+
+
+def _row(experiment: Experiment, size: tuple[int, int], place: torch.device) -> list[str | int | float]:
+    network = build_network(experiment.model, len(label_set(experiment.data)), pretrained=False).to(place)
+    if any(side % network.stride for side in size):
+        raise FoldsegError(f"size: {size[0]} {size[1]} should be multiples of {network.stride} for {experiment.name}")
+    cost: Cost = measure(network, *size)
+    ours = (
+        cost.parameters / 1e6, cost.trainable / 1e6, cost.gmacs, cost.activations, cost.peak, cost.output_stride,
+        cost.latency,
+    )  # fmt: skip
+    return [experiment.name, experiment.model.architecture, experiment.model.encoder, *ours]
+
+
+def costs_text(table: pd.DataFrame) -> str:
+    """Return the table in plain text; a published figure stands in brackets behind ours, or in a column of its own."""
+    header = ["experiment", *_OURS, *(name for name in ("VOC mIoU", "CamVid mIoU") if name in table)]
+    rows = [[str(row["experiment"]), *(_cell(row, name) for name in header[1:])] for _, row in table.iterrows()]
+    return text_table(header, rows)
+
+
+def _cell(row: pd.Series, name: str) -> str:
+    if pd.isna(row[name]):
+        return "-"
+    digits = {"stride": 0, "MB kept": 0, "MB peak": 0, "ms": 0, "GMACs": 1, "VOC mIoU": 1, "CamVid mIoU": 1}
+    theirs = row.get(f"{name} published")
+    behind = "" if theirs is None or pd.isna(theirs) else f" ({theirs:g})"
+    return f"{row[name]:.{digits.get(name, 2)}f}{behind}"

@@ -1,0 +1,63 @@
+"""The data of one fold: what is trained on, what is validated on, and how common the classes are."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from foldseg.config import Experiment
+from foldseg.data.datasets import folded_samples, label_set, load_samples
+from foldseg.data.labels import LabelSet
+from foldseg.data.samples import check_files, count_mask_pixels
+from foldseg.errors import FoldsegError
+from foldseg.losses import CLASS_WEIGHTS
+from foldseg.training.debug import debug_tables
+
+
+@dataclass(frozen=True)
+class FoldData:
+    """The tables of one fold: all images with their `fold`, what is trained on and what is validated on."""
+
+    labels: LabelSet
+    all: pd.DataFrame
+    train: pd.DataFrame
+    validation: pd.DataFrame
+
+
+def fold_data(experiment: Experiment, fold: int) -> FoldData:
+    """Read, check and divide the data of a fold. FoldsegError on anything that training would stumble over."""
+    data = experiment.data
+    table = folded_samples(data)
+    if fold not in set(table["fold"]):
+        raise FoldsegError(f"fold {fold}: {data.folds} has the folds 0 to {table['fold'].max()}")
+    check_files(load_samples(data), data.root)  # test images too: they are predicted after the GPU hours
+    train, wanted = table[table["fold"] != fold], experiment.train_images
+    if wanted is not None:
+        if wanted > len(train):
+            raise FoldsegError(f"train_images: {wanted} is more than the {len(train)} that fold {fold} is trained on")
+        train = train.sample(wanted, random_state=experiment.seed).sort_values("id")
+    return FoldData(label_set(data), table, *debug_tables(experiment, train, table[table["fold"] == fold]))
+
+
+def fold_numbers(experiment: Experiment, choice: str) -> list[int]:
+    """Numbers of folds: `choice` is one of them, or "all" for every fold of the experiment's folds file."""
+    if choice.isdecimal():
+        return [int(choice)]
+    if choice != "all":
+        raise FoldsegError(f"fold {choice!r}: should be a number or `all`")
+    return sorted(folded_samples(experiment.data)["fold"].unique().tolist())
+
+
+def class_weights(config: Experiment, data: FoldData) -> Tensor | None:
+    """Weights of the cross-entropy's classes, from the fold's training masks alone; None for equal weights."""
+    choice, classes = config.loss.class_weights, len(data.labels)
+    if choice == "none":
+        return None
+    if isinstance(choice, str):
+        return CLASS_WEIGHTS[choice](count_mask_pixels(data.train, config.data.root, data.labels)[:, :-1], config.loss)
+    if len(choice) != classes:
+        raise FoldsegError(
+            f"loss.class_weights: {len(choice)} weights for {classes} classes ({', '.join(data.labels.names)})"
+        )
+    return torch.tensor(choice)

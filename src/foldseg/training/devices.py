@@ -1,0 +1,83 @@
+"""Several processes that train one network together, each on a device of its own (DDP)."""
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
+from multiprocessing import get_context
+from typing import Any, TypeVar
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from torch import distributed
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
+
+from foldseg import cli
+from foldseg.errors import FoldsegError
+
+T = TypeVar("T")
+
+
+def launch(devices: int, function: Callable[..., None], *arguments: Any) -> None:
+    """Call `function(*arguments)` in `devices` new processes that find each other; return when all have ended.
+
+    A FoldsegError of one of them ends the others and is raised here.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    errors = get_context("spawn").SimpleQueue()
+    try:
+        spawn(_work, (devices, port, errors, function, arguments), nprocs=devices)  # type: ignore[no-untyped-call]
+    except (ProcessRaisedException, ProcessExitedException):
+        if not errors.empty():
+            raise FoldsegError(errors.get()) from None
+        raise
+
+
+def _work(
+    rank: int, devices: int, port: int, errors: Any, function: Callable[..., None], arguments: tuple[Any, ...]
+) -> None:
+    """Be one of the processes: Lightning takes over where these variables say so."""
+    os.environ |= {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "WORLD_SIZE": str(devices)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    if not torch.cuda.is_available():
+        torch.set_num_threads(max(1, torch.get_num_threads() // devices))
+    if rank == 0:
+        cli.log_to_terminal()
+    else:
+        logging.disable()
+    try:
+        function(*arguments)
+    except FoldsegError as error:
+        errors.put(str(error))
+        raise
+    finally:
+        if distributed.is_initialized():
+            distributed.destroy_process_group()
+
+
+def rank() -> int:
+    """Number of this process, from 0; the first one writes."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def gathered(own: Sequence[T]) -> list[T]:
+    """Return the lists of all processes, dealt out like cards: as one process would have it."""
+    if not distributed.is_initialized():
+        return list(own)
+    lists: list[list[T]] = [[] for _ in range(distributed.get_world_size())]
+    distributed.all_gather_object(lists, list(own))
+    missing = object()
+    return [item for items in zip_longest(*lists, fillvalue=missing) for item in items if item is not missing]  # type: ignore[misc]
+
+
+class SameBuffers(Callback):
+    """Validate with the first process's batch-norm statistics, which are the ones that are saved."""
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Give every process the buffers of the first."""
+        for buffer in pl_module.buffers():
+            distributed.broadcast(buffer, 0)

@@ -1,0 +1,100 @@
+"""How much fits into memory: the largest batch, and what to do when it was too large."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+
+from foldseg.config import Experiment
+from foldseg.errors import FoldsegError
+from foldseg.losses import outputs_loss
+from foldseg.models.network import SegmentationNetwork
+from foldseg.training.optimizers import build_optimizer
+from foldseg.views.samples import TrainSamples
+
+logger = logging.getLogger(__name__)
+
+_NOT_ENOUGH = ("not enough memory", "can't allocate memory", "out of memory", "CUDNN_STATUS_ALLOC_FAILED")
+_LARGEST = 1024  # images a batch; more only make the rate harder to choose
+
+
+@contextmanager
+def explained_memory(experiment: Experiment) -> Iterator[None]:
+    """Turn "out of memory" inside of the block into a FoldsegError that says what to lower, and from what."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise FoldsegError(f"out of memory; {_advice(experiment)}. The last checkpoint is kept ({error})") from error
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Say whether an error means that memory is used up, on whatever device."""
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _NOT_ENOUGH)
+
+
+def _advice(experiment: Experiment) -> str:
+    view = experiment.view.train.model_dump(mode="json")
+    kind = view.pop("kind")
+    size = ", ".join(f"{key} {value}" for key, value in view.items())
+    ways = [f"lower batch_size ({experiment.batch_size}; `accumulate` makes up for it)"]
+    ways.append(f"view.train ({kind}{', ' if size else ''}{size})")
+    if not experiment.model.gradient_checkpointing:
+        ways.append("set model.gradient_checkpointing=true")
+    if experiment.precision == "fp32":
+        ways.append("use precision=bf16")
+    return ", ".join(ways)
+
+
+def largest_power(fits: Callable[[int], bool], limit: int) -> int:
+    """Return the largest power of two, up to `limit`, for which `fits` holds; 0 when 1 does not."""
+    size = 1
+    while size <= limit and fits(size):
+        size *= 2
+    return size // 2
+
+
+def device_to_fill(experiment: Experiment) -> torch.device:
+    """Return the GPU. FoldsegError on the CPU, whose memory is everybody's."""
+    if experiment.device == "cpu" or not torch.cuda.is_available():
+        raise FoldsegError("batch_size: auto needs a GPU and none is used; give a number")
+    return torch.device("cuda")
+
+
+def find_batch_size(
+    experiment: Experiment, network: SegmentationNetwork, samples: TrainSamples, device: torch.device
+) -> int:
+    """Find the largest power of two of images of which a device can train one batch, from 2 on, by trying.
+
+    The network's weights and statistics are as before afterwards. FoldsegError when not even two images fit.
+    """
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    image, mask, _ = samples[0, 0]
+    network.to(device).train()
+    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(experiment.precision)
+
+    def fits(size: int) -> bool:
+        try:
+            images, masks = (t[None].expand(size, *t.shape).contiguous().to(device) for t in (image, mask))
+            optimizer = build_optimizer(experiment.optimizer, network)
+            with torch.autocast(device.type, half, enabled=half is not None):
+                loss = outputs_loss(network.outputs(images), masks, experiment.loss, None)[0]
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            return False
+        finally:
+            network.zero_grad(set_to_none=True)
+            torch.cuda.empty_cache()
+        return True
+
+    found = 2 * largest_power(lambda pairs: fits(2 * pairs), min(_LARGEST, len(samples)) // 2)
+    network.cpu().load_state_dict(before)
+    if found == 0:
+        raise FoldsegError(f"batch_size: auto: not even 2 images fit; {_advice(experiment)}")
+    logger.info("batch_size: %d images fit", found)
+    return found

@@ -1,0 +1,35 @@
+"""The network of a finished run."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from foldseg.errors import FoldsegError
+from foldseg.models.factory import SegmentationNetwork, build_network
+from foldseg.models.weights import load_strictly, load_torch_file
+from foldseg.training.run import RunFolder
+
+_NETWORK = "network."
+
+
+def load_network(run: RunFolder, path: Path | None = None) -> SegmentationNetwork:
+    """Build the network of a run and load a checkpoint of it, its best one by default; in evaluation mode.
+
+    FoldsegError when the weights do not fit, or were trained on other classes than the run says.
+    """
+    path = path or run.best
+    network = build_network(run.experiment.model, len(run.classes), pretrained=False)
+    checkpoint = load_torch_file(path)
+    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
+        raise FoldsegError(f"{path}: is not a checkpoint of a run (it has no state_dict)")
+    saved = checkpoint.get("foldseg", {}).get("classes", run.classes)
+    if saved != run.classes:
+        raise FoldsegError(f"{path}: was trained on the classes {saved}, the run says {run.classes}")
+    load_strictly(network, network_state(checkpoint), path)
+    return network.eval()
+
+
+def network_state(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
+    """Return the network's part of a checkpoint's weights, by the network's own names."""
+    return {k.removeprefix(_NETWORK): v for k, v in checkpoint["state_dict"].items() if k.startswith(_NETWORK)}

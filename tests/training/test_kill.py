@@ -1,0 +1,157 @@
+"""A run that is killed again and again, at moments drawn by chance, ends as the run that was left alone."""
+
+import os
+import random
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+
+from foldseg.config import Experiment, load_data, load_experiment
+from foldseg.data.datasets import make_folds_file
+from foldseg.files import read_json
+from foldseg.training.fit import train_fold
+from foldseg.training.module import FoldModule
+from foldseg.training.run import RunFolder
+
+REPOSITORY = Path(__file__).parents[2]
+KILLS = 5  # of each recipe
+
+RECIPES = {
+    "one cycle, EMA, SWA, accumulation, top": [
+        "ema={warm_up: 2}", "swa={start: 0.5}", "accumulate=2", "batch_size=1", "top_k=2",
+        "early_stopping={patience: 3}", "model.dropout=0.2",
+    ],
+    "warm restarts, snapshots, EMA aside": [
+        "schedule={name: warm_restarts, cycles: 2}", "snapshots=true", "ema={validated: false, warm_up: 2}",
+        "swa={start: 0.0, every: 2}", "optimizer={name: sgd, lr: 0.02}",
+    ],
+    "plateau, thawing, lookahead, skipping": [
+        "schedule={name: plateau, plateau: {patience: 0, factor: 0.5, metric: val_cross_entropy}}",
+        "optimizer.freeze_encoder_epochs=1", "on_non_finite=skip", "top_k=3", "clip_gradient_norm=1.0",
+    ],
+    "stages, cosine, EMA": [
+        "schedule.name=cosine", "ema={}", "top_k=1",
+        "stages=[{epochs: 2, train_view: {kind: crop, size: [32, 32]}, batch_size: 3}, {epochs: 2, lr: 0.001}]",
+    ],
+    "workers, poly": ["workers=1", "schedule={name: poly, linear_warm_up: 0.2}", "augment=strong", "swa={}"],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Overrides that train a tiny network on 6 frames of 64x48 for 4 epochs."""
+    root = tmp_path_factory.mktemp("toy")
+    data = [
+        f"data.root={root / 'city'}",
+        f"data.folds={root / 'folds.csv'}",
+        "data.fold_count=2",
+        "data.toy_city={width: 64, height: 48, train_frames: 12, test_frames: 2, seed: 3}",
+    ]
+    make_folds_file(load_data(REPOSITORY / "configs/data/toy_city.yaml", data))
+    network = ["model.options.decoder_channels=[8, 8, 8, 8]", "schedule.epochs=4", "batch_size=2"]
+    return [*data, *network, "workers=0", "validate_every=1", "early_stopping=null"]
+
+
+def experiment(toy: list[str], runs: Path, recipe: list[str]) -> Experiment:
+    path = REPOSITORY / "configs/experiments/toy_full.yaml"
+    return load_experiment(path, [*toy, *recipe, f"runs={runs}"])
+
+
+def count_moments(at: Callable[..., None]) -> None:
+    """Call `at` before every step, before every validation image, and before and after every file appears."""
+
+    def around(owner: Any, name: str, *, after: bool) -> None:
+        original = getattr(owner, name)
+
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            at(*(args if owner is Path else ()))
+            result = original(*args, **kwargs)
+            if after:
+                at()
+            return result
+
+        setattr(owner, name, wrapped)
+
+    around(FoldModule, "training_step", after=False)
+    around(FoldModule, "validation_step", after=False)
+    around(Path, "replace", after=True)
+
+
+def train_in_child(config: Experiment, moments: int | None, file: str = "") -> bool:
+    """Train in a forked process, killed as by `kill -9` after so many moments, or when `file` is about to appear.
+
+    Return whether it came to its end.
+    """
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            left = [moments]
+
+            def at(*arguments: Any) -> None:
+                left[0] = None if left[0] is None else left[0] - 1
+                if left[0] == 0 or (file and arguments and Path(arguments[-1]).name == file):
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+            count_moments(at)
+            train_fold(config, 0)
+            status = 0
+        finally:
+            os._exit(status)
+    _, ended = os.waitpid(child, 0)
+    if os.WIFSIGNALED(ended):
+        assert os.WTERMSIG(ended) == signal.SIGKILL
+        return False
+    assert os.WEXITSTATUS(ended) == 0, "training failed; see the captured output"
+    return True
+
+
+def outcome(run: RunFolder) -> tuple[dict[str, Any], pd.DataFrame, dict[str, Any]]:
+    """Weights and callbacks of every checkpoint, the log, and the summary, without clocks."""
+    files = {path.name: torch.load(path, weights_only=True) for path in sorted((run.path / "checkpoints").iterdir())}
+    log = pd.read_csv(run.metrics).drop(columns="seconds")
+    return files, log, {k: v for k, v in read_json(run.summary).items() if k != "seconds"}
+
+
+def assert_same(a: Any, b: Any, where: str) -> None:
+    """Equal to the last bit, through dictionaries and lists."""
+    assert type(a) is type(b), where
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), where
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        for key in a:
+            if key != "seconds":
+                assert_same(a[key], b[key], f"{where}.{key}")
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b), where
+        for index, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_same(x, y, f"{where}[{index}]")
+    else:
+        assert a == b or (a != a and b != b), where
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_killed_at_random_moments_it_ends_as_the_run_that_was_left_alone(name, toy, tmp_path):
+    torch.set_num_threads(1)
+    whole = train_fold(experiment(toy, tmp_path / "whole", RECIPES[name]), 0)
+    config = experiment(toy, tmp_path / "killed", RECIPES[name])
+    rng = random.Random(name)
+    kills = 0
+    while kills < KILLS and not train_in_child(config, rng.randint(1, 25)):
+        kills += 1
+    assert kills == KILLS
+    assert not train_in_child(config, None, "summary.json"), "all is done but the last file"
+    killed = train_fold(config, 0)
+    ours, theirs = outcome(whole), outcome(killed)
+    pd.testing.assert_frame_equal(ours[1], theirs[1], check_exact=True)
+    assert ours[2] == theirs[2]
+    for file in ours[0].keys() | theirs[0].keys():
+        assert_same(ours[0].get(file, {}), theirs[0].get(file, {}), file)
+    leftovers = [path.name for path in killed.path.rglob("*.partial")]
+    assert not leftovers
