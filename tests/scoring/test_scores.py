@@ -11,7 +11,17 @@ from foldseg.config.schema import ScoreName
 from foldseg.data import camvid, signate
 from foldseg.data.labels import LabelClass, LabelSet
 from foldseg.scoring.counts import count_pixels
-from foldseg.scoring.scores import SCORES, bootstrap, interval, iou, present_iou, score
+from foldseg.scoring.scores import (
+    SCORES,
+    Score,
+    bootstrap,
+    bootstrap_classes,
+    class_ratios,
+    interval,
+    iou,
+    present_iou,
+    score,
+)
 
 AB = LabelSet((LabelClass("a", (0, 0, 0), (0,)), LabelClass("b", (1, 1, 1), (1,))), void_ids=(255,))
 ABC = LabelSet((LabelClass("rest", (0, 0, 0), (0,), scored=False), *[LabelClass(n, (i, 1, 1), (i,)) for i, n in
@@ -142,29 +152,31 @@ def random_table(images: int, seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize("name", NAMES)
 @given(weights=st.lists(st.integers(0, 3), min_size=5, max_size=5), seed=st.integers(0, 5))
 def test_a_weight_is_a_repetition_of_the_image(name: ScoreName, weights: list[int], seed: int) -> None:
-    """The bootstrap's weighted score equals brute force on the repeated images."""
+    """The bootstrap's weighted scores equal brute force on the repeated images."""
     table = random_table(5, seed)
-    weighted = SCORES[name].compute(table, ABC, np.array([weights], np.float64))[0]
+    trials = np.array([weights], np.float64)
     repeated = np.repeat(table, weights, axis=0)
-    expected = score(name, repeated, ABC).value if len(repeated) else NAN
-    assert weighted == pytest.approx(expected, nan_ok=True)
+    expected = score(name, repeated, ABC) if len(repeated) else Score(name, NAN, dict.fromkeys(ABC.names, NAN))
+    assert SCORES[name].ratios(table, ABC).values(trials)[0] == pytest.approx(expected.value, nan_ok=True)
+    per_class = class_ratios(name, table).terms(trials)[0].tolist()
+    assert per_class == pytest.approx(list(expected.per_class.values()), nan_ok=True)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_bootstrap_is_deterministic_and_its_seed_matters(name: ScoreName) -> None:
     table, groups = random_table(30), np.arange(30)
     first = bootstrap(name, table, ABC, groups, 300, seed=1)
-    assert first.shape == (300,)
-    assert np.array_equal(first, bootstrap(name, table, ABC, groups, 300, seed=1), equal_nan=True)
-    assert not np.array_equal(first, bootstrap(name, table, ABC, groups, 300, seed=2), equal_nan=True)
+    assert first.values.shape == first.errors.shape == (300,)
+    assert np.array_equal(first.values, bootstrap(name, table, ABC, groups, 300, seed=1).values, equal_nan=True)
+    assert not np.array_equal(first.values, bootstrap(name, table, ABC, groups, 300, seed=2).values, equal_nan=True)
 
 
-def test_more_samples_begin_like_fewer() -> None:
-    """The samples are drawn in chunks, which must change nothing (256 a chunk)."""
+def test_samples_are_evaluated_in_parts_which_changes_nothing() -> None:
+    """256 at a time."""
     table, groups = random_table(12), np.arange(12) // 2
-    long = bootstrap("dataset_miou", table, ABC, groups, 600)
+    long = bootstrap("dataset_miou", table, ABC, groups, 600).values
     assert len(np.unique(long)) > 100
-    assert np.array_equal(long[:100], bootstrap("dataset_miou", table, ABC, groups, 100))
+    assert np.array_equal(long[:100], bootstrap("dataset_miou", table, ABC, groups, 100).values)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -172,6 +184,16 @@ def test_the_interval_contains_the_score(name: ScoreName) -> None:
     table = random_table(60)
     low, high = interval(bootstrap(name, table, ABC, np.arange(60), 1000))
     assert 0 < low < score(name, table, ABC).value < high < 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_class_has_an_interval_of_its_own(name: ScoreName) -> None:
+    table, groups = random_table(60), np.arange(60)
+    found = bootstrap_classes(name, table, ABC, groups, 500)
+    assert {c: one.value for c, one in found.items()} == pytest.approx(score(name, table, ABC).per_class)
+    for one in found.values():
+        low, high = one.interval()
+        assert 0 < low < one.value < high < 1
 
 
 def test_bootstrap_draws_groups_not_images() -> None:
@@ -183,7 +205,7 @@ def test_bootstrap_draws_groups_not_images() -> None:
         score("dataset_miou", table[groups == "y"], ABC).value,
         score("dataset_miou", table, ABC).value,
     ]
-    found = np.unique(bootstrap("dataset_miou", table, ABC, groups, 500))
+    found = np.unique(bootstrap("dataset_miou", table, ABC, groups, 500).values)
     assert sorted(found) == pytest.approx(sorted(possible))
 
 
@@ -191,13 +213,8 @@ def test_neighbouring_frames_make_the_interval_wider_not_narrower() -> None:
     """Ten groups of ten equal frames know no more than ten frames: drawing images would say three times as much."""
     table = np.repeat(random_table(11)[1:], 10, axis=0)
     groups = np.repeat(np.arange(10), 10)
-    trials = bootstrap("dataset_miou", table, ABC, groups, 1000)
+    by_group = bootstrap("dataset_miou", table, ABC, groups, 1000)
     alone = bootstrap("dataset_miou", table[::10], ABC, np.arange(10), 1000)
     as_images = bootstrap("dataset_miou", table, ABC, np.arange(100), 1000)
-    assert trials.std() == pytest.approx(alone.std())
-    assert trials.std() > 2 * as_images.std()
-
-
-def test_the_interval_is_the_percentile_interval_without_nans() -> None:
-    trials = np.array([*np.linspace(0, 1, 101), NAN])
-    assert interval(trials, 0.9) == pytest.approx((0.05, 0.95))
+    assert by_group.interval() == pytest.approx(alone.interval())
+    assert np.diff(by_group.interval()) > 2 * np.diff(as_images.interval())

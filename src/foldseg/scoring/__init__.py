@@ -1,1 +1,1 @@
-"""What a prediction is worth: counts, contest metrics, confidence intervals."""
+"""What a prediction is worth: counts, contest metrics, confidence intervals, comparisons."""

@@ -23,8 +23,7 @@ from foldseg.config.schema import ScoreName
 from foldseg.data.labels import LabelSet
 from foldseg.errors import FoldsegError
 from foldseg.scoring.counts import PREDICTION, SHARED, TRUTH, Counts
-
-Floats = NDArray[np.float64]
+from foldseg.scoring.intervals import Floats, Ratios, Resampled, nanmean, resample
 
 
 @dataclass(frozen=True)
@@ -48,47 +47,42 @@ def present_iou(counts: Counts) -> Floats:
     return np.where(counts[..., TRUTH] > 0, iou(counts), np.nan)
 
 
-def _nanmean(values: Floats, axis: int) -> Floats:
-    """Mean of what is not NaN; NaN, without a warning, where all is."""
-    known = ~np.isnan(values)
-    number = known.sum(axis)
-    total = np.where(known, values, 0.0).sum(axis)
-    return np.divide(total, number, out=np.full(np.shape(total), np.nan), where=number > 0)
+def _dataset_miou(counts: Counts, labels: LabelSet) -> Ratios:
+    return _class_ious(counts)
 
 
-def _weighted_sum(counts: Counts, weights: Floats) -> Floats:
-    """(images, classes, 3) and (trials, images) -> (trials, classes, 3)."""
-    return (weights @ counts.reshape(len(counts), -1)).reshape(len(weights), *counts.shape[1:])
+def _dataset_miou_scored(counts: Counts, labels: LabelSet) -> Ratios:
+    return _class_ious(counts[:, labels.scored])
 
 
-def _dataset_miou(counts: Counts, labels: LabelSet, weights: Floats) -> Floats:
-    return _nanmean(iou(_weighted_sum(counts, weights)), -1)
+def _class_ious(counts: Counts) -> Ratios:
+    """IoU over the whole set, a term per class."""
+    union = counts[..., TRUTH] + counts[..., PREDICTION] - counts[..., SHARED]
+    return Ratios(counts[..., SHARED].astype(np.float64), union.astype(np.float64))
 
 
-def _dataset_miou_scored(counts: Counts, labels: LabelSet, weights: Floats) -> Floats:
-    return _nanmean(iou(_weighted_sum(counts[:, labels.scored], weights)), -1)
+def _image_mean_iou_present(counts: Counts, labels: LabelSet) -> Ratios:
+    return _means(image_scores(counts, labels)[:, None])
 
 
-def _image_mean_iou_present(counts: Counts, labels: LabelSet, weights: Floats) -> Floats:
-    per_image = image_scores(counts, labels)
-    known = ~np.isnan(per_image)
-    total, number = weights[:, known] @ per_image[known], weights[:, known].sum(1)
-    return np.divide(total, number, out=np.full(len(weights), np.nan), where=number > 0)
+def _means(values: Floats) -> Ratios:
+    """Mean over images of (images, terms) what is not NaN."""
+    return Ratios(np.nan_to_num(values), (~np.isnan(values)).astype(np.float64))
 
 
-def _pixel_accuracy(counts: Counts, labels: LabelSet, weights: Floats) -> Floats:
-    total = _weighted_sum(counts, weights).sum(1)
-    return np.divide(total[:, SHARED], total[:, TRUTH], out=np.full(len(total), np.nan), where=total[:, TRUTH] > 0)
+def _pixel_accuracy(counts: Counts, labels: LabelSet) -> Ratios:
+    total = counts.sum(1, keepdims=True).astype(np.float64)
+    return Ratios(total[..., SHARED], total[..., TRUTH])
 
 
 @dataclass(frozen=True)
 class ScoreDefinition:
     """How a score is computed, and what else depends on which it is.
 
-    `compute` maps counts (images, classes, 3), their label set and weights (trials, images) to (trials,) scores.
+    `ratios` maps counts (images, classes, 3) and their label set to what is summed over images.
     """
 
-    compute: Callable[[Counts, LabelSet, Floats], Floats]
+    ratios: Callable[[Counts, LabelSet], Ratios]
     classes: Literal["all", "scored"]
     mean_iou_of: Literal["set", "images"] | None  # a mean over classes of IoUs over the whole set, or image by image
 
@@ -112,13 +106,19 @@ def check_score(name: ScoreName, labels: LabelSet, key: str) -> None:
 
 def image_scores(counts: Counts, labels: LabelSet) -> Floats:
     """(images, classes, 3) -> (images,): mean IoU of the scored classes in the image's truth; NaN if it has none."""
-    return _nanmean(present_iou(counts[:, labels.scored]), -1)
+    return nanmean(present_iou(counts[:, labels.scored]), -1)
+
+
+def class_ratios(name: ScoreName, counts: Counts) -> Ratios:
+    """Return what is summed over images for the IoU of each class: over the set or, as the score is, image by image."""
+    return _means(present_iou(counts)) if SCORES[name].mean_iou_of == "images" else _class_ious(counts)
 
 
 def score(name: ScoreName, counts: Counts, labels: LabelSet) -> Score:
     """Score the counts (images, classes, 3) of a set of images."""
-    value = SCORES[name].compute(counts, labels, np.ones((1, len(counts))))[0]
-    per_class = _nanmean(present_iou(counts), 0) if SCORES[name].mean_iou_of == "images" else iou(counts.sum(0))
+    ones = np.ones((1, len(counts)))
+    value = SCORES[name].ratios(counts, labels).values(ones)[0]
+    per_class = class_ratios(name, counts).terms(ones)[0]
     return Score(name, float(value), dict(zip(labels.names, per_class.tolist(), strict=True)))
 
 
@@ -127,29 +127,26 @@ def bootstrap(
     counts: Counts,
     labels: LabelSet,
     groups: NDArray[np.generic],
-    samples: int,
+    samples: int = 2000,
     seed: int = 0,
-) -> Floats:
-    """Return (samples,) scores of sets that are drawn, with replacement, from the groups of the images.
-
-    Groups, not images, are drawn because neighbouring frames are nearly the same picture: images would promise an
-    interval that is too narrow (cluster bootstrap; Davison and Hinkley, 1997, section 3.8).
-    """
-    _, group_of_image = np.unique(groups, return_inverse=True)
-    number = int(group_of_image.max()) + 1
-    rng = np.random.default_rng(seed)
-    draws = rng.multinomial(number, np.full(number, 1 / number), size=samples)
-    chunks = [
-        SCORES[name].compute(counts, labels, part[:, group_of_image].astype(np.float64)) for part in _chunks(draws)
-    ]
-    return np.concatenate(chunks)
+) -> Resampled:
+    """Resample a score of images by their groups (images,); see `foldseg.scoring.intervals.resample`."""
+    return resample(SCORES[name].ratios(counts, labels), groups, samples, seed)
 
 
-def interval(trials: Floats, confidence: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of bootstrap scores: (low, high)."""
-    low, high = np.nanquantile(trials, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
+def bootstrap_classes(
+    name: ScoreName,
+    counts: Counts,
+    labels: LabelSet,
+    groups: NDArray[np.generic],
+    samples: int = 2000,
+    seed: int = 0,
+) -> dict[str, Resampled]:
+    """Resample every class's value (`Score.per_class`) by the groups that have the class."""
+    ratios = class_ratios(name, counts)
+    return {c: resample(ratios.term(i), groups, samples, seed) for i, c in enumerate(labels.names)}
 
 
-def _chunks(draws: NDArray[np.int64], rows: int = 256) -> list[NDArray[np.int64]]:
-    return [draws[start : start + rows] for start in range(0, len(draws), rows)]
+def interval(resampled: Resampled, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the interval (low, high) that covers the true score so often; see `Resampled.interval`."""
+    return resampled.interval(confidence)
