@@ -24,8 +24,8 @@ from predecessor import compare_colours, histogram_confusion, segment_again, wal
 
 from foldseg.data.labels import LabelSet, ids_of_colours
 from foldseg.data.signate import LABELS
-from foldseg.ensemble.blend import argmax
-from foldseg.ensemble.thresholds import best_thresholds, curves, quantised
+from foldseg.ensemble.blend import argmax, quantised
+from foldseg.ensemble.steps.thresholds import best_thresholds, curves
 from foldseg.inference.store import PredictionStore
 from foldseg.scoring.counts import Counts, confusion_matrix, count_pixels, count_runs
 from foldseg.scoring.scores import image_scores

@@ -296,7 +296,9 @@ def test_an_unknown_key_within_a_list_is_named_by_its_place(tmp_path: Path) -> N
 
 
 def test_an_unknown_step_lists_the_steps(tmp_path: Path) -> None:
-    assert "valid keys here: crf, thresholds, clean_up" in refused_ensemble(tmp_path, steps=[{"cfr": {}}])
+    assert "valid keys here: weights, stack, bias, crf, thresholds, clean_up" in refused_ensemble(
+        tmp_path, steps=[{"cfr": {}}]
+    )
 
 
 @pytest.mark.parametrize(

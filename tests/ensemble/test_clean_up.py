@@ -3,7 +3,20 @@
 import numpy as np
 import pytest
 
-from foldseg.ensemble.clean_up import clean_up
+from foldseg.config.schema import Blend, CleanUp
+from foldseg.data.labels import LabelClass, LabelSet
+from foldseg.ensemble.scene import Result, Scene, Target
+from foldseg.ensemble.steps import clean_up as step
+from foldseg.ensemble.steps.clean_up import clean_up_masks
+from foldseg.scoring.counts import count_masks, count_pixels
+
+CLASSES = 10
+
+
+def clean_up(labels: np.ndarray, min_area: int, classes: list[int] | None = None, hole_area: int = 0) -> np.ndarray:
+    """Clean with one area for all classes, or for those given."""
+    chosen = np.isin(np.arange(CLASSES), range(CLASSES) if classes is None else classes)
+    return step.clean_up(labels, min_area * chosen, hole_area * chosen)
 
 
 def grid(*rows: str) -> np.ndarray:
@@ -80,3 +93,74 @@ def test_the_labels_given_are_not_changed() -> None:
     labels = grid("000", "010", "000")
     clean_up(labels, 2)
     assert labels[1, 1] == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "hole_area", "classes", "after"),
+    [
+        (("1111", "1011", "1111"), 2, [1], ("1111", "1111", "1111")),
+        (("1111", "1001", "1111"), 2, [1], ("1111", "1001", "1111")),  # of exactly hole_area
+        (("1111", "1021", "1111"), 3, [1], ("1111", "1111", "1111")),  # of whatever classes
+        (("1111", "1011", "1111"), 2, [0], ("1111", "1011", "1111")),  # not a hole of class 0
+        (("1111", "0111", "1111"), 9, [1], ("1111", "0111", "1111")),  # it reaches the border
+        (("11110", "10111", "11011", "11111"), 2, [1], ("11110", "11111", "11111", "11111")),  # corners do not join
+    ],
+)
+def test_holes_by_hand(before: tuple[str, ...], hole_area: int, classes: list[int], after: tuple[str, ...]) -> None:
+    assert clean_up(grid(*before), 0, classes, hole_area).tolist() == grid(*after).tolist()
+
+
+def test_masks_are_cleaned_one_by_one() -> None:
+    masks = np.stack([grid("11100", "10101", "11100") == 1, grid("01000", "00000", "00011") == 1])
+    found = clean_up_masks(masks, np.array([2, 2]), np.array([2, 0]))
+    assert found[0].astype(int).tolist() == grid("11100", "11100", "11100").tolist()
+    assert found[1].astype(int).tolist() == grid("00000", "00000", "00011").tolist()
+    assert masks[0, 1, 4]
+
+
+LABELS = LabelSet(tuple(LabelClass(f"c{i}", (i, 0, 0), (i,)) for i in range(4)))
+TARGET = Target("dataset_miou", LABELS, Blend(), np.ones(1))
+
+
+def noisy(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Truth of large blocks with a little void, and labels that are wrong in specks."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 4, (5, 6), dtype=np.uint8).repeat(6, 0).repeat(6, 1)
+    labels = np.where(rng.random(truth.shape) < 0.05, rng.integers(0, 4, truth.shape), truth).astype(np.uint8)
+    truth[:2] = 255
+    return truth, labels
+
+
+@pytest.mark.parametrize("overlapping", [False, True])
+def test_areas_are_fitted_to_what_cleaning_each_class_by_itself_would_score(overlapping: bool) -> None:
+    settings = CleanUp(min_area=(4, 9), hole_area=(0, 5))
+    scene = Scene("a", None, LABELS, Blend(), list)
+    truths, observations, results = [], [], []
+    for seed in range(3):
+        truth, labels = noisy(seed)
+        masks = np.arange(4)[:, None, None] == labels if overlapping else None
+        maps = np.full((4, *labels.shape), 64, np.uint8)
+        results.append(Result(labels, maps=maps, masks=masks))
+        observations.append(step.observe(settings, results[-1], truth, scene, TARGET, 0))
+        truths.append(truth)
+    params = step.fit(settings, observations, TARGET)
+
+    def value(areas: dict[str, np.ndarray]) -> float:
+        counts = []
+        for truth, result in zip(truths, results, strict=True):
+            found = step.apply(settings, areas, result, scene)
+            counts.append(count_masks(truth, found.masks) if overlapping else count_pixels(truth, found.labels, 4))
+        return TARGET.value(np.stack(counts))
+
+    none = {"min_area": np.zeros(4, np.int64), "hole_area": np.zeros(4, np.int64)}
+    for kind, areas in (("min_area", [0, 4, 9]), ("hole_area", [0, 5])):
+        for index in range(4):
+            trials = [value({**none, kind: np.where(np.arange(4) == index, area, 0)}) for area in areas]
+            assert params[kind][index] == areas[int(np.argmax(trials))]
+    assert value(params) > value(none)
+    assert step.describe(params, TARGET, [])["min_area"]
+
+
+def test_given_areas_are_not_fitted() -> None:
+    assert not step.is_fitted(CleanUp(min_area=4))
+    assert step.is_fitted(CleanUp(min_area=(4,)))

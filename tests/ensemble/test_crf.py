@@ -12,7 +12,7 @@ CONFIG = Crf(iterations=5, appearance_colour_std=10.0)
 
 
 def test_a_missing_pydensecrf_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    from foldseg.ensemble.crf import require_crf
+    from foldseg.ensemble.steps.crf import require_crf
 
     monkeypatch.setitem(sys.modules, "pydensecrf.densecrf", None)
     with pytest.raises(FoldsegError, match=r"needs pydensecrf: pip install pydensecrf2==1\.1"):
@@ -22,7 +22,7 @@ def test_a_missing_pydensecrf_is_explained(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.fixture
 def dense_crf() -> object:
     pytest.importorskip("pydensecrf.densecrf")
-    from foldseg.ensemble.crf import dense_crf
+    from foldseg.ensemble.steps.crf import dense_crf
 
     return dense_crf
 
@@ -92,3 +92,90 @@ def test_no_iteration_leaves_the_order_of_classes(dense_crf: object) -> None:
     _, image, p = scene()
     weak = Crf(iterations=1, smooth_weight=0.0, appearance_weight=0.0)
     assert np.array_equal(dense_crf(p, image, weak).argmax(0), p.argmax(0))  # type: ignore[operator]
+
+
+def plain(p: np.ndarray, image: np.ndarray, config: Crf) -> np.ndarray:
+    """pydensecrf's own two-dimensional class, at full size, with all classes."""
+    from pydensecrf.densecrf import DenseCRF2D
+
+    classes, height, width = p.shape
+    field = DenseCRF2D(width, height, classes)
+    field.setUnaryEnergy(np.ascontiguousarray(-np.log(np.maximum(p, 1e-5)).reshape(classes, -1)))
+    field.addPairwiseGaussian(sxy=config.smooth_std, compat=config.smooth_weight)
+    field.addPairwiseBilateral(
+        sxy=config.appearance_std, srgb=config.appearance_colour_std, rgbim=image, compat=config.appearance_weight
+    )
+    return np.array(field.inference(config.iterations)).reshape(p.shape)
+
+
+def soft_scene(size: tuple[int, int] = (48, 64), seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Truth of three likely classes, its picture, and probabilities that are unsure around edges."""
+    import cv2
+
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 3, (3, 4), dtype=np.uint8).repeat(size[0] // 3, 0).repeat(size[1] // 4, 1)
+    image = np.clip(40 + 80 * truth[..., None] + rng.normal(0, 6, (*size, 3)), 0, 255).astype(np.uint8)
+    planes = [cv2.GaussianBlur((truth == c).astype(np.float32), (0, 0), 2.5) + 0.01 for c in range(4)]
+    p = np.stack(planes).astype(np.float32)
+    return truth, image, p / p.sum(0)
+
+
+def test_all_pixels_at_full_size_are_what_pydensecrf_computes(dense_crf: object) -> None:
+    _, image, p = soft_scene()
+    assert (
+        np.abs(dense_crf(p[:3] / p[:3].sum(0), image, CONFIG) - plain(p[:3] / p[:3].sum(0), image, CONFIG)).max() < 1e-4
+    )  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("quick", "most"), [({"scale": 0.5}, 0.02), ({"sure": 0.98}, 0.005), ({"scale": 0.5, "sure": 0.95}, 0.02)]
+)
+def test_half_size_and_unsure_pixels_alone_come_close(dense_crf: object, quick: dict, most: float) -> None:
+    truth, image, p = soft_scene((96, 128))
+    exact = dense_crf(p, image, CONFIG).argmax(0)  # type: ignore[operator]
+    found = dense_crf(p, image, CONFIG.model_copy(update=quick))  # type: ignore[operator]
+    assert np.allclose(found.sum(0), 1, atol=1e-5)
+    assert (found.argmax(0) != exact).mean() < most
+    assert (found.argmax(0) != truth).sum() < (p.argmax(0) != truth).sum() or (p.argmax(0) == truth).all()
+
+
+def test_sure_pixels_far_from_unsure_ones_stay_to_the_last_bit(dense_crf: object) -> None:
+    _, image, p = soft_scene()
+    p[:, :, :30] = np.array([0.991, 0.003, 0.003, 0.003], np.float32)[:, None, None]
+    found = dense_crf(p, image, CONFIG.model_copy(update={"sure": 0.98}))  # type: ignore[operator]
+    kept = p[:3, :, :15] / p[:3, :, :15].sum(0)
+    assert np.allclose(found[:3, :, :15], kept, atol=1e-6)
+    assert not np.allclose(found[:3, :, 34:], p[:3, :, 34:] / p[:3, :, 34:].sum(0), atol=1e-3)
+
+
+def test_lists_are_fitted(dense_crf: object, tmp_path) -> None:
+    from made_up_members import LABELS, scene_of, target_of, write_picture
+
+    from foldseg.ensemble.scene import Result
+    from foldseg.ensemble.steps import crf as step
+
+    settings = Crf(smooth_weight=(0.0, 3.0), appearance_weight=(0.0, 6.0), appearance_colour_std=10.0)
+    assert step.is_fitted(settings) and not step.is_fitted(CONFIG)
+    assert len(step.kernels(settings)) == 4
+    truth, _, p = scene()
+    picture = write_picture(tmp_path / "a.png", truth)
+    result = Result.of(p)
+    target = target_of(1)
+    observed = step.observe(settings, result, truth, scene_of("a", [], image=picture), target, 0)
+    params = step.fit(settings, [observed, observed], target)
+    values = []
+    for kernel in step.kernels(settings):
+        labels = step.apply(
+            settings, {k: np.array(v) for k, v in kernel.items()}, result, scene_of("a", [], image=picture)
+        ).labels
+        values.append((labels == truth).mean())
+    best = step.kernels(settings)[int(np.argmax(values))]
+    assert {key: float(value) for key, value in params.items()} == best
+    assert step.describe(params, target, [])["appearance_weight"] == best["appearance_weight"]
+    assert len(LABELS) == len(p)
+
+
+def test_too_many_combinations_are_refused() -> None:
+    many = tuple(float(i) for i in range(1, 10))
+    with pytest.raises(ValueError, match="make 81 combinations"):
+        Crf(smooth_std=many, appearance_std=many)

@@ -5,20 +5,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foldseg.config.schema import Blend, Step, ThresholdStep
 from foldseg.data.labels import LabelClass, LabelSet
-from foldseg.ensemble.thresholds import (
+from foldseg.ensemble.blend import quantised
+from foldseg.ensemble.fitting import fit_step, nested_parts
+from foldseg.ensemble.scene import Target
+from foldseg.ensemble.steps.thresholds import (
     best_of_rest,
     best_thresholds,
+    compare_categories,
     counts_at,
     curves,
-    fit_thresholds,
     labels_above,
     labels_of_masks,
     masks_above,
-    nested_parts,
     possible_categories,
-    quantised,
-    threshold_report,
 )
 from foldseg.errors import FoldsegError
 from foldseg.scoring.counts import count_masks, count_pixels
@@ -114,26 +115,30 @@ def test_nested_thresholds_do_not_see_the_part_they_are_scored_on() -> None:
     def fitted(changed: bool):
         maps = np.where(truth == np.arange(4)[:, None, None], 100, 40).astype(np.uint8)
         images = [curves(truth, maps * 2 if changed and part == 1 else maps, LABELS, OVERLAPPING) for part in parts]
-        return fit_thresholds("image_mean_iou_present", np.stack(images), parts)
+        observations = [{OVERLAPPING: one} for one in images]
+        target = Target("image_mean_iou_present", LABELS, Blend(), np.ones(1))
+        return fit_step(Step(thresholds=ThresholdStep()), observations, parts, target, ["a"])
 
     before, after = fitted(False), fitted(True)
-    assert np.array_equal(before.of_image[parts == 1], after.of_image[parts == 1])
-    assert not np.array_equal(before.of_image[parts != 1], after.of_image[parts != 1])
-    assert not np.array_equal(before.everything, after.everything)
+    same = [np.array_equal(before.without[part]["thresholds"], after.without[part]["thresholds"]) for part in range(3)]
+    assert same == [False, True, False]
+    assert not np.array_equal(before.everything["thresholds"], after.everything["thresholds"])
 
 
 def test_report_scores_where_it_was_fitted_and_where_not() -> None:
     rng = np.random.default_rng(2)
     scenes = [scene(rng, LABELS, (9, 9)) for _ in range(10)]
-    images = np.stack([[curves(*one, LABELS, c) for c in CATEGORIES] for one in scenes])
+    observations = [{c: curves(*one, LABELS, c) for c in CATEGORIES} for one in scenes]
     parts = np.arange(10) % 3
-    fitted = {c: fit_thresholds("dataset_miou_scored", images[:, i], parts) for i, c in enumerate(CATEGORIES)}
     before = np.stack([count_pixels(truth, maps.argmax(0).astype(np.uint8), 4) for truth, maps in scenes])
-    report = threshold_report("dataset_miou_scored", images, fitted, before, LABELS)
+    target = Target("dataset_miou_scored", LABELS, Blend(), np.ones(1))
+    report = compare_categories(observations, parts, before, target)["categories"]
     for categories in CATEGORIES:
-        index = CATEGORIES.index(categories)
-        for key, thresholds in (("same_oof", fitted[categories].everything), ("nested", fitted[categories].of_image)):
-            counts = counts_at(images[:, index], thresholds, LABELS)
+        images = np.stack([one[categories] for one in observations])
+        nested = np.stack([best_thresholds("dataset_miou_scored", images[parts != part]) for part in parts])
+        same = best_thresholds("dataset_miou_scored", images)
+        for key, thresholds in (("same_oof", same), ("nested", nested)):
+            counts = counts_at(images, thresholds, LABELS)
             assert report[categories][key] == score("dataset_miou_scored", counts, LABELS).value
         assert report[categories]["argmax"] == score("dataset_miou_scored", before, LABELS).value
         assert list(report[categories]["thresholds"]) == ["c1", "c3"]
@@ -146,7 +151,7 @@ def test_parts_are_the_folds_or_the_groups_of_the_only_fold() -> None:
     parts = nested_parts([0] * 30, groups)
     assert sorted(set(parts)) == [0, 1, 2, 3, 4]
     assert all(len({p for p, g in zip(parts, groups, strict=True) if g == group}) == 1 for group in set(groups))
-    with pytest.raises(FoldsegError, match=r"steps\.thresholds: all OOF images are of one group"):
+    with pytest.raises(FoldsegError, match=r"steps: all OOF images are of one group"):
         nested_parts([0, 0], ["a", "a"])
 
 

@@ -13,11 +13,11 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from tiny_demo import REPOSITORY, TinyDemo
 
-from conftest import REPOSITORY, TinyDemo
 from foldseg.config import load_experiment
-from foldseg.ensemble import crf
 from foldseg.ensemble.run import predict_ensemble
+from foldseg.ensemble.steps import crf
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json, write_json
 from foldseg.inference.predict import predict_run, store_of

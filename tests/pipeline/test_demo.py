@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 import yaml
 from nbclient import NotebookClient
+from tiny_demo import REPOSITORY, TinyDemo
 
-from conftest import REPOSITORY, TinyDemo
 from foldseg.config.schema import FullView, ResizedView, TilesView
 from foldseg.data import signate
 from foldseg.ensemble.blend import argmax, blend

@@ -6,8 +6,8 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from tiny_demo import REPOSITORY, TinyDemo, ensemble_overrides
 
-from conftest import REPOSITORY, TinyDemo, ensemble_overrides
 from foldseg.ensemble.blend import blend
 from foldseg.ensemble.members import find_members
 from foldseg.ensemble.pseudo import pseudo_labels, write_pseudo_labels

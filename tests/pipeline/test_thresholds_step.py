@@ -1,18 +1,20 @@
 """The thresholds step from stores to a submission: nested on OOF, all of OOF for the test images."""
 
+import json
+
 import numpy as np
 import orjson
 import pandas as pd
 import pytest
+from tiny_demo import TinyDemo
 
-from conftest import TinyDemo
 from foldseg.data.reading import read_mask
 from foldseg.data.runs import mask_of_runs
 from foldseg.data.signate import LABELS
-from foldseg.ensemble.blend import blend
+from foldseg.ensemble.blend import blend, quantised
 from foldseg.ensemble.members import find_members, oof_table
 from foldseg.ensemble.run import EnsembleResult, predict_ensemble
-from foldseg.ensemble.thresholds import best_thresholds, counts_at, curves, labels_above, masks_above, quantised
+from foldseg.ensemble.steps.thresholds import best_thresholds, counts_at, curves, labels_above, masks_above
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json
 from foldseg.report.tables import ensemble_table
@@ -33,6 +35,14 @@ def run_with(demo: TinyDemo, categories: str, *more: str, name: str) -> Ensemble
 @pytest.fixture(scope="module")
 def results(demo: TinyDemo) -> dict[str, EnsembleResult]:
     return {name: run_with(demo, name, name=name) for name in ("overlapping", "exclusive")}
+
+
+def categories_of(result: EnsembleResult) -> dict:
+    return result.scores["steps"]["blend + thresholds"]["categories"]
+
+
+def jsonable(content: object) -> object:
+    return json.loads(json.dumps(content))
 
 
 def blended(members, name: str, split: str, fold: int | None = None) -> np.ndarray:
@@ -58,18 +68,18 @@ def test_the_nested_score_can_be_recomputed_from_the_stores(demo: TinyDemo, resu
             counts.append(count_pixels(truth, labels_above(planes, thresholds, SCORED), len(SCORED)))
     nested = score(SCORE, np.stack(counts), SCORED).value
     for result in results.values():  # both settings are in the report, whichever is handed in
-        assert result.thresholds[categories]["nested"] == pytest.approx(nested, abs=1e-12)
+        assert categories_of(result)[categories]["nested"] == pytest.approx(nested, abs=1e-12)
     found = results[categories]
     assert found.scores["oof"]["blend + thresholds"][SCORE] == pytest.approx(nested, abs=1e-12)
     everything = best_thresholds(SCORE, all_curves)
     same = score(SCORE, counts_at(all_curves, everything, SCORED), SCORED).value
-    assert found.thresholds[categories]["same_oof"] == pytest.approx(same, abs=1e-12)
+    assert categories_of(found)[categories]["same_oof"] == pytest.approx(same, abs=1e-12)
 
 
 def test_the_submission_is_what_reaches_the_thresholds_of_all_oof_images(demo: TinyDemo, results):
     result, members = results["overlapping"], find_members(demo.config)
     submission = Submission(result.submission, SCORED)
-    thresholds = np.array(list(result.thresholds["overlapping"]["thresholds"].values()))
+    thresholds = np.array(list(categories_of(result)["overlapping"]["thresholds"].values()))
     overlap = 0
     for name in submission.names:
         masks = masks_above(blended(members, name, "test"), (thresholds * 255).round().astype(np.uint8), SCORED)
@@ -88,10 +98,10 @@ def test_exclusive_categories_do_not_overlap(results):
 def test_the_ledger_and_score_json_hold_the_nested_score(demo: TinyDemo, results):
     ledger = pd.read_csv(demo.root / "submissions/ledger.csv").set_index("name")
     for categories, result in results.items():
-        nested = result.thresholds[categories]["nested"]
+        nested = categories_of(result)[categories]["nested"]
         assert ledger.loc[categories, "oof"] == pytest.approx(nested, abs=1e-6)
         assert ledger.loc[categories, "steps"] == f"thresholds:{categories}"
-        assert read_json(result.folder / "score.json")["thresholds"] == result.thresholds
+        assert read_json(result.folder / "score.json")["steps"] == jsonable(result.scores["steps"])
     overlapping = results["overlapping"].scores["oof"]["blend + thresholds"]
     assert "pixel_accuracy" not in overlapping
     assert list(overlapping["per_class"]) == ["car", "pedestrian", "lane", "signal"]
@@ -101,14 +111,14 @@ def test_the_ledger_and_score_json_hold_the_nested_score(demo: TinyDemo, results
 def test_the_table_shows_argmax_same_oof_and_nested(results):
     result = results["overlapping"]
     table = ensemble_table(result)
-    found = result.thresholds["overlapping"]
+    found = categories_of(result)["overlapping"]
     assert found["argmax"] == result.scores["oof"]["blend"][SCORE]
     row = next(line for line in table.splitlines() if line.startswith("overlapping")).split()
     assert row[1:4] == [f"{found[key]:.4f}" for key in ("argmax", "same_oof", "nested")]
 
 
 def test_kept_blends_are_removed(results):
-    assert not any((result.folder / "kept").exists() for result in results.values())
+    assert not any((result.folder / "work").exists() for result in results.values())
 
 
 def test_two_processes_change_nothing(demo: TinyDemo, results):
@@ -131,8 +141,8 @@ def test_clean_up_follows_thresholds(demo: TinyDemo, results, categories: str):
 
 def test_one_fold_is_scored_by_its_groups(demo: TinyDemo):
     result = run_with(demo, "overlapping", "folds=[0]", "members=[{experiment: toy_full}]", name="one_fold")
-    assert 0 < result.thresholds["overlapping"]["nested"] < 1
-    assert result.thresholds["overlapping"]["nested"] != result.thresholds["overlapping"]["same_oof"]
+    assert 0 < categories_of(result)["overlapping"]["nested"] < 1
+    assert categories_of(result)["overlapping"]["nested"] != categories_of(result)["overlapping"]["same_oof"]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
-"""Probabilities in, probabilities out: the weighted mean of members, one image in memory at a time."""
+"""Probabilities in, probabilities out: members' maps become one, image by image, a member in memory at a time."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +10,14 @@ from foldseg.errors import FoldsegError
 from foldseg.inference.store import Quantised
 
 _BLOCK = 1 << 16  # pixels
+LEAST = 0.5  # half a level of what is stored: what a probability of 0 may stand for
 
 Probabilities = NDArray[np.float32]
 Planes = Quantised | NDArray[np.uint16]
 """(classes, H, W): round(255 p), or sums of such planes."""
+Levels = NDArray[np.float32]
+"""(classes, H, W): 255 p, so that sums of what is stored stay exact and ties stay ties."""
+Rule = Literal["mean", "geometric_mean", "rank_mean", "vote"]
 
 
 def merge_classes(quantised: Quantised, into: NDArray[np.intp]) -> Planes:
@@ -30,23 +34,22 @@ def merge_classes(quantised: Quantised, into: NDArray[np.intp]) -> Planes:
     return merged
 
 
-def weighted_sum(maps: Iterable[tuple[Planes, float]], name: str = "") -> Probabilities:
+def weighted_sum(maps: Iterable[tuple[Planes, float]], name: str = "") -> Levels:
     """Return the sum of weight * map, (classes, H, W) float32, of (map, weight) pairs.
 
     `maps` is consumed one by one, so memory does not grow with their number. FoldsegError naming the image when there
     are none, or sizes or numbers of classes differ.
     """
-    total: Probabilities | None = None
+    total: Levels | None = None
     for planes, weight in maps:
         part = planes * np.float32(weight)
-        total = part if total is None else added(total, part, name)
+        total = part if total is None else _added(total, part, name)
     if total is None:
         raise FoldsegError(f"{name}: no member has predicted it")
     return total
 
 
-def added(total: Probabilities, part: Probabilities, name: str = "") -> Probabilities:
-    """Add `part` to `total`, in place. FoldsegError naming the image when their shapes differ."""
+def _added(total: Levels, part: Levels, name: str) -> Levels:
     if total.shape != part.shape:
         raise FoldsegError(f"{name}: members differ in classes or size: {total.shape} and {part.shape}")
     total += part
@@ -65,6 +68,88 @@ def normalised(total: Probabilities) -> Probabilities:
 def blend(maps: Iterable[tuple[Planes, float]], name: str = "") -> Probabilities:
     """Return the weighted mean of quantised maps: (classes, H, W) float32 whose classes sum to 1 at every pixel."""
     return normalised(weighted_sum(maps, name))
+
+
+def _as_they_are(maps: Levels, top: NDArray[np.uint8]) -> Levels:
+    return maps
+
+
+def _logarithms(maps: Levels, top: NDArray[np.uint8]) -> Levels:
+    return np.log(np.maximum(maps, np.float32(LEAST)))
+
+
+def _votes(maps: Levels, top: NDArray[np.uint8]) -> Levels:
+    return (np.arange(len(maps), dtype=np.uint8)[:, None, None] == top).astype(np.float32)
+
+
+def _ranks(maps: Levels, top: NDArray[np.uint8]) -> Levels:
+    """Share of a pixel's other classes that a class is above, equal ones by half; it sums to classes / 2."""
+    ranks = np.zeros(maps.shape, np.float32)
+    for index, plane in enumerate(maps):
+        for other in range(index):
+            leads = np.sign(plane - maps[other]) / 2
+            ranks[index] += leads
+            ranks[other] -= leads
+    ranks /= max(1, len(maps) - 1)
+    ranks += np.float32(0.5)
+    return ranks
+
+
+TERMS: dict[Rule, Callable[[Levels, NDArray[np.uint8]], Levels]] = {
+    "mean": _as_they_are,
+    "geometric_mean": _logarithms,
+    "rank_mean": _ranks,
+    "vote": _votes,
+}
+"""Rule -> what of a member's map (classes, H, W), and its argmax, is summed with its weight."""
+
+
+class Blender:
+    """A running blend: members are added one by one, and none of them is kept.
+
+    `union`: indices of classes that win a pixel if they win it in any member. Where they do, the blend is that of the
+    members that say so alone, in which such a class leads.
+    """
+
+    def __init__(self, rule: Rule = "mean", union: Sequence[int] = ()) -> None:
+        self._rule, self._union = rule, list(union)
+        self._total: Levels | None = None
+        self._weight: NDArray[np.float32] = np.zeros((), np.float32)
+        self._said: tuple[Levels, NDArray[np.float32]] | None = None  # where `union` won: sum, weights (H, W)
+
+    def add(self, maps: Levels, weight: float | NDArray[np.floating], top: NDArray[np.uint8], name: str) -> None:
+        """Take in a member's levels (classes, H, W), its weight (one, or one per class) and its argmax (H, W).
+
+        Weights per class do not go with `union`. FoldsegError naming the image when sizes or numbers of classes differ
+        from those of the members before.
+        """
+        share = np.asarray(weight, np.float32)
+        if share.ndim:
+            share = share[:, None, None]
+        part = TERMS[self._rule](maps, top) * share
+        if self._union:
+            self._say(part, top, share)
+        self._total = part if self._total is None else _added(self._total, part, name)
+        self._weight = self._weight + share
+
+    def _say(self, part: Levels, top: NDArray[np.uint8], share: NDArray[np.float32]) -> None:
+        says = np.isin(top, self._union)
+        if self._said is None:
+            self._said = np.zeros_like(part), np.zeros(top.shape, np.float32)
+        total, weight = self._said
+        total[:, says] += part[:, says]
+        weight[says] += share
+
+    def finish(self) -> Probabilities:
+        """Return the blend, (classes, H, W) float32 whose classes sum to 1 at every pixel."""
+        assert self._total is not None  # an ensemble has a member
+        total, weight = self._total, self._weight
+        if self._said is not None:
+            said = self._said[1] > 0
+            total, weight = np.where(said, self._said[0], total), np.where(said, self._said[1], weight)
+        if self._rule == "geometric_mean":
+            total = np.exp(total / weight)
+        return normalised(total)
 
 
 def argmax(maps: NDArray[Any]) -> NDArray[np.uint8]:
@@ -86,3 +171,10 @@ def argmax(maps: NDArray[Any]) -> NDArray[np.uint8]:
             led *= np.uint8(index)  # indices rise, so the largest that ever led is the one that leads
             np.maximum(label, led, out=label)
     return labels.reshape(maps.shape[1:])
+
+
+def quantised(probabilities: Probabilities) -> Quantised:
+    """Probabilities in 0..1 -> uint8 round(255 p)."""
+    scaled = probabilities * np.float32(255)
+    scaled += np.float32(0.5)
+    return scaled.astype(np.uint8)

@@ -1,33 +1,44 @@
-"""One image through an ensemble: members, blend, steps; labels, masks and counts come out.
+"""One image through an ensemble, or a leg of its way: members, blend, steps; counts and labels come out.
 
 This module is imported by worker processes, so neither it nor what it imports may need torch.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from foldseg.config.schema import CleanUp, Step
+from foldseg.config.schema import Step
 from foldseg.data.labels import LabelSet, Mask
-from foldseg.data.reading import read_image, read_mask
+from foldseg.data.reading import read_mask
 from foldseg.data.runs import Runs, runs_of_mask
-from foldseg.ensemble.blend import Probabilities, added, argmax, merge_classes, normalised, weighted_sum
-from foldseg.ensemble.clean_up import clean_up, clean_up_masks
-from foldseg.ensemble.crf import dense_crf
-from foldseg.ensemble.thresholds import (
-    Curves,
-    Thresholds,
-    curves,
-    labels_above,
-    labels_of_masks,
-    masks_above,
-    possible_categories,
-    quantised,
-)
-from foldseg.inference.store import PredictionStore, Quantised
+from foldseg.ensemble.blend import Blender, Levels, Probabilities, argmax, merge_classes, weighted_sum
+from foldseg.ensemble.disagreement import observe_members
+from foldseg.ensemble.scene import Params, Result, Scene, Target
+from foldseg.ensemble.steps import STEPS
+from foldseg.ensemble.work import Outcome
+from foldseg.inference.store import PredictionStore
 from foldseg.scoring.counts import Counts, count_masks, count_pixels
+
+_IN_MEMORY = 256 << 20  # bytes of members' maps that are kept rather than read again
+
+
+@dataclass(frozen=True)
+class Leg:
+    """The part of an image's way that is taken at once: up to a step that is to be fitted, or to the end."""
+
+    kept: PredictionStore | None = None  # of probabilities after `taken` steps, to start from; None: the members
+    taken: int = 0
+    counted: int = 0  # steps whose result has been counted already; those that are taken again are not counted again
+    until: int | None = None  # the step before which the leg ends, to be observed for; None: there is none
+    observes: bool = True  # whether this image is among those that the step is fitted on
+    keeps: bool = False  # the last probabilities, for the next leg
+    keep: PredictionStore | None = None  # where
+    members: bool = False  # gather where the members disagree, too
 
 
 @dataclass(frozen=True)
@@ -38,53 +49,18 @@ class Task:
     image: Path
     mask: Path | None  # counts are made if there is one
     sources: dict[str, list[PredictionStore]]  # per member
-    weights: dict[str, float]
-    into: dict[str, NDArray[np.intp]]  # per member: for each of its classes the index in `labels`
+    into: dict[str, NDArray[np.intp]]  # per member: for each of its classes the index in the target's labels
+    target: Target
     steps: tuple[Step, ...]
-    labels: LabelSet
-    thresholds: Thresholds | None = None  # for the step of that name
-    kept: PredictionStore | None = None  # of blends: `keep` writes it; `process` reads it, instead of the members
+    params: tuple[Params | None, ...] = ()  # of every step, fitted without this image's fold; None: nothing is fitted
+    everything: tuple[Params | None, ...] = ()  # fitted on all OOF images: counted beside, since that is too good
+    most: int = 0  # bytes that may be kept of the image's pixels, where a step lists them
+    leg: Leg = Leg()
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """Class indices (H, W) uint8, and where categories may overlap the runs of each; counts where there is a truth.
-
-    Counts are (stages, classes, 3), in the order of `stages`; if a kept blend was read they begin after it.
-    """
-
-    id: str
-    labels: Mask
-    runs: list[Runs] | None
-    counts: Counts | None
-
-
-@dataclass(frozen=True)
-class Kept:
-    """Counts (stages, classes, 3) of a kept image; its curves, in the order of `possible_categories`."""
-
-    counts: Counts
-    curves: list[Curves]
-
-
-@dataclass(frozen=True)
-class Result:
-    """What an image has come to: class indices, and masks (classes, H, W) bool as well if categories may overlap.
-
-    There are either probabilities or, once they have been thresholded, quantised maps.
-    """
-
-    labels: Mask
-    probabilities: Probabilities | None = None
-    maps: Quantised | None = None
-    masks: NDArray[np.bool_] | None = None
-
-    def quantised(self) -> Quantised:
-        """Return round(255 p), (classes, H, W) uint8."""
-        if self.maps is not None:
-            return self.maps
-        assert self.probabilities is not None
-        return quantised(self.probabilities)
+    @property
+    def labels(self) -> LabelSet:
+        """The classes that are blended."""
+        return self.target.labels
 
 
 def stages(members: list[str], steps: tuple[Step, ...]) -> list[str]:
@@ -95,67 +71,117 @@ def stages(members: list[str], steps: tuple[Step, ...]) -> list[str]:
     return [*members, *names]
 
 
+def scene_of(task: Task) -> Scene:
+    """Return what steps may know of a task's image."""
+    return Scene(task.id, task.image, task.labels, task.target.blend, _members(task))
+
+
+def _members(task: Task) -> Callable[[], Iterator[Levels]]:
+    """Members' maps, read again whenever they are asked for unless they are small enough to be kept."""
+    kept: list[Levels] = []
+
+    def read() -> Iterator[Levels]:
+        if len(kept) == len(task.sources):
+            yield from kept
+            return
+        kept.clear()
+        for name, stores in task.sources.items():
+            maps = _member(task, name, stores)
+            if maps.nbytes * len(task.sources) <= _IN_MEMORY:
+                kept.append(maps)
+            yield maps
+
+    return read
+
+
+def _member(task: Task, name: str, stores: list[PredictionStore]) -> Levels:
+    """Mean over a member's folds."""
+    share = 1 / len(stores)
+    return weighted_sum(((merge_classes(store.read(task.id), task.into[name]), share) for store in stores), task.id)
+
+
 def process(task: Task) -> Outcome:
-    """Blend one image (or read its kept blend) and take every step; count every stage if the truth is known."""
+    """Take an image along a leg.
+
+    Returned are, where the truth is known, `counts` (stages, classes, 3) of the stages that are counted, and `fitted`
+    (steps counted, classes, 3), the same with what was fitted on all images; `members/...`, where the members disagree,
+    and `observed/...`, what the next step is fitted from, if they are asked for. At the end of the way also `labels`,
+    an 8-bit PNG of class indices, and, where categories may overlap, `runs` with the `run_lengths` of each class.
+    """
+    scene, leg = scene_of(task), task.leg
     truth = read_mask(task.mask, task.labels) if task.mask else None
+    outcome: Outcome = {}
     counts: list[Counts] = []
-    if task.kept is not None:
-        maps = task.kept.read(task.id)
+    if leg.kept is not None:
+        maps = leg.kept.read(task.id)
         result = Result(argmax(maps), maps=maps)
     else:
-        counts, result = _blend(task, truth)
-    more, result = _take_steps(task, truth, result)
-    counts += more
-    runs = None if result.masks is None else [runs_of_mask(mask) for mask in result.masks]
-    return Outcome(task.id, result.labels, runs, np.stack(counts) if counts else None)
-
-
-def keep(task: Task) -> Kept:
-    """Blend one image of known truth, take every step, keep the probabilities, and count for every threshold."""
-    assert task.mask is not None
-    assert task.kept is not None
-    truth = read_mask(task.mask, task.labels)
-    counts, result = _blend(task, truth)
-    more, result = _take_steps(task, truth, result)
-    maps = result.quantised()
-    task.kept.write(task.id, maps)
-    possible = possible_categories(task.labels)
-    return Kept(np.stack(counts + more), [curves(truth, maps, task.labels, categories) for categories in possible])
+        result, counts = _blended(task, scene, truth)
+    if truth is not None and leg.members:
+        seen = observe_members(scene, result.labels, truth, task.most)
+        outcome |= {f"members/{key}": value for key, value in seen.items()}
+    more, fitted, result = _take_steps(task, scene, truth, result)
+    if truth is not None:
+        none = np.empty((0, len(task.labels), 3), np.int64)
+        outcome["counts"] = np.concatenate([none, *(one[None] for one in counts + more)])
+        outcome["fitted"] = np.concatenate([none, *(one[None] for one in fitted)])
+    if leg.keep is not None:
+        leg.keep.write(task.id, result.quantised())
+    if leg.until is None:
+        return outcome | _handed_in(result)
+    if not leg.observes:
+        return outcome
+    assert truth is not None
+    step = task.steps[leg.until]
+    observed = STEPS[step.name].observe(step.settings, result, truth, scene, task.target, task.most)
+    return outcome | {f"observed/{key}": value for key, value in observed.items()}
 
 
 def blended(task: Task) -> Probabilities:
-    """Blend one image and take its steps, all of which work on probabilities: (classes, H, W) float32."""
-    result = _take_steps(task, None, _blend(task, None)[1])[1]
-    assert result.probabilities is not None
-    return result.probabilities
+    """Blend one image and take its steps, all of which give probabilities: (classes, H, W) float32."""
+    scene = scene_of(task)
+    return _take_steps(task, scene, None, _blended(task, scene, None)[0])[2].as_probabilities()
 
 
-def _blend(task: Task, truth: Mask | None) -> tuple[list[Counts], Result]:
+def _blended(task: Task, scene: Scene, truth: Mask | None) -> tuple[Result, list[Counts]]:
+    """Blend the members with their given weights; count each of them, and the blend."""
     counts: list[Counts] = []
-    total: Probabilities | None = None
-    for member, stores in task.sources.items():
-        share, into = task.weights[member] / len(stores), task.into[member]
-        own = weighted_sum(((merge_classes(store.read(task.id), into), share) for store in stores), task.id)
+    blender = Blender(task.target.blend.rule, [task.labels.names.index(name) for name in task.target.blend.union])
+    for maps, weight in zip(scene.members(), task.target.weights, strict=True):
+        top = argmax(maps)
         if truth is not None and len(task.sources) > 1:
-            counts.append(count_pixels(truth, argmax(own), len(task.labels)))  # whatever its scale
-        total = own if total is None else added(total, own, task.id)
-    assert total is not None  # an ensemble has a member
-    probabilities = normalised(total)
-    labels = argmax(probabilities)
+            counts.append(count_pixels(truth, top, len(task.labels)))
+        blender.add(maps, weight, top, task.id)
+    result = Result.of(blender.finish())
     if truth is not None:
-        counts.append(count_pixels(truth, labels, len(task.labels)))
+        counts.append(count_pixels(truth, result.labels, len(task.labels)))
         if len(task.sources) == 1:
             counts = counts * 2  # the only member is the blend
-    return counts, Result(labels, probabilities)
+    return result, counts
 
 
-def _take_steps(task: Task, truth: Mask | None, result: Result) -> tuple[list[Counts], Result]:
+def _take_steps(
+    task: Task, scene: Scene, truth: Mask | None, result: Result
+) -> tuple[list[Counts], list[Counts], Result]:
     counts: list[Counts] = []
-    for step in task.steps:
-        result = _take(step, task, result)
-        if truth is not None:
-            counts.append(_count(truth, result, task.labels))
-    return counts, result
+    fitted: list[Counts] = []
+    for index in range(task.leg.taken, len(task.steps) if task.leg.until is None else task.leg.until):
+        step, params = task.steps[index], task.params[index] if task.params else None
+        before, apply = result, STEPS[step.name].apply
+        result = apply(step.settings, params, before, scene)
+        if truth is None or index < task.leg.counted:
+            continue
+        counts.append(_count(truth, result, task.labels))
+        other = task.everything[index] if task.everything else None
+        if other is None or _same(other, params):
+            fitted.append(counts[-1])
+        else:
+            fitted.append(_count(truth, apply(step.settings, other, before, scene), task.labels))
+    return counts, fitted, result
+
+
+def _same(one: Params, other: Params | None) -> bool:
+    return other is not None and all(np.array_equal(value, other[key]) for key, value in one.items())
 
 
 def _count(truth: Mask, result: Result, labels: LabelSet) -> Counts:
@@ -164,29 +190,26 @@ def _count(truth: Mask, result: Result, labels: LabelSet) -> Counts:
     return count_masks(truth, result.masks)
 
 
-def _take(step: Step, task: Task, result: Result) -> Result:
-    if step.crf is not None:
-        assert result.probabilities is not None  # the configuration puts the CRF first
-        probabilities = dense_crf(result.probabilities, read_image(task.image), step.crf)
-        return Result(argmax(probabilities), probabilities)
-    if step.thresholds is not None:
-        assert task.thresholds is not None
-        maps = result.quantised()
-        if step.thresholds.categories == "overlapping":
-            return _with_masks(maps, masks_above(maps, task.thresholds, task.labels), task.labels)
-        return Result(labels_above(maps, task.thresholds, task.labels), maps=maps)
-    assert step.clean_up is not None
-    indices = class_indices(step.clean_up, task.labels)
-    if result.masks is None:
-        return replace(result, labels=clean_up(result.labels, step.clean_up.min_area, indices))
-    masks = clean_up_masks(result.masks, step.clean_up.min_area, indices)
-    return _with_masks(result.quantised(), masks, task.labels)
+def _handed_in(result: Result) -> Outcome:
+    outcome: Outcome = {"labels": cv2.imencode(".png", result.labels)[1]}
+    if result.masks is not None:
+        runs = [runs_of_mask(mask) for mask in result.masks]
+        outcome |= {"runs": np.concatenate(runs), "run_lengths": np.array([len(part) for part in runs])}
+    return outcome
 
 
-def _with_masks(maps: Quantised, masks: NDArray[np.bool_], labels: LabelSet) -> Result:
-    return Result(labels_of_masks(masks, maps, labels), maps=maps, masks=masks)
+def labels_of(outcome: Outcome) -> Mask:
+    """Return the class indices (H, W) uint8 of an image that came to the end of its way."""
+    return np.asarray(cv2.imdecode(outcome["labels"], cv2.IMREAD_GRAYSCALE), np.uint8)
 
 
-def class_indices(config: CleanUp, labels: LabelSet) -> list[int] | None:
-    """Indices of the classes whose components are removed; None for all."""
-    return None if config.classes is None else [labels.names.index(name) for name in config.classes]
+def masks_of(outcome: Outcome) -> Mask | list[Runs]:
+    """Return what is handed in of such an image: class indices, or the runs of every class if these may overlap."""
+    if "runs" not in outcome:
+        return labels_of(outcome)
+    return np.split(outcome["runs"], np.cumsum(outcome["run_lengths"])[:-1])
+
+
+def part_of(outcome: Outcome, name: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an outcome below a name: `observed`, `members`."""
+    return {key.removeprefix(f"{name}/"): value for key, value in outcome.items() if key.startswith(f"{name}/")}

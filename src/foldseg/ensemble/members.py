@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from foldseg.config import Ensemble
 from foldseg.data.datasets import folded_samples, label_set
 from foldseg.data.labels import LabelSet
+from foldseg.ensemble.scene import Target
 from foldseg.errors import FoldsegError
 from foldseg.inference.predict import predict_run, store_of
 from foldseg.inference.store import PredictionStore
@@ -41,6 +42,12 @@ class Members:
         return blended_labels(self.config, self.first)
 
     @cached_property
+    def target(self) -> Target:
+        """What the ensemble is of, and what is fitted for."""
+        weights = np.array([member.weight for member in self.config.members])
+        return Target(self.config.score, self.labels, self.config.blend, weights)
+
+    @cached_property
     def into(self) -> dict[str, NDArray[np.intp]]:
         """Member -> for each of its classes, the index in `labels`. FoldsegError when one has no place there."""
         return {name: _merged(next(iter(runs.values())), self.labels) for name, runs in self.runs.items()}
@@ -65,6 +72,16 @@ class Members:
             for run in self.runs[member.name].values():
                 for store in predict_run(run, splits, self.config.tta, view=member.view, checkpoint=member.checkpoint):
                     store.require_complete()
+
+    def require_stores(self, splits: Sequence[str]) -> None:
+        """FoldsegError when a store is missing, incomplete or of other weights than the run has now."""
+        for member in self.config.members:
+            for fold, run in self.runs[member.name].items():
+                for split in splits:
+                    store = self.sources(split, fold)[member.name][0]
+                    store.require_complete()
+                    if store.facts.checkpoint != run.hash_of(member.checkpoint):
+                        raise FoldsegError(f"{store.path}: is not of the weights that {run.path} has now")
 
 
 def find_members(config: Ensemble) -> Members:

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from foldseg.config import Ensemble
 from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
 from foldseg.ensemble.blend import Probabilities, argmax
-from foldseg.ensemble.crf import require_crf
 from foldseg.ensemble.image import Task, blended
 from foldseg.ensemble.members import Members, find_members
 from foldseg.ensemble.oof import rows_of, task_of
 from foldseg.ensemble.parallel import processed
+from foldseg.ensemble.steps import crf
 from foldseg.errors import FoldsegError
 from foldseg.files import write_json
 from foldseg.inference.predict import split_table
@@ -58,7 +58,9 @@ def write_pseudo_labels(
     and unknown classes.
     """
     if any(step.crf for step in config.steps):
-        require_crf()
+        crf.require_crf()
+    if any(step.crf is not None and crf.is_fitted(step.crf) for step in config.steps):
+        raise FoldsegError("steps.crf: pseudo labels want given values, not lists: what is fitted has seen all folds")
     members = find_members(config)
     members.predict(("test",))
     least = _least(members.labels, confidence, per_class or {})

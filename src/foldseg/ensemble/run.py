@@ -5,27 +5,30 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from foldseg.config import Ensemble, save
+from foldseg.config import Ensemble, load_ensemble, save
 from foldseg.config.schema import Step
 from foldseg.data.datasets import DATASETS, load_samples
 from foldseg.data.labels import LabelSet, Mask
 from foldseg.data.reading import image_size
 from foldseg.data.runs import Runs
-from foldseg.ensemble.crf import require_crf
-from foldseg.ensemble.image import process, stages
+from foldseg.ensemble.image import masks_of, process
 from foldseg.ensemble.members import Members, find_members, oof_table
-from foldseg.ensemble.oof import predict_oof, rows_of, task_of
-from foldseg.ensemble.parallel import processed
-from foldseg.ensemble.thresholds import Categories, Thresholds, possible_categories
+from foldseg.ensemble.oof import facts_of, predict_oof, rows_of, task_of
+from foldseg.ensemble.scene import Params
+from foldseg.ensemble.steps.crf import require_crf
+from foldseg.ensemble.steps.thresholds import possible_categories
+from foldseg.ensemble.tables import member_worth, stage_scores, step_gains
+from foldseg.ensemble.work import Work
 from foldseg.errors import FoldsegError
-from foldseg.files import locked, write_json
+from foldseg.files import locked, scratch, write_json
 from foldseg.scoring.counts import Counts
-from foldseg.scoring.scores import OF_SCORED_CLASSES, SCORES, bootstrap, check_score, interval, score
+from foldseg.scoring.scores import OF_SCORED_CLASSES, SCORES, check_score
 from foldseg.submission import ledger
 from foldseg.submission.formats import FORMATS, check_submission
 from foldseg.training.run import git_commit
@@ -35,51 +38,83 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EnsembleResult:
-    """What an ensemble left on disk, and its scores: stage -> score -> value and interval (see score.json).
+    """What an ensemble left on disk, and the content of its score.json.
 
-    `thresholds` says what they gained, if they were fitted (see `foldseg.ensemble.thresholds.threshold_report`).
+    `scores`: "oof" (and "test", where its truth is known) -> stage -> score -> value and interval; "steps" -> stage ->
+    what the step gained; "members" -> how they agree, and what removing each of them costs.
     """
 
     folder: Path
     submission: Path
-    scores: dict[str, Any]
-    thresholds: Mapping[Categories, dict[str, Any]] | None
+    scores: Mapping[str, Any]
 
 
 def predict_ensemble(config: Ensemble) -> EnsembleResult:
-    """Blend, score on OOF, write and validate the test submission, append to the ledger.
+    """Blend, fit, score on OOF, write and validate the test submission, append to the ledger.
 
     The test set's masks, where there are any, are counted while the submission is written: nothing depends on them.
-    FoldsegError, among others, when another process writes the same submission.
+    An ensemble that was stopped goes on where it was. FoldsegError, among others, when another process writes the same
+    submission.
     """
     with locked(config.submissions / config.name):
         return _predict(config)
 
 
 def _predict(config: Ensemble) -> EnsembleResult:
-    if any(step.crf for step in config.steps):
-        require_crf()
-    members = find_members(config)
-    labels = members.labels
-    _check_classes(config, labels, DATASETS[members.first.experiment.data.dataset].labels)
-    oof, test = oof_table(members.first), _test_table(members)
+    members = _checked(config)
     members.predict(("oof", "test"))
     folder = config.submissions / config.name
     (folder / "score.json").unlink(missing_ok=True)  # its presence means finished
     save(config, folder / "config.yaml")
-    oof = oof[oof["fold"].isin(members.folds)]
-    found = predict_oof(members, oof, folder)
-    path = folder / FORMATS[config.submission].NAME
-    test_counts = _write_submission(members, test, path, found.thresholds)
-    scores = {"oof": _table(config, found.counts, labels, oof["group"].to_numpy())}
-    if test_counts is not None:
-        scores["test"] = _table(config, test_counts, labels, None)
-    facts: dict[str, Any] = {"score": config.score, "images": len(oof), "folds": members.folds}
-    if found.report is not None:
-        facts["thresholds"] = found.report
-    write_json(folder / "score.json", {**facts, **scores})
+    scores, path = _make(members, folder)
+    write_json(folder / "score.json", scores)
     _append_to_ledger(members, scores)
-    return EnsembleResult(folder, path, scores, found.report)
+    rmtree(folder / "work", ignore_errors=True)
+    return EnsembleResult(folder, path, scores)
+
+
+def scores_again(folder: Path) -> dict[str, Any]:
+    """Make everything of a finished ensemble anew from its stores, aside; return what score.json should say.
+
+    FoldsegError when a run or a store is missing, or newer than what was blended.
+    """
+    members = _checked(load_ensemble(folder / "config.yaml"))
+    members.require_stores(("oof", "test"))
+    with scratch(folder / "again") as place:
+        return _make(members, place)[0]
+
+
+def _checked(config: Ensemble) -> Members:
+    """Find the members; FoldsegError on all that can be known to be wrong before anything is predicted or blended."""
+    if any(step.crf for step in config.steps):
+        require_crf()
+    members = find_members(config)
+    _check_classes(config, members.labels, DATASETS[members.first.experiment.data.dataset].labels)
+    _test_table(members)
+    return members
+
+
+def _make(members: Members, folder: Path) -> tuple[dict[str, Any], Path]:
+    """Blend, fit, score, write label maps and the submission; return the content of score.json, and the submission."""
+    config, table = members.config, oof_table(members.first)
+    scores, params = _score_oof(members, table[table["fold"].isin(members.folds)], folder)
+    path = folder / FORMATS[config.submission].NAME
+    test_counts = _write_submission(members, _test_table(members), path, params, folder)
+    if test_counts is not None:
+        scores["test"] = stage_scores(config, test_counts, members.labels, None)
+    return scores, path
+
+
+def _score_oof(members: Members, oof: pd.DataFrame, folder: Path) -> tuple[dict[str, Any], tuple[Params | None, ...]]:
+    """Take the OOF images through the ensemble; return what score.json says of them, and what was fitted."""
+    config, labels, groups = members.config, members.labels, oof["group"].to_numpy()
+    found = predict_oof(members, oof, folder)
+    scores: dict[str, Any] = {"score": config.score, "images": len(oof), "folds": members.folds}
+    scores["oof"] = stage_scores(config, found.counts, labels, groups)
+    scores["steps"] = step_gains(config, found, labels, groups)
+    if found.members:
+        scores["members"] = member_worth(config, found.members, members.target, groups)
+    return scores, found.params
 
 
 def _check_classes(config: Ensemble, labels: LabelSet, contest: LabelSet) -> None:
@@ -95,12 +130,10 @@ def _check_classes(config: Ensemble, labels: LabelSet, contest: LabelSet) -> Non
         )
     if config.thresholds is not None:
         _check_thresholds(config, labels)
-    for step in config.steps:
-        unknown = set(step.clean_up.classes or ()) - set(labels.names) if step.clean_up else set()
-        if unknown:
-            raise FoldsegError(
-                f"steps.clean_up.classes: unknown {sorted(unknown)}; valid are {', '.join(labels.names)}"
-            )
+    cleaned = [step.clean_up.classes or () for step in config.steps if step.clean_up]
+    for key, names in [("blend.union", config.blend.union), *(("steps.clean_up.classes", c) for c in cleaned)]:
+        if unknown := set(names) - set(labels.names):
+            raise FoldsegError(f"{key}: unknown {sorted(unknown)}; valid are {', '.join(labels.names)}")
 
 
 def _check_thresholds(config: Ensemble, labels: LabelSet) -> None:
@@ -135,17 +168,21 @@ def _test_table(members: Members) -> pd.DataFrame:
     return test
 
 
-def _write_submission(members: Members, test: pd.DataFrame, path: Path, thresholds: Thresholds | None) -> Counts | None:
+def _write_submission(
+    members: Members, test: pd.DataFrame, path: Path, params: tuple[Params | None, ...], folder: Path
+) -> Counts | None:
     """Write and validate the test submission; return counts (stages, images, classes, 3) if the truth is known."""
     config, sources = members.config, members.sources("test")
-    tasks = [replace(task_of(members, row, sources), thresholds=thresholds) for row in rows_of(test)]
+    tasks = [replace(task_of(members, row, sources), params=params) for row in rows_of(test)]
+    work = Work.of(folder / "work", "test", facts_of(tasks))
     counts: list[Counts] = []
 
     def results() -> Iterator[tuple[str, Mask | list[Runs]]]:
-        for outcome in processed(process, tasks, config.workers, "blending test"):
-            if outcome.counts is not None:
-                counts.append(outcome.counts)
-            yield outcome.id, outcome.labels if outcome.runs is None else outcome.runs
+        outcomes = work.outcomes(process, tasks, config.workers, "blending test")
+        for task, outcome in zip(tasks, outcomes, strict=True):
+            if "counts" in outcome:
+                counts.append(outcome["counts"])
+            yield task.id, masks_of(outcome)
 
     FORMATS[config.submission].write(path, results(), members.labels)
     check_submission(path, {task.id: image_size(task.image) for task in tasks}, members.labels)
@@ -153,25 +190,10 @@ def _write_submission(members: Members, test: pd.DataFrame, path: Path, threshol
     return np.stack(counts, 1) if len(counts) == len(tasks) else None
 
 
-def _table(config: Ensemble, counts: Counts, labels: LabelSet, groups: Any) -> dict[str, Any]:
-    """Stage -> every score, the per-class values of the chosen one, and its 95% interval if groups are given."""
-    table: dict[str, Any] = {}
-    overlap = config.thresholds is not None and config.thresholds.categories == "overlapping"
-    for stage, part in zip(stages([m.name for m in config.members], config.steps), counts, strict=True):
-        # Masks that overlap are of the scored classes alone: there is no pixel accuracy, and no background
-        only_scored = overlap and "thresholds" in stage.split(" + ")
-        known = OF_SCORED_CLASSES if only_scored else tuple(SCORES)
-        table[stage] = {name: score(name, part, labels).value for name in known}
-        per_class = score(config.score, part, labels).per_class
-        table[stage]["per_class"] = {c.name: per_class[c.name] for c in labels.classes if c.scored or not only_scored}
-        if groups is not None and len(set(groups)) > 1:
-            trials = bootstrap(config.score, part, labels, groups, config.bootstrap_samples)
-            table[stage]["interval"] = interval(trials)
-    return table
-
-
 def _described(step: Step) -> str:
-    return step.name if step.thresholds is None else f"{step.name}:{step.thresholds.categories}"
+    if step.thresholds is not None:
+        return f"{step.name}:{step.thresholds.categories}"
+    return f"{step.name}:{step.weights.search}" if step.weights is not None else step.name
 
 
 def _append_to_ledger(members: Members, scores: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """One picture of an ensemble: what each member sees, what the blend makes of it, what is handed in."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ from matplotlib.figure import Figure
 
 from foldseg.config import Ensemble, load_ensemble
 from foldseg.data.labels import LabelSet, Mask
-from foldseg.ensemble.blend import argmax, blend, merge_classes
-from foldseg.ensemble.image import stages
+from foldseg.ensemble.blend import argmax
+from foldseg.ensemble.image import blended, scene_of, stages
 from foldseg.ensemble.members import Members, find_members
+from foldseg.ensemble.oof import rows_of, task_of
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json
 from foldseg.report.eda import spread
@@ -44,7 +46,9 @@ def _check_settings(ensemble: Ensemble, folder: Path) -> None:
     if not made.is_file():
         raise FoldsegError(f"{folder}: no such submission; make it with scripts/predict_ensemble.py")
     ours, theirs = ensemble.model_dump(), load_ensemble(made).model_dump()
-    different = [key for key in ("members", "folds", "tta", "labels", "steps", "score") if ours[key] != theirs[key]]
+    different = [
+        key for key in ("members", "folds", "tta", "labels", "blend", "steps", "score") if ours[key] != theirs[key]
+    ]
     if different:
         raise FoldsegError(
             f"{made}: was made with other {', '.join(different)} than asked for; run scripts/predict_ensemble.py again"
@@ -100,18 +104,12 @@ def stage_labels(members: Members, oof: OofLabels, name: str) -> dict[str, Mask]
 
     The final one is read as it was scored; what lies between two steps is left out.
     """
-    fold = int(oof.table.set_index("id").loc[name, "fold"])  # type: ignore[arg-type]
-    config = members.config
-    sources = members.sources("oof", fold)
-    maps = {
-        member: [(merge_classes(store.read(name), members.into[member]), 1.0) for store in stores]
-        for member, stores in sources.items()
-    }
-    results = {member: argmax(blend(own, name)) for member, own in maps.items()}
-    weights = {member.name: member.weight for member in config.members}
-    every = [(planes, weights[m] * share / len(own)) for m, own in maps.items() for planes, share in own]
-    results["blend"] = argmax(blend(every, name))
-    results[stages(list(sources), config.steps)[-1]] = oof.prediction(name)
+    row = next(row for row in rows_of(oof.table) if row["id"] == name)
+    task = task_of(members, row, members.sources("oof", int(row["fold"])))
+    every = zip(task.sources, scene_of(task).members(), strict=True)
+    results = {member: argmax(maps) for member, maps in every}
+    results["blend"] = argmax(blended(replace(task, steps=())))
+    results[stages(list(task.sources), members.config.steps)[-1]] = oof.prediction(name)
     return results
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from foldseg.data.samples import shorten
-from foldseg.files import read_json
 from foldseg.submission.score import CountedSubmission
 
 if TYPE_CHECKING:  # it would bring torch along, which a table has no need of
@@ -56,20 +55,58 @@ def share_table(shares: Mapping[int, Mapping[str, float]]) -> str:
 
 
 def ensemble_table(result: "EnsembleResult") -> str:
-    """Score of every member and stage on OOF (and on test, where its truth is known), and where the files are."""
-    name = read_json(result.folder / "score.json")["score"]
-    header = [name, "OOF", "95% interval"] + (["test"] if "test" in result.scores else [])
-    rows = []
-    for stage, values in result.scores["oof"].items():
-        low, high = values.get("interval", (float("nan"), float("nan")))
-        row = [stage, number(values[name]), f"{number(low)} to {number(high)}"]
-        rows.append(row + ([number(result.scores["test"][stage][name])] if "test" in result.scores else []))
+    """Scores of members and stages on OOF (and test, if its truth is known), gains, and where the files are."""
+    scores = result.scores
+    blocks = [_stage_table(scores)]
+    if scores["steps"]:
+        blocks.append(_gain_table(scores["steps"]))
+    if "members" in scores:
+        blocks.append(_member_table(scores["members"]))
+    blocks += [_threshold_table(facts["categories"]) for facts in scores["steps"].values() if "categories" in facts]
     files = [f"submission  {result.submission}", f"scores      {result.folder / 'score.json'}"]
     files += [f"OOF labels  {result.folder / 'oof'}", f"ledger      {result.folder.parent / 'ledger.csv'}"]
-    blocks = [text_table(header, rows)]
-    if result.thresholds is not None:
-        blocks.append(_threshold_table(result.thresholds))
     return "\n\n".join([*blocks, "\n".join(files)])
+
+
+def _stage_table(scores: Mapping[str, Any]) -> str:
+    name = scores["score"]
+    header = [name, "OOF", "95% interval"] + (["test"] if "test" in scores else [])
+    rows = []
+    for stage, values in scores["oof"].items():
+        low, high = values.get("interval", (float("nan"), float("nan")))
+        row = [stage, number(values[name]), f"{number(low)} to {number(high)}"]
+        rows.append(row + ([number(scores["test"][stage][name])] if "test" in scores else []))
+    return text_table(header, rows)
+
+
+def _gain_table(steps: Mapping[str, Any]) -> str:
+    """What each step gained on OOF, on folds that it was not fitted on; beside it the score where it was fitted."""
+    rows = []
+    for stage, facts in steps.items():
+        note = facts.get("kept", "") and f"{facts['kept']} weights"
+        low, high = facts["interval"]
+        same = number(facts["same_oof"]) if "same_oof" in facts else ""
+        rows.append([stage.rpartition(" + ")[2], *_signed(facts["gain"], low, high), same, note])
+    return text_table(["step", "gain", "95% interval", "same OOF", ""], rows)
+
+
+def _member_table(members: Mapping[str, Any]) -> str:
+    """What the blend loses without a member, and on what share of the pixels it agrees with each of the others."""
+    rows = [
+        [
+            name,
+            *_signed(facts["loss"], *facts["interval"]),
+            *(f"{100 * v:.1f}%" for v in members["agreement"][name].values()),
+        ]
+        for name, facts in members["removing"].items()
+    ]
+    places = [str(index + 1) for index in range(len(rows))]
+    named = [[f"{place} {row[0]}", *row[1:]] for place, row in zip(places, rows, strict=True)]
+    return text_table(["member", "worth", "95% interval", *(f"as {place}" for place in places)], named)
+
+
+def _signed(value: float, low: float, high: float) -> tuple[str, str]:
+    return f"{value:+.4f}", f"{low:+.4f} to {high:+.4f}"
 
 
 def _threshold_table(thresholds: Mapping[Any, dict[str, Any]]) -> str:

@@ -5,10 +5,11 @@ Sizes are [height, width] in pixels everywhere. Relative paths are relative to t
 
 from foldseg.config.schema.base import Count, Fraction, Positive, ScoreName, Settings, Size, Weight
 from foldseg.config.schema.data import Data, ToyCity
-from foldseg.config.schema.ensemble import CleanUp, Crf, Ensemble, Member, Step, ThresholdStep
+from foldseg.config.schema.ensemble import Blend, Ensemble, Member
 from foldseg.config.schema.experiment import Experiment
 from foldseg.config.schema.model import Model
 from foldseg.config.schema.sampling import ClassCrops, CopyPaste, CutMix, PositiveShare, Sampling, Source
+from foldseg.config.schema.steps import BiasStep, CleanUp, Crf, StackStep, Step, ThresholdStep, WeightsStep
 from foldseg.config.schema.training import EarlyStopping, Lookahead, Loss, Optimizer, Plateau, Schedule
 from foldseg.config.schema.views import (
     CropView,
@@ -23,6 +24,8 @@ from foldseg.config.schema.views import (
 from foldseg.config.schema.weights import Ema, Stage, Swa
 
 __all__ = [
+    "BiasStep",
+    "Blend",
     "ClassCrops",
     "CleanUp",
     "CopyPaste",
@@ -53,6 +56,7 @@ __all__ = [
     "Settings",
     "Size",
     "Source",
+    "StackStep",
     "Stage",
     "Step",
     "Swa",
@@ -62,5 +66,6 @@ __all__ = [
     "TrainView",
     "View",
     "Weight",
+    "WeightsStep",
     "view_slug",
 ]

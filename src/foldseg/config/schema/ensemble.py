@@ -1,11 +1,12 @@
-"""Members, steps, submission."""
+"""Members, blend, submission. What is done to the blend is in `steps`."""
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from foldseg.config.schema.base import CheckpointName, Count, Positive, ScoreName, Settings, Weight
+from foldseg.config.schema.base import CheckpointName, Count, Positive, ScoreName, Settings
+from foldseg.config.schema.steps import Step, ThresholdStep, check_order
 from foldseg.config.schema.views import PredictView, view_slug
 
 
@@ -24,52 +25,15 @@ class Member(Settings):
         return self.experiment + weights + ("" if self.view is None else f"@{view_slug(self.view)}")
 
 
-class Crf(Settings):
-    """Dense CRF (Krähenbühl and Koltun, 2011); the names are those of the paper's kernels."""
+class Blend(Settings):
+    """How the members' probabilities become one.
 
-    iterations: Count = 5
-    smooth_std: Positive = 3.0  # pixels
-    smooth_weight: Weight = 3.0
-    appearance_std: Positive = 50.0  # pixels
-    appearance_colour_std: Positive = 5.0  # of 255
-    appearance_weight: Weight = 5.0
+    mean, geometric_mean: of probabilities. vote: each member has its weight in votes for its most probable class.
+    rank_mean: of the classes' ranks within each pixel (Borda count), which asks nothing of how sure a member is.
+    """
 
-
-class CleanUp(Settings):
-    """Removal of small components and holes: they take the class that surrounds them."""
-
-    min_area: Count  # pixels; smaller connected components are relabelled
-    classes: tuple[str, ...] | None = None  # only components of these classes; null: of all
-
-
-class ThresholdStep(Settings):
-    """A probability threshold per scored class, fitted on OOF with the ensemble's score."""
-
-    categories: Literal["overlapping", "exclusive"] = "overlapping"  # may a pixel be of several classes?
-
-
-class Step(Settings):
-    """One step after the blend: exactly one of its keys is given."""
-
-    crf: Crf | None = None
-    thresholds: ThresholdStep | None = None
-    clean_up: CleanUp | None = None
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if len(self._given) != 1:
-            keys = ", ".join(type(self).model_fields)
-            raise ValueError(f"a step has exactly one key of {keys} (with its settings, {{}} for defaults)")
-        return self
-
-    @property
-    def _given(self) -> list[str]:
-        return [key for key in type(self).model_fields if getattr(self, key) is not None]
-
-    @property
-    def name(self) -> str:
-        """The key that is given."""
-        return self._given[0]
+    rule: Literal["mean", "geometric_mean", "rank_mean", "vote"] = "mean"
+    union: tuple[str, ...] = ()  # classes that win a pixel if they win it in any member: only those members count there
 
 
 class Ensemble(Settings):
@@ -80,6 +44,7 @@ class Ensemble(Settings):
     folds: tuple[Annotated[int, Field(ge=0)], ...] | None = None  # null: every fold of the folds file
     tta: tuple[Literal["flip"], ...] = ()
     labels: Literal["as_trained", "scored"] = "as_trained"  # scored: members' classes are merged into those, background
+    blend: Blend = Blend()
     steps: tuple[Step, ...] = ()
     score: ScoreName = "dataset_miou"
     submission: Literal["signate_json", "label_png"] = "label_png"
@@ -94,13 +59,12 @@ class Ensemble(Settings):
         double = sorted({name for name in names if names.count(name) > 1})
         if double:
             raise ValueError(f"members named twice: {', '.join(double)}; use `weight` to count one double")
-        steps = [step.name for step in self.steps]
-        order = [list(Step.model_fields).index(name) for name in steps]
-        if order != sorted(order) or steps.count("thresholds") > 1:
-            raise ValueError(
-                f"steps {', '.join(steps)}: crf works on probabilities, thresholds (once) make categories of them, "
-                "clean_up works on those; they come in this order"
-            )
+        check_order(self.steps)
+        weights = next((step.weights for step in self.steps if step.weights is not None), None)
+        if weights is not None and len(self.members) == 1:
+            raise ValueError("steps: the weight of a single member cannot be fitted; leave the weights step out")
+        if weights is not None and weights.per_class and self.blend.union:
+            raise ValueError("steps: weights per_class do not go with blend.union, which leaves members out by pixel")
         overlap = self.thresholds is not None and self.thresholds.categories == "overlapping"
         if overlap and self.submission != "signate_json":
             raise ValueError(

@@ -8,18 +8,18 @@ is searched.
 A threshold t of 1..255 takes the pixels whose probability, as round(255 p), is at least t.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from foldseg.config.schema import ScoreName
+from foldseg.config.schema import ScoreName, ThresholdStep
 from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
-from foldseg.ensemble.blend import Probabilities, argmax
-from foldseg.errors import FoldsegError
+from foldseg.ensemble.blend import argmax
+from foldseg.ensemble.sample import Arrays
+from foldseg.ensemble.scene import Params, Result, Scene, Target
 from foldseg.inference.store import Quantised
 from foldseg.scoring.counts import PREDICTION, SHARED, TRUTH, Counts, joint_histogram
 from foldseg.scoring.scores import SCORES, iou, present_iou, score
@@ -39,11 +39,43 @@ Thresholds = NDArray[np.uint8]
 _PARTS = 5  # that OOF images are divided into where there is only one fold
 
 
-def quantised(probabilities: Probabilities) -> Quantised:
-    """Probabilities in 0..1 -> uint8 round(255 p)."""
-    scaled = probabilities * np.float32(255)
-    scaled += np.float32(0.5)
-    return scaled.astype(np.uint8)
+def is_fitted(settings: ThresholdStep) -> bool:
+    """Return that they always are."""
+    return True
+
+
+def apply(settings: ThresholdStep, params: Params | None, result: Result, scene: Scene) -> Result:
+    """Give every pixel the categories that reach their thresholds."""
+    assert params is not None
+    maps, thresholds = result.quantised(), params["thresholds"]
+    if settings.categories == "overlapping":
+        return with_masks(maps, masks_above(maps, thresholds, scene.labels), scene.labels)
+    return Result(labels_above(maps, thresholds, scene.labels), maps=maps)
+
+
+def with_masks(maps: Quantised, masks: NDArray[np.bool_], labels: LabelSet) -> Result:
+    """Return the result of overlapping masks, with labels to look at."""
+    return Result(labels_of_masks(masks, maps, labels), maps=maps, masks=masks)
+
+
+def observe(
+    settings: ThresholdStep, result: Result, truth: Mask, scene: Scene, target: Target, most: int
+) -> dict[str, NDArray[Any]]:
+    """Count for every threshold, of all kinds of categories that are possible: they are told side by side."""
+    maps = result.quantised()
+    return {kind: curves(truth, maps, scene.labels, kind) for kind in possible_categories(scene.labels)}
+
+
+def fit(settings: ThresholdStep, observations: Sequence[Arrays], target: Target) -> Params:
+    """Return the thresholds of the highest score."""
+    images = np.stack([one[settings.categories] for one in observations])
+    return {"thresholds": best_thresholds(target.score, images)}
+
+
+def describe(params: Params, target: Target, members: Sequence[str]) -> dict[str, Any]:
+    """Scored class -> least probability."""
+    names = [c.name for c in target.labels.classes if c.scored]
+    return dict(zip(names, (params["thresholds"] / 255).round(4).tolist(), strict=True))
 
 
 def possible_categories(labels: LabelSet) -> tuple[Categories, ...]:
@@ -111,67 +143,29 @@ def counts_at(images: NDArray[np.int32], thresholds: NDArray[np.uint8], labels: 
     return counts
 
 
-@dataclass(frozen=True)
-class FittedThresholds:
-    """Thresholds for new images, and for every OOF image those that were fitted without the part it belongs to."""
-
-    everything: Thresholds
-    of_image: NDArray[np.uint8]
-    """(images, scored classes)"""
-
-
-def fit_thresholds(name: ScoreName, images: NDArray[np.int32], parts: NDArray[np.intp]) -> FittedThresholds:
-    """Fit on all OOF images, and without each part (images,) of them, so that a part can be scored honestly."""
-    of_image = np.empty(images.shape[:2], np.uint8)
-    for part in np.unique(parts):
-        of_image[parts == part] = best_thresholds(name, images[parts != part])
-    return FittedThresholds(best_thresholds(name, images), of_image)
-
-
-def nested_parts(folds: Sequence[int], groups: Sequence[str]) -> NDArray[np.intp]:
-    """Divide OOF images into parts that are scored with what was fitted on the others: the folds.
-
-    Where there is only one fold its groups are dealt into five parts; FoldsegError when there is only one group, too.
-    """
-    if len(set(folds)) > 1:
-        return np.unique(np.asarray(folds), return_inverse=True)[1]
-    number = min(_PARTS, len(set(groups)))
-    if number < 2:
-        raise FoldsegError("steps.thresholds: all OOF images are of one group; none are left to test thresholds on")
-    from sklearn.model_selection import GroupKFold  # here, since every blending process imports this module
-
-    parts = np.empty(len(folds), np.intp)
-    for part, (_, held_out) in enumerate(GroupKFold(number).split(parts, groups=groups)):
-        parts[held_out] = part
-    return parts
-
-
-def threshold_report(
-    name: ScoreName,
-    images: NDArray[np.int32],
-    fitted: Mapping[Categories, FittedThresholds],
-    before: Counts,
-    labels: LabelSet,
-) -> dict[Categories, dict[str, Any]]:
+def compare_categories(
+    observations: Sequence[Arrays], parts: NDArray[np.intp], before: Counts, target: Target
+) -> dict[str, dict[str, Any]]:
     """Scores on OOF with argmax, where the thresholds were fitted (too good), and nested; thresholds as probabilities.
 
-    `images` is (images, categories, scored classes, 256, 3), in the order of `fitted`; `before` are the counts of
-    argmax, (images, classes, 3).
+    Of both kinds of categories. `parts` (images,): each is scored with what was fitted on the others; `before` are the
+    counts of argmax, (images, classes, 3).
     """
-
-    def value(part: NDArray[np.int32], thresholds: NDArray[np.uint8]) -> float:
-        return score(name, counts_at(part, thresholds, labels), labels).value
-
-    names = [c.name for c in labels.classes if c.scored]
-    return {
-        categories: {
-            "argmax": score(name, before, labels).value,
-            "same_oof": value(images[:, index], fitted[categories].everything),
-            "nested": value(images[:, index], fitted[categories].of_image),
-            "thresholds": dict(zip(names, (fitted[categories].everything / 255).round(4).tolist(), strict=True)),
+    labels = target.labels
+    table: dict[str, Any] = {}
+    for kind in possible_categories(labels):
+        images = np.stack([one[kind] for one in observations])
+        everything = best_thresholds(target.score, images)
+        of_image = np.empty(images.shape[:2], np.uint8)
+        for part in np.unique(parts):
+            of_image[parts == part] = best_thresholds(target.score, images[parts != part])
+        table[kind] = {
+            "argmax": score(target.score, before, labels).value,
+            "same_oof": score(target.score, counts_at(images, everything, labels), labels).value,
+            "nested": score(target.score, counts_at(images, of_image, labels), labels).value,
+            "thresholds": describe({"thresholds": everything}, target, ()),
         }
-        for index, categories in enumerate(fitted)
-    }
+    return {"categories": table}
 
 
 def masks_above(maps: Quantised, thresholds: Thresholds, labels: LabelSet) -> NDArray[np.bool_]:

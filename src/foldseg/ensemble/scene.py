@@ -1,0 +1,103 @@
+"""What steps work on, and what every step has."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foldseg.config.schema import Blend, ScoreName
+from foldseg.data.labels import LabelSet, Mask
+from foldseg.ensemble.blend import Levels, Probabilities, argmax, quantised
+from foldseg.ensemble.sample import Arrays
+from foldseg.inference.store import Quantised
+from foldseg.scoring.scores import score
+
+Params = Mapping[str, NDArray[Any]]
+"""What was fitted for a step, by name."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a step may know of an image besides what the steps before made of it."""
+
+    id: str
+    image: Path
+    labels: LabelSet
+    blend: Blend
+    members: Callable[[], Iterable[Levels]]  # of each, in their order; big ones are read again every time
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an image has come to: class indices, and masks (classes, H, W) bool as well if categories may overlap.
+
+    There are either probabilities or, once they have been thresholded or kept, quantised maps.
+    """
+
+    labels: Mask
+    probabilities: Probabilities | None = None
+    maps: Quantised | None = None
+    masks: NDArray[np.bool_] | None = None
+
+    @staticmethod
+    def of(probabilities: Probabilities) -> "Result":
+        """Return what probabilities (classes, H, W) come to: the most probable class of each pixel."""
+        return Result(argmax(probabilities), probabilities)
+
+    def quantised(self) -> Quantised:
+        """Return round(255 p), (classes, H, W) uint8."""
+        if self.maps is not None:
+            return self.maps
+        assert self.probabilities is not None
+        return quantised(self.probabilities)
+
+    def as_probabilities(self) -> Probabilities:
+        """Return probabilities (classes, H, W) float32 that sum to 1."""
+        if self.probabilities is not None:
+            return self.probabilities
+        assert self.maps is not None
+        maps = self.maps.astype(np.float32)
+        maps /= maps.sum(0)
+        return maps
+
+
+@dataclass(frozen=True)
+class Target:
+    """What an ensemble is of, and what is fitted for."""
+
+    score: ScoreName
+    labels: LabelSet
+    blend: Blend
+    weights: NDArray[np.float64]  # (members,) as given
+
+    def value(self, counts: NDArray[Any]) -> float:
+        """Score of counts (images, classes, 3); 0 where it is undefined."""
+        value = score(self.score, counts, self.labels).value
+        return 0.0 if np.isnan(value) else value
+
+
+class StepModule(Protocol):
+    """What a module of `foldseg.ensemble.steps` has.
+
+    `settings` are the step's own. `params` are what `fit` returned, None for a step that is not fitted.
+    """
+
+    def is_fitted(self, settings: Any) -> bool:
+        """Is there something to fit?"""
+
+    def apply(self, settings: Any, params: Params | None, result: Result, scene: Scene) -> Result:
+        """Take the step."""
+
+    def observe(
+        self, settings: Any, result: Result, truth: Mask, scene: Scene, target: Target, most: int
+    ) -> dict[str, NDArray[Any]]:
+        """Return what `fit` needs to know of an image; of its pixels, where these are listed, at most so many bytes."""
+
+    def fit(self, settings: Any, observations: Sequence[Arrays], target: Target) -> Params:
+        """Return the best parameters for the images observed."""
+
+    def describe(self, params: Params, target: Target, members: Sequence[str]) -> dict[str, Any]:
+        """Return the parameters as they are told to a reader: plain numbers by class and member."""

@@ -1,0 +1,144 @@
+"""Dense CRF on the blend. pydensecrf is built from C++ source, so it is imported only when it is asked for."""
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from foldseg.config.schema import Crf
+from foldseg.data.labels import Image, Mask
+from foldseg.data.reading import read_image
+from foldseg.ensemble.blend import Probabilities, argmax
+from foldseg.ensemble.sample import Arrays
+from foldseg.ensemble.scene import Params, Result, Scene, Target
+from foldseg.errors import FoldsegError
+from foldseg.scoring.counts import count_pixels
+
+_FLOOR = 1e-5  # a probability of 0 would be an infinite energy
+_LIKELY = 0.05  # a class that is nowhere above that cannot win a pixel
+_AROUND = 2.0  # smooth_std around unsure pixels that take part
+
+_KERNEL = ("smooth_std", "smooth_weight", "appearance_std", "appearance_colour_std", "appearance_weight")
+Kernel = Mapping[str, float]
+"""The values of `_KERNEL`."""
+
+
+def require_crf() -> None:
+    """FoldsegError that says how to get pydensecrf, if it is not installed."""
+    try:
+        import pydensecrf.densecrf  # noqa: F401
+    except ImportError as error:
+        raise FoldsegError(
+            "the crf step needs pydensecrf: pip install pydensecrf2==1.1 (wants a C++ compiler, about a minute), "
+            "or leave the step out of `steps`"
+        ) from error
+
+
+def is_fitted(settings: Crf) -> bool:
+    """Return whether a value is to be chosen from a list."""
+    return any(isinstance(getattr(settings, key), tuple) for key in _KERNEL)
+
+
+def kernels(settings: Crf) -> list[Kernel]:
+    """Return every combination of the values that are given or listed."""
+    values = [getattr(settings, key) for key in _KERNEL]
+    lists = [value if isinstance(value, tuple) else (value,) for value in values]
+    return [dict(zip(_KERNEL, combination, strict=True)) for combination in product(*lists)]
+
+
+def apply(settings: Crf, params: Params | None, result: Result, scene: Scene) -> Result:
+    """Refine the probabilities by the picture."""
+    kernel = kernels(settings)[0] if params is None else {key: float(params[key]) for key in _KERNEL}
+    return Result.of(dense_crf(result.as_probabilities(), read_image(scene.image), settings, kernel))
+
+
+def dense_crf(probabilities: Probabilities, image: Image, settings: Crf, kernel: Kernel | None = None) -> Probabilities:
+    """Refine class probabilities with the picture's edges (Krähenbühl and Koltun, 2011, arXiv:1210.5644).
+
+    probabilities (classes, H, W) float32 and image (H, W, 3) uint8 RGB -> (classes, H, W) float32 that sum to 1.
+    Cost is proportional to pixels times classes, so only the classes that are likely somewhere take part, on a picture
+    of `settings.scale`, and there the pixels that are less probable than `settings.sure` and those around them. The
+    others keep their probabilities; a class that is nowhere likely becomes 0. `kernel`: None for the first of
+    `kernels(settings)`.
+    """
+    kernel = kernel or kernels(settings)[0]
+    likely = np.flatnonzero(probabilities.max((1, 2)) > _LIKELY)
+    if len(likely) < 2:
+        return probabilities
+    part = probabilities[likely]
+    part /= np.maximum(part.sum(0), _FLOOR)
+    size = part.shape[1:]
+    small = max(1, round(size[0] * settings.scale)), max(1, round(size[1] * settings.scale))
+    planes, picture = _resized(part, small, cv2.INTER_AREA), image
+    if small != size:
+        picture = np.asarray(cv2.resize(image, small[::-1], interpolation=cv2.INTER_AREA), np.uint8)
+    scaled = {**kernel, **{key: kernel[key] * settings.scale for key in ("smooth_std", "appearance_std")}}
+    open_ = _open(planes, settings.sure, scaled["smooth_std"])
+    if open_.any():
+        planes = planes.copy() if planes is part else planes
+        planes[:, open_] = _inferred(planes[:, open_], open_, picture, settings.iterations, scaled)
+        if small != size:
+            refined = _resized(planes, size, cv2.INTER_LINEAR)
+            open_ = cv2.resize(open_.view(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST_EXACT).view(np.bool_)
+            planes = refined if open_.all() else np.where(open_, refined, part)
+    else:
+        planes = part
+    result = np.zeros_like(probabilities)
+    result[likely] = planes
+    return result
+
+
+def _resized(planes: Probabilities, size: tuple[int, ...], interpolation: int) -> Probabilities:
+    if planes.shape[1:] == size:
+        return planes
+    return np.stack([cv2.resize(plane, (size[1], size[0]), interpolation=interpolation) for plane in planes])
+
+
+def _open(planes: Probabilities, sure: float, smooth_std: float) -> NDArray[np.bool_]:
+    """(classes, H, W) -> (H, W): pixels that are unsure, and those around them."""
+    if sure == 1.0:
+        return np.ones(planes.shape[1:], bool)
+    unsure = (planes.max(0) < sure).view(np.uint8)
+    side = 2 * round(_AROUND * smooth_std) + 1
+    return cv2.dilate(unsure, np.ones((side, side), np.uint8)).view(np.bool_)
+
+
+def _inferred(
+    values: Probabilities, where: NDArray[np.bool_], image: Image, iterations: int, kernel: Kernel
+) -> Probabilities:
+    """Probabilities (classes, n) of the pixels `where` (H, W) -> refined by each other."""
+    from pydensecrf.densecrf import DenseCRF
+
+    rows, columns = np.nonzero(where)
+    place = np.stack([columns, rows]).astype(np.float32)
+    colour = image[where].T / np.float32(kernel["appearance_colour_std"])
+    field = DenseCRF(values.shape[1], len(values))
+    field.setUnaryEnergy(np.ascontiguousarray(-np.log(np.maximum(values, _FLOOR)), np.float32))
+    field.addPairwiseEnergy(place / np.float32(kernel["smooth_std"]), compat=kernel["smooth_weight"])
+    features = np.concatenate([place / np.float32(kernel["appearance_std"]), colour])
+    field.addPairwiseEnergy(np.ascontiguousarray(features, np.float32), compat=kernel["appearance_weight"])
+    return np.array(field.inference(iterations), np.float32).reshape(values.shape)
+
+
+def observe(
+    settings: Crf, result: Result, truth: Mask, scene: Scene, target: Target, most: int
+) -> dict[str, NDArray[Any]]:
+    """Count with every combination: (combinations, classes, 3)."""
+    probabilities, image = result.as_probabilities(), read_image(scene.image)
+    trials = [argmax(dense_crf(probabilities, image, settings, kernel)) for kernel in kernels(settings)]
+    return {"counts": np.stack([count_pixels(truth, labels, len(probabilities)) for labels in trials])}
+
+
+def fit(settings: Crf, observations: Sequence[Arrays], target: Target) -> Params:
+    """Choose the combination of the highest score."""
+    counts = np.stack([one["counts"] for one in observations], 1)
+    best = kernels(settings)[int(np.argmax([target.value(part) for part in counts]))]
+    return {key: np.array(value) for key, value in best.items()}
+
+
+def describe(params: Params, target: Target, members: Sequence[str]) -> dict[str, Any]:
+    """Return the chosen values."""
+    return {key: round(float(params[key]), 6) for key in _KERNEL}

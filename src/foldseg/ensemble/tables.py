@@ -1,0 +1,94 @@
+"""From counts to what score.json says: scores of every stage, what each step gained, what each member is worth."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foldseg.config import Ensemble
+from foldseg.data.labels import LabelSet
+from foldseg.ensemble.disagreement import MemberSample
+from foldseg.ensemble.image import stages
+from foldseg.ensemble.oof import OofResult
+from foldseg.ensemble.sample import Arrays
+from foldseg.ensemble.scene import Target
+from foldseg.scoring.compare import paired
+from foldseg.scoring.counts import Counts
+from foldseg.scoring.scores import OF_SCORED_CLASSES, SCORES, bootstrap, interval, score
+
+Groups = NDArray[Any]
+"""(images,): what is drawn as a whole by a bootstrap."""
+
+
+def stage_scores(config: Ensemble, counts: Counts, labels: LabelSet, groups: Groups | None) -> dict[str, Any]:
+    """Stage -> every score, the per-class values of the chosen one, and its 95% interval if groups are given.
+
+    `counts` are (stages, images, classes, 3).
+    """
+    table: dict[str, Any] = {}
+    overlap = config.thresholds is not None and config.thresholds.categories == "overlapping"
+    for stage, part in zip(stages([m.name for m in config.members], config.steps), counts, strict=True):
+        # Masks that overlap are of the scored classes alone: there is no pixel accuracy, and no background
+        only_scored = overlap and "thresholds" in stage.split(" + ")
+        known = OF_SCORED_CLASSES if only_scored else tuple(SCORES)
+        table[stage] = {name: score(name, part, labels).value for name in known}
+        per_class = score(config.score, part, labels).per_class
+        table[stage]["per_class"] = {c.name: per_class[c.name] for c in labels.classes if c.scored or not only_scored}
+        if groups is not None and len(set(groups)) > 1:
+            trials = bootstrap(config.score, part, labels, groups, config.bootstrap_samples)
+            table[stage]["interval"] = interval(trials)
+    return table
+
+
+def step_gains(config: Ensemble, oof: OofResult, labels: LabelSet, groups: Groups) -> dict[str, Any]:
+    """Stage after a step -> what the step gained on OOF, with a 95% interval over groups, and what it was fitted to.
+
+    `gain` is nested: over images whose own fold was not fitted on. `same_oof`, of a fitted step, is its stage's score
+    where it was fitted, which is too good.
+    """
+    table: dict[str, Any] = {}
+    before = len(oof.counts) - len(config.steps) - 1
+    for index, stage in enumerate(stages([], config.steps)[1:]):
+        gain = paired(
+            config.score,
+            oof.counts[before + index + 1],
+            oof.counts[before + index],
+            labels,
+            groups,
+            config.bootstrap_samples,
+        )
+        table[stage] = {"gain": gain.difference, "interval": gain.interval, "probability": gain.probability}
+        if index in oof.facts:
+            table[stage]["same_oof"] = score(config.score, oof.same_oof[index], labels).value
+            table[stage] |= oof.facts[index]
+    return table
+
+
+def member_worth(config: Ensemble, seen: Sequence[Arrays], target: Target, groups: Groups) -> dict[str, Any]:
+    """How often members agree, pair by pair, and what the blend (with the given weights) loses without each of them.
+
+    From the pixels on which they disagree: exactly, or from a sample of them where they are too many.
+    """
+    names = [member.name for member in config.members]
+    agreement = np.sum([one["agreement"] for one in seen], 0)
+    shares = (agreement / np.diagonal(agreement)).round(6)
+    sample = MemberSample(seen, target)
+    whole = sample.counts(target.weights)
+    removing = {}
+    for index, name in enumerate(names):
+        rest = sample.counts(np.where(np.arange(len(names)) == index, 0.0, target.weights))
+        loss = paired(config.score, whole, rest, target.labels, groups, config.bootstrap_samples)
+        removing[name] = {"loss": loss.difference, "interval": loss.interval, "probability": loss.probability}
+    return {
+        "agreement": {
+            name: dict(zip(names, row, strict=True)) for name, row in zip(names, shares.tolist(), strict=True)
+        },
+        "removing": removing,
+        "pixels": "all" if sample.pixels.is_exact else f"a sample of {len(sample.pixels.truth)}",
+    }
+
+
+def threshold_table(gains: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return what `compare_categories` said of a thresholds step, if there is one."""
+    return next((facts["categories"] for facts in gains.values() if "categories" in facts), None)

@@ -1,0 +1,75 @@
+"""Work on many images that goes on where it was stopped: what is made of an image is kept until all is done."""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foldseg.ensemble.parallel import processed
+from foldseg.files import remove_partials, write_bytes
+
+Outcome = dict[str, NDArray[Any]]
+
+
+class Named(Protocol):
+    """A task that says which image it is of."""
+
+    @property
+    def id(self) -> str:
+        """The image's id."""
+
+
+TaskT = TypeVar("TaskT", bound=Named)
+
+
+@dataclass(frozen=True)
+class Work:
+    """A folder of outcomes, `<id>.npz`, of one function, with all that its outcomes depend on in the folder's name."""
+
+    folder: Path
+
+    @staticmethod
+    def of(parent: Path, name: str, facts: Any) -> "Work":
+        """Return the folder for these facts (plain types and arrays), whether it exists or not."""
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=_plain).encode()).hexdigest()[:16]
+        return Work(parent / f"{name}-{digest}")
+
+    def outcomes(
+        self, function: Callable[[TaskT], Outcome], tasks: Sequence[TaskT], workers: int, what: str
+    ) -> Iterator[Outcome]:
+        """Outcomes in the order of the tasks, only a few of them in memory; those that are kept are read."""
+        remove_partials(self.folder)
+        yield from processed(partial(_kept, function, self.folder), tasks, workers, what)
+
+
+def _kept(function: Callable[[TaskT], Outcome], folder: Path, task: TaskT) -> Outcome:
+    path = folder / f"{task.id}.npz"
+    if path.is_file():
+        try:
+            with np.load(path) as content:
+                return dict(content)
+        except (OSError, ValueError, zipfile.BadZipFile):
+            path.unlink()  # damaged: it is made again
+    outcome = function(task)
+    buffer = io.BytesIO()
+    np.savez(buffer, **outcome)  # type: ignore[arg-type]
+    write_bytes(path, buffer.getvalue())
+    return outcome
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} cannot be told in JSON")

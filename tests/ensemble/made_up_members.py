@@ -1,0 +1,54 @@
+"""Made-up members and pictures for the steps of an ensemble."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from foldseg.config.schema import Blend
+from foldseg.data.labels import LabelClass, LabelSet
+from foldseg.ensemble.blend import Blender, argmax
+from foldseg.ensemble.scene import Result, Scene, Target
+
+CLASSES = 4
+LABELS = LabelSet(tuple(LabelClass(f"c{i}", (i, 0, 0), (i,), scored=i > 0) for i in range(CLASSES)))
+
+
+def truth_of(seed: int, size: tuple[int, int] = (24, 30)) -> np.ndarray:
+    """Blocks of the four classes, the last of them rare, and a void strip."""
+    rng = np.random.default_rng(seed)
+    blocks = rng.choice(CLASSES, (size[0] // 6, size[1] // 6), p=[0.5, 0.25, 0.2, 0.05]).astype(np.uint8)
+    truth = blocks.repeat(6, 0).repeat(6, 1)
+    truth[:, :2] = 255
+    return truth
+
+
+def member_of(truth: np.ndarray, seed: int, skill: float) -> np.ndarray:
+    """(classes, H, W) uint8 probabilities of a member that knows the truth with some skill and guesses otherwise."""
+    rng = np.random.default_rng(seed)
+    guess = rng.dirichlet(np.full(CLASSES, 0.4), truth.shape).transpose(2, 0, 1)
+    maps = skill * (np.arange(CLASSES)[:, None, None] == truth) + (1 - skill) * guess
+    maps /= maps.sum(0)
+    return (maps * 255 + 0.5).astype(np.uint8)
+
+
+def target_of(members: int, blend: Blend | None = None, score: str = "dataset_miou") -> Target:
+    return Target(score, LABELS, blend or Blend(), np.ones(members))
+
+
+def scene_of(name: str, maps: list[np.ndarray], blend: Blend | None = None, image: Path = Path("none.png")) -> Scene:
+    return Scene(name, image, LABELS, blend or Blend(), lambda: [one.astype(np.float32) for one in maps])
+
+
+def blended(scene: Scene, weights: np.ndarray) -> Result:
+    blender = Blender(scene.blend.rule, [LABELS.names.index(name) for name in scene.blend.union])
+    for maps, weight in zip(scene.members(), weights, strict=True):
+        blender.add(maps, weight, argmax(maps), scene.id)
+    return Result.of(blender.finish())
+
+
+def write_picture(path: Path, truth: np.ndarray) -> Path:
+    """A picture whose grey tells the class."""
+    grey = np.where(truth == 255, 0, 40 + 60 * (truth % CLASSES)).astype(np.uint8)
+    assert cv2.imwrite(str(path), grey[..., None].repeat(3, 2))
+    return path

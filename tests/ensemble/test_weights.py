@@ -1,0 +1,155 @@
+"""Weights: what a trial says is what blending would; searches find what is there, and keep to what is proven."""
+
+import numpy as np
+import pytest
+from made_up_members import LABELS, blended, member_of, scene_of, target_of, truth_of
+
+from foldseg.config.schema import Blend, Step, WeightsStep
+from foldseg.ensemble.disagreement import MemberSample, observe_members
+from foldseg.ensemble.fitting import fit_step, proven_weights
+from foldseg.ensemble.steps import weights as step
+from foldseg.ensemble.tables import member_worth
+from foldseg.scoring.counts import count_pixels
+
+MUCH = 1 << 22
+
+
+def ensemble(skills: list[float], images: int = 6, blend: Blend | None = None, seed: int = 0):
+    """Truths, and a scene of each image with one member per skill."""
+    truths = [truth_of(seed + i) for i in range(images)]
+    scenes = [
+        scene_of(f"im{i}", [member_of(t, 100 * i + m + 7 * seed, s) for m, s in enumerate(skills)], blend)
+        for i, t in enumerate(truths)
+    ]
+    return truths, scenes
+
+
+def observe(truths, scenes, members: int, most: int = MUCH, per_class: bool = False):
+    even = np.ones(members)
+    return [
+        observe_members(scene, blended(scene, even).labels, truth, most, per_class)
+        for truth, scene in zip(truths, scenes, strict=True)
+    ]
+
+
+def counted(truths, scenes, weights) -> np.ndarray:
+    return np.stack(
+        [count_pixels(t, blended(s, weights).labels, len(LABELS)) for t, s in zip(truths, scenes, strict=True)]
+    )
+
+
+BLENDS = [Blend(), Blend(rule="geometric_mean"), Blend(rule="rank_mean"), Blend(rule="vote"), Blend(union=("c3", "c1"))]
+
+
+@pytest.mark.parametrize("blend", BLENDS, ids=lambda b: b.rule + "".join(b.union))
+@pytest.mark.parametrize("weights", [[1, 1, 1], [0.7, 0.2, 0.1], [0, 1, 2], [0, 0, 1]])
+def test_a_trial_counts_what_blending_the_images_would(blend: Blend, weights: list[float]) -> None:
+    truths, scenes = ensemble([0.4, 0.3, 0.5], blend=blend)
+    sample = MemberSample(observe(truths, scenes, 3), target_of(3, blend))
+    assert sample.pixels.is_exact
+    used = [i for i, w in enumerate(weights) if w]
+    only = [scene_of(s.id, [list(s.members())[i] for i in used], blend) for s in scenes]
+    found = sample.counts(np.array(weights, float))
+    assert found.tolist() == counted(truths, only, np.array(weights, float)[used]).tolist()
+
+
+def test_a_trial_of_weights_per_class_counts_what_blending_would() -> None:
+    truths, scenes = ensemble([0.4, 0.3, 0.5])
+    sample = MemberSample(observe(truths, scenes, 3, per_class=True), target_of(3))
+    for seed in range(5):
+        weights = np.random.default_rng(seed).dirichlet([0.5] * 3, len(LABELS)).T
+        assert sample.counts(weights).tolist() == counted(truths, scenes, weights).tolist()
+
+
+def test_fewer_pixels_are_kept_than_there_are_and_they_stand_for_all() -> None:
+    truths, scenes = ensemble([0.4, 0.3, 0.5], images=8)
+    exact = MemberSample(observe(truths, scenes, 3), target_of(3))
+    sampled = MemberSample(observe(truths, scenes, 3, most=12 * 40), target_of(3))
+    assert not sampled.pixels.is_exact
+    assert len(sampled.pixels.truth) <= 8 * 40
+    assert sampled.pixels.stands_for.sum() == pytest.approx(len(exact.pixels.truth))
+    assert len(exact.pixels.truth) < sum((t != 255).sum() for t in truths), "where all agree nothing is kept"
+    for weights in np.eye(3):
+        assert sampled.value(weights) == pytest.approx(exact.value(weights), abs=0.06)
+
+
+@pytest.mark.parametrize("search", ["hill_climbing", "continuous"])
+def test_a_search_finds_the_member_that_knows_something(search: str) -> None:
+    truths, scenes = ensemble([0.05, 0.75, 0.05])
+    found = step.fit(WeightsStep(search=search), observe(truths, scenes, 3), target_of(3))["weights"]
+    assert found.sum() == pytest.approx(1)
+    assert int(found.argmax()) == 1
+    target = target_of(3)
+    assert target.value(counted(truths, scenes, found)) > target.value(counted(truths, scenes, np.ones(3))) + 0.02
+
+
+def test_hill_climbing_is_the_slow_search() -> None:
+    truths, scenes = ensemble([0.3, 0.45, 0.35, 0.1])
+    target = target_of(4)
+
+    def value(times: np.ndarray) -> float:
+        return target.value(counted(truths, scenes, times))
+
+    times, best, best_value = np.zeros(4), np.ones(4) / 4, value(np.ones(4) / 4)
+    for _ in range(8):
+        trials = [times + one for one in np.eye(4)]
+        values = [value(t) for t in trials]
+        times = trials[int(np.argmax(values))]
+        if max(values) > best_value + 1e-9:
+            best, best_value = times / times.sum(), max(values)
+    found = step.fit(WeightsStep(rounds=8), observe(truths, scenes, 4), target)["weights"]
+    assert found == pytest.approx(best)
+
+
+def test_a_member_that_is_good_at_one_class_gets_more_of_that_class() -> None:
+    truths = [truth_of(i) for i in range(6)]
+    scenes = []
+    for i, truth in enumerate(truths):
+        one, other = member_of(truth, i, 0.3), member_of(truth, 50 + i, 0.1)
+        other[3] = np.where(truth == 3, 255, 0)  # it knows the rare class, and nothing else
+        scenes.append(scene_of(f"im{i}", [one, other]))
+    observed = observe(truths, scenes, 2, per_class=True)
+    shared = step.fit(WeightsStep(), observed, target_of(2))["weights"]
+    found = step.fit(WeightsStep(per_class=True), observed, target_of(2))["weights"]
+    assert found.sum(0) == pytest.approx(np.ones(len(LABELS)))
+    assert found[1, 3] > found[1, :3].max()
+    target = target_of(2)
+    assert target.value(counted(truths, scenes, found)) > target.value(counted(truths, scenes, shared))
+    names = step.describe({"weights": found}, target, ["a", "b"])
+    assert names["b"]["c3"] == pytest.approx(found[1, 3], abs=1e-4)
+
+
+@pytest.mark.parametrize(("skills", "kept"), [([0.05, 0.75, 0.05], "fitted"), ([0.4, 0.4, 0.4], "given")])
+def test_weights_stay_as_given_unless_the_nested_gain_is_above_noise(skills: list[float], kept: str) -> None:
+    truths, scenes = ensemble(skills, images=12)
+    observed, parts = observe(truths, scenes, 3), np.arange(12) % 3
+    target = target_of(3)
+    fitted = fit_step(Step(weights=WeightsStep()), observed, parts, target, ["a", "b", "c"])
+    proven = proven_weights(fitted, observed, parts, np.arange(12), target, 200)
+    assert proven.facts["kept"] == kept
+    assert proven.facts["same_oof"] >= proven.facts["given"]
+    assert (proven.everything is None) == (kept == "given")
+    assert all((params is None) == (kept == "given") for params in proven.without.values())
+    nested = np.concatenate([
+        counted(*zip(*[(truths[i], scenes[i]) for i in np.flatnonzero(parts == part)], strict=True), params["weights"])
+        for part, params in fitted.without.items()
+    ])  # fmt: skip
+    assert proven.facts["nested"] == pytest.approx(target.value(nested), abs=1e-12)
+
+
+def test_what_a_member_is_worth_is_what_blending_without_it_loses() -> None:
+    from foldseg.config.schema import Ensemble
+
+    truths, scenes = ensemble([0.5, 0.3, 0.1])
+    config = Ensemble(name="e", members=tuple({"experiment": name} for name in "abc"), bootstrap_samples=100)
+    found = member_worth(config, observe(truths, scenes, 3), target_of(3), np.arange(6))
+    target = target_of(3)
+    whole = target.value(counted(truths, scenes, np.ones(3)))
+    for index, name in enumerate("abc"):
+        rest = [scene_of(s.id, [m for i, m in enumerate(s.members()) if i != index]) for s in scenes]
+        assert found["removing"][name]["loss"] == pytest.approx(whole - target.value(counted(truths, rest, np.ones(2))))
+    assert found["removing"]["a"]["loss"] > found["removing"]["c"]["loss"]
+    tops = [[m.argmax(0)[t != 255] for m in s.members()] for t, s in zip(truths, scenes, strict=True)]
+    same = np.mean(np.concatenate([a == c for a, _, c in tops]))
+    assert found["agreement"]["a"]["c"] == pytest.approx(same, abs=1e-6)
+    assert found["agreement"]["b"]["b"] == 1
