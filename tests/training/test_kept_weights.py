@@ -18,6 +18,7 @@ from foldseg.models.network import SegmentationNetwork
 from foldseg.training.averaging import EmaWeights, ema_decay, mean_weights, swa_epochs, update_batch_norms
 from foldseg.training.fit import train_fold
 from foldseg.training.run import RunFolder
+from foldseg.training.soup import make_soup
 
 REPOSITORY = Path(__file__).parents[2]
 PATH = REPOSITORY / "configs/experiments/toy_full.yaml"
@@ -223,3 +224,35 @@ def test_snapshots_need_cycles(toy):
 
 def test_stores_of_runs_without_extras_keep_their_names(run):
     assert store_of(run, "oof", ["flip"]).path.name == "oof-flip"
+
+
+def test_a_soup_is_made_of_what_does_not_lower_the_score(run: RunFolder):
+    taken = make_soup(run)
+    facts = read_json(run.path / "soup.json")
+    assert taken == facts["of"] and taken[0] == max(facts["alone"], key=facts["alone"].__getitem__)
+    assert set(facts["alone"]) == {path.stem for path in run.best.parent.glob("*.ckpt")} - {"soup"}
+    assert facts["soup"] >= facts["alone"][taken[0]]
+    summary = read_json(run.summary)
+    assert facts["alone"]["best"] == pytest.approx(summary["best"], abs=1e-9)
+    assert facts["alone"]["average"] == pytest.approx(summary["averages"]["average"]["dataset_miou"], abs=1e-9)
+    mean = mean_weights([weights(run, name) for name in taken])
+    found = weights(run, "soup")
+    trained = [name for name in mean if "running" not in name and "tracked" not in name]
+    assert all(torch.allclose(found[name], mean[name]) for name in trained)
+    predict_run(run, ["oof"], checkpoint="soup")
+    assert store_of(run, "oof", checkpoint="soup").path.name == "oof-soup"
+
+
+def test_a_uniform_soup_takes_all_that_are_named(run: RunFolder):
+    top = sorted(path.stem for path in run.best.parent.glob("top_*.ckpt"))
+    assert sorted(make_soup(run, top, greedy=False)) == top
+    found, average = weights(run, "soup"), weights(run, "average")
+    assert all(torch.allclose(found[name], average[name], atol=1e-6) for name in average)
+
+
+@pytest.mark.parametrize(
+    ("names", "says"), [(["best"], "wants two checkpoints"), (["best", "top_99"], "top_99.ckpt: no")]
+)
+def test_soups_that_cannot_be_are_refused(run: RunFolder, names, says):
+    with pytest.raises(FoldsegError, match=says):
+        make_soup(run, names)

@@ -11,7 +11,7 @@ Count = Annotated[int, Field(ge=1)]
 Size = tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]]
 AugmentName = Literal["none", "light", "strong", "weather", "clahe", "geometric"]
 CheckpointName = Annotated[
-    str, Field(pattern=r"^(best|last|ema|swa|average|snapshot_[1-9][0-9]*|top_(0|[1-9][0-9]*))$")
+    str, Field(pattern=r"^(best|last|ema|swa|average|soup|snapshot_[1-9][0-9]*|top_(0|[1-9][0-9]*))$")
 ]
 """A checkpoint of a run: snapshot_<k> is of the end of the k-th cycle, from 1; top_<epoch> of an epoch, from 0."""
 ScoreName = Literal["dataset_miou", "dataset_miou_scored", "image_mean_iou_present", "pixel_accuracy"]

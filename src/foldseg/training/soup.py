@@ -1,0 +1,117 @@
+"""Soups: the mean of the weights of several checkpoints of a run, as one more checkpoint, `soup.ckpt`.
+
+Greedy (Wortsman et al., 2022, arXiv:2203.05482): checkpoints are taken in from the best on, each only if the mean then
+scores no less on the fold's OOF images. Like the choice of the best epoch, that flatters the fold's OOF score a little.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from foldseg.data.labels import LabelSet
+from foldseg.errors import FoldsegError
+from foldseg.files import locked, replacing, write_json
+from foldseg.models.network import SegmentationNetwork
+from foldseg.models.weights import load_torch_file
+from foldseg.training.averaging import State, mean_weights, update_batch_norms
+from foldseg.training.data import FoldData, fold_data
+from foldseg.training.run import RunFolder, fingerprint
+from foldseg.training.stages import stage_settings
+from foldseg.training.trained import load_network, network_state
+from foldseg.training.validation import Validation
+from foldseg.views.build import train_samples, validation_samples
+from foldseg.views.samples import EvalSamples, eval_loader, train_loader
+
+logger = logging.getLogger(__name__)
+
+
+def make_soup(run: RunFolder, names: Sequence[str] = (), *, greedy: bool = True, device: str = "auto") -> list[str]:
+    """Write soup.ckpt of a finished run, and soup.json, which says of what; return the checkpoints it is made of.
+
+    `names`: of checkpoints; () for all that the run keeps. FoldsegError when there are fewer than two, or of unknown
+    names.
+    """
+    with locked(run.path):
+        chosen = list(names) or sorted({path.stem for path in run.best.parent.glob("[!.]*.ckpt")} - {"soup"})
+        states = {name: network_state(load_torch_file(run.existing_checkpoint(name))) for name in chosen}
+        if len(states) < 2:
+            raise FoldsegError(f"{run.path}: a soup wants two checkpoints or more; there is {', '.join(states)}")
+        kitchen = _Kitchen(run, device)
+        scores = {name: kitchen.score(state, refresh=False) for name, state in states.items()}
+        order = sorted(states, key=lambda name: -scores[name])
+        taken = order[:1] if greedy else order
+        best = scores[order[0]] if greedy else kitchen.score(mean_weights(states[name] for name in taken))
+        for name in order[1:] if greedy else []:
+            value = kitchen.score(mean_weights(states[part] for part in [*taken, name]))
+            logger.info("%s: with %s %.4f, without %.4f", run.path, name, value, best)
+            if value >= best:
+                taken, best = [*taken, name], value
+        _save(run, mean_weights(states[name] for name in taken), kitchen, refresh=len(taken) > 1)
+        facts = {"monitor": run.experiment.monitor, "alone": scores, "of": taken, "soup": best, "greedy": greedy}
+        write_json(run.path / "soup.json", facts)
+        return taken
+
+
+class _Kitchen:
+    """The run's network, and its data to score it on."""
+
+    def __init__(self, run: RunFolder, device: str) -> None:
+        self.experiment, self._fold = run.experiment, run.fold
+        use_gpu = device == "gpu" or (device == "auto" and torch.cuda.is_available())
+        self._device = torch.device("cuda" if use_gpu else "cpu")
+        self.network: SegmentationNetwork = load_network(run).to(self._device)
+        self.data: FoldData = fold_data(self.experiment, run.fold)
+        run.check_folds(self.data.all)
+
+    @property
+    def labels(self) -> LabelSet:
+        return self.data.labels
+
+    @torch.inference_mode()
+    def score(self, state: State, *, refresh: bool = True) -> float:
+        """Score weights on the fold's OOF images; `refresh`: with batch-norm statistics of their own."""
+        self.load(state, refresh=refresh)
+        samples = self._samples()
+        validation = Validation(self.experiment.view.predict, self.labels, self.experiment.eval_batch_size)
+        loader = eval_loader(samples, self.experiment.workers)
+        for sample in tqdm(loader, desc="scoring", unit="image", leave=False, disable=None):
+            validation.add(self.network, replace(sample, inputs=sample.inputs.to(self._device)))
+        validation.predict_waiting(self.network)
+        return validation.row()[self.experiment.monitor]
+
+    def load(self, state: State, *, refresh: bool) -> None:
+        """Put weights into the network."""
+        self.network.load_state_dict(state)
+        self.network.eval()
+        if refresh:
+            update_batch_norms(self.network, self._training_images())
+
+    def _samples(self) -> EvalSamples:
+        data, stride = self.data, self.network.stride
+        return validation_samples(self.experiment, data.validation, data.all, data.labels, stride)
+
+    def _training_images(self) -> Iterator[Tensor]:
+        """Images of one epoch of the last stage, the one after the last."""
+        config, data = stage_settings(self.experiment)[-1], self.data
+        assert isinstance(config.batch_size, int)
+        stride, known = self.network.stride, fingerprint(data.all)
+        samples = train_samples(config, self._fold, data.train, data.all, data.labels, stride, known)
+        loader: Any = train_loader(samples, config.batch_size, config.workers, config.seed)
+        loader.sampler.set_epoch(config.schedule.epochs)
+        for batch in loader:
+            yield batch.images.to(self._device)
+
+
+def _save(run: RunFolder, state: State, kitchen: _Kitchen, *, refresh: bool) -> None:
+    kitchen.load(state, refresh=refresh)
+    content = {
+        "state_dict": {f"network.{name}": value.cpu() for name, value in kitchen.network.state_dict().items()},
+        "foldseg": {"classes": kitchen.labels.names, "model": run.experiment.model.model_dump(mode="json")},
+    }
+    with replacing(run.checkpoint("soup")) as partial:
+        torch.save(content, partial)
