@@ -1,7 +1,7 @@
 """OOF label maps of a run, of an experiment (all its runs) or of an ensemble, through one door."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from foldseg.config import Data, load_ensemble
+from foldseg.config.schema import ScoreName
 from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.data.reading import image_size, read_image, read_mask
 from foldseg.data.samples import shorten
@@ -19,6 +20,7 @@ from foldseg.errors import FoldsegError
 from foldseg.files import read_json
 from foldseg.inference.predict import store_of
 from foldseg.inference.store import PredictionStore
+from foldseg.scoring.counts import Counts, count_pixels
 from foldseg.submission import label_png
 from foldseg.training.run import RunFolder
 
@@ -28,13 +30,15 @@ class OofLabels:
     """Truths and OOF predictions, one image at a time.
 
     `table` has a row per image: id, image, mask, split, fold, group, stratum. Iterating yields (id, truth,
-    prediction), both (H, W) uint8 class indices, void 255, in the order of the table, with a progress bar.
+    prediction), both (H, W) uint8 class indices, void 255, in the order of the table, with a progress bar. `score` is
+    what the runs were chosen by, or the ensemble was made for.
     """
 
     name: str
     data: Data
     labels: LabelSet
     table: pd.DataFrame
+    score: ScoreName
     read: Callable[[str], Mask]
     """id -> predicted class indices"""
 
@@ -59,7 +63,11 @@ class OofLabels:
 
     def only(self, ids: list[str]) -> "OofLabels":
         """Return the part of these ids."""
-        return OofLabels(self.name, self.data, self.labels, self.table[self.table["id"].isin(ids)], self.read)
+        return replace(self, table=self.table[self.table["id"].isin(ids)])
+
+    def counts(self) -> Counts:
+        """Read every truth and prediction and count: (images, classes, 3), in the order of the table."""
+        return np.stack([count_pixels(truth, prediction, len(self.labels)) for _, truth, prediction in self])
 
     def _row(self, name: str) -> dict[str, Any]:
         found = self.table[self.table["id"] == name]
@@ -92,7 +100,8 @@ def _of_runs(runs: list[RunFolder], name: str) -> OofLabels:
     table = oof_table(runs[0])
     table = table[table["fold"].isin(stores)]
     source = {str(row["id"]): stores[row["fold"]] for row in table.to_dict("records")}
-    return OofLabels(name, data, labels, table, lambda image: _argmax(source[image], image))
+    monitor = runs[0].experiment.monitor
+    return OofLabels(name, data, labels, table, monitor, lambda image: _argmax(source[image], image))
 
 
 def _argmax(store: PredictionStore, name: str) -> Mask:
@@ -123,7 +132,8 @@ def _of_submission(folder: Path) -> OofLabels:
         )
     data, labels = runs[0].experiment.data, blended_labels(config, runs[0])
     table = oof_table(runs[0])
-    table = table[table["fold"].isin(read_json(folder / "score.json")["folds"])]
+    facts = read_json(folder / "score.json")
+    table = table[table["fold"].isin(facts["folds"])]
     maps = label_png.Submission(folder / "oof", labels)
     missing = sorted(set(table["id"]) - set(maps.names))
     if missing:
@@ -132,4 +142,4 @@ def _of_submission(folder: Path) -> OofLabels:
             "run scripts/predict_ensemble.py again"
         )
     size_of = {str(row["id"]): image_size(data.root / row["image"]) for row in table.to_dict("records")}
-    return OofLabels(folder.name, data, labels, table, lambda name: maps.read(name, size_of[name]))
+    return OofLabels(folder.name, data, labels, table, facts["score"], lambda name: maps.read(name, size_of[name]))

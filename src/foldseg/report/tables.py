@@ -1,6 +1,6 @@
 """Tables in plain text, for the terminal and the README."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +25,21 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def number(value: float) -> str:
     """Four decimals, or a dash for NaN."""
     return "-" if np.isnan(value) else f"{value:.4f}"
+
+
+def signed(value: float) -> str:
+    """Four decimals with a sign, or a dash for NaN."""
+    return "-" if np.isnan(value) else f"{value:+.4f}"
+
+
+def between(low: float, high: float, form: Callable[[float], str] = number) -> str:
+    """Return an interval, or a dash for NaN."""
+    return "-" if np.isnan(low) else f"{form(low)} to {form(high)}"
+
+
+def probability(value: float) -> str:
+    """Three decimals, short of 0 and 1, which are never certain; a dash for NaN."""
+    return "-" if np.isnan(value) else f"{min(max(value, 0.001), 0.999):.3f}"
 
 
 def submission_report(counted: CountedSubmission) -> str:
@@ -74,7 +89,7 @@ def _stage_table(scores: Mapping[str, Any]) -> str:
     rows = []
     for stage, values in scores["oof"].items():
         low, high = values.get("interval", (float("nan"), float("nan")))
-        row = [stage, number(values[name]), f"{number(low)} to {number(high)}"]
+        row = [stage, number(values[name]), between(low, high)]
         rows.append(row + ([number(scores["test"][stage][name])] if "test" in scores else []))
     return text_table(header, rows)
 

@@ -80,10 +80,11 @@ class Resampled:
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Studentised interval (low, high), symmetric on a logit scale (Hall, 1988, JRSS B 50).
 
-        NaN where the score is undefined or fewer than two groups have a part in it. For two or three groups it is all
+        NaN where the score is undefined, is exactly 0 or 1 (a class that was never found shows no spread, and yet the
+        next group may hold one that is), or fewer than two groups have a part in it. For two or three groups it is all
         that is possible: where a twentieth of the resamples is one group again and again, they tell nothing.
         """
-        if math.isnan(self.error):
+        if math.isnan(self.error) or self.value in (self.least, 1.0):
             return math.nan, math.nan
         if self.error < _NOTHING:
             return self.value, self.value

@@ -1,0 +1,28 @@
+#!/usr/bin/env python3
+"""Score stored predictions anew: a run's or experiment's OOF probabilities, or a submission's OOF label maps.
+
+SOURCE is runs/<experiment>/fold_<k>, runs/<experiment> or submissions/<ensemble>. What the files of the source state is
+shown beside what was recomputed. A run validated in floating point, its stores are quantised; but a submission's
+score.json and its row in the ledger have to agree to 1e-9 (the ledger has six decimals), otherwise the exit code is 1.
+"""
+
+import argparse
+from pathlib import Path
+
+from foldseg import cli
+
+
+def main() -> None:
+    """Parse, recompute, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path)
+    args = parser.parse_args()
+    from foldseg.report.recompute import recompute, recomputed_text  # torch and its kin take seconds
+
+    recomputed = recompute(args.source)
+    print(recomputed_text(recomputed), flush=True)
+    recomputed.require_equal()
+
+
+if __name__ == "__main__":
+    cli.run(main)

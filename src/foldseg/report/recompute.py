@@ -1,0 +1,202 @@
+"""Every number of a run, an experiment or a submission once more, from what its images were predicted as.
+
+A `Statement` is a number that a file states, beside the same number made anew. To check a further stage of an ensemble,
+count its images, and add `stage_statements` of `Recounted.of` those counts to what `_of_submission` returns.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from foldseg.config import Ensemble, load_ensemble
+from foldseg.config.schema import ScoreName
+from foldseg.data.labels import LabelSet
+from foldseg.errors import FoldsegError
+from foldseg.files import read_json
+from foldseg.report.oof import OofLabels, open_oof
+from foldseg.report.tables import between, number, text_table
+from foldseg.scoring.counts import Counts
+from foldseg.scoring.intervals import Resampled
+from foldseg.scoring.scores import SCORES, Score, bootstrap, bootstrap_classes, score
+from foldseg.submission.formats import FORMATS
+from foldseg.submission.ledger import read_ledger
+from foldseg.submission.score import count_submission
+from foldseg.training.run import RunFolder
+
+EXACT = 1e-9
+_LEDGER = 0.5e-6 + EXACT  # its numbers have six decimals
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A number that a file states, and what was found."""
+
+    where: str
+    what: str
+    stated: float
+    found: float
+    tolerance: float | None  # None: the two need not be equal
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the two differ by more than they may; two NaN are equal."""
+        if self.tolerance is None or (math.isnan(self.stated) and math.isnan(self.found)):
+            return False
+        return not abs(self.stated - self.found) <= self.tolerance
+
+
+@dataclass(frozen=True)
+class Recomputed:
+    """All scores of the OOF images of a source, what its files state, and what of that could not be recomputed."""
+
+    oof: OofLabels
+    scores: Mapping[ScoreName, Resampled]
+    classes: Mapping[ScoreName, Mapping[str, Resampled]]
+    """IoU per class: over the set, and as a mean over the images that have it"""
+    statements: Sequence[Statement]
+    remarks: Sequence[str]
+
+    def require_equal(self) -> None:
+        """FoldsegError that lists what differs."""
+        wrong = [s for s in self.statements if s.wrong]
+        if wrong:
+            lines = [f"{s.where}: {s.what} is {s.stated!r}, recomputed it is {s.found!r}" for s in wrong]
+            raise FoldsegError(
+                f"{len(wrong)} of {len(self.statements)} numbers differ from what is stored:\n  " + "\n  ".join(lines)
+            )
+
+
+def recompute(source: Path) -> Recomputed:
+    """Count the OOF images of a source (see `open_oof`) anew and compare all that its files state."""
+    oof = open_oof(source)
+    counts, groups = oof.counts(), oof.table["group"].to_numpy()
+    if (source / "score.json").is_file():
+        statements, remarks = _of_submission(source, oof, counts)
+        samples = load_ensemble(source / "config.yaml").bootstrap_samples
+    else:
+        statements, remarks, samples = _of_runs(source, oof, counts), [], 2000
+    scores = {name: bootstrap(name, counts, oof.labels, groups, samples) for name in SCORES}
+    kinds: tuple[ScoreName, ScoreName] = ("dataset_miou", "image_mean_iou_present")
+    classes = {name: bootstrap_classes(name, counts, oof.labels, groups, samples) for name in kinds}
+    return Recomputed(oof, scores, classes, statements, remarks)
+
+
+def _of_runs(source: Path, oof: OofLabels, counts: Counts) -> list[Statement]:
+    """Statements of summary.json and of the best epoch's row of metrics.csv, per fold.
+
+    Validation is in floating point and stores are quantised, so they need not be equal.
+    """
+    folders = [source] if (source / "provenance.json").is_file() else sorted(source.glob("fold_*"))
+    statements = []
+    for run in map(RunFolder, folders):
+        part = counts[(oof.table["fold"] == run.fold).to_numpy()]
+        found = {name: score(name, part, oof.labels).value for name in SCORES}
+        summary = read_json(run.summary)
+        where = f"fold {run.fold} summary.json"
+        statements.append(Statement(where, summary["monitor"], summary["best"], found[summary["monitor"]], None))
+        metrics = pd.read_csv(run.metrics)
+        row = metrics[metrics["epoch"] == summary["best_epoch"]].iloc[0]
+        where = f"fold {run.fold} metrics.csv"
+        rest = [name for name in SCORES if name != summary["monitor"]]
+        statements += [Statement(where, name, float(row[name]), found[name], None) for name in rest]
+    return statements
+
+
+@dataclass(frozen=True)
+class Recounted:
+    """The scores of a stage of an ensemble, and the 95% interval of the one that it was made for."""
+
+    scores: Mapping[ScoreName, Score]
+    interval: tuple[float, float] | None = None
+
+    @staticmethod
+    def of(counts: Counts, labels: LabelSet, config: Ensemble, groups: NDArray[np.generic]) -> "Recounted":
+        """Score counts (images, classes, 3), as `foldseg.ensemble.run` does."""
+        ends = bootstrap(config.score, counts, labels, groups, config.bootstrap_samples).interval()
+        return Recounted({name: score(name, counts, labels) for name in SCORES}, ends)
+
+
+def stage_statements(where: str, stated: Mapping[str, Any], found: Recounted, name: ScoreName) -> list[Statement]:
+    """Compare a block of score.json, of a stage, with what was recounted, as far as both have it.
+
+    That is every score, the interval of the score `name`, and its values per class.
+    """
+    scores = found.scores
+    pairs: list[tuple[str, Any, float]] = [(n, stated[n], s.value) for n, s in scores.items() if n in stated]
+    if found.interval is not None and "interval" in stated:
+        pairs += zip(("interval, low", "interval, high"), stated["interval"], found.interval, strict=True)
+    per_class = scores[name].per_class if name in scores else {}
+    pairs += [(f"{name} of {key}", v, per_class[key]) for key, v in stated["per_class"].items() if key in per_class]
+    return [Statement(where, what, math.nan if v is None else v, own, EXACT) for what, v, own in pairs]
+
+
+def _of_submission(folder: Path, oof: OofLabels, counts: Counts) -> tuple[list[Statement], list[str]]:
+    """Statements of score.json's final stage, OOF and test, and of the ledger's latest row; and remarks."""
+    config, facts = load_ensemble(folder / "config.yaml"), read_json(folder / "score.json")
+    final = list(facts["oof"])[-1]
+    remarks: list[str] = []
+    found: dict[str, Recounted] = {}
+    if config.thresholds is not None and config.thresholds.categories == "overlapping":
+        remarks.append(
+            "OOF label maps give every pixel one class, and this ensemble was scored with categories that overlap: "
+            "its OOF scores cannot be recomputed from them"
+        )
+    else:
+        found["oof"] = Recounted.of(counts, oof.labels, config, oof.table["group"].to_numpy())
+    if "test" in facts:
+        found["test"] = _recounted_test(folder, config, oof)
+        if unseen := [name for name in SCORES if name not in found["test"].scores]:
+            remarks.append(f"the submission holds the scored classes alone: no {', '.join(unseen)} of test")
+    statements = [
+        one
+        for part, recounted in found.items()
+        for one in stage_statements(f"score.json {part}, {final}", facts[part][final], recounted, config.score)
+    ]
+    ledger = read_ledger(folder.parent / "ledger.csv")
+    rows = ledger[(ledger["name"] == folder.name) & (ledger["score"] == config.score)]
+    if rows.empty:
+        remarks.append(f"{folder.parent / 'ledger.csv'}: has no row of {folder.name} with {config.score}")
+        return statements, remarks
+    return statements + _of_ledger(rows.iloc[-1], found, config.score), remarks
+
+
+def _recounted_test(folder: Path, config: Ensemble, oof: OofLabels) -> Recounted:
+    data = oof.data if config.labels == "as_trained" else oof.data.model_copy(update={"labels": "scored"})
+    return Recounted(count_submission(folder / FORMATS[config.submission].NAME, data).scores)
+
+
+def _of_ledger(row: "pd.Series[str]", found: Mapping[str, Recounted], name: ScoreName) -> list[Statement]:
+    """Compare a row of the ledger, as far as it is filled in."""
+    numbers = {part: recounted.scores[name].value for part, recounted in found.items() if name in recounted.scores}
+    if "oof" in found and found["oof"].interval is not None:
+        numbers["oof_low"], numbers["oof_high"] = found["oof"].interval
+    where = f"ledger.csv row {int(str(row.name)) + 1}"
+    return [Statement(where, key, float(row[key]), own, _LEDGER) for key, own in numbers.items() if row[key]]
+
+
+def recomputed_text(recomputed: Recomputed) -> str:
+    """Scores and classes with their intervals, then stated and recomputed numbers side by side."""
+    oof = recomputed.oof
+    head = f"{oof.name}: {len(oof)} OOF images in {oof.table['group'].nunique()} groups"
+    rows = [[name, number(found.value), between(*found.interval())] for name, found in recomputed.scores.items()]
+    blocks = [head, text_table(["score", "value", "95% interval"], rows)]
+    whole, image = recomputed.classes["dataset_miou"], recomputed.classes["image_mean_iou_present"]
+    rows = [
+        [key, *(cell for one in (whole[key], image[key]) for cell in (number(one.value), between(*one.interval())))]
+        for key in whole
+    ]
+    header = ["class", "IoU over the set", "95% interval", "mean IoU over images", "95% interval"]
+    blocks.append(text_table(header, rows))
+    if recomputed.statements:
+        rows = [
+            [f"{s.where}: {s.what}", f"{s.stated:.9f}", f"{s.found:.9f}", f"{s.found - s.stated:+.1e}"]
+            for s in recomputed.statements
+        ]
+        blocks.append(text_table(["stated", "there", "recomputed", "difference"], rows))
+    return "\n\n".join([*blocks, *recomputed.remarks])

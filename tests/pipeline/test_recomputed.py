@@ -1,0 +1,28 @@
+"""What an ensemble and its runs state is recomputed from what they left on disk, to 1e-9."""
+
+from conftest import TinyDemo
+from foldseg.report.compare import OVERALL, compare
+from foldseg.report.recompute import recompute
+
+
+def test_every_number_of_the_final_stage_and_of_the_ledger_is_found_again(demo: TinyDemo):
+    found = recompute(demo.result.folder)
+    found.require_equal()
+    whats = {s.what for s in found.statements}
+    assert {"dataset_miou", "image_mean_iou_present", "interval, low", "interval, high", "oof", "oof_low"} <= whats
+    assert found.remarks == []
+    assert all(s.tolerance is not None for s in found.statements)
+
+
+def test_stores_score_nearly_what_validation_did(demo: TinyDemo):
+    """Maps are quantised, and few of their pixels change class."""
+    found = recompute(demo.root / "runs/toy_full")
+    assert len(found.statements) == 2 * 4
+    assert max(abs(s.found - s.stated) for s in found.statements) < 0.005
+
+
+def test_members_and_blend_are_compared_as_they_were_scored(demo: TinyDemo):
+    compared = compare([demo.root / "runs/toy_full", demo.root / "runs/toy_crop", demo.result.folder])
+    scores = compared.table[compared.table["class"] == OVERALL].set_index("source")["score"]
+    assert compared.left_out == {"toy_full": 0, "toy_crop": 0, "toy": 0}
+    assert scores["toy"] == demo.result.scores["oof"]["blend + clean_up"]["dataset_miou"]

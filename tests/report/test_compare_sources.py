@@ -1,0 +1,154 @@
+"""Sources side by side on made-up predictions whose mistakes are known to the pixel."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from foldseg.config.schema import ScoreName
+from foldseg.data.camvid import LABELS
+from foldseg.errors import FoldsegError
+from foldseg.report.compare import OVERALL, compare, comparison_text
+from foldseg.scoring.compare import paired, paired_classes
+from foldseg.scoring.counts import count_pixels
+from foldseg.scoring.scores import score
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "compare.py"
+
+
+def expected_counts(world, cars: dict[str, float]) -> np.ndarray:
+    return np.stack([count_pixels(world.truth(), world.prediction(cars.get(i, 1.0)), len(LABELS)) for i in world.ids])
+
+
+@pytest.fixture
+def cars(world) -> list[dict[str, float]]:
+    """Share of the car that is found: by the first model, and by a better one."""
+    ids = world.ids
+    return [
+        dict(zip(ids, shares, strict=True)) for shares in ([0.1, 0.3, 0.2, 0.5, 0.3, 0.4], [0.6, 0.7, 0.8, 0.9, 0.6, 1])
+    ]
+
+
+@pytest.mark.parametrize("name", [None, "image_mean_iou_present"])
+def test_scores_and_differences_are_those_of_the_counts(world, cars, name: ScoreName | None):
+    paths = [world.runs("one", cars[0]), world.runs("two", cars[1])]
+    compared = compare(paths, name, samples=200)
+    used = name or "dataset_miou"
+    assert (compared.score, compared.sources, compared.images, compared.groups) == (used, ["one", "two"], 6, 6)
+    table = compared.table.set_index(["source", "class"])
+    counts = [expected_counts(world, own) for own in cars]
+    for source, own in zip(("one", "two"), counts, strict=True):
+        found = score(used, own, LABELS)
+        scores = {OVERALL: found.value} | found.per_class
+        assert table.loc[source]["score"].to_dict() == pytest.approx(scores, nan_ok=True)
+    groups = np.arange(6)
+    gain = paired(used, counts[1], counts[0], LABELS, groups, 200)
+    row = table.loc["two", OVERALL]
+    assert gain.difference > 0 and gain.probability > 0.9
+    assert row[["difference", "difference_low", "difference_high", "probability"]].tolist() == pytest.approx(
+        [gain.difference, *gain.interval, gain.probability]
+    )
+    car = paired_classes(used, counts[1], counts[0], LABELS, groups, 200)["car"]
+    assert table.loc["two", "car"]["difference"] == pytest.approx(car.difference)
+    assert table.loc["one"]["difference"].isna().all()
+    assert table.loc["two", "tree"].isna().all()  # no tree anywhere
+
+
+def test_only_common_images_count_and_what_is_left_out_is_said(world, cars):
+    one, two = world.runs("one", cars[0]), world.runs("two", cars[1])
+    compared = compare([one, two / "fold_1"], samples=100)
+    part = [i for i, fold in zip(world.folds["id"], world.folds["fold"], strict=True) if fold == 1]
+    assert compared.images == len(part) < 6
+    assert compared.left_out == {"one": 6 - len(part), "two/fold_1": 0}
+    chosen = [world.ids.index(i) for i in part]
+    expected = score("dataset_miou", expected_counts(world, cars[0])[chosen], LABELS).value
+    assert compared.table.set_index(["source", "class"])["score"]["one", OVERALL] == pytest.approx(expected)
+    assert f"left out, since another lacks them: {6 - len(part)} of one's images" in comparison_text(compared)
+
+
+def test_a_run_an_experiment_and_a_submission_are_compared(world, cars):
+    one, two = world.runs("one", cars[0]), world.runs("two", cars[1])
+    world.submission([{"experiment": "one"}], cars[1])
+    compared = compare([one, two, world.root / "subs/both"], samples=100)
+    by_source = compared.table[compared.table["class"] == OVERALL].set_index("source")
+    assert by_source["score"]["two"] == by_source["score"]["both"] > by_source["score"]["one"]
+    assert by_source["difference"]["two"] == by_source["difference"]["both"]
+
+
+def test_the_text_has_every_class_and_every_later_source(world, cars):
+    one, two = world.runs("one", cars[0]), world.runs("two", cars[1])
+    text = comparison_text(compare([one, two], samples=100))
+    first, scores, differences = text.split("\n\n")
+    assert first == "dataset_miou on 6 OOF images in 6 groups"
+    assert [line.split()[0] for line in scores.splitlines()[2:]] == [OVERALL, *LABELS.names]
+    assert differences.splitlines()[0].split() == ["two", "-", "one", "difference", "95%", "interval", "P(better)"]
+    overall = differences.splitlines()[2].split()
+    assert overall[0] == OVERALL and overall[1].startswith("+0.") and 0.9 < float(overall[-1]) < 1
+    assert differences.splitlines()[-1].split()[1:] == ["-", "-", "-"]  # no bicyclist
+
+
+def rewrite(path: Path, change) -> None:
+    content = yaml.safe_load(path.read_text()) if path.suffix == ".yaml" else json.loads(path.read_text())
+    change(content)
+    path.write_text(yaml.safe_dump(content) if path.suffix == ".yaml" else json.dumps(content))
+
+
+def test_what_cannot_be_compared_is_refused(world, tmp_path):
+    one, two = world.runs("one", {}), world.runs("two", {})
+    with pytest.raises(FoldsegError, match="have no OOF image in common"):
+        compare([one / "fold_0", two / "fold_1"])
+    with pytest.raises(FoldsegError, match="given twice"):
+        compare([one, two, one])
+    with pytest.raises(FoldsegError, match="holds no OOF predictions"):
+        compare([one, tmp_path])
+
+
+def test_other_classes_are_named(world):
+    one, two = world.runs("one", {}), world.runs("two", {})
+    few = ["road", "car"]
+    for fold in (0, 1):
+        rewrite(two / f"fold_{fold}/config.yaml", lambda content: content["data"].update(labels=few))
+        rewrite(two / f"fold_{fold}/provenance.json", lambda content: content.update(classes=["background", *few]))
+    with pytest.raises(
+        FoldsegError, match=r"two: its classes are background, road, car; those of one are sky, .*labels: scored"
+    ):
+        compare([one, two])
+
+
+def test_another_division_into_folds_is_named(world):
+    one, two = world.runs("one", {}), world.runs("two", {})
+    folds = pd.read_csv(world.data.folds, dtype={"group": str})
+    other = folds.assign(fold=1 - folds["fold"])
+    other.to_csv(world.root / "other.csv", index=False)
+    fingerprints = {}
+    from foldseg.data.datasets import folded_samples
+    from foldseg.training.run import fingerprint
+
+    data = world.data.model_copy(update={"folds": world.root / "other.csv"})
+    fingerprints = fingerprint(folded_samples(data))
+    for fold in (0, 1):
+        run = two / f"fold_{fold}"
+        rewrite(run / "config.yaml", lambda content: content["data"].update(folds=str(world.root / "other.csv")))
+        rewrite(run / "provenance.json", lambda content: content.update(data_fingerprint=fingerprints))
+    with pytest.raises(FoldsegError, match="two: was divided into folds otherwise than one: the fold of A1_f00000 is"):
+        compare([one, two])
+
+
+def test_the_script_prints_the_table_and_writes_it(world, cars, tmp_path):
+    one, two = world.runs("one", cars[0]), world.runs("two", cars[1])
+    csv = tmp_path / "table.csv"
+    command = [sys.executable, SCRIPT, one, two, "--score", "pixel_accuracy", "--csv", csv]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("pixel_accuracy on 6 OOF images in 6 groups")
+    table = pd.read_csv(csv)
+    assert table["source"].unique().tolist() == ["one", "two"]
+    expected = score("pixel_accuracy", expected_counts(world, cars[1]), LABELS).value
+    assert table["score"][len(LABELS) + 1] == pytest.approx(expected, abs=1e-15)
+    wrong = subprocess.run([sys.executable, SCRIPT, one, tmp_path], capture_output=True, text=True, check=False)
+    assert wrong.returncode == 1 and "holds no OOF predictions" in wrong.stderr
