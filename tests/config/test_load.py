@@ -258,7 +258,7 @@ def test_a_mistake_in_a_members_view_is_named(tmp_path: Path) -> None:
         tmp_path, members=[{"experiment": "a"}, good | {"view": good["view"] | {"merg": "vote"}}]
     )
     assert "members.1.view.merg" in message
-    assert "did you mean 'merge'? valid keys here: kind, size, overlap, merge" in message
+    assert "did you mean 'merge'? valid keys here: kind, size, overlap, stride, merge, weights, border" in message
     message = refused_ensemble(tmp_path, members=[good, {"experiment": "b", "view": {"kind": "crop"}}])
     assert "members.1.view" in message and "'full', 'resized', 'tiles'" in message
 

@@ -4,8 +4,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
 from foldseg.config.schema import FullView, ResizedView, TilesView, view_slug
@@ -22,25 +20,13 @@ from foldseg.views.geometry import (
     resize_mask,
     restore,
     scaled,
-    tile_starts,
 )
+from identity import PALETTE, blocks, identity
 
 FULL = FullView(kind="full")
 FULL_64 = FullView(kind="full", multiple=64)
 TILES = TilesView(kind="tiles", size=(32, 48), overlap=0.5)
 VOTES = TilesView(kind="tiles", size=(32, 48), overlap=0.5, merge="vote")
-PALETTE = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)
-
-
-def identity(images: Tensor) -> Tensor:
-    """A network whose logits are the picture: a pixel in colour c of the palette is of class c."""
-    return images.float() / 16
-
-
-def blocks(height: int, width: int, side: int = 1, seed: int = 0) -> np.ndarray:
-    """(H, W) uint8 classes 0..2 in random squares of `side` pixels."""
-    small = np.random.default_rng(seed).integers(0, 3, (-(-height // side), -(-width // side)), dtype=np.uint8)
-    return small.repeat(side, 0).repeat(side, 1)[:height, :width]
 
 
 def interior(mask: np.ndarray, margin: int = 3) -> np.ndarray:
@@ -71,45 +57,6 @@ def test_every_pixel_comes_back_to_its_place(size: tuple[int, int], view: object
     assert np.array_equal(there_and_back(mask, view).argmax(0).numpy(), mask)
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("overlap", [0.0, 0.3, 0.75])
-def test_tiles_of_a_network_that_sees_one_pixel_equal_the_full_image(size: tuple[int, int], overlap: float) -> None:
-    mask = blocks(*size)
-    tiles = there_and_back(mask, TilesView(kind="tiles", size=(32, 32), overlap=overlap))
-    assert torch.allclose(tiles, there_and_back(mask, FULL), atol=1e-6)
-
-
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("overlap", [0.0, 0.3, 0.75])
-def test_votes_of_a_network_that_sees_one_pixel_are_unanimous(size: tuple[int, int], overlap: float) -> None:
-    mask = blocks(*size)
-    votes = there_and_back(mask, TilesView(kind="tiles", size=(32, 32), overlap=overlap, merge="vote"))
-    assert np.array_equal(votes.numpy(), np.arange(3)[:, None, None] == mask)
-
-
-@pytest.mark.parametrize("overlap", [0.0, 0.5, 0.7])
-def test_votes_are_those_of_a_slow_loop(overlap: float) -> None:
-    """A network that sees differently at each place of a tile, so that tiles do not agree."""
-    taste = torch.randn(3, 32, 48, generator=torch.Generator().manual_seed(0))
-
-    def network(images: Tensor) -> Tensor:
-        return identity(images) / 8 + taste
-
-    view = TilesView(kind="tiles", size=(32, 48), overlap=overlap, merge="vote")
-    inputs = torch.stack([torch.from_numpy(PALETTE[blocks(70, 90, seed=seed)]).permute(2, 0, 1) for seed in (0, 1)])
-    votes = np.zeros((2, 3, 70, 90))
-    for number, image in enumerate(inputs):
-        for top in tile_starts(70, 32, overlap):
-            for left in tile_starts(90, 48, overlap):
-                logits = network(image[None, :, top : top + 32, left : left + 48])[0]
-                for y in range(32):
-                    for x in range(48):
-                        votes[number, int(logits[:, y, x].argmax()), top + y, left + x] += 1
-    found = probabilities(network, inputs, view).numpy()
-    assert (votes.max(1) < votes.sum(1)).mean() > 0.1  # tiles do disagree
-    assert np.allclose(found, votes / votes.sum(1, keepdims=True), atol=1e-6)
-
-
 @pytest.mark.parametrize("factor", [0.4, 0.5, 0.73, 1.5, 2.0])
 @pytest.mark.parametrize("size", [(95, 131), (64, 96), (77, 60)])
 def test_resized_predictions_come_back_to_the_exact_size_and_place(size: tuple[int, int], factor: float) -> None:
@@ -131,33 +78,6 @@ def test_resizing_there_and_back_shifts_nothing() -> None:
         assert abs(left_of_edge - 20) < 0.05
 
 
-def test_tiles_of_several_images_do_not_mix() -> None:
-    masks = [blocks(50, 70, seed=seed) for seed in range(3)]
-    grid = grid_of((50, 70), TILES, 16)
-    inputs = torch.stack([torch.from_numpy(prepare(PALETTE[mask], grid)).permute(2, 0, 1) for mask in masks])
-    found = restore(probabilities(identity, inputs, TILES), grid)
-    assert np.array_equal(found.argmax(1).numpy(), np.stack(masks))
-    assert torch.allclose(found.sum(1), torch.ones(1), atol=1e-5)
-
-
-def test_a_tiles_middle_weighs_more_than_its_border() -> None:
-    """Two tiles of 8 that overlap by 4; one says 1, the other 0. Weights of the ramp: 1, 3, 5, 7 / 8 and back.
-
-    In columns 4..7 the first tile's weights are 7, 5, 3, 1 and the second's 1, 3, 5, 7 (in the middle rows).
-    """
-    calls = iter([50.0, -50.0])
-
-    def network(images: Tensor) -> Tensor:
-        logits = torch.zeros(len(images), 2, 8, 8)
-        for i in range(len(images)):
-            logits[i, 0] = next(calls)
-        return logits
-
-    view = TilesView(kind="tiles", size=(8, 8), overlap=0.5)
-    found = probabilities(network, torch.zeros(1, 3, 8, 12, dtype=torch.uint8), view)[0, 0, 3]
-    assert found.tolist() == pytest.approx([1, 1, 1, 1, 7 / 8, 5 / 8, 3 / 8, 1 / 8, 0, 0, 0, 0])
-
-
 def test_probabilities_are_float32_and_sum_to_one_in_half_precision() -> None:
     def half(images: Tensor) -> Tensor:
         return identity(images).bfloat16()
@@ -167,30 +87,6 @@ def test_probabilities_are_float32_and_sum_to_one_in_half_precision() -> None:
         found = probabilities(half, images, view)
         assert found.dtype == torch.float32
         assert torch.allclose(found.sum(1), torch.ones(1), atol=1e-5)
-
-
-@given(length=st.integers(1, 400), tile=st.integers(1, 400), overlap=st.floats(0, 0.95))
-def test_tiles_cover_everything_with_the_overlap_asked_for(length: int, tile: int, overlap: float) -> None:
-    length = max(length, tile)
-    starts = tile_starts(length, tile, overlap)
-    assert starts[0] == 0
-    assert starts[-1] + tile == length
-    steps = np.diff(starts)
-    assert ((steps > 0) & (steps <= max(1, tile * (1 - overlap)))).all()
-
-
-@pytest.mark.parametrize(
-    ("length", "tile", "overlap", "expected"),
-    [
-        (10, 10, 0.5, [0]),
-        (15, 10, 0.5, [0, 5]),
-        (16, 10, 0.5, [0, 3, 6]),
-        (20, 10, 0.0, [0, 10]),
-        (21, 10, 0.0, [0, 6, 11]),
-    ],
-)
-def test_tile_starts(length: int, tile: int, overlap: float, expected: list[int]) -> None:
-    assert tile_starts(length, tile, overlap) == expected
 
 
 @pytest.mark.parametrize(
@@ -204,7 +100,7 @@ def test_tile_starts(length: int, tile: int, overlap: float, expected: list[int]
         ((97, 95), FullView(kind="full", multiple=24), Grid((97, 95), (97, 95), (192, 96))),  # 96 = lcm(24, 32)
         ((100, 60), ResizedView(kind="resized", factor=0.5), Grid((100, 60), (50, 30), (64, 32))),
         ((3, 3), ResizedView(kind="resized", factor=0.1), Grid((3, 3), (1, 1), (32, 32))),
-        ((20, 100), TILES, Grid((20, 100), (20, 100), (32, 128))),  # at least one tile high
+        ((20, 100), TILES, Grid((20, 100), (20, 100), (32, 100))),  # at least one tile high
     ],
 )
 def test_grids(size: tuple[int, int], view: object, expected: Grid) -> None:

@@ -1,12 +1,12 @@
-"""Where the pixels go: padding, resizing, cropping, tiling, and the way back to the original grid.
+"""Where the pixels go: padding, resizing, cropping, and the way back to the original grid.
 
 Images are (H, W, 3) uint8, masks (H, W) uint8 with 255 for void, sizes (height, width). Padding is added below and
 to the right: reflected for images, void for masks. Masks are resampled by nearest neighbour only.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -16,28 +16,49 @@ from torch.nn import functional
 
 from foldseg.config.schema import CropView, FullView, PredictView, ResizedView, TilesView
 from foldseg.data.labels import IGNORE_INDEX, Image, Mask
+from foldseg.views.tiles import Network as Network
+from foldseg.views.tiles import tiled, tiled_size
 
-Network = Callable[[Tensor], Tensor]
-"""Batch of images (N, 3, H, W) uint8 -> logits (N, classes, H, W)."""
-
-_TILE_BATCH = 4
+Border = Literal["reflect", "replicate"]
+_BORDERS = {"reflect": cv2.BORDER_REFLECT_101, "replicate": cv2.BORDER_REPLICATE}
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The sizes of one image on its way into the network: as stored, as resized, as padded."""
+    """The sizes of one image on its way into the network: as stored, as resized, as padded.
+
+    Padding is above and to the left by `offset` pixels (a shift of test-time augmentation), else below and right.
+    """
 
     original: tuple[int, int]
     resized: tuple[int, int]
     padded: tuple[int, int]
+    offset: tuple[int, int] = (0, 0)
+    border: Border = "reflect"
 
 
-def grid_of(size: tuple[int, int], view: PredictView, stride: int) -> Grid:
-    """Return the grid on which an image of `size` is predicted in `view` by a network of `stride`."""
-    resized = scaled(size, view.factor) if isinstance(view, ResizedView) else size
-    least = view.size if isinstance(view, TilesView) else (0, 0)
-    enough = max(resized[0], least[0]), max(resized[1], least[1])
-    return Grid(size, resized, padded_size(enough, side_multiple(view, stride)))
+def grid_of(size: tuple[int, int], view: PredictView, stride: int, scale: float = 1.0) -> Grid:
+    """Return the grid on which an image of `size` is predicted in `view` by a network of `stride`.
+
+    `scale` is a factor by which the image is resized, besides the view's own.
+    """
+    factor = scale * (view.factor if isinstance(view, ResizedView) else 1.0)
+    return padded_grid(size, scaled(size, factor), view, stride)
+
+
+def padded_grid(
+    original: tuple[int, int],
+    resized: tuple[int, int],
+    view: PredictView,
+    stride: int,
+    offset: tuple[int, int] = (0, 0),
+) -> Grid:
+    """Return the grid of an image that has been `resized` already, as large as `view`, `stride` and `offset` need."""
+    covered = resized[0] + offset[0], resized[1] + offset[1]
+    if isinstance(view, TilesView):
+        border: Border = "replicate" if view.border == "replicate" else "reflect"
+        return Grid(original, resized, tiled_size(covered, view), offset, border)
+    return Grid(original, resized, padded_size(covered, side_multiple(view, stride)), offset)
 
 
 def side_multiple(view: PredictView | CropView, stride: int) -> int:
@@ -47,22 +68,57 @@ def side_multiple(view: PredictView | CropView, stride: int) -> int:
 
 def prepare(image: Image, grid: Grid) -> Image:
     """Resize and pad an image for the network: (H, W, 3) of `grid.original` -> `grid.padded`."""
-    return pad_image(resize_image(image, grid.resized), grid.padded)
+    image = resize_image(image, grid.resized)
+    if image.shape[:2] == grid.padded:
+        return image
+    (top, left), (height, width) = grid.offset, grid.resized
+    down, right = grid.padded[0] - height - top, grid.padded[1] - width - left
+    return np.asarray(cv2.copyMakeBorder(image, top, down, left, right, _BORDERS[grid.border]), np.uint8)
+
+
+def pad_batch(images: Tensor, grid: Grid) -> Tensor:
+    """Pad images (N, C, *grid.resized) for the network, where they are: what `prepare` does, to the pixel."""
+    if images.shape[-2:] == grid.padded:
+        return images
+    rows, columns = (
+        _border_index(length, before, total, grid.border).to(images.device)
+        for length, before, total in zip(grid.resized, grid.offset, grid.padded, strict=True)
+    )
+    return images.index_select(-2, rows).index_select(-1, columns)
+
+
+def _border_index(length: int, before: int, total: int, border: Border) -> Tensor:
+    """For each of `total` pixels, of which `before` come first, which of the `length` pixels of an image it shows."""
+    place = torch.arange(total) - before
+    if border == "replicate" or length == 1:
+        return place.clamp(0, length - 1)
+    place = place.remainder(2 * length - 2)
+    return torch.minimum(place, 2 * length - 2 - place)
 
 
 def probabilities(network: Network, inputs: Tensor, view: PredictView) -> Tensor:
     """Prepared images (N, 3, H, W) uint8 -> class probabilities (N, classes, H, W) float32 on the padded grid."""
     if not isinstance(view, TilesView):
         return network(inputs).float().softmax(1)
-    return _tiled(network, inputs, view)
+    return tiled(network, inputs, view)
+
+
+def without_padding(maps: Tensor, grid: Grid) -> Tensor:
+    """(..., *grid.padded) -> (..., *grid.resized), without a copy."""
+    (top, left), (height, width) = grid.offset, grid.resized
+    return maps[..., top : top + height, left : left + width]
 
 
 def restore(maps: Tensor, grid: Grid) -> Tensor:
     """Probabilities on the padded grid (N, C, H, W) -> on the image's own grid; resized ones bilinearly."""
-    maps = maps[..., : grid.resized[0], : grid.resized[1]]
-    if grid.resized == grid.original:
+    return to_size(without_padding(maps, grid), grid.original)
+
+
+def to_size(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize probabilities (N, C, H, W) bilinearly to `size`; they sum to 1 as before."""
+    if maps.shape[-2:] == size:
         return maps
-    return functional.interpolate(maps, grid.original, mode="bilinear", align_corners=False)
+    return functional.interpolate(maps, size, mode="bilinear", align_corners=False)
 
 
 def scaled(size: tuple[int, int], factor: float) -> tuple[int, int]:
@@ -135,54 +191,3 @@ def _starts(length: int, window: int, pixel: int | None) -> tuple[int, int]:
     """Range of the first pixels of windows that lie within `length` (if they can) and hold `pixel`."""
     last = max(0, length - window)
     return (0, last + 1) if pixel is None else (max(0, pixel - window + 1), min(pixel, last) + 1)
-
-
-def tile_starts(length: int, tile: int, overlap: float) -> list[int]:
-    """First pixels of tiles that cover `length` with at least `overlap` (a share of `tile`); the last is shifted in.
-
-    Tiles are spread evenly; `length` must be at least `tile`.
-    """
-    stride = max(1, int(tile * (1 - overlap)))
-    count = 1 + max(0, -(-(length - tile) // stride))
-    return np.linspace(0, length - tile, count).round().astype(int).tolist()
-
-
-def _tiled(network: Network, inputs: Tensor, view: TilesView) -> Tensor:
-    """Average tiles, each weighted by a pyramid, since a network is least sure at its borders; or count their votes."""
-    height, width = view.size
-    weight = (_pyramid(height, width) if view.merge == "mean" else torch.ones(height, width)).to(inputs.device)
-    total: Tensor | None = None
-    norm = torch.zeros(inputs.shape[-2:], device=inputs.device)
-    places = [
-        (image, top, left)
-        for image in range(len(inputs))
-        for top in tile_starts(inputs.shape[-2], height, view.overlap)
-        for left in tile_starts(inputs.shape[-1], width, view.overlap)
-    ]
-    for start in range(0, len(places), _TILE_BATCH):
-        batch = places[start : start + _TILE_BATCH]
-        tiles = torch.stack([inputs[i, :, y : y + height, x : x + width] for i, y, x in batch])
-        maps = network(tiles).float().softmax(1)
-        for (i, y, x), tile in zip(batch, maps if view.merge == "mean" else _votes(maps), strict=True):
-            if total is None:
-                total = tile.new_zeros(len(inputs), tile.shape[0], *inputs.shape[-2:])
-            total[i, :, y : y + height, x : x + width] += tile * weight
-            if i == 0:
-                norm[y : y + height, x : x + width] += weight
-    assert total is not None
-    return total / norm
-
-
-def _votes(maps: Tensor) -> Tensor:
-    """Probabilities (N, C, H, W) -> the same shape: 1 for the most probable class of each pixel, 0 for the others."""
-    return torch.zeros_like(maps).scatter_(1, maps.argmax(1, keepdim=True), 1.0)
-
-
-def _pyramid(height: int, width: int) -> Tensor:
-    """(height, width) weights that fall from 1 in the middle towards the border, never to 0."""
-
-    def ramp(length: int) -> Tensor:
-        position = torch.arange(length) + 0.5
-        return torch.minimum(position, length - position) / (length / 2)
-
-    return torch.minimum(ramp(height)[:, None], ramp(width)[None, :])

@@ -1,6 +1,6 @@
 """What a network sees."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -36,16 +36,41 @@ class ResizedView(Settings):
 
 
 class TilesView(Settings):
-    """Overlapping windows (prediction only).
+    """Windows side by side or overlapping (prediction only), put together by their weighted mean or by votes.
 
-    `mean` averages their probabilities, the middle of a window weighing most; `vote` gives every window that covers a
-    pixel one vote for its most probable class, and a class's probability is its share of the votes.
+    `mean` averages their probabilities; `vote` gives every window that covers a pixel a vote for its most probable
+    class, and a class's probability is its share of the votes.
     """
 
     kind: Literal["tiles"]
     size: Size
-    overlap: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.5  # least share of a window; 0: side by side
+    overlap: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None  # least share of a window; 0: side by side
+    stride: tuple[Count, Count] | None = None  # from window to window, instead of overlap; neither: overlap 0.5
     merge: Literal["mean", "vote"] = "mean"
+    # What a pixel counts for by its place in a window: as much everywhere, or less towards the border, where a network
+    # knows least; null: pyramid for mean, constant for vote
+    weights: Literal["constant", "gaussian", "pyramid"] | None = None
+    # Last windows are shifted back into the image, or the image is padded for them
+    border: Literal["shift", "reflect", "replicate"] = "shift"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _half_by_default(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("overlap") is None and values.get("stride") is None:
+            return {**values, "overlap": 0.5}
+        return values
+
+    @model_validator(mode="after")
+    def _stride_leaves_no_gap(self) -> Self:
+        if self.stride is None:
+            return self
+        if self.overlap is not None:
+            raise ValueError(
+                f"stride {list(self.stride)} is given, and overlap {self.overlap}; one of them should be null"
+            )
+        if self.stride[0] > self.size[0] or self.stride[1] > self.size[1]:
+            raise ValueError(f"stride {list(self.stride)} leaves gaps between windows of {list(self.size)}")
+        return self
 
 
 TrainView = Annotated[FullView | CropView | ResizedView, Field(discriminator="kind")]
@@ -54,7 +79,8 @@ PredictView = Annotated[FullView | ResizedView | TilesView, Field(discriminator=
 
 def view_slug(view: PredictView) -> str:
     """Return a name of a view and all its settings that is fit for a folder: `tiles_768x768_0.5_vote`."""
-    values = view.model_dump().values()
+    # A stride is told from an overlap by its x; what is as usual is left out
+    values = [value for value in view.model_dump().values() if value not in (None, "shift")]
     return "_".join("x".join(map(str, value)) if isinstance(value, tuple) else str(value) for value in values)
 
 
