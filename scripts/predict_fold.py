@@ -5,8 +5,7 @@ import argparse
 from pathlib import Path
 
 from foldseg import cli
-from foldseg.inference.predict import SPLITS, overridden_view, predict_run
-from foldseg.inference.tta import TTA
+from foldseg.inference.predict import SPLITS, asked_for, predict_run
 from foldseg.training.run import RunFolder
 
 
@@ -15,14 +14,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="folder of a run, e.g. runs/toy_crop/fold_0")
     parser.add_argument("--split", choices=SPLITS, action="append", help="default: both")
-    parser.add_argument("--tta", choices=list(TTA), action="append", default=[], help="average with this view")
+    parser.add_argument("--tta", metavar="YAML", help="flip, flips, d4 or e.g. '{symmetries: flip, scales: [0.75]}'")
     parser.add_argument("--checkpoint", default="best", help="best (default), last, ema, swa, average, snapshot_1, ...")
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), help="default: as trained")
-    parser.add_argument("overrides", nargs="*", metavar="view.predict=...", help="another view, e.g. {kind: full}")
+    parser.add_argument("--predictions", choices=("probabilities", "logits"), help="default: as the run says")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="view.predict={kind: full} tta.merge=max ...")
     args = parser.parse_intermixed_args()
     run = RunFolder.open(args.run)
-    view = overridden_view(run, args.overrides)
-    predict_run(run, args.split or SPLITS, args.tta, args.device, view, args.checkpoint)
+    view, tta = asked_for(run, args.tta, args.overrides)
+    predict_run(run, args.split or SPLITS, tta, args.device, view, args.checkpoint, args.predictions)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from foldseg.config.schema import Experiment, FullView, PredictView, ResizedView, TilesView
+from foldseg.config.schema import Experiment, FullView, PredictView, ResizedView, TilesView, Tta
 from foldseg.errors import FoldsegError
-from foldseg.inference.predict import overridden_view, store_of
+from foldseg.inference.predict import asked_for, facts_of, overridden_view, predict_run, store_of
 from foldseg.training.run import RunFolder
 
 OWN = TilesView(kind="tiles", size=(64, 96), overlap=0.5)
@@ -42,10 +42,61 @@ def run(tmp_path: Path, signate_root: Path) -> RunFolder:
         (FullView(kind="full"), [], "oof-full_1"),
         (FullView(kind="full", multiple=64), [], "oof-full_64"),
         (ResizedView(kind="resized", factor=1.5), [], "oof-resized_1.5"),
+        (None, Tta(), "oof"),
+        (None, Tta(symmetries="flip"), "oof-flip"),
+        (VOTE, Tta(symmetries="d4", scales=(0.75, 1.25), merge="max"), "oof-tiles_64x96_0.5_vote-d4_x0.75_x1.25_max"),
     ],
 )
-def test_every_view_has_a_store_of_its_own(run: RunFolder, view: PredictView | None, tta: list[str], name: str) -> None:
+def test_every_view_has_a_store_of_its_own(
+    run: RunFolder, view: PredictView | None, tta: Tta | list[str], name: str
+) -> None:
     assert store_of(run, "oof", tta, view).path == run.path / "predictions" / name
+    assert store_of(run, "oof", tta, view, "swa").path.name == name.replace("oof", "oof-swa")
+
+
+def test_facts_tell_stores_apart_as_names_do(run: RunFolder) -> None:
+    run.best.parent.mkdir()
+    for checkpoint in ("best", "swa"):
+        run.checkpoint(checkpoint).write_bytes(checkpoint.encode())
+    plain = facts_of(run, "oof")
+    assert plain.differences(facts_of(run, "oof", view=OWN)) == []
+    assert plain.differences(facts_of(run, "oof", ["flip"])) == ["TTA"]
+    assert plain.differences(facts_of(run, "oof", view=VOTE, checkpoint="swa")) == ["weights", "view"]
+    assert plain.differences(facts_of(run, "test")) == ["split", "images"]
+
+
+@pytest.mark.parametrize(
+    ("tta", "overrides", "expected"),
+    [
+        (None, [], (OWN, Tta())),
+        ("flip", ["view.predict.merge=vote"], (VOTE, Tta(symmetries="flip"))),
+        ("{symmetries: d4}", ["tta.scales=[0.5]"], (OWN, Tta(symmetries="d4", scales=(0.5,)))),
+        (None, ["tta.merge=max", "view.predict.merge=vote"], (VOTE, Tta(merge="max"))),
+    ],
+)
+def test_a_command_line_asks_for_view_and_tta(
+    run: RunFolder, tta: str | None, overrides: list[str], expected: tuple[PredictView, Tta]
+) -> None:
+    assert asked_for(run, tta, overrides) == expected
+
+
+@pytest.mark.parametrize(
+    ("tta", "view", "says"),
+    [
+        (["flip"], None, "for TTA flip give"),
+        ((), FullView(kind="full", multiple=64), None),
+        ((), VOTE, "for view tiles_"),
+    ],
+)
+def test_logits_are_kept_of_the_plain_full_view_alone(
+    run: RunFolder, tta: list[str], view: PredictView | None, says: str | None
+) -> None:
+    run.best.parent.mkdir()
+    run.best.write_bytes(b"weights")  # which no network would take, but that is found out later
+    with pytest.raises(
+        FoldsegError, match=f"kept as logits.*{says}" if says else "best.ckpt: is not a file of weights"
+    ):
+        predict_run(run, ["oof"], tta, view=view, form="logits")
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,17 @@
 
 import dataclasses
 import json
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch.nn import functional
 
 from foldseg.errors import FoldsegError
-from foldseg.inference.store import PredictionStore, StoreFacts
+from foldseg.inference.logits import Enlargement, planes_of_logits
+from foldseg.inference.store import PredictionStore, StoreFacts, StoreState
 
 FACTS = StoreFacts(
     run="unet/fold_0",
@@ -93,6 +97,96 @@ def test_predictions_of_other_facts_are_removed(store: PredictionStore, change: 
     store.begin(other)
     assert store.facts == other  # not the ones that were read before
     assert store.missing() == other.ids
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"run": "renamed/fold_0"},
+        {"tta": {"symmetries": "flip", "scales": [1.0], "merge": "mean"}},
+        {"view": FACTS.view | {"stride": None, "merge": "mean", "weights": None, "border": "shift"}},
+    ],
+)
+def test_predictions_that_are_described_in_other_words_are_kept(
+    store: PredictionStore, change: dict[str, object]
+) -> None:
+    """What settings were called before there were more of them, and what the run's folder was called."""
+    store.write("a", maps())
+    store.begin(dataclasses.replace(FACTS, **change))
+    assert store.missing() == ["b", "c"]
+
+
+def test_states_are_told_apart(tmp_path: Path) -> None:
+    store = PredictionStore(tmp_path / "oof")
+    newer = dataclasses.replace(FACTS, checkpoint="cd" * 32, ids=["a"])
+    assert store.state(FACTS) is StoreState.ABSENT
+    with pytest.raises(FoldsegError, match=r"oof: has not been predicted yet; make it with scripts/predict_fold\.py"):
+        store.require_complete(FACTS)
+    store.begin(FACTS)
+    assert (store.state(FACTS), store.state(newer)) == (StoreState.PARTIAL, StoreState.STALE)
+    with pytest.raises(FoldsegError, match="3 of 3 images are missing"):
+        store.require_complete(FACTS)
+    with pytest.raises(FoldsegError, match="oof: is stale, it was predicted with other weights and images; run"):
+        store.require_complete(newer)
+    for name in FACTS.ids:
+        store.write(name, maps())
+    assert (store.state(FACTS), store.state(newer)) == (StoreState.COMPLETE, StoreState.STALE)
+    store.require_complete(FACTS)
+    (store.path / "store.json").write_text("{")
+    assert PredictionStore(store.path).state(FACTS) is StoreState.STALE
+    with pytest.raises(FoldsegError, match=r"is stale, .* things that its damaged store\.json does not tell"):
+        PredictionStore(store.path).require_complete(FACTS)
+
+
+HEADS = [
+    (4, (64, 96), (64, 96)),
+    (4, (64, 96), (61, 90)),
+    (8, (64, 96), (41, 7)),
+    (4, (4, 4), (3, 1)),
+    (2, (32, 64), (31, 64)),
+]
+
+
+@pytest.mark.parametrize(("factor", "padded", "size"), HEADS)
+@pytest.mark.parametrize("corners", [True, False])
+def test_logits_are_read_as_the_head_would_have_enlarged_them(
+    store: PredictionStore, factor: int, padded: tuple[int, int], size: tuple[int, int], corners: bool
+) -> None:
+    generator = torch.Generator().manual_seed(factor)
+    small = (4 * torch.randn(3, padded[0] // factor, padded[1] // factor, generator=generator)).half()
+    large = functional.interpolate(small[None].float(), scale_factor=factor, mode="bilinear", align_corners=corners)
+    expected = 255 * large[0, :, : size[0], : size[1]].softmax(0).numpy()
+    how = Enlargement(padded, size, corners)
+    store.write_logits("a", small.numpy(), how)
+    found = store.read("a")
+    assert (found.dtype, found.shape) == (np.uint8, (3, *size))
+    assert np.abs(found - expected).max() <= 0.5 + 1e-3
+    assert np.array_equal(found, planes_of_logits(small.numpy(), how))
+
+
+def test_logits_that_no_exponential_can_hold_are_read(store: PredictionStore) -> None:
+    logits = np.array([[[60000, -60000]], [[-60000, 60000]]], np.float16)
+    store.write_logits("a", logits, Enlargement((1, 2), (1, 2), True))
+    assert store.read("a").tolist() == [[[255, 0]], [[0, 255]]]
+
+
+def test_a_store_may_hold_probabilities_and_logits(store: PredictionStore) -> None:
+    store.write("a", maps())
+    store.write_logits("b", np.zeros((3, 2, 2), np.float16), Enlargement((8, 8), (5, 7), True))
+    assert np.array_equal(store.read("a"), maps())
+    assert np.array_equal(store.read("b"), np.full((3, 5, 7), 85))
+
+
+@pytest.mark.parametrize(("share", "place"), [*product([0.0, 0.1, 0.5, 0.95], [0, 5, 100, -1])])
+def test_damaged_logits_are_named(store: PredictionStore, share: float, place: int) -> None:
+    logits = np.random.default_rng(0).normal(size=(3, 10, 10)).astype(np.float16)
+    store.write_logits("a", logits, Enlargement((40, 40), (40, 40), True))
+    path = store.path / "a.prob"
+    content = bytearray(path.read_bytes())
+    for damaged in (content[: int(len(content) * share)], content[:place] + bytes([content[place] ^ 0x10])):
+        path.write_bytes(damaged)
+        with pytest.raises(FoldsegError, match=r"a\.prob: is damaged"):
+            store.read("a")
 
 
 def test_a_prediction_that_is_not_there_is_named(store: PredictionStore) -> None:

@@ -1,62 +1,113 @@
-"""Test-time augmentation and its way back."""
+"""Test-time augmentation: turns and their inverses, and how views are merged."""
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
-from foldseg.inference.tta import TTA, tta_mean
+from foldseg.config.schema.tta import SYMMETRIES
+from foldseg.errors import FoldsegError
+from foldseg.inference.tta import MERGES, TURNS, Merger, check_probabilities
+
+LETTER = torch.tensor([[1, 2, 3], [4, 5, 6]])
+TURNED = {
+    "plain": [[1, 2, 3], [4, 5, 6]],
+    "flip": [[3, 2, 1], [6, 5, 4]],  # defect 11: a "vflip" that flips the width
+    "vflip": [[4, 5, 6], [1, 2, 3]],
+    "rot180": [[6, 5, 4], [3, 2, 1]],
+    "rot90": [[3, 6], [2, 5], [1, 4]],
+    "rot270": [[4, 1], [5, 2], [6, 3]],
+    "transpose": [[1, 4], [2, 5], [3, 6]],
+    "transverse": [[6, 3], [5, 2], [4, 1]],
+}
 
 
-def identity(images: Tensor) -> Tensor:
-    """A network that sees one pixel: probabilities of three classes are the picture's colours."""
-    return (images.float() / 20).softmax(1)
+@pytest.mark.parametrize("name", TURNS)
+def test_turns(name: str) -> None:
+    turn, back = TURNS[name]
+    assert turn(LETTER).tolist() == TURNED[name]
+    assert torch.equal(back(turn(LETTER)), LETTER)
+    assert torch.equal(turn(back(LETTER)), LETTER)
 
 
-def pictures(height: int, width: int) -> Tensor:
-    generator = torch.Generator().manual_seed(height * 100 + width)
-    return torch.randint(0, 256, (2, 3, height, width), dtype=torch.uint8, generator=generator)
+def test_every_set_of_symmetries_is_of_known_turns_and_closed() -> None:
+    """One after the other, two symmetries of a set make one of the set."""
+    for names in SYMMETRIES.values():
+        results = [TURNS[name][0](LETTER).tolist() for name in names]
+        assert len(results) == len(names)
+        for first in names:
+            for second in names:
+                assert TURNS[second][0](TURNS[first][0](LETTER)).tolist() in results
+    assert list(TURNS) == list(dict.fromkeys(SYMMETRIES["d4"]))
 
 
-@pytest.mark.parametrize("names", [[name] for name in TTA] + [list(TTA)])
-@pytest.mark.parametrize("size", [(1, 1), (4, 7), (5, 6), (33, 31)])
-def test_an_identity_network_is_not_changed(names: list[str], size: tuple[int, int]) -> None:
-    """Defect 11: a mean that is a sum, and a flip whose inverse is another one."""
-    images = pictures(*size)
-    assert torch.allclose(tta_mean(identity, images, names), identity(images), atol=1e-6)
+def merged(name: str, *views: list[float]) -> list[float]:
+    """Merge views of one pixel."""
+    merger = Merger(name)
+    for number, view in enumerate(views):
+        merger.add(torch.tensor(view).view(1, -1, 1, 1), str(number))
+    return merger.result().flatten().tolist()
 
 
-@pytest.mark.parametrize("name", TTA)
-def test_the_inverse_undoes_the_transform(name: str) -> None:
-    transform, inverse = TTA[name]
-    images = pictures(4, 7)
-    assert torch.equal(inverse(transform(images)), images)
-    assert not torch.equal(transform(images), images)
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("mean", [0.5, 0.35, 0.15]),
+        ("geometric_mean", [0.648886, 0.324443, 0.026671]),  # roots of .16, .04 and .00027..; over their sum
+        ("max", [0.5, 1 / 3, 1 / 6]),  # .9 .6 .3, over 1.8
+        ("vote", [0.5, 0.5, 0.0]),
+        ("tsharpen", [0.486, 0.3519, 0.1621]),
+    ],
+)
+def test_merges_by_hand(name: str, expected: list[float]) -> None:
+    """Two views of one pixel: .9 .1 .0 and .1 .6 .3."""
+    a, b = np.array([0.9, 0.1, 0.0]), np.array([0.1, 0.6, 0.3])
+    if name == "geometric_mean":
+        roots = np.sqrt(np.maximum(a, 1e-7) * np.maximum(b, 1e-7))
+        expected = (roots / roots.sum()).tolist()
+    if name == "tsharpen":
+        roots = (np.sqrt(a) + np.sqrt(b)) / 2
+        expected = (roots / roots.sum()).tolist()
+    assert merged(name, a.tolist(), b.tolist()) == pytest.approx(expected, abs=1e-6)
 
 
-def test_flip_mirrors_left_and_right() -> None:
-    """Defect 11: a "vflip" that flips the width."""
-    image = torch.tensor([[[[1, 2, 3], [4, 5, 6]]]])
-    assert TTA["flip"][0](image).tolist() == [[[[3, 2, 1], [6, 5, 4]]]]
+@given(
+    logits=st.lists(st.lists(st.floats(-20, 20), min_size=4, max_size=4), min_size=1, max_size=5),
+    name=st.sampled_from(sorted(MERGES)),
+)
+def test_merged_probabilities_are_probabilities_in_whatever_order(logits: list[list[float]], name: str) -> None:
+    views = torch.tensor(logits).softmax(1).tolist()
+    found = merged(name, *views)
+    assert sum(found) == pytest.approx(1, abs=1e-5)
+    assert min(found) >= 0
+    assert merged(name, *reversed(views)) == pytest.approx(found, abs=1e-5)
 
 
-def test_views_are_averaged_after_the_way_back() -> None:
-    """A network that answers by column, 0 0.5 1, answers 1 0.5 0 for the mirrored view: the mean is 0.5 all over."""
-    ramp = torch.tensor([0.0, 0.5, 1.0]).expand(1, 1, 2, 3)
-    mean = tta_mean(lambda _: ramp, torch.zeros(1, 3, 2, 3), ["flip"])
-    assert mean.tolist() == [[[[0.5] * 3] * 2]]
+@pytest.mark.parametrize("name", MERGES)
+def test_views_that_agree_are_not_changed(name: str) -> None:
+    """But for the vote, which keeps the class alone, and tsharpen, which takes roots."""
+    view = torch.tensor([0.6, 0.3, 0.1])
+    expected = {"vote": torch.tensor([1.0, 0, 0]), "tsharpen": view.sqrt() / view.sqrt().sum()}.get(name, view)
+    assert merged(name, *[view.tolist()] * 3) == pytest.approx(expected.tolist(), abs=1e-6)
 
 
-def test_without_names_the_network_is_called_once() -> None:
-    calls = []
+@pytest.mark.parametrize(
+    "maps",
+    [
+        torch.randn(1, 3, 5, 5, generator=torch.Generator().manual_seed(0)),  # logits
+        torch.full((1, 3, 5, 5), 0.5),
+        torch.full((1, 3, 5, 5), torch.nan),
+        torch.tensor([1.5, -0.5, 0]).view(1, 3, 1, 1).expand(1, 3, 40, 40),
+    ],
+    ids=["logits", "sigmoids", "nan", "beyond"],
+)
+def test_what_is_no_probability_is_refused(maps: Tensor) -> None:
+    with pytest.raises(FoldsegError, match=r"view rot90: only probabilities can be merged; found values from "):
+        check_probabilities(maps, "rot90")
 
-    def network(images: Tensor) -> Tensor:
-        calls.append(images)
-        return identity(images)
 
-    tta_mean(network, pictures(4, 4), [])
-    assert len(calls) == 1
-
-
-def test_an_unknown_view_raises() -> None:
-    with pytest.raises(KeyError):
-        tta_mean(identity, pictures(4, 4), ["vflip"])
+def test_probabilities_in_half_precision_are_not_refused() -> None:
+    maps = torch.randn(2, 20, 33, 47, generator=torch.Generator().manual_seed(0)).mul(5).softmax(1)
+    check_probabilities(maps.half().float(), "plain")

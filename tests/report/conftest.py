@@ -14,7 +14,8 @@ from foldseg.config import Data, Ensemble, Experiment, save
 from foldseg.data.camvid import LABELS
 from foldseg.data.datasets import folded_samples, make_folds_file
 from foldseg.data.labels import Mask
-from foldseg.inference.store import PredictionStore, StoreFacts
+from foldseg.inference.predict import facts_of
+from foldseg.inference.store import PredictionStore
 from foldseg.submission import label_png
 from foldseg.training.run import RunFolder
 
@@ -73,8 +74,7 @@ class World:
             run.summary.write_text("{}")
             store = PredictionStore(run.predictions / "oof")
             ids = part["id"].tolist()
-            facts = StoreFacts(name, "oof", run.fold, LABELS.names, run.checkpoint_hash, {}, [], ids)
-            store.begin(facts)
+            store.begin(facts_of(run, "oof"))
             for image in ids:
                 hot = np.arange(len(LABELS))[:, None, None] == prediction(cars.get(image, 1.0))
                 rest = (255 - confidence) // (len(LABELS) - 1)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from foldseg.config.schema import CleanUp, Step
+from foldseg.config.schema import CleanUp, Step, Tta
 from foldseg.ensemble.members import find_members
 from foldseg.errors import FoldsegError
 from foldseg.report.oof import open_oof
@@ -71,7 +71,7 @@ def test_choice_is_the_median_and_the_richest(world, ensemble):
 def test_other_settings_and_missing_submissions_are_refused(world, ensemble):
     path = world.root / "summary.png"
     with pytest.raises(FoldsegError, match="other tta than asked for"):
-        summary_picture(ensemble.model_copy(update={"tta": ("flip",)}), path)
+        summary_picture(ensemble.model_copy(update={"tta": Tta(symmetries="flip")}), path)
     with pytest.raises(FoldsegError, match="no such submission"):
         summary_picture(ensemble.model_copy(update={"name": "nobody"}), path)
     with pytest.raises(FoldsegError, match="no OOF image nobody"):

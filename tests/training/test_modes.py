@@ -31,7 +31,8 @@ from foldseg.training.run import RunFolder
 from foldseg.training.stages import build_stages_schedule, snapshot_epochs, stage_of
 from foldseg.training.trained import load_network
 from foldseg.views.build import validation_samples
-from foldseg.views.samples import EpochSampler, Part, TrainSamples, eval_loader
+from foldseg.views.samples import TrainSamples, eval_loader
+from foldseg.views.sampling import EpochSampler, Part
 
 REPOSITORY = Path(__file__).parents[2]
 PATH = REPOSITORY / "configs/experiments/toy_full.yaml"

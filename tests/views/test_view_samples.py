@@ -12,7 +12,8 @@ from foldseg.config.schema import CropView, FullView, ResizedView, TilesView
 from foldseg.data import camvid, signate
 from foldseg.data.frames import FileFrames
 from foldseg.errors import FoldsegError
-from foldseg.views.samples import EpochSampler, EvalSamples, TrainBatch, TrainSamples, eval_loader, train_loader
+from foldseg.views.samples import EvalSamples, TrainBatch, TrainSamples, eval_loader, train_loader
+from foldseg.views.sampling import EpochSampler
 
 FULL = FullView(kind="full")
 CROP = CropView(kind="crop", size=(32, 32), scale=(0.5, 2.0))

@@ -10,7 +10,8 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from foldseg.config.schema import Data, Ensemble, Experiment, Settings
+from foldseg.config.schema import Data, Ensemble, Experiment, Settings, Tta
+from foldseg.config.schema.tta import long_form
 from foldseg.errors import FoldsegError
 from foldseg.files import write_text
 
@@ -33,6 +34,8 @@ class Draft:
     def _merge(self, target: dict[str, Any], addition: dict[str, Any], source: str, path: Keys) -> None:
         for key, value in addition.items():
             here = (*path, key)
+            if key == "tta":  # so that tta.scales=... adds to `tta: [flip]`
+                value = long_form(value)
             self.origin[here] = source
             old = target.get(key)
             other_kind = isinstance(value, dict) and isinstance(old, dict) and _other_kind(old, value)
@@ -75,8 +78,20 @@ def load_data(path: Path, overrides: Sequence[str] = ()) -> Data:
     return _validate(only, _DataFile, path).data
 
 
+def load_tta(overrides: Sequence[str]) -> Tta:
+    """Read test-time augmentation from overrides `tta=d4`, `tta.scales=[0.75]`, ... FoldsegError on anything wrong."""
+    draft = Draft(origin={(): COMMAND_LINE})
+    for override in overrides:
+        draft.merge(_parse_override(override), COMMAND_LINE)
+    return _validate(draft, _TtaFile, Path(COMMAND_LINE)).tta
+
+
 class _DataFile(Settings):
     data: Data
+
+
+class _TtaFile(Settings):
+    tta: Tta = Tta()
 
 
 def save(settings: Settings, path: Path) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from foldseg.config import Ensemble
+from foldseg.config.schema import Member, Tta
 from foldseg.data.datasets import folded_samples, label_set
 from foldseg.data.labels import LabelSet
 from foldseg.ensemble.scene import Target
@@ -52,6 +53,10 @@ class Members:
         """Member -> for each of its classes, the index in `labels`. FoldsegError when one has no place there."""
         return {name: _merged(next(iter(runs.values())), self.labels) for name, runs in self.runs.items()}
 
+    def tta(self, member: Member) -> Tta:
+        """Return the test-time augmentation that a member is predicted with."""
+        return self.config.tta if member.tta is None else member.tta
+
     def sources(self, split: str, fold: int | None = None) -> dict[str, list[PredictionStore]]:
         """Member -> stores that predict an image.
 
@@ -60,7 +65,7 @@ class Members:
         chosen = self.folds if fold is None else [fold]
         return {
             member.name: [
-                store_of(self.runs[member.name][k], split, self.config.tta, member.view, member.checkpoint)
+                store_of(self.runs[member.name][k], split, self.tta(member), member.view, member.checkpoint)
                 for k in chosen
             ]
             for member in self.config.members
@@ -70,7 +75,7 @@ class Members:
         """Write whatever stores are missing or stale."""
         for member in self.config.members:
             for run in self.runs[member.name].values():
-                for store in predict_run(run, splits, self.config.tta, view=member.view, checkpoint=member.checkpoint):
+                for store in predict_run(run, splits, self.tta(member), view=member.view, checkpoint=member.checkpoint):
                     store.require_complete()
 
     def require_stores(self, splits: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from foldseg.config import Ensemble, load_ensemble, save
-from foldseg.config.schema import Step
+from foldseg.config.schema import Step, Tta
 from foldseg.data.datasets import DATASETS, load_samples
 from foldseg.data.labels import LabelSet, Mask
 from foldseg.data.reading import image_size
@@ -209,7 +209,7 @@ def _append_to_ledger(members: Members, scores: dict[str, Any]) -> None:
             "git_commit": git_commit(),
             "members": " ".join(f"{m.name}*{m.weight:g}" for m in config.members),
             "folds": " ".join(map(str, members.folds)),
-            "tta": " ".join(config.tta),
+            "tta": "" if config.tta == Tta() else config.tta.slug,
             "labels": config.labels,
             "steps": " ".join(_described(step) for step in config.steps),
             "score": config.score,

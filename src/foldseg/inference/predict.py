@@ -2,75 +2,36 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from foldseg.config import load_experiment
-from foldseg.config.schema import PredictView, view_slug
+from foldseg.config import load_experiment, load_tta
+from foldseg.config.schema import FullView, PredictView, Tta, view_slug
 from foldseg.data.datasets import folded_samples, label_set, load_samples
 from foldseg.data.frames import FileFrames
 from foldseg.errors import FoldsegError
-from foldseg.inference.store import PredictionStore, StoreFacts
-from foldseg.inference.tta import tta_mean
-from foldseg.models.factory import check_device, check_view
-from foldseg.models.network import SegmentationNetwork
+from foldseg.inference.logits import Enlargement
+from foldseg.inference.predictor import PLAIN
+from foldseg.inference.predictor import Predictor as Predictor
+from foldseg.inference.small_logits import LogitsPredictor
+from foldseg.inference.store import PredictionStore, StoreFacts, StoreState
+from foldseg.inference.writing import background_writer
 from foldseg.training.run import RunFolder
-from foldseg.training.trained import load_network
-from foldseg.views.geometry import probabilities, restore
-from foldseg.views.samples import EvalSample, EvalSamples, eval_loader
+from foldseg.views.samples import batches, eval_loader
 
 logger = logging.getLogger(__name__)
 
 SPLITS = ("oof", "test")
 
 
-@dataclass(frozen=True)
-class Predictor:
-    """A run's network, ready to predict in a view."""
-
-    network: SegmentationNetwork
-    view: PredictView
-    device: torch.device
-    autocast: torch.dtype | None
-
-    @staticmethod
-    def load(
-        run: RunFolder, device: str = "auto", view: PredictView | None = None, checkpoint: str = "best"
-    ) -> "Predictor":
-        """Build the network of a finished run and load its weights. FoldsegError when they are missing or do not fit.
-
-        `view`: None for the one that the run remembers.
-        """
-        experiment = run.experiment
-        check_device(device)
-        view = view or experiment.view.predict
-        network = load_network(run, run.existing_checkpoint(checkpoint))
-        check_view(view, network.stride)
-        use_gpu = device == "gpu" or (device == "auto" and torch.cuda.is_available())
-        place = torch.device("cuda" if use_gpu else "cpu")
-        half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(experiment.precision) if use_gpu else None
-        if experiment.channels_last:
-            network.to(memory_format=torch.channels_last)
-        return Predictor(network.to(place).eval(), view, place, half)
-
-    @torch.inference_mode()
-    def __call__(self, sample: EvalSample, tta: Sequence[str] = ()) -> Tensor:
-        """Class probabilities (classes, H, W) float32 on the image's original grid, on the predictor's device."""
-        inputs = sample.inputs.to(self.device, non_blocking=True)
-        with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
-            maps = tta_mean(lambda images: probabilities(self.network, images, self.view), inputs, tta)
-        return restore(maps, sample.grid)[0]
-
-
 def quantise(maps: Tensor) -> Tensor:
-    """Probabilities in 0..1 -> uint8 round(255 p), on the CPU."""
-    return (maps * 255 + 0.5).to(torch.uint8).cpu()
+    """Probabilities in 0..1, on any device -> uint8 round(255 p)."""
+    return (maps * 255 + 0.5).to(torch.uint8)
 
 
 def split_table(run: RunFolder, split: str) -> pd.DataFrame:
@@ -86,13 +47,23 @@ def split_table(run: RunFolder, split: str) -> pd.DataFrame:
     return table if run.experiment.debug is None else table.head(run.experiment.debug_images)
 
 
+def asked_for(run: RunFolder, tta: str | None, overrides: Sequence[str]) -> tuple[PredictView, Tta]:
+    """Return the view and the TTA that a command line asks for: `tta` is YAML, overrides may be of either.
+
+    FoldsegError for any other key.
+    """
+    of_tta = [text for text in overrides if text.partition("=")[0].split(".")[0] == "tta"]
+    chosen = load_tta([*([f"tta={tta}"] if tta is not None else []), *of_tta])
+    return overridden_view(run, [text for text in overrides if text not in of_tta]), chosen
+
+
 def overridden_view(run: RunFolder, overrides: Sequence[str]) -> PredictView:
     """Return a run's prediction view, changed by overrides `view.predict=...`; FoldsegError for any other key."""
     for override in overrides:
         if override.partition("=")[0].split(".")[:2] != ["view", "predict"]:
             raise FoldsegError(
                 f"override {override!r}: a run is predicted as it was trained but for its view; "
-                "valid here are view.predict={...} and view.predict.<key>=..."
+                "valid here are view.predict={...}, view.predict.<key>=... and tta.<key>=..."
             )
     return load_experiment(run.config, overrides).view.predict
 
@@ -100,56 +71,104 @@ def overridden_view(run: RunFolder, overrides: Sequence[str]) -> PredictView:
 def store_of(
     run: RunFolder,
     split: str,
-    tta: Sequence[str] = (),
+    tta: Tta | Sequence[str] = PLAIN,
     view: PredictView | None = None,
     checkpoint: str = "best",
 ) -> PredictionStore:
     """Return the store of a run's predictions, whether it exists or not; its name says what is unlike the usual."""
     other = [] if checkpoint == "best" else [checkpoint]
     other += [] if view in (None, run.experiment.view.predict) else [view_slug(view)]
-    return PredictionStore(run.predictions / "-".join([split, *other, *sorted(tta)]))
+    tta = Tta.model_validate(tta)
+    return PredictionStore(run.predictions / "-".join([split, *other, *([] if tta == PLAIN else [tta.slug])]))
+
+
+def facts_of(
+    run: RunFolder,
+    split: str,
+    tta: Tta | Sequence[str] = PLAIN,
+    view: PredictView | None = None,
+    checkpoint: str = "best",
+    table: pd.DataFrame | None = None,
+) -> StoreFacts:
+    """Return what a store of a run's predictions should say of itself; whatever says otherwise is stale.
+
+    `table`: the rows of `split_table`, if they are at hand.
+    """
+    seen = (view or run.experiment.view.predict).model_dump(mode="json")
+    merged = Tta.model_validate(tta).model_dump(mode="json")
+    name = str(Path(run.path.parent.name) / run.path.name)
+    ids = (split_table(run, split) if table is None else table)["id"].tolist()
+    return StoreFacts(name, split, run.fold, run.classes, run.hash_of(checkpoint), seen, merged, ids)
 
 
 def predict_run(
     run: RunFolder,
     splits: Sequence[str] = SPLITS,
-    tta: Sequence[str] = (),
+    tta: Tta | Sequence[str] = PLAIN,
     device: str | None = None,
     view: PredictView | None = None,
     checkpoint: str = "best",
+    form: str | None = None,
 ) -> list[PredictionStore]:
     """Write what is missing of a finished run's stores; return them. Goes on where an earlier call stopped.
 
-    `device` and `view`: None for those that the run remembers. `checkpoint`: best, or another that the run keeps.
-    Of a debug run only a few images of each split are predicted.
+    `device`, `view` and `form` (probabilities, logits): None for those that the run remembers. `checkpoint`: best, or
+    another that the run keeps. Of a debug run only a few images of each split are predicted.
     """
     stores = []
-    weights = run.hash_of(checkpoint)
-    predictor: Predictor | None = None
+    tta, form = Tta.model_validate(tta), form or run.experiment.predictions
+    predictor: Predictor | LogitsPredictor | None = None
     for split in splits:
         table = split_table(run, split)
         store = store_of(run, split, tta, view, checkpoint)
-        seen = (view or run.experiment.view.predict).model_dump(mode="json")
-        name = str(Path(run.path.parent.name) / run.path.name)
-        ids = table["id"].tolist()
-        store.begin(StoreFacts(name, split, run.fold, run.classes, weights, seen, sorted(tta), ids))
+        facts = facts_of(run, split, tta, view, checkpoint, table)
+        if store.state(facts) is StoreState.STALE:
+            logger.info("%s: is stale (other %s), predicted anew", store.path, " and ".join(store.unlike(facts)))
+        store.begin(facts)
         todo = table[table["id"].isin(store.missing())]
         if len(todo):
-            predictor = predictor or Predictor.load(run, device or run.experiment.device, view, checkpoint)
+            _check_form(run, form, view or run.experiment.view.predict, tta)
+            if predictor is None:
+                predictor = Predictor.load(run, device or run.experiment.device, view, checkpoint)
+                predictor = LogitsPredictor.of(predictor) if form == "logits" else predictor
             _predict_into(store, predictor, todo, run, tta)
         stores.append(store)
     return stores
 
 
 def _predict_into(
-    store: PredictionStore, predictor: Predictor, table: pd.DataFrame, run: RunFolder, tta: Sequence[str]
+    store: PredictionStore, predictor: Predictor | LogitsPredictor, table: pd.DataFrame, run: RunFolder, tta: Tta
 ) -> None:
     experiment = run.experiment
     if label_set(experiment.data).names != run.classes:
         raise FoldsegError(f"{run.path}: its classes {run.classes} are not those of its data set any more")
-    frames = FileFrames.of(table, experiment.data.root, None)
-    samples = EvalSamples(frames, predictor.view, predictor.network.stride)
-    loader: DataLoader[EvalSample] = eval_loader(samples, experiment.workers)
+    samples = predictor.samples(FileFrames.of(table, experiment.data.root, None), tta)
+    loader = eval_loader(samples, experiment.workers)
     logger.info("predicting %d images into %s", len(table), store.path)
-    for sample in tqdm(loader, total=len(table), desc=store.path.name, unit="image", leave=False, disable=None):
-        store.write(sample.id, quantise(predictor(sample, tta)).numpy())
+    bar = tqdm(loader, total=len(table), desc=store.path.name, unit="image", leave=False, disable=None)
+    with background_writer() as write:
+        for batch in batches(bar, experiment.eval_batch_size):
+            # Handed over where they are: the writer waits for the device, and that can be given the next images
+            if isinstance(predictor, LogitsPredictor):
+                maps, how = predictor(batch)
+            else:
+                maps, how = quantise(predictor.batch(batch, tta)), None
+            for sample, own in zip(batch, maps, strict=True):
+                write(partial(_write, store, sample.id, own, how))
+
+
+def _write(store: PredictionStore, name: str, maps: Tensor, how: Enlargement | None = None) -> None:
+    if how is None:
+        store.write(name, maps.cpu().numpy())
+    else:
+        store.write_logits(name, maps.cpu().numpy(), how)
+
+
+def _check_form(run: RunFolder, form: str, view: PredictView, tta: Tta) -> None:
+    """FoldsegError where a store cannot hold logits: of views that were merged there are only probabilities."""
+    if form == "logits" and (tta != PLAIN or not isinstance(view, FullView)):
+        what = f"TTA {tta.slug}" if tta != PLAIN else f"view {view_slug(view)}"
+        raise FoldsegError(
+            f"{run.path}: its predictions are kept as logits, and only the full view without TTA has such; "
+            f"for {what} give scripts/predict_fold.py --predictions probabilities"
+        )

@@ -1,10 +1,9 @@
-"""The prediction store: a folder of probability maps, one compressed file per image, keyed by id.
+"""The prediction store: per run, split, TTA and view, one compressed file per image, found by the image's id.
 
-`store.json` says whose predictions these are and which ids belong to it; `<id>.prob` is one image. Files appear whole
-(temporary name, then rename), so a store may be read while it is being written, and writing goes on where it stopped.
+    <store>/store.json   run, split, fold, class names, checkpoint hash, view, TTA, all ids that belong here
+    <store>/<id>.prob    a small header, then the quantised planes or the logits, compressed with zstd
 
-A `.prob` file: the magic `FSP1`, the length of a JSON header as uint32 (little-endian), the header (`classes`,
-`height`, `width`), then zstd-compressed uint8 planes (classes, height, width): round(255 p). Measured on
+Files appear whole, so a store can be read while another process writes it. Quantisation: round(255 p). Measured on
 CamVid frames and a half-trained U-Net: 2 of 10,000 pixels change their argmax, the file is an eleventh of a compressed
 float16 npz and is written 27 times faster (sharper predictions lose and take less).
 """
@@ -12,36 +11,74 @@ float16 npz and is written 27 times faster (sharper predictions lose and take le
 import json
 import struct
 from dataclasses import asdict, dataclass
+from enum import Enum
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import zstandard
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
+from foldseg.config.schema import PredictView, Tta
 from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json, remove_partials, write_bytes, write_json
+from foldseg.inference.logits import Enlargement, planes_of_logits
 
-_MAGIC = b"FSP1"
+_PLANES, _LOGITS = b"FSP1", b"FSL1"
 _SUFFIX = ".prob"
 _LEVEL = 3  # of zstd: higher levels save little on maps that are mostly 0 and 255
+_VIEW: TypeAdapter[PredictView] = TypeAdapter(PredictView)
 
 Quantised = NDArray[np.uint8]
 
 
+class StoreState(Enum):
+    """What there is of a store: nothing, predictions of something else, some or all of those that it should hold."""
+
+    ABSENT = "absent"
+    STALE = "stale"
+    PARTIAL = "partial"
+    COMPLETE = "complete"
+
+
 @dataclass(frozen=True)
 class StoreFacts:
-    """Whose predictions a store holds. Two stores with equal facts hold the same predictions."""
+    """Whose predictions a store holds. Where two do not differ (see `differences`) they hold the same."""
 
     run: str
     split: str
     fold: int
     classes: list[str]
     checkpoint: str  # SHA-256 of the weights
-    view: dict[str, object]
-    tta: list[str]
+    view: dict[str, Any]
+    tta: dict[str, Any] | list[str]
     ids: list[str]
+
+    def differences(self, other: "StoreFacts") -> list[str]:
+        """Name what other predictions are of, or made with. Settings that came later are taken at their defaults."""
+        pairs: dict[str, tuple[Any, Any]] = {
+            "split": (self.split, other.split),
+            "fold": (self.fold, other.fold),
+            "classes": (self.classes, other.classes),
+            "weights": (self.checkpoint, other.checkpoint),
+            "view": (_parsed(_VIEW, self.view), _parsed(_VIEW, other.view)),
+            "TTA": (_parsed(_TTA, self.tta), _parsed(_TTA, other.tta)),
+            "images": (self.ids, other.ids),
+        }
+        return [name for name, (ours, theirs) in pairs.items() if ours != theirs]
+
+
+_TTA = TypeAdapter(Tta)
+
+
+def _parsed(kind: TypeAdapter[Any], settings: Any) -> Any:
+    try:
+        return kind.validate_python(settings)
+    except ValidationError:
+        return settings
 
 
 @dataclass(frozen=True)
@@ -54,57 +91,109 @@ class PredictionStore:
     def facts(self) -> StoreFacts:
         """Content of store.json. FoldsegError when it is missing or malformed."""
         try:
-            return StoreFacts(**read_json(self.path / "store.json"))
+            return StoreFacts(**read_json(self._description))
         except TypeError as error:
-            raise FoldsegError(f"{self.path / 'store.json'}: does not describe a prediction store ({error})") from error
+            raise FoldsegError(f"{self._description}: does not describe a prediction store ({error})") from error
 
     def begin(self, facts: StoreFacts) -> None:
         """Start writing, or go on writing, a store; maps of other facts (an older checkpoint) are removed."""
-        described = self.path / "store.json"
         remove_partials(self.path)
-        if not described.is_file() or read_json(described) != asdict(facts):
+        self.__dict__.pop("facts", None)
+        if self.state(facts) in (StoreState.ABSENT, StoreState.STALE):
             for stale in self.path.glob(f"*{_SUFFIX}"):
                 stale.unlink()
-            write_json(described, asdict(facts))
-        self.__dict__.pop("facts", None)
+            write_json(self._description, asdict(facts))
+            self.__dict__.pop("facts", None)
+
+    def state(self, expected: StoreFacts) -> StoreState:
+        """Tell what there is of a store that should hold what `expected` says."""
+        if not self._description.is_file():
+            return StoreState.ABSENT
+        if self.unlike(expected):
+            return StoreState.STALE
+        return StoreState.PARTIAL if self.missing() else StoreState.COMPLETE
+
+    def unlike(self, expected: StoreFacts) -> list[str]:
+        """Name what the predictions of a store are of, or made with, that is not as `expected`."""
+        try:
+            return self.facts.differences(expected)
+        except FoldsegError:
+            return ["things that its damaged store.json does not tell"]
 
     def missing(self) -> list[str]:
         """Ids that belong to the store and are not written yet."""
         return [name for name in self.facts.ids if not self._file(name).is_file()]
 
-    def require_complete(self) -> None:
-        """FoldsegError that names ids which are missing."""
+    def require_complete(self, expected: StoreFacts | None = None) -> None:
+        """FoldsegError that says what is wrong unless every image is there, predicted as `expected`, if given, says."""
+        remedy = "scripts/predict_fold.py"
+        if expected is not None:
+            state = self.state(expected)
+            if state is StoreState.ABSENT:
+                raise FoldsegError(f"{self.path}: has not been predicted yet; make it with {remedy}")
+            if state is StoreState.STALE:
+                differences = " and ".join(self.unlike(expected))
+                raise FoldsegError(
+                    f"{self.path}: is stale, it was predicted with other {differences}; run {remedy} again"
+                )
         if missing := self.missing():
             raise FoldsegError(
                 f"{self.path}: is not complete: {len(missing)} of {len(self.facts.ids)} images are missing, "
-                f"e.g. {shorten(missing)}; scripts/predict_fold.py goes on where it stopped"
+                f"e.g. {shorten(missing)}; {remedy} goes on where it stopped"
             )
 
     def write(self, name: str, quantised: Quantised) -> None:
         """Write one image's probabilities, (classes, H, W) uint8 = round(255 p)."""
         classes, height, width = quantised.shape
-        header = json.dumps({"classes": classes, "height": height, "width": width}).encode()
-        body = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(
-            np.ascontiguousarray(quantised).data
-        )
-        write_bytes(self._file(name), _MAGIC + struct.pack("<I", len(header)) + header + body)
+        header = {"classes": classes, "height": height, "width": width}
+        self._write(name, _PLANES, header, np.ascontiguousarray(quantised))
+
+    def write_logits(self, name: str, logits: NDArray[np.float16], how: Enlargement) -> None:
+        """Write one image's logits (classes, h, w) float16, which `read` enlarges before it takes their softmax."""
+        header = {"logits": logits.shape, "padded": how.padded, "size": how.size, "align_corners": how.align_corners}
+        halves = np.ascontiguousarray(logits).view(np.uint8).reshape(-1, 2)  # all low bytes, then all high ones
+        self._write(name, _LOGITS, header, np.ascontiguousarray(halves.T))
 
     def read(self, name: str) -> Quantised:
         """Read one image's probabilities, (classes, H, W) uint8 = round(255 p). FoldsegError names file and reason."""
         path = self._file(name)
         try:
             content = path.read_bytes()
-            if content[:4] != _MAGIC:
-                raise ValueError("not a probability map")
             start = 8 + struct.unpack("<I", content[4:8])[0]
-            header = json.loads(content[8:start])
-            shape = (int(header["classes"]), int(header["height"]), int(header["width"]))
-            planes = zstandard.ZstdDecompressor().decompress(content[start:], max_output_size=int(np.prod(shape)))
-            return np.frombuffer(planes, np.uint8).reshape(shape)
+            return _READERS[content[:4]](json.loads(content[8:start]), content[start:])
         except FileNotFoundError as error:
             raise FoldsegError(f"{self.path}: has no prediction for {name}") from error
-        except (OSError, ValueError, KeyError, struct.error, zstandard.ZstdError) as error:
+        except (OSError, ValueError, KeyError, TypeError, struct.error, zstandard.ZstdError) as error:
             raise FoldsegError(f"{path}: is damaged ({error}); remove it and predict again") from error
+
+    def _write(self, name: str, magic: bytes, header: dict[str, Any], content: Quantised) -> None:
+        described = json.dumps(header).encode()
+        body = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(content.data)
+        write_bytes(self._file(name), magic + struct.pack("<I", len(described)) + described + body)
+
+    @property
+    def _description(self) -> Path:
+        return self.path / "store.json"
 
     def _file(self, name: str) -> Path:
         return self.path / f"{name}{_SUFFIX}"
+
+
+def _decompressed(body: bytes, shape: tuple[int, ...]) -> Quantised:
+    planes = zstandard.ZstdDecompressor().decompress(body, max_output_size=int(np.prod(shape)))
+    return np.frombuffer(planes, np.uint8).reshape(shape)
+
+
+def _read_planes(header: dict[str, Any], body: bytes) -> Quantised:
+    return _decompressed(body, (int(header["classes"]), int(header["height"]), int(header["width"])))
+
+
+def _read_logits(header: dict[str, Any], body: bytes) -> Quantised:
+    classes, height, width = header["logits"]
+    halves = _decompressed(body, (2, classes * height * width))
+    logits = np.ascontiguousarray(halves.T).view(np.float16).reshape(classes, height, width)
+    how = Enlargement(tuple(header["padded"]), tuple(header["size"]), bool(header["align_corners"]))
+    return planes_of_logits(logits, how)
+
+
+_READERS = {_PLANES: _read_planes, _LOGITS: _read_logits}

@@ -12,7 +12,8 @@ from foldseg.report.figures import Picture, class_legend, overlay, picture_grid
 from foldseg.training.data import fold_data
 from foldseg.training.run import fingerprint
 from foldseg.views.build import train_samples
-from foldseg.views.samples import EpochSampler, TrainSamples
+from foldseg.views.samples import TrainSamples
+from foldseg.views.sampling import EpochSampler
 
 _PER_ROW = 3  # samples, each of two pictures
 

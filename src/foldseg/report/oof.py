@@ -18,7 +18,7 @@ from foldseg.ensemble.blend import argmax
 from foldseg.ensemble.members import blended_labels, oof_table, trained_labels
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json
-from foldseg.inference.predict import store_of
+from foldseg.inference.predict import facts_of, store_of
 from foldseg.inference.store import PredictionStore
 from foldseg.scoring.counts import Counts, count_pixels
 from foldseg.submission import label_png
@@ -111,11 +111,7 @@ def _argmax(store: PredictionStore, name: str) -> Mask:
 
 def _checked_store(run: RunFolder) -> PredictionStore:
     store = store_of(run, "oof")
-    if not (store.path / "store.json").is_file():
-        raise FoldsegError(f"{run.path}: has no OOF predictions yet; make them with scripts/predict_fold.py")
-    store.require_complete()
-    if store.facts.checkpoint != run.checkpoint_hash:
-        raise FoldsegError(f"{store.path}: is of older weights than {run.best}; run scripts/predict_fold.py again")
+    store.require_complete(facts_of(run, "oof"))
     return store
 
 

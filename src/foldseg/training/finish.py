@@ -20,7 +20,7 @@ from foldseg.training.recorder import Recorder
 from foldseg.training.run import RunFolder
 from foldseg.training.stages import Loaders
 from foldseg.training.trained import network_state
-from foldseg.views.samples import WHOLE
+from foldseg.views.sampling import WHOLE
 
 logger = logging.getLogger(__name__)
 

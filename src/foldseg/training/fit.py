@@ -30,7 +30,8 @@ from foldseg.training.run import RunFolder, fingerprint
 from foldseg.training.stages import Loaders, stage_settings, stage_starts
 from foldseg.training.transfer import check_start, with_start_of_fold
 from foldseg.views.build import train_samples, validation_samples
-from foldseg.views.samples import WHOLE, Part, TrainSamples
+from foldseg.views.samples import TrainSamples
+from foldseg.views.sampling import WHOLE, Part
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader
 
 from foldseg.config import Experiment
 from foldseg.training.schedules import build_schedule, cycle_ends, rate
-from foldseg.views.samples import WHOLE, EvalSample, EvalSamples, Part, TrainSamples, eval_loader, train_loader
+from foldseg.views.samples import EvalSample, EvalSamples, TrainSamples, eval_loader, train_loader
+from foldseg.views.sampling import WHOLE, Part
 
 
 def stage_settings(experiment: Experiment) -> list[Experiment]:

@@ -5,8 +5,8 @@ workers changes nothing, and a run that was killed goes on exactly where it was.
 """
 
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from foldseg.config.schema import CropView, PredictView, ResizedView, TrainView
 from foldseg.data.frames import Frames
@@ -35,7 +35,7 @@ from foldseg.views.geometry import (
     side_multiple,
 )
 from foldseg.views.mixing import Mixing, random_pixel
-from foldseg.views.sampling import Draw, EpochPlan
+from foldseg.views.sampling import WHOLE, Draw, EpochPlan, EpochSampler, Part
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,21 @@ class TrainBatch:
 
 @dataclass(frozen=True)
 class EvalSample:
-    """One image, prepared for prediction: `inputs` (1, 3, H, W) uint8; `mask` on the original grid, or None."""
+    """One image, prepared for prediction: `inputs` (1, 3, H, W) uint8; `mask` on the original grid, or None.
+
+    `scaled` holds the image by other scales of test-time augmentation, resized but not padded.
+    """
 
     id: str
     inputs: Tensor
     mask: Mask | None
     grid: Grid
+    scaled: Mapping[float, Tensor] = field(default_factory=dict)
+
+    def pin_memory(self) -> "EvalSample":
+        """Lock the pages, so that a GPU copies them on its own; torch's loader calls this."""
+        scaled = {scale: inputs.pin_memory() for scale, inputs in self.scaled.items()}
+        return EvalSample(self.id, self.inputs.pin_memory(), self.mask, self.grid, scaled)
 
 
 class TrainSamples(Dataset[tuple[Tensor, Tensor, str]]):
@@ -137,59 +146,41 @@ class TrainSamples(Dataset[tuple[Tensor, Tensor, str]]):
 
 
 class EvalSamples(Dataset[EvalSample]):
-    """Images (and masks, where the frames have them), prepared for a prediction view."""
+    """Images (and masks, where the frames have them), prepared for a prediction view, and by other scales too."""
 
-    def __init__(self, frames: Frames, view: PredictView, stride: int) -> None:
-        self._frames, self._view, self._stride = frames, view, stride
+    def __init__(self, frames: Frames, view: PredictView, stride: int, scales: Sequence[float] = ()) -> None:
+        self._frames, self._view, self._stride, self._scales = frames, view, stride, scales
 
     def __len__(self) -> int:
         return len(self._frames.ids)
 
     def __getitem__(self, index: int) -> EvalSample:
         image, mask = self._frames.read(index)
-        grid = grid_of(image.shape[:2], self._view, self._stride)
-        inputs = as_tensor(prepare(image, grid))[None]
-        return EvalSample(self._frames.ids[index], inputs, None if mask is None else _own(mask), grid)
+        return eval_sample(self._frames.ids[index], image, mask, self._view, self._stride, self._scales)
 
 
-@dataclass(frozen=True)
-class Part:
-    """The share of one of several processes that work together: every batch, and the validation images, are divided."""
+def eval_sample(
+    name: str, image: Image, mask: Mask | None, view: PredictView, stride: int, scales: Sequence[float] = ()
+) -> EvalSample:
+    """Prepare one image for prediction by a network of `stride`."""
+    size = image.shape[0], image.shape[1]
+    grid = grid_of(size, view, stride)
+    others = {scale: resize_image(image, grid_of(size, view, stride, scale).resized) for scale in scales}
+    scaled = {scale: as_tensor(picture)[None] for scale, picture in others.items()}
+    inputs = as_tensor(prepare(image, grid))[None]
+    return EvalSample(name, inputs, None if mask is None else _own(mask), grid, scaled)
 
-    number: int = 0
-    of: int = 1
 
-
-WHOLE = Part()
-"""All of the work: there is one process."""
-
-
-class EpochSampler(Sampler[tuple[int, int]]):
-    """A shuffled order for every epoch, as (epoch, index); a pure function of the seed and the epoch.
-
-    Lightning calls `set_epoch`. The epoch travels with the index because workers that live on cannot be told. Several
-    processes have equal parts of every batch of `batch_size`, and together the batches that one would have.
-    """
-
-    def __init__(self, length: int, seed: int, batch_size: int = 1, part: Part = WHOLE) -> None:
-        self._length, self._seed, self._epoch = length, seed, 0
-        self._batch_size, self._part = batch_size, part
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch of the next iteration."""
-        self._epoch = epoch
-
-    def __len__(self) -> int:
-        if self._part.of == 1:
-            return self._length
-        return self._length // self._batch_size * self._batch_size // self._part.of
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = np.random.default_rng([self._seed, self._epoch]).permutation(self._length)
-        if self._part.of > 1:
-            batches = order[: self._length // self._batch_size * self._batch_size]
-            order = batches.reshape(-1, self._part.of, self._batch_size // self._part.of)[:, self._part.number].ravel()
-        return iter([(self._epoch, int(index)) for index in order])
+def batches(samples: Iterable[EvalSample], size: int) -> Iterator[list[EvalSample]]:
+    """Samples that follow each other, so long as they are on the same grid: at most `size` at a time."""
+    waiting: list[EvalSample] = []
+    for sample in samples:
+        if waiting and (len(waiting) == size or sample.grid != waiting[0].grid):
+            yield waiting
+            waiting = []
+        waiting.append(sample)
+    if waiting:
+        yield waiting
 
 
 def as_tensor(image: Image) -> Tensor:
@@ -227,7 +218,10 @@ def train_loader(
 def eval_loader(samples: EvalSamples, workers: int, part: Part = WHOLE) -> DataLoader[EvalSample]:
     """One image at a time, in the table's order; of several processes each has every so-manieth image."""
     own = range(part.number, len(samples), part.of)
-    return DataLoader(samples, batch_size=None, sampler=own, num_workers=workers, worker_init_fn=_quiet_worker)
+    pinned = torch.cuda.is_available()
+    return DataLoader(
+        samples, batch_size=None, sampler=own, num_workers=workers, worker_init_fn=_quiet_worker, pin_memory=pinned
+    )
 
 
 def _stack(samples: list[tuple[Tensor, Tensor, str]]) -> TrainBatch:

@@ -1,14 +1,15 @@
-"""Which frames an epoch is made of: a pure function of settings, seed and epoch.
+"""Which frames an epoch is made of and their order: a pure function of settings, seed and epoch.
 
 Draws are systematic rather than independent: a frame that should be drawn 1.3 times in an epoch is drawn once or twice,
 never three times. With equal weights and as many samples as frames, that is every frame once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from torch.utils.data import Sampler
 
 from foldseg.config.schema import ClassCrops, PositiveShare, Sampling
 from foldseg.data.samples import shorten
@@ -162,3 +163,43 @@ def _positives(positive: PositiveShare, wanted: Sequence[int], pixels: NDArray[n
             f"the share without (start {shares[0]}, end {shares[1]}); raise min_pixels or use class_crops"
         )
     return holds
+
+
+@dataclass(frozen=True)
+class Part:
+    """The share of one of several processes that work together: every batch, and the validation images, are divided."""
+
+    number: int = 0
+    of: int = 1
+
+
+WHOLE = Part()
+"""All of the work: there is one process."""
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """A shuffled order for every epoch, as (epoch, index); a pure function of the seed and the epoch.
+
+    Lightning calls `set_epoch`. The epoch travels with the index because workers that live on cannot be told. Several
+    processes have equal parts of every batch of `batch_size`, and together the batches that one would have.
+    """
+
+    def __init__(self, length: int, seed: int, batch_size: int = 1, part: Part = WHOLE) -> None:
+        self._length, self._seed, self._epoch = length, seed, 0
+        self._batch_size, self._part = batch_size, part
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch of the next iteration."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        if self._part.of == 1:
+            return self._length
+        return self._length // self._batch_size * self._batch_size // self._part.of
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.random.default_rng([self._seed, self._epoch]).permutation(self._length)
+        if self._part.of > 1:
+            batches = order[: self._length // self._batch_size * self._batch_size]
+            order = batches.reshape(-1, self._part.of, self._batch_size // self._part.of)[:, self._part.number].ravel()
+        return iter([(self._epoch, int(index)) for index in order])

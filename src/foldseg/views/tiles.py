@@ -59,8 +59,8 @@ def _batches(
 
 
 def votes(maps: Tensor) -> Tensor:
-    """Probabilities (N, C, H, W) -> the same shape: 1 for the most probable class of each pixel, 0 for the others."""
-    return torch.zeros_like(maps).scatter_(1, maps.argmax(1, keepdim=True), 1.0)
+    """Probabilities (..., C, H, W) -> the same shape: 1 for the most probable class of each pixel, 0 for the others."""
+    return torch.zeros_like(maps).scatter_(-3, maps.argmax(-3, keepdim=True), 1.0)
 
 
 def tiled_size(size: tuple[int, int], view: TilesView) -> tuple[int, int]:

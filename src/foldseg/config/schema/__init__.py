@@ -11,6 +11,7 @@ from foldseg.config.schema.model import Model
 from foldseg.config.schema.sampling import ClassCrops, CopyPaste, CutMix, PositiveShare, Sampling, Source
 from foldseg.config.schema.steps import BiasStep, CleanUp, Crf, StackStep, Step, ThresholdStep, WeightsStep
 from foldseg.config.schema.training import EarlyStopping, Lookahead, Loss, Optimizer, Plateau, Schedule
+from foldseg.config.schema.tta import Tta, TtaView
 from foldseg.config.schema.views import (
     CropView,
     FullView,
@@ -64,6 +65,8 @@ __all__ = [
     "TilesView",
     "ToyCity",
     "TrainView",
+    "Tta",
+    "TtaView",
     "View",
     "Weight",
     "WeightsStep",

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from foldseg.config.schema.base import CheckpointName, Count, Positive, ScoreName, Settings
 from foldseg.config.schema.steps import Step, ThresholdStep, check_order
+from foldseg.config.schema.tta import Tta
 from foldseg.config.schema.views import PredictView, view_slug
 
 
@@ -17,12 +18,14 @@ class Member(Settings):
     weight: Positive = 1.0
     view: PredictView | None = None  # in which it is predicted; null: as its runs remember
     checkpoint: CheckpointName = "best"  # or last, ema, swa, average, snapshot_<k>, top_<epoch>: what its runs keep
+    tta: Tta | None = None  # null: the ensemble's
 
     @property
     def name(self) -> str:
-        """The experiment, and the checkpoint and the view if others than usual are given: `unet#swa@full_1`."""
+        """The experiment, and checkpoint, view and TTA if others than usual are given: `unet#swa@full_1~flip`."""
         weights = "" if self.checkpoint == "best" else f"#{self.checkpoint}"
-        return self.experiment + weights + ("" if self.view is None else f"@{view_slug(self.view)}")
+        view = "" if self.view is None else f"@{view_slug(self.view)}"
+        return self.experiment + weights + view + ("" if self.tta is None else f"~{self.tta.slug}")
 
 
 class Blend(Settings):
@@ -42,7 +45,7 @@ class Ensemble(Settings):
     name: str
     members: Annotated[tuple[Member, ...], Field(min_length=1)]
     folds: tuple[Annotated[int, Field(ge=0)], ...] | None = None  # null: every fold of the folds file
-    tta: tuple[Literal["flip"], ...] = ()
+    tta: Tta = Tta()  # of members that do not say their own
     labels: Literal["as_trained", "scored"] = "as_trained"  # scored: members' classes are merged into those, background
     blend: Blend = Blend()
     steps: tuple[Step, ...] = ()

@@ -41,7 +41,10 @@ class Experiment(Settings):
     early_stopping: EarlyStopping | None = EarlyStopping()
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     batch_size: Count | Literal["auto"] = 8  # of all devices together; auto: the largest power of two that fits a GPU
-    eval_batch_size: Count = 1  # validation images of the same size that are predicted together
+    eval_batch_size: Count = 1  # images of the same size that are validated or predicted together
+    # What stores of predictions hold: probabilities in 8 bits, or logits in 16 at the size that the network's head
+    # enlarges; these only in the full view without TTA
+    predictions: Literal["probabilities", "logits"] = "probabilities"
     accumulate: Count = 1  # batches whose gradients are averaged into one step
     clip_gradient_norm: Positive | None = None
     on_non_finite: Literal["stop", "skip"] = "stop"  # a loss or gradient that is not finite: end, or leave its step out
@@ -69,6 +72,8 @@ class Experiment(Settings):
             raise ValueError("precision fp16 needs a GPU; on the CPU use fp32 (or bf16, which is slower there)")
         if self.loss.presence > 0 and not self.model.presence_head:
             raise ValueError("loss.presence is the weight of a head: set model.presence_head too")
+        if self.predictions == "logits" and self.view.predict.kind != "full":
+            raise ValueError(f"predictions logits need view.predict.kind full; found {self.view.predict.kind}")
         if self.sampling.class_crops is not None and self.view.train.kind != "crop":
             raise ValueError(f"sampling.class_crops needs view.train.kind crop; found {self.view.train.kind}")
         return self

@@ -1,0 +1,114 @@
+"""Test-time augmentation: in which views of an image a network is asked, and how its answers are merged."""
+
+from dataclasses import dataclass
+from itertools import product
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from foldseg.config.schema.base import Settings
+
+Factor = Annotated[float, Field(ge=0.25, le=4.0)]
+Pixels = Annotated[int, Field(ge=-1024, le=1024)]
+
+SYMMETRIES: dict[str, tuple[str, ...]] = {
+    "none": ("plain",),
+    "flip": ("plain", "flip"),
+    "flips": ("plain", "flip", "vflip", "rot180"),
+    "d4": ("plain", "flip", "vflip", "rot180", "rot90", "rot270", "transpose", "transverse"),
+}
+"""Name of a set -> its symmetries of the square; what each does is said in `foldseg.inference.tta`."""
+
+
+@dataclass(frozen=True)
+class TtaView:
+    """One view of an image: resized by `scale`, then turned, then moved down and right by `shift` pixels."""
+
+    symmetry: str = "plain"
+    scale: float = 1.0
+    shift: tuple[int, int] = (0, 0)
+
+    @property
+    def name(self) -> str:
+        """`plain`, `flip`, `flip*scale_1.25`, `scale_0.75*shift_8_-8`."""
+        parts = [] if self.symmetry == "plain" else [self.symmetry]
+        parts += [] if self.scale == 1 else [f"scale_{_number(self.scale)}"]
+        parts += [] if self.shift == (0, 0) else ["shift_{}_{}".format(*self.shift)]
+        return "*".join(parts) or "plain"
+
+
+class Tta(Settings):
+    """Every combination of a symmetry, a scale and a shift is a view; the plain one is always among them.
+
+    `flip`, or `[flip]`, is short for `{symmetries: flip}`, and so on; `[]` is none.
+    """
+
+    symmetries: Literal["none", "flip", "flips", "d4"] = "none"  # left-right; and upside down; and by quarter turns
+    scales: tuple[Factor, ...] = (1.0,)  # factors by which the image is resized, besides what its view does
+    shifts: tuple[tuple[Pixels, Pixels], ...] = ((0, 0),)  # pixels down and right, of what the network sees
+    merge: Literal["mean", "geometric_mean", "max", "vote", "tsharpen"] = "mean"  # of probabilities
+    without: tuple[str, ...] = ()  # names of views that are left out
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_short_form(cls, values: Any) -> Any:
+        return long_form(values)
+
+    @field_validator("scales")
+    @classmethod
+    def _one_first(cls, scales: tuple[float, ...]) -> tuple[float, ...]:
+        return 1.0, *sorted(set(scales) - {1.0})
+
+    @field_validator("shifts")
+    @classmethod
+    def _none_first(cls, shifts: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+        return (0, 0), *sorted(set(shifts) - {(0, 0)})
+
+    @field_validator("without")
+    @classmethod
+    def _in_one_order(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted(set(names)))
+
+    @model_validator(mode="after")
+    def _what_is_left_out_is_there(self) -> Self:
+        names = [view.name for view in self._product]
+        unknown = [name for name in self.without if name not in names[1:]]
+        if unknown:
+            raise ValueError(
+                f"without: {', '.join(unknown)} cannot be left out; views that can are {', '.join(names[1:]) or 'none'}"
+            )
+        return self
+
+    @property
+    def _product(self) -> list[TtaView]:
+        return [TtaView(*parts) for parts in product(SYMMETRIES[self.symmetries], self.scales, self.shifts)]
+
+    @property
+    def views(self) -> tuple[TtaView, ...]:
+        """The views, the plain one first."""
+        return tuple(view for view in self._product if view.name not in self.without)
+
+    @property
+    def slug(self) -> str:
+        """A name that is fit for a folder and says all: `none`, `flip`, `d4_x0.75_x1.25_s8_-8_max_no3.7`.
+
+        Views that are left out are numbered in the order of the product, the plain one being 0.
+        """
+        parts: list[str] = [] if self.symmetries == "none" else [self.symmetries]
+        parts += [f"x{_number(scale)}" for scale in self.scales[1:]]
+        parts += ["s{}_{}".format(*shift) for shift in self.shifts[1:]]
+        parts += [] if self.merge == "mean" else [self.merge]
+        left_out = [str(number) for number, view in enumerate(self._product) if view.name in self.without]
+        parts += [f"no{'.'.join(left_out)}"] if left_out else []
+        return "_".join(parts) or "none"
+
+
+def long_form(values: Any) -> Any:
+    """Write a short form of `Tta` out: `flip` or `[flip]` -> `{symmetries: flip}`, `[]` -> `{}`."""
+    if isinstance(values, list | tuple):
+        return {"symmetries": values[0] if len(values) == 1 else list(values)} if values else {}
+    return {"symmetries": values} if isinstance(values, str) else values
+
+
+def _number(value: float) -> str:
+    return repr(value).removesuffix(".0")

@@ -1,0 +1,47 @@
+"""Logits before a network's head enlarges them; see `foldseg.inference.logits` for the way back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from segmentation_models_pytorch.base import SegmentationHead
+from torch import Tensor, nn
+
+from foldseg.config.schema import Tta
+from foldseg.data.frames import Frames
+from foldseg.errors import FoldsegError
+from foldseg.inference.logits import Enlargement
+from foldseg.inference.predictor import Predictor
+from foldseg.views.samples import EvalSample, EvalSamples
+
+
+@dataclass(frozen=True)
+class LogitsPredictor:
+    """A predictor whose network no longer enlarges its logits, and how it did."""
+
+    predictor: Predictor
+    align_corners: bool
+
+    @staticmethod
+    def of(predictor: Predictor) -> "LogitsPredictor":
+        """Take the last step from the head of `predictor`'s network. FoldsegError unless that enlarges bilinearly."""
+        head = predictor.network.net.segmentation_head
+        last = list(head)[1] if isinstance(head, SegmentationHead) else None
+        if not isinstance(last, nn.Upsample) or last.mode != "bilinear":
+            raise FoldsegError(
+                "predictions: logits are kept of networks whose head enlarges them bilinearly (fpn, deeplabv3plus, "
+                f"segformer, pspnet, ...); that of {type(predictor.network.net).__name__} does not, use probabilities"
+            )
+        head[1] = nn.Identity()  # type: ignore[operator, assignment]
+        return LogitsPredictor(predictor, bool(last.align_corners))
+
+    def samples(self, frames: Frames, tta: Tta) -> EvalSamples:
+        """Return frames as the predictor takes them."""
+        return self.predictor.samples(frames, tta)
+
+    @torch.inference_mode()
+    def __call__(self, samples: Sequence[EvalSample]) -> tuple[Tensor, Enlargement]:
+        """Samples on equal grids, in the full view -> logits (N, classes, h, w) float16, and how they are enlarged."""
+        grid = samples[0].grid
+        logits = self.predictor.logits(torch.cat([sample.inputs for sample in samples]))
+        return logits.half(), Enlargement(grid.padded, grid.original, self.align_corners)
