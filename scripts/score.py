@@ -16,12 +16,20 @@ def main() -> None:
     """Parse, recompute, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path)
+    parser.add_argument(
+        "--from-stores", action="store_true", help="blend and fit an ensemble anew; compare all of its score.json"
+    )
     args = parser.parse_args()
-    from foldseg.report.recompute import recompute, recomputed_text  # torch and its kin take seconds
+    from foldseg.report import recompute  # torch and its kin take seconds
 
-    recomputed = recompute(args.source)
-    print(recomputed_text(recomputed), flush=True)
-    recomputed.require_equal()
+    if args.from_stores:
+        statements = recompute.remake(args.source)
+        print(recompute.statements_text(statements), flush=True)
+    else:
+        recomputed = recompute.recompute(args.source)
+        print(recompute.recomputed_text(recomputed), flush=True)
+        statements = recomputed.statements
+    recompute.require_equal(statements)
 
 
 if __name__ == "__main__":

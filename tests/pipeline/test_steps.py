@@ -4,13 +4,15 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_demo import TinyDemo
+from tiny_demo import REPOSITORY, TinyDemo
 
 from foldseg.data.reading import read_mask
 from foldseg.data.signate import LABELS
@@ -20,7 +22,7 @@ from foldseg.ensemble.members import find_members, oof_table
 from foldseg.ensemble.oof import plan
 from foldseg.ensemble.run import EnsembleResult, predict_ensemble, scores_again
 from foldseg.errors import FoldsegError
-from foldseg.files import read_json
+from foldseg.files import read_json, write_json
 from foldseg.report.tables import ensemble_table
 from foldseg.scoring.counts import count_pixels
 from foldseg.scoring.scores import score
@@ -64,6 +66,18 @@ def test_every_number_can_be_made_again_from_the_stores(result: EnsembleResult) 
     again = json.loads(json.dumps(scores_again(result.folder)))
     assert again == read_json(result.folder / "score.json")
     assert not (result.folder / "again").exists()
+
+
+def test_a_number_that_cannot_be_made_again_is_named(result: EnsembleResult, tmp_path: Path) -> None:
+    made = shutil.copytree(result.folder, tmp_path / "stepped")
+    facts = read_json(made / "score.json")
+    facts["steps"]["blend + weights + bias"]["fitted"]["car"] += 1e-6
+    write_json(made / "score.json", facts)
+    command = [sys.executable, REPOSITORY / "scripts/score.py", made, "--from-stores"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "the largest difference is 1.0e-06" in done.stdout
+    assert "error: 1 of" in done.stderr and "steps, blend + weights + bias, fitted, car is" in done.stderr
 
 
 def test_stores_of_other_weights_are_not_taken_for_those_that_were_blended(

@@ -13,7 +13,7 @@ from foldseg.config import save
 from foldseg.data.camvid import LABELS
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json, write_json
-from foldseg.report.recompute import Statement, recompute, recomputed_text
+from foldseg.report.recompute import Statement, recompute, recomputed_text, require_equal
 from foldseg.scoring.counts import count_pixels
 from foldseg.scoring.scores import SCORES, bootstrap, interval, score
 from foldseg.submission import label_png
@@ -83,14 +83,14 @@ def test_all_scores_of_an_experiment_and_what_its_runs_say(world, experiment, ca
     assert len(differences) == 2 * len(SCORES)
     for (_, what), difference in differences.items():
         assert difference == pytest.approx(0.001 if what == "pixel_accuracy" else 0, abs=1e-12)
-    found.require_equal()  # validation and stores may differ
+    require_equal(found.statements)  # validation and stores may differ
     single = recompute(experiment / "fold_1")
     assert len(single.statements) == len(SCORES) and len(single.oof) < 6
 
 
 def test_a_submission_states_what_its_label_maps_say(submission):
     found = recompute(submission)
-    found.require_equal()
+    require_equal(found.statements)
     stated = [(s.where, s.what) for s in found.statements]
     oof, test, ledger = "score.json oof, blend", "score.json test, blend", "ledger.csv row 2"
     whats = [*SCORES, "interval, low", "interval, high", *(f"dataset_miou of {name}" for name in LABELS.names)]
@@ -121,10 +121,10 @@ def change(folder: Path, *keys: str, by: float) -> None:
 )
 def test_a_number_that_is_off_by_more_than_1e_9_is_named(submission, keys, what):
     change(submission, *keys, by=5e-10)
-    recompute(submission).require_equal()
+    require_equal(recompute(submission).statements)
     change(submission, *keys, by=1e-9)
     with pytest.raises(FoldsegError, match=rf"1 of \d+ numbers differ from what is stored:\n  score.json {what}"):
-        recompute(submission).require_equal()
+        require_equal(recompute(submission).statements)
 
 
 def test_a_changed_label_map_shows_everywhere(world, submission):

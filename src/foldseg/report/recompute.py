@@ -62,14 +62,15 @@ class Recomputed:
     statements: Sequence[Statement]
     remarks: Sequence[str]
 
-    def require_equal(self) -> None:
-        """FoldsegError that lists what differs."""
-        wrong = [s for s in self.statements if s.wrong]
-        if wrong:
-            lines = [f"{s.where}: {s.what} is {s.stated!r}, recomputed it is {s.found!r}" for s in wrong]
-            raise FoldsegError(
-                f"{len(wrong)} of {len(self.statements)} numbers differ from what is stored:\n  " + "\n  ".join(lines)
-            )
+
+def require_equal(statements: Sequence[Statement]) -> None:
+    """FoldsegError that lists what differs."""
+    wrong = [s for s in statements if s.wrong]
+    if wrong:
+        lines = [f"{s.where}: {s.what} is {s.stated!r}, recomputed it is {s.found!r}" for s in wrong]
+        raise FoldsegError(
+            f"{len(wrong)} of {len(statements)} numbers differ from what is stored:\n  " + "\n  ".join(lines)
+        )
 
 
 def recompute(source: Path) -> Recomputed:
@@ -178,6 +179,41 @@ def _of_ledger(row: "pd.Series[str]", found: Mapping[str, Recounted], name: Scor
         numbers["oof_low"], numbers["oof_high"] = found["oof"].interval
     where = f"ledger.csv row {int(str(row.name)) + 1}"
     return [Statement(where, key, float(row[key]), own, _LEDGER) for key, own in numbers.items() if row[key]]
+
+
+def remake(folder: Path) -> Sequence[Statement]:
+    """Blend, fit and score a finished ensemble anew from its stores; compare every number of its score.json.
+
+    FoldsegError when a store is missing, or is of other weights than its run has now.
+    """
+    from foldseg.ensemble.run import scores_again  # it brings torch along
+
+    if not (folder / "score.json").is_file():
+        raise FoldsegError(f"{folder}: is no finished ensemble: it has no score.json")
+    stated, found = _numbers(read_json(folder / "score.json")), _numbers(scores_again(folder))
+    return [
+        Statement("score.json", what, stated.get(what, math.nan), found.get(what, math.nan), EXACT)
+        for what in dict.fromkeys([*stated, *found])
+    ]
+
+
+def _numbers(content: Any, path: str = "") -> dict[str, float]:
+    """Every number of nested mappings and lists, by its path."""
+    if isinstance(content, Mapping):
+        parts = [_numbers(value, f"{path}, {key}" if path else str(key)) for key, value in content.items()]
+    elif isinstance(content, Sequence) and not isinstance(content, str):
+        parts = [_numbers(value, f"{path}[{index}]") for index, value in enumerate(content)]
+    else:
+        return {} if isinstance(content, str) else {path: math.nan if content is None else float(content)}
+    return {key: value for part in parts for key, value in part.items()}
+
+
+def statements_text(statements: Sequence[Statement]) -> str:
+    """Say in a line how well what is stated agrees with what was found."""
+    known = [abs(s.found - s.stated) for s in statements if not math.isnan(s.found) and not math.isnan(s.stated)]
+    return (
+        f"{len(statements)} numbers made again from the stores; the largest difference is {max(known, default=0):.1e}"
+    )
 
 
 def recomputed_text(recomputed: Recomputed) -> str:
