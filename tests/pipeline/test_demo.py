@@ -124,6 +124,20 @@ def test_a_finished_run_is_predicted_in_another_view_by_the_command(copied: RunF
     assert (votes.argmax(1) == plain.argmax(1)).mean() > 0.5
 
 
+def test_the_gains_of_views_are_those_of_the_stores(demo: TinyDemo, copied: RunFolder):
+    """The command scores plain, flip and both as their stores are scored, but for what rounding moves."""
+    command = [sys.executable, "scripts/tta_gains.py", str(copied.path), "--tta", "flip"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = {line.split()[0]: line.split()[1] for line in done.stdout.splitlines() if line.split()}
+    assert {"plain", "flip", "all", "without:"} < set(told)
+    for name, tta in (("plain", ()), ("all", ("flip",))):
+        (store,) = predict_run(copied, ["oof"], tta)
+        counts = [count_pixels(truth_of(demo, i), argmax(store.read(i)), len(LABELS)) for i in store.facts.ids]
+        value = score(copied.experiment.monitor, np.stack(counts), LABELS).value
+        assert float(told[name]) == pytest.approx(value, abs=2e-3)
+
+
 def test_another_name_for_the_same_pixels_gives_the_same_maps(copied: RunFolder):
     """Frames of 96x64 need no padding to a multiple of 32, nor resizing by 1; a tile of 96x64 is a frame."""
     same = FullView(kind="full", multiple=32), ResizedView(kind="resized", factor=1.0)
