@@ -6,34 +6,25 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
 from foldseg.config.schema import PredictView, ScoreName, Tta
 from foldseg.data.frames import FileFrames
-from foldseg.data.labels import LabelSet, Mask
+from foldseg.data.labels import Mask
 from foldseg.ensemble.blend import argmax
 from foldseg.ensemble.members import trained_labels
 from foldseg.errors import FoldsegError
 from foldseg.inference.predict import Predictor, split_table
 from foldseg.inference.tta import MERGES, Merge, check_probabilities
 from foldseg.report.tables import number, text_table
+from foldseg.scoring.compare import Comparison, paired
 from foldseg.scoring.counts import Counts, count_pixels
-from foldseg.scoring.scores import Floats, bootstrap, interval, score
+from foldseg.scoring.scores import score
 from foldseg.training.run import RunFolder
 from foldseg.views.samples import eval_loader
 
 _BAND = 1 << 16  # pixels of all views that are merged at a time
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """How much better one of two is on the same images: score difference, its 95% interval, and how sure that is."""
-
-    difference: float
-    interval: tuple[float, float]
-    probability: float
 
 
 @dataclass(frozen=True)
@@ -108,7 +99,7 @@ def tta_gains(
     everything = rest[2 * others]
 
     def against(ours: Counts, theirs: Counts) -> tuple[float, Comparison]:
-        return score(name, ours, labels).value, _paired(name, ours, theirs, labels, groups)
+        return score(name, ours, labels).value, paired(name, ours, theirs, labels, groups)
 
     views = [
         ViewGain(seen.name, against(alone[i], plain), against(with_plain[i], plain), against(without[i], everything))
@@ -159,16 +150,6 @@ def _band(views: list[Tensor], merge: Merge) -> list[Mask]:
 
 def _largest(maps: Tensor) -> Mask:
     return argmax(maps.numpy())
-
-
-def _paired(name: ScoreName, ours: Counts, theirs: Counts, labels: LabelSet, groups: NDArray[np.generic]) -> Comparison:
-    """Compare two sets of counts of the same images: the same groups are drawn for both."""
-    difference = score(name, ours, labels).value - score(name, theirs, labels).value
-    if len(np.unique(groups)) < 2:
-        return Comparison(difference, (float("nan"), float("nan")), float("nan"))
-    one, other = (bootstrap(name, counts, labels, groups, 2000) for counts in (ours, theirs))
-    trials: Floats = one - other
-    return Comparison(difference, interval(trials), float(((trials > 0) + 0.5 * (trials == 0)).mean()))
 
 
 def gains_text(gains: TtaGains) -> str:
