@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from foldseg.config.schema import Data, Ensemble, Experiment, Settings, Tta
+from foldseg.config.schema import Data, Ensemble, Experiment, PredictView, Settings, Tta
 from foldseg.config.schema.tta import long_form
 from foldseg.errors import FoldsegError
 from foldseg.files import write_text
@@ -92,6 +92,29 @@ class _DataFile(Settings):
 
 class _TtaFile(Settings):
     tta: Tta = Tta()
+
+
+def override_view(view: PredictView, overrides: Sequence[str], path: Path) -> PredictView:
+    """Return a view that was read from `path`, changed by overrides `view.predict=...`; FoldsegError for other keys."""
+    for override in overrides:
+        if override.partition("=")[0].split(".")[:2] != ["view", "predict"]:
+            raise FoldsegError(
+                f"override {override!r}: predictions are made as the network was trained but for its view; "
+                "valid here are view.predict={...}, view.predict.<key>=... and tta.<key>=..."
+            )
+    draft = Draft()
+    draft.merge({"view": {"predict": view.model_dump(mode="json")}}, str(path))
+    for override in overrides:
+        draft.merge(_parse_override(override), COMMAND_LINE)
+    return _validate(draft, _ViewFile, path).view.predict
+
+
+class _ViewBlock(Settings):
+    predict: PredictView
+
+
+class _ViewFile(Settings):
+    view: _ViewBlock
 
 
 def save(settings: Settings, path: Path) -> None:

@@ -18,6 +18,7 @@ from foldseg.errors import FoldsegError
 from foldseg.inference.predict import predict_run, store_of
 from foldseg.inference.store import PredictionStore
 from foldseg.training.run import RunFolder
+from foldseg.training.trained import trained_labels as trained_labels
 
 
 @dataclass(frozen=True)
@@ -137,14 +138,6 @@ def blended_labels(config: Ensemble, run: RunFolder) -> LabelSet:
     if config.labels == "as_trained":
         return trained_labels(run)
     return label_set(run.experiment.data.model_copy(update={"labels": "scored"}))
-
-
-def trained_labels(run: RunFolder) -> LabelSet:
-    """Return the label set of a run; FoldsegError if its data set has other classes now."""
-    labels = label_set(run.experiment.data)
-    if labels.names != run.classes:
-        raise FoldsegError(f"{run.path}: its classes {run.classes} are not those of its data set any more")
-    return labels
 
 
 def _merged(run: RunFolder, labels: LabelSet) -> NDArray[np.intp]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from foldseg.config import load_experiment, load_tta
+from foldseg.config import load_tta, override_view
 from foldseg.config.schema import FullView, PredictView, Tta, view_slug
 from foldseg.data.datasets import folded_samples, label_set, load_samples
 from foldseg.data.frames import FileFrames
@@ -59,13 +59,7 @@ def asked_for(run: RunFolder, tta: str | None, overrides: Sequence[str]) -> tupl
 
 def overridden_view(run: RunFolder, overrides: Sequence[str]) -> PredictView:
     """Return a run's prediction view, changed by overrides `view.predict=...`; FoldsegError for any other key."""
-    for override in overrides:
-        if override.partition("=")[0].split(".")[:2] != ["view", "predict"]:
-            raise FoldsegError(
-                f"override {override!r}: a run is predicted as it was trained but for its view; "
-                "valid here are view.predict={...}, view.predict.<key>=... and tta.<key>=..."
-            )
-    return load_experiment(run.config, overrides).view.predict
+    return override_view(run.experiment.view.predict, overrides, run.config)
 
 
 def store_of(

@@ -1,10 +1,12 @@
-"""The network of a finished run."""
+"""The network of a finished run, and its classes."""
 
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from foldseg.data.datasets import label_set
+from foldseg.data.labels import LabelSet
 from foldseg.errors import FoldsegError
 from foldseg.models.factory import SegmentationNetwork, build_network
 from foldseg.models.weights import load_strictly, load_torch_file
@@ -33,3 +35,11 @@ def load_network(run: RunFolder, path: Path | None = None) -> SegmentationNetwor
 def network_state(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
     """Return the network's part of a checkpoint's weights, by the network's own names."""
     return {k.removeprefix(_NETWORK): v for k, v in checkpoint["state_dict"].items() if k.startswith(_NETWORK)}
+
+
+def trained_labels(run: RunFolder) -> LabelSet:
+    """Return the label set of a run; FoldsegError if its data set has other classes now."""
+    labels = label_set(run.experiment.data)
+    if labels.names != run.classes:
+        raise FoldsegError(f"{run.path}: its classes {run.classes} are not those of its data set any more")
+    return labels
