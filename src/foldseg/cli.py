@@ -5,6 +5,7 @@ import logging
 import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from foldseg.errors import FoldsegError
 
@@ -12,8 +13,11 @@ _CHATTY = ("pytorch_lightning", "lightning", "httpx", "huggingface_hub", "matplo
 _IN_WORKER = "foldseg.errors.FoldsegError: "
 
 
-def run(main: Callable[[], object]) -> None:
-    """Call a script's `main`; exit with 1 and one clear message on a FoldsegError, with 130 on Ctrl+C."""
+def run(main: Callable[[], object], *, goes_on: bool = True) -> None:
+    """Call a script's `main`; exit with 1 and one clear message on a FoldsegError, with 130 on Ctrl+C.
+
+    `goes_on`: whether a second call goes on where the first one was stopped.
+    """
     log_to_terminal()
     try:
         main()
@@ -21,7 +25,8 @@ def run(main: Callable[[], object]) -> None:
         # An error of a loader's worker process arrives as text with a traceback; its last line is the message
         sys.exit(f"error: {str(error).rsplit(_IN_WORKER, 1)[-1].strip()}")
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on where it stopped", file=sys.stderr)  # noqa: T201
+        again = "goes on where it stopped" if goes_on else "begins anew"
+        print(f"interrupted; the same command {again}", file=sys.stderr)  # noqa: T201
         sys.exit(130)
 
 
@@ -43,3 +48,27 @@ def size(text: str) -> tuple[int, int]:
     if not found:
         raise argparse.ArgumentTypeError(f"{text!r} is no WIDTHxHEIGHT, e.g. 1936x1216")
     return int(found[2]), int(found[1])
+
+
+def share(text: str) -> float:
+    """0 to 1, as an argument of a script."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not within 0 and 1")
+    return value
+
+
+def positive(text: str) -> float:
+    """Return a number above 0, as an argument of a script."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def add_source(parser: argparse.ArgumentParser) -> None:
+    """Add what scripts that predict with anything trained have in common."""
+    parser.add_argument("source", type=Path, help="runs/x/fold_0, runs/x (the mean of its folds) or an exported x.onnx")
+    parser.add_argument("--tta", action="append", default=[], help="average with this view, e.g. flip")
+    parser.add_argument("--checkpoint", help="of runs: best (default), last, ema, swa, average, snapshot_1, ...")
+    parser.add_argument("--device", choices=("auto", "cpu", "gpu"), help="default: as trained")

@@ -5,7 +5,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
-import pytest
 
 from foldseg.data.labels import LabelClass, LabelSet
 from foldseg.report.figures import (
@@ -20,7 +19,6 @@ from foldseg.report.figures import (
     error_legend,
     error_map,
     heat_map,
-    overlay,
     percent,
     picture_grid,
     png_bytes,
@@ -40,21 +38,6 @@ def decoded(content: bytes) -> np.ndarray:
     picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
     assert picture is not None
     return picture
-
-
-def test_overlay_mixes_exactly_and_leaves_void_alone():
-    image = np.full((1, 3, 3), (100, 50, 20), np.uint8)
-    mixed = overlay(image, np.array([[0, 1, 255]], np.uint8), LABELS, 0.25)
-    assert mixed.dtype == np.uint8
-    # 0.75 frame + 0.25 colour, rounded to the nearest; halves go to the even neighbour
-    assert mixed[0].tolist() == [[75, 38, 79], [100, 88, 15], [100, 50, 20]]
-    assert image[0, 0].tolist() == [100, 50, 20]
-
-
-@pytest.mark.parametrize(("alpha", "expected"), [(0.0, [100, 50, 20]), (1.0, [0, 0, 255])])
-def test_overlay_of_none_and_of_all(alpha: float, expected: list[int]):
-    image = np.full((1, 1, 3), (100, 50, 20), np.uint8)
-    assert overlay(image, np.zeros((1, 1), np.uint8), LABELS, alpha)[0, 0].tolist() == expected
 
 
 def test_error_map_without_labels_knows_right_wrong_and_void():

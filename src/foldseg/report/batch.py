@@ -7,8 +7,9 @@ from matplotlib.figure import Figure
 
 from foldseg.config import Experiment
 from foldseg.data.labels import IGNORE_INDEX, Image, LabelSet, Mask
+from foldseg.deploy.drawing import overlay
 from foldseg.models.factory import build_network
-from foldseg.report.figures import Picture, class_legend, overlay, picture_grid
+from foldseg.report.figures import Picture, class_legend, picture_grid
 from foldseg.training.data import fold_data
 from foldseg.training.run import fingerprint
 from foldseg.views.build import train_samples

@@ -8,8 +8,9 @@ from foldseg.data.datasets import label_set, load_samples
 from foldseg.data.folds import load_folds
 from foldseg.data.reading import read_image, read_mask
 from foldseg.data.samples import check_files, count_mask_pixels
+from foldseg.deploy.drawing import overlay
 from foldseg.errors import FoldsegError
-from foldseg.report.figures import Picture, class_legend, overlay, picture_grid
+from foldseg.report.figures import Picture, class_legend, picture_grid
 
 VOID_COLUMN = "(void)"
 

@@ -35,15 +35,6 @@ class Picture:
     note: str = ""
 
 
-def overlay(image: Image, mask: Mask, labels: LabelSet, alpha: float = 0.5) -> Image:
-    """Mix class colours into a frame: round((1 - alpha) frame + alpha colour); void pixels keep the frame.
-
-    image (H, W, 3) uint8 RGB, mask (H, W) uint8 class indices, void 255.
-    """
-    mixed = cv2.addWeighted(image, 1 - alpha, labels.colourise(mask), alpha, 0)
-    return np.where((mask == IGNORE_INDEX)[..., None], image, mixed).astype(np.uint8, copy=False)
-
-
 def error_map(truth: Mask, prediction: Mask, labels: LabelSet | None = None) -> Image:
     """Show where a prediction is wrong: (H, W) uint8 class indices, twice -> (H, W, 3) uint8 RGB.
 

@@ -1,0 +1,1 @@
+"""A trained source of predictions on any pictures and videos, and as a file for ONNX Runtime."""

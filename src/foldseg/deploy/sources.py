@@ -1,0 +1,94 @@
+"""What predicts pictures: a run, an experiment's folds together, an exported file. Opening a file imports no torch."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from foldseg.data.labels import Image, LabelSet, Mask
+from foldseg.errors import FoldsegError
+from foldseg.inference.store import Quantised
+
+
+class Source(Protocol):
+    """Something that labels any picture: (H, W, 3) uint8 RGB, upright, of any size."""
+
+    @property
+    def labels(self) -> LabelSet:
+        """The classes, in the order of the probabilities."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All that its predictions depend on, fit for JSON; equal facts, equal predictions.
+
+        `source` (a name), `weights` (a list of SHA-256), `view`, `tta`.
+        """
+
+    def probabilities(self, picture: Image) -> Quantised:
+        """Return (classes, H, W) uint8, round(255 p)."""
+
+    def mask(self, picture: Image) -> Mask:
+        """Return class indices (H, W) uint8."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How a source should predict. What is not said is as the source remembers it."""
+
+    view: tuple[str, ...] = ()  # overrides view.predict=...
+    tta: tuple[str, ...] = ()
+    device: str | None = None  # auto, cpu or gpu
+    checkpoint: str | None = None
+
+
+def check_tta(names: Sequence[str], valid: Sequence[str], path: Path) -> None:
+    """FoldsegError when a source does not know a test-time augmentation."""
+    if unknown := [name for name in names if name not in valid]:
+        raise FoldsegError(f"{path}: knows no test-time augmentation {unknown[0]!r}; valid are {', '.join(valid)}")
+
+
+def open_source(path: Path, asked: Asked = Asked()) -> Source:
+    """Open a run's folder, an experiment's folder (the mean of its folds) or an exported .onnx file.
+
+    FoldsegError when `path` is none of these, is not finished, or cannot predict as `asked`.
+    """
+    return SOURCES[_kind(path)](path, asked)
+
+
+def _kind(path: Path) -> str:
+    if path.suffix == ".onnx":
+        return "exported"
+    if (path / "config.yaml").is_file():
+        return "run"
+    if _folds(path):
+        return "experiment"
+    found = "is something else" if path.exists() else "does not exist"
+    raise FoldsegError(f"{path}: {found}; expected a run (runs/x/fold_0), an experiment (runs/x) or an exported x.onnx")
+
+
+def _folds(path: Path) -> list[Path]:
+    return sorted(folder for folder in path.glob("fold_*") if folder.is_dir())
+
+
+def _run(path: Path, asked: Asked) -> Source:
+    return _of_runs([path], asked)
+
+
+def _experiment(path: Path, asked: Asked) -> Source:
+    return _of_runs(_folds(path), asked)
+
+
+def _of_runs(paths: Sequence[Path], asked: Asked) -> Source:
+    from foldseg.deploy.runs import open_runs  # here, since torch and its kin take 12 s of processor time to import
+
+    return open_runs(paths, asked)
+
+
+def _exported(path: Path, asked: Asked) -> Source:
+    from foldseg.deploy.exported import open_exported
+
+    return open_exported(path, asked)
+
+
+SOURCES: dict[str, Callable[[Path, Asked], Source]] = {"run": _run, "experiment": _experiment, "exported": _exported}
+"""To add a kind of source: a class like `Source`, a function that opens it and a line here, and its sign in `_kind`."""

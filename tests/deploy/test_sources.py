@@ -1,0 +1,123 @@
+"""What a source may be, and what runs say together."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny import COLOURS, blocks, make_run, write_checkpoint
+
+from foldseg.data import camvid
+from foldseg.deploy.runs import open_runs
+from foldseg.deploy.sources import Asked, open_source
+from foldseg.errors import FoldsegError
+from foldseg.files import read_json, write_json
+from foldseg.inference.predict import Predictor
+from foldseg.training.run import RunFolder
+from foldseg.views.geometry import grid_of, prepare
+from foldseg.views.samples import EvalSample, as_tensor
+
+PICTURE = COLOURS[blocks(50, 70, seed=3)]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[RunFolder]:
+    folder = tmp_path_factory.mktemp("runs") / "x"
+    return [make_run(folder, fold) for fold in (0, 1)]
+
+
+def probabilities_of(run: RunFolder, *tta: str) -> np.ndarray:
+    predictor = Predictor.load(run, "cpu")
+    grid = grid_of(PICTURE.shape[:2], predictor.view, predictor.network.stride)
+    return predictor(EvalSample("a", as_tensor(prepare(PICTURE, grid))[None], None, grid), tta).numpy()
+
+
+def test_a_run_predicts_any_picture_as_it_predicts_its_own(runs: list[RunFolder]) -> None:
+    source = open_source(runs[0].path)
+    expected = probabilities_of(runs[0])
+    assert source.labels == camvid.LABELS
+    assert np.array_equal(source.mask(PICTURE), expected.argmax(0))
+    assert len(np.unique(source.mask(PICTURE))) > 2  # or the test says little
+    found = source.probabilities(PICTURE)
+    assert found.dtype == np.uint8
+    assert np.array_equal(found, np.floor(expected * np.float32(255) + np.float32(0.5)))
+
+
+def test_an_experiment_is_the_mean_of_its_folds(runs: list[RunFolder]) -> None:
+    source = open_source(runs[0].path.parent, Asked(tta=("flip",)))
+    parts = [probabilities_of(run, "flip") for run in runs]
+    assert np.abs(parts[0] - parts[1]).max() > 0.1
+    assert np.abs(source.probabilities(PICTURE) / 255 - np.mean(parts, 0)).max() <= 0.5 / 255 + 1e-5
+    assert (source.mask(PICTURE) == np.mean(parts, 0).argmax(0)).mean() > 0.999
+    assert source.facts == {
+        "source": "x",
+        "weights": [run.hash_of("best") for run in runs],
+        "view": {"kind": "full", "multiple": 1},
+        "tta": ["flip"],
+    }
+
+
+def test_view_and_checkpoint_can_be_chosen(runs: list[RunFolder]) -> None:
+    write_checkpoint(runs[0], seed=9, name="last")
+    best, last = (open_source(runs[0].path, Asked(checkpoint=name)) for name in (None, "last"))
+    assert (best.mask(PICTURE) != last.mask(PICTURE)).any()
+    resized = open_source(runs[0].path, Asked(view=("view.predict={kind: resized, factor: 0.5}",)))
+    assert resized.facts["view"] == {"kind": "resized", "factor": 0.5}
+    assert (best.mask(PICTURE) != resized.mask(PICTURE)).any()
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (Asked(tta=("vflip",)), r"fold_0: knows no test-time augmentation 'vflip'; valid are .*flip"),
+        (Asked(checkpoint="swa"), r"swa\.ckpt: no such checkpoint; the run has best"),
+        (Asked(view=("seed=1",)), "valid here are view.predict="),
+        (Asked(view=("view.predict={kind: tiles, size: [40, 40]}",)), "multiples of 32"),
+    ],
+)
+def test_what_a_run_cannot_do_is_told(runs: list[RunFolder], asked: Asked, says: str) -> None:
+    with pytest.raises(FoldsegError, match=says):
+        open_source(runs[0].path, asked)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("nowhere", "nowhere: does not exist; expected a run .*, an experiment .* or an exported"),
+        ("empty", "empty: is something else; expected"),
+        ("notes.txt", "is something else; expected"),
+        ("x.onnx", r"x\.onnx: no such file"),
+    ],
+)
+def test_what_is_no_source_is_told(tmp_path: Path, name: str, says: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(FoldsegError, match=says):
+        open_source(tmp_path / name)
+
+
+def test_an_unfinished_fold_is_told(tmp_path: Path) -> None:
+    for fold in (0, 1):
+        run = make_run(tmp_path / "x", fold)
+    run.summary.unlink()
+    with pytest.raises(FoldsegError, match=r"fold_1: the run is not finished \(summary.json missing\)"):
+        open_source(tmp_path / "x")
+
+
+def test_classes_that_the_data_set_has_no_more_are_told(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "x")
+    facts = read_json(run.provenance)
+    write_json(run.provenance, facts | {"classes": facts["classes"][::-1]})
+    with pytest.raises(FoldsegError, match=r"fold_0: its classes .* are not those of its data set any more"):
+        open_source(run.path)
+
+
+def test_a_picture_that_the_device_has_no_room_for_is_told(
+    runs: list[RunFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr("foldseg.deploy.runs._image", full)
+    with pytest.raises(FoldsegError, match=r"a picture of 70x50 does not fit .*; tiles take less: view\.predict="):
+        open_runs([runs[0].path], Asked()).mask(PICTURE)
