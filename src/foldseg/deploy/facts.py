@@ -1,0 +1,61 @@
+"""What an exported file says of itself: JSON under the key `foldseg` of its metadata."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+
+from foldseg.config.schema import Count, PredictView, Settings, Size
+from foldseg.data.labels import LabelClass, LabelSet
+from foldseg.errors import FoldsegError
+
+KEY = "foldseg"
+INPUT, OUTPUT = "images", "probabilities"
+
+Byte = Annotated[int, Field(ge=0, le=255)]
+
+
+class ClassFacts(Settings):
+    """A class, in order of the output's channels; see `foldseg.data.labels.LabelClass`."""
+
+    name: str
+    colour: tuple[Byte, Byte, Byte]  # RGB
+    raw_ids: tuple[Byte, ...]
+    scored: bool
+
+
+class ExportFacts(Settings):
+    """All that is needed to predict with an exported network, and where it comes from."""
+
+    foldseg: str  # version that exported it
+    run: str  # <experiment>/fold_<k>
+    checkpoint: str
+    weights: str  # SHA-256 of the checkpoint's file
+    dataset: str
+    classes: tuple[ClassFacts, ...]
+    void_ids: tuple[Byte, ...]
+    stride: Count  # what must divide the sides of an input, pixels
+    size: Size | None  # the one size (height, width) of an input; null: any
+    view: PredictView = Field(discriminator="kind")
+
+    @property
+    def labels(self) -> LabelSet:
+        """The classes, and the raw ids that masks are written in."""
+        return LabelSet(tuple(LabelClass(**c.model_dump()) for c in self.classes), self.void_ids)
+
+
+def class_facts(labels: LabelSet) -> tuple[ClassFacts, ...]:
+    """Return the classes of a label set as an exported file has them."""
+    return tuple(ClassFacts(name=c.name, colour=c.colour, raw_ids=c.raw_ids, scored=c.scored) for c in labels.classes)
+
+
+def read_facts(text: str, path: Path) -> ExportFacts:
+    """Parse the facts of the exported file `path`; FoldsegError names what is wrong with them."""
+    try:
+        return ExportFacts.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise FoldsegError(
+            f"{path}: its metadata {KEY!r} is not what this version reads: {key}: {first['msg']}"
+        ) from None

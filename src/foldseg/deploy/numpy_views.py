@@ -1,0 +1,133 @@
+"""The prediction views of `foldseg.views` for networks that are no torch modules, in numpy and OpenCV alone.
+
+Whoever uses an exported file may not have torch, which takes seconds to import and gigabytes on the disk. Tests compare
+this with `foldseg.views`.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from foldseg.config.schema import FullView, PredictView, ResizedView, TilesView
+from foldseg.data.labels import Image
+
+Maps = NDArray[np.float32]
+"""(classes, H, W) probabilities."""
+Weights = NDArray[np.float32]
+Network = Callable[[Image], Maps]
+"""Picture (H, W, 3) uint8 of a size that the network takes -> its probabilities."""
+
+_OVERLAP = 0.5  # of the tiles in which a network of one size sees pictures of other sizes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How pictures are shown to a network: resized by a factor, padded to a multiple, perhaps divided into tiles."""
+
+    factor: float
+    multiple: int  # of the padded sides, pixels; with tiles, these are at least as large as one
+    tile: tuple[int, int] | None
+    overlap: float = _OVERLAP
+    vote: bool = False
+
+
+def plan_of(view: PredictView, stride: int, size: tuple[int, int] | None) -> Plan:
+    """Return how a network of `stride`, which takes any `size` or one (height, width), sees pictures in `view`.
+
+    ValueError says why it cannot.
+    """
+    if isinstance(view, TilesView):
+        if view != TilesView(kind="tiles", size=view.size, overlap=view.overlap, merge=view.merge):
+            raise ValueError("of tiles, size, overlap and merge alone can be chosen")
+        if size is not None and view.size != size:
+            raise ValueError(f"it takes tiles of {list(size)} only")
+        if any(side % stride for side in view.size):
+            raise ValueError(f"sides of tiles should be multiples of {stride}")
+        return Plan(1.0, 1, view.size, view.overlap, view.merge == "vote")
+    factor = view.factor if isinstance(view, ResizedView) else 1.0
+    if size is not None:
+        return Plan(factor, 1, size)
+    return Plan(factor, math.lcm(stride, view.multiple) if isinstance(view, FullView) else stride, None)
+
+
+def predict(network: Network, picture: Image, plan: Plan) -> Maps:
+    """Picture (H, W, 3) uint8 of any size -> probabilities (classes, H, W) float32 on its own grid."""
+    size = picture.shape[:2]
+    seen = tuple(max(1, round(side * plan.factor)) for side in size)
+    shown = _padded(_resized(picture, (seen[0], seen[1])), plan)
+    maps = network(shown) if plan.tile is None else _tiled(network, shown, plan)
+    maps = maps[:, : seen[0], : seen[1]]
+    if seen == size:
+        return maps
+    return np.stack([cv2.resize(plane, size[::-1], interpolation=cv2.INTER_LINEAR) for plane in maps])
+
+
+def _resized(picture: Image, size: tuple[int, int]) -> Image:
+    """Resize by area when shrinking, bilinearly when growing."""
+    if picture.shape[:2] == size:
+        return picture
+    shrinks = size[0] < picture.shape[0] or size[1] < picture.shape[1]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(picture, size[::-1], interpolation=how), np.uint8)
+
+
+def _padded(picture: Image, plan: Plan) -> Image:
+    """Pad below and right with the picture's reflection, as far as the plan wants."""
+    least = plan.tile or (1, 1)
+    down, right = (
+        max(tile, -(-side // plan.multiple) * plan.multiple) - side
+        for side, tile in zip(picture.shape[:2], least, strict=True)
+    )
+    return np.asarray(cv2.copyMakeBorder(picture, 0, down, 0, right, cv2.BORDER_REFLECT_101), np.uint8)
+
+
+def _tiled(network: Network, picture: Image, plan: Plan) -> Maps:
+    """Average tiles, each weighted by a pyramid, or count their votes. The last ones are shifted into the picture."""
+    assert plan.tile is not None
+    height, width = plan.tile
+    corners, weights, norm = _tiling((picture.shape[0], picture.shape[1]), plan)
+    total: Maps | None = None
+    for top, left in corners:
+        maps = network(picture[top : top + height, left : left + width])
+        if plan.vote:
+            maps = (maps.argmax(0) == np.arange(len(maps))[:, None, None]).astype(np.float32)
+        if total is None:
+            total = np.zeros((len(maps), *picture.shape[:2]), np.float32)
+        total[:, top : top + height, left : left + width] += maps * weights
+    assert total is not None  # there is a first tile
+    total /= norm
+    return total
+
+
+@lru_cache(maxsize=8)
+def _tiling(size: tuple[int, int], plan: Plan) -> tuple[list[tuple[int, int]], Weights, Weights]:
+    """Corners of tiles, weights of a tile's pixels, and their sum at every pixel of a picture of `size`."""
+    assert plan.tile is not None
+    height, width = plan.tile
+    corners = list(product(_starts(size[0], height, plan.overlap), _starts(size[1], width, plan.overlap)))
+    weights: Weights = np.ones(plan.tile, np.float32)
+    if not plan.vote:
+        weights = np.minimum(_ramp(height)[:, None], _ramp(width)[None, :])
+    norm = np.zeros(size, np.float32)
+    for top, left in corners:
+        norm[top : top + height, left : left + width] += weights
+    return corners, weights, norm
+
+
+def _starts(length: int, tile: int, overlap: float) -> list[int]:
+    """First pixels of tiles that cover `length` with at least `overlap` (a share of `tile`), evenly spread."""
+    stride = max(1, int(tile * (1 - overlap)))
+    count = 1 + max(0, -(-(length - tile) // stride))
+    return np.linspace(0, length - tile, count).round().astype(int).tolist()
+
+
+def _ramp(length: int) -> NDArray[np.float32]:
+    """Weights that rise from the border, where they are not 0, to 1 in the middle, and fall again."""
+    position = np.arange(length, dtype=np.float32) + 0.5
+    return np.minimum(position, length - position) / np.float32(length / 2)

@@ -1,0 +1,110 @@
+"""An exported file predicts what its run predicts, says what it is, and tells what it cannot do."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from tiny import COLOURS, blocks
+
+from foldseg.data import camvid
+from foldseg.deploy.facts import KEY, read_facts
+from foldseg.deploy.sources import Asked, Source, open_source
+from foldseg.errors import FoldsegError
+from foldseg.training.run import RunFolder
+
+FLIP = Asked(tta=("flip",))
+HALF = Asked(view=("view.predict={kind: resized, factor: 0.5}",))
+TILES = Asked(view=("view.predict={kind: tiles, size: [32, 64]}",))
+VOTES = Asked(view=("view.predict={kind: tiles, size: [32, 64], merge: vote}",))
+
+
+def assert_alike(ours: Source, theirs: Source, size: tuple[int, int]) -> None:
+    picture = COLOURS[blocks(*size, seed=size[0])]
+    assert (ours.mask(picture) != theirs.mask(picture)).mean() < 0.002
+    difference = ours.probabilities(picture).astype(int) - theirs.probabilities(picture)
+    assert np.abs(difference).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "size"),
+    [
+        (Asked(), (50, 70)),
+        (Asked(), (7, 200)),
+        (HALF, (90, 61)),
+        (TILES, (96, 160)),
+        (VOTES, (96, 160)),
+        (FLIP, (64, 96)),
+    ],
+    ids=["full", "full, narrow", "half", "tiles", "votes", "flip"],
+)
+def test_a_file_predicts_what_its_run_predicts(
+    finished: RunFolder, exported: Path, asked: Asked, size: tuple[int, int]
+) -> None:
+    run, file = open_source(finished.path, asked), open_source(exported, asked)
+    assert_alike(run, file, size)
+    assert file.labels == run.labels == camvid.LABELS
+    different = {"source": "x/fold_0 as x.onnx"}
+    assert file.facts == run.facts | different
+
+
+def test_flipping_changes_something(exported: Path) -> None:
+    picture = COLOURS[blocks(64, 96)]
+    assert (open_source(exported).probabilities(picture) != open_source(exported, FLIP).probabilities(picture)).any()
+
+
+def test_the_file_says_what_it_is(finished: RunFolder, exported: Path) -> None:
+    (entry,) = onnx.load(exported).metadata_props
+    facts = read_facts(entry.value, exported)
+    assert entry.key == KEY
+    assert facts.labels == camvid.LABELS
+    assert facts.weights == finished.hash_of("best")
+    assert (facts.run, facts.checkpoint, facts.dataset) == ("x/fold_0", "best", "camvid")
+    assert (facts.stride, facts.size, facts.view) == (32, None, finished.experiment.view.predict)
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (Asked(tta=("scale",)), r"x\.onnx: knows no test-time augmentation 'scale'; valid are flip"),
+        (Asked(checkpoint="last"), r"x\.onnx: an exported file has no checkpoints"),
+        (Asked(device="gpu"), "gpu was asked for, and this onnxruntime has .*CPUExecutionProvider"),
+        (Asked(view=("view.predict={kind: tiles, size: [40, 64]}",)), r"cannot predict in .*40.*: .* multiples of 32"),
+        (Asked(view=("view.predict.overlap=2",)), r"view\.predict\.overlap"),
+    ],
+)
+def test_what_a_file_cannot_do_is_told(exported: Path, asked: Asked, says: str) -> None:
+    with pytest.raises(FoldsegError, match=says):
+        open_source(exported, asked)
+
+
+def test_a_damaged_file_is_told(exported: Path, tmp_path: Path) -> None:
+    path = tmp_path / "cut.onnx"
+    path.write_bytes(exported.read_bytes()[:5000])
+    with pytest.raises(FoldsegError, match=r"cut\.onnx: is no ONNX file, or a damaged one"):
+        open_source(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "was not written by scripts/export_onnx"),
+        ("{}", "metadata 'foldseg' is not what this version reads"),
+        ("[", "metadata 'foldseg' is not what this version reads"),
+    ],
+)
+def test_a_file_of_somebody_else_is_told(exported: Path, tmp_path: Path, text: str | None, says: str) -> None:
+    model = onnx.load(exported)
+    del model.metadata_props[:]
+    if text is not None:
+        onnx.helper.set_model_props(model, {KEY: text})
+    onnx.save(model, tmp_path / "other.onnx")
+    with pytest.raises(FoldsegError, match=rf"other\.onnx: .*{says}"):
+        open_source(tmp_path / "other.onnx")
+
+
+def test_without_onnxruntime_one_is_told_how_to_get_it(exported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(FoldsegError, match=r"onnxruntime is needed .* pip install -e '\.\[onnx\]'"):
+        open_source(exported)
