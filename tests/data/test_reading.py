@@ -55,6 +55,41 @@ def test_an_exif_rotation_is_not_applied(tmp_path: Path, noise: np.ndarray) -> N
     assert image_size(tmp_path / "a.jpg") == (40, 50)
 
 
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_a_picture_is_turned_upright_on_request(tmp_path: Path, noise: np.ndarray, suffix: str) -> None:
+    smooth = cv2.blur(noise, (25, 25))
+    exif = PillowImage.Exif()
+    exif[0x0112] = 6  # the camera was held so that the picture's right side was below: turn it clockwise
+    PillowImage.fromarray(smooth).save(tmp_path / f"a.{suffix}", exif=exif)
+    upright = read_image(tmp_path / f"a.{suffix}", upright=True)
+    assert np.abs(upright.astype(int) - np.rot90(smooth, -1)).max() < 12
+
+
+@pytest.mark.parametrize("upright", [False, True])
+def test_whatever_a_picture_holds_is_read_as_8_bit_rgb(tmp_path: Path, noise: np.ndarray, upright: bool) -> None:
+    grey = np.repeat(noise[..., :1], 3, -1)
+    wide = (noise.astype(np.uint16) * 257)[..., ::-1]
+    kinds = {
+        "rgba.png": (np.dstack([noise[..., ::-1], noise[..., 0]]), noise),
+        "deep.png": (wide, noise),
+        "deep.tiff": (wide, noise),
+        "deep_grey.png": (wide[..., 2], grey),
+        "grey.bmp": (noise[..., 0], grey),
+    }
+    for name, (stored, expected) in kinds.items():
+        assert np.array_equal(read_image(write(tmp_path / name, stored), upright=upright), expected), name
+
+
+def test_a_picture_of_too_many_pixels_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "huge.png", np.zeros((1, 1, 3), np.uint8))
+    content = bytearray(path.read_bytes())
+    content[16:24] = struct.pack(">II", 60_000, 60_000)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    path.write_bytes(content)
+    with pytest.raises(FoldsegError, match=r"huge\.png: cannot be decoded: .*pixels"):
+        read_image(path)
+
+
 def test_ids_become_indices_and_void(tmp_path: Path) -> None:
     assert read_mask(write(tmp_path / "m.png", IDS), camvid.LABELS).tolist() == INDICES
 

@@ -105,7 +105,8 @@ class LabelSet:
         """Class indices (H, W) -> RGB (H, W, 3); void and anything unknown is black."""
         table = np.zeros((256, 3), np.uint8)
         table[: len(self)] = self.colours
-        return table[mask]
+        # Takes a third of the time of table[mask]
+        return np.asarray(cv2.LUT(cv2.merge((mask, mask, mask)), table[None]), np.uint8)
 
     def view(self, choice: str | Sequence[str]) -> "LabelSet":
         """Return the label set that a model is trained on.

@@ -17,10 +17,17 @@ _PNG_PALETTE = 3  # colour type in a PNG's header
 _TAIL_BYTES = 64  # some writers append a few bytes after the end marker
 
 
-def read_image(path: Path) -> Image:
-    """Read a picture as RGB (H, W, 3) uint8, on its stored pixel grid (an EXIF rotation is not applied)."""
+def read_image(path: Path, *, upright: bool = False) -> Image:
+    """Read a picture as RGB (H, W, 3) uint8: on its stored pixel grid, as masks are, or `upright`, as its EXIF says.
+
+    16 bits become 8 (65535 becomes 255), grey is three equal channels, transparency is left out.
+    """
     content = _read(path)
-    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    flags = cv2.IMREAD_COLOR_RGB | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
+    try:
+        picture = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    except cv2.error as error:  # more pixels than OpenCV decodes
+        raise FoldsegError(f"{path}: cannot be decoded: {error.err or error}") from error
     if picture is None:
         raise FoldsegError(f"{path}: is damaged: it cannot be decoded")
     return np.asarray(picture, np.uint8)
