@@ -7,6 +7,7 @@ import numpy as np
 
 from foldseg.config.schema import Blend
 from foldseg.data.labels import LabelClass, LabelSet
+from foldseg.data.reading import read_image
 from foldseg.ensemble.blend import Blender, argmax
 from foldseg.ensemble.scene import Result, Scene, Target
 
@@ -37,7 +38,9 @@ def target_of(members: int, blend: Blend | None = None, score: str = "dataset_mi
 
 
 def scene_of(name: str, maps: list[np.ndarray], blend: Blend | None = None, image: Path = Path("none.png")) -> Scene:
-    return Scene(name, image, LABELS, blend or Blend(), lambda: [one.astype(np.float32) for one in maps])
+    return Scene(
+        name, lambda: read_image(image), LABELS, blend or Blend(), lambda: [one.astype(np.float32) for one in maps]
+    )
 
 
 def blended(scene: Scene, weights: np.ndarray) -> Result:

@@ -134,7 +134,7 @@ def noisy(seed: int) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("overlapping", [False, True])
 def test_areas_are_fitted_to_what_cleaning_each_class_by_itself_would_score(overlapping: bool) -> None:
     settings = CleanUp(min_area=(4, 9), hole_area=(0, 5))
-    scene = Scene("a", None, LABELS, Blend(), list)
+    scene = Scene("a", list, LABELS, Blend(), list)
     truths, observations, results = [], [], []
     for seed in range(3):
         truth, labels = noisy(seed)

@@ -3,8 +3,9 @@
 This module is imported by worker processes, so neither it nor what it imports may need torch.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from foldseg.config.schema import Step
 from foldseg.data.labels import LabelSet, Mask
-from foldseg.data.reading import read_mask
+from foldseg.data.reading import read_image, read_mask
 from foldseg.data.runs import Runs, runs_of_mask
 from foldseg.ensemble.blend import Blender, Levels, Probabilities, argmax, merge_classes, weighted_sum
 from foldseg.ensemble.disagreement import observe_members
@@ -73,7 +74,7 @@ def stages(members: list[str], steps: tuple[Step, ...]) -> list[str]:
 
 def scene_of(task: Task) -> Scene:
     """Return what steps may know of a task's image."""
-    return Scene(task.id, task.image, task.labels, task.target.blend, _members(task))
+    return Scene(task.id, partial(read_image, task.image), task.labels, task.target.blend, _members(task))
 
 
 def _members(task: Task) -> Callable[[], Iterator[Levels]]:
@@ -98,6 +99,21 @@ def _member(task: Task, name: str, stores: list[PredictionStore]) -> Levels:
     """Mean over a member's folds."""
     share = 1 / len(stores)
     return weighted_sum(((merge_classes(store.read(task.id), task.into[name]), share) for store in stores), task.id)
+
+
+def result_of(scene: Scene, target: Target, steps: Sequence[Step], params: Sequence[Params | None]) -> Result:
+    """Take an image all the way: blend the members with their given weights, take every step."""
+    blender = _blender(target)
+    for maps, weight in zip(scene.members(), target.weights, strict=True):
+        blender.add(maps, weight, argmax(maps), scene.id)
+    result = Result.of(blender.finish())
+    for step, own in zip(steps, params, strict=True):
+        result = STEPS[step.name].apply(step.settings, own, result, scene)
+    return result
+
+
+def _blender(target: Target) -> Blender:
+    return Blender(target.blend.rule, [target.labels.names.index(name) for name in target.blend.union])
 
 
 def process(task: Task) -> Outcome:
@@ -139,14 +155,14 @@ def process(task: Task) -> Outcome:
 
 def blended(task: Task) -> Probabilities:
     """Blend one image and take its steps, all of which give probabilities: (classes, H, W) float32."""
-    scene = scene_of(task)
-    return _take_steps(task, scene, None, _blended(task, scene, None)[0])[2].as_probabilities()
+    params = task.params or (None,) * len(task.steps)
+    return result_of(scene_of(task), task.target, task.steps, params).as_probabilities()
 
 
 def _blended(task: Task, scene: Scene, truth: Mask | None) -> tuple[Result, list[Counts]]:
     """Blend the members with their given weights; count each of them, and the blend."""
     counts: list[Counts] = []
-    blender = Blender(task.target.blend.rule, [task.labels.names.index(name) for name in task.target.blend.union])
+    blender = _blender(task.target)
     for maps, weight in zip(scene.members(), task.target.weights, strict=True):
         top = argmax(maps)
         if truth is not None and len(task.sources) > 1:

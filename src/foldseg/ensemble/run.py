@@ -24,7 +24,7 @@ from foldseg.ensemble.scene import Params
 from foldseg.ensemble.steps.crf import require_crf
 from foldseg.ensemble.steps.thresholds import possible_categories
 from foldseg.ensemble.tables import member_worth, stage_scores, step_gains
-from foldseg.ensemble.work import Work
+from foldseg.ensemble.work import Work, write_arrays
 from foldseg.errors import FoldsegError
 from foldseg.files import locked, scratch, write_json
 from foldseg.scoring.counts import Counts
@@ -84,6 +84,18 @@ def scores_again(folder: Path) -> dict[str, Any]:
         return _make(members, place)[0]
 
 
+def fitted_params(folder: Path, steps: int) -> tuple[Params | None, ...]:
+    """Return what a finished ensemble fitted on all OOF images for each of its steps; None for what it did not."""
+    path = folder / "fitted.npz"
+    if not path.is_file():
+        raise FoldsegError(f"{path}: no such file; run scripts/predict_ensemble.py again")
+    with np.load(path) as content:
+        parts = [
+            {key.split("/", 1)[1]: content[key] for key in content if key.startswith(f"{i}/")} for i in range(steps)
+        ]
+    return tuple(part or None for part in parts)
+
+
 def _checked(config: Ensemble) -> Members:
     """Find the members; FoldsegError on all that can be known to be wrong before anything is predicted or blended."""
     if any(step.crf for step in config.steps):
@@ -98,6 +110,8 @@ def _make(members: Members, folder: Path) -> tuple[dict[str, Any], Path]:
     """Blend, fit, score, write label maps and the submission; return the content of score.json, and the submission."""
     config, table = members.config, oof_table(members.first)
     scores, params = _score_oof(members, table[table["fold"].isin(members.folds)], folder)
+    fitted = {f"{place}/{key}": v for place, own in enumerate(params) for key, v in (own or {}).items()}
+    write_arrays(folder / "fitted.npz", fitted)
     path = folder / FORMATS[config.submission].NAME
     test_counts = _write_submission(members, _test_table(members), path, params, folder)
     if test_counts is not None:

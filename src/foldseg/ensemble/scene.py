@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foldseg.config.schema import Blend, ScoreName
-from foldseg.data.labels import LabelSet, Mask
+from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.ensemble.blend import Levels, Probabilities, argmax, quantised
 from foldseg.ensemble.sample import Arrays
 from foldseg.inference.store import Quantised
@@ -24,7 +23,7 @@ class Scene:
     """What a step may know of an image besides what the steps before made of it."""
 
     id: str
-    image: Path
+    picture: Callable[[], Image]
     labels: LabelSet
     blend: Blend
     members: Callable[[], Iterable[Levels]]  # of each, in their order; big ones are read again every time

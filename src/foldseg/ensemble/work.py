@@ -59,10 +59,15 @@ def _kept(function: Callable[[TaskT], Outcome], folder: Path, task: TaskT) -> Ou
         except (OSError, ValueError, zipfile.BadZipFile):
             path.unlink()  # damaged: it is made again
     outcome = function(task)
-    buffer = io.BytesIO()
-    np.savez(buffer, **outcome)  # type: ignore[arg-type]
-    write_bytes(path, buffer.getvalue())
+    write_arrays(path, outcome)
     return outcome
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays by name as .npz, all of it or nothing."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    write_bytes(path, buffer.getvalue())
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from foldseg.config.schema import Crf
 from foldseg.data.labels import Image, Mask
-from foldseg.data.reading import read_image
 from foldseg.ensemble.blend import Probabilities, argmax
 from foldseg.ensemble.sample import Arrays
 from foldseg.ensemble.scene import Params, Result, Scene, Target
@@ -52,7 +51,7 @@ def kernels(settings: Crf) -> list[Kernel]:
 def apply(settings: Crf, params: Params | None, result: Result, scene: Scene) -> Result:
     """Refine the probabilities by the picture."""
     kernel = kernels(settings)[0] if params is None else {key: float(params[key]) for key in _KERNEL}
-    return Result.of(dense_crf(result.as_probabilities(), read_image(scene.image), settings, kernel))
+    return Result.of(dense_crf(result.as_probabilities(), scene.picture(), settings, kernel))
 
 
 def dense_crf(probabilities: Probabilities, image: Image, settings: Crf, kernel: Kernel | None = None) -> Probabilities:
@@ -127,7 +126,7 @@ def observe(
     settings: Crf, result: Result, truth: Mask, scene: Scene, target: Target, most: int
 ) -> dict[str, NDArray[Any]]:
     """Count with every combination: (combinations, classes, 3)."""
-    probabilities, image = result.as_probabilities(), read_image(scene.image)
+    probabilities, image = result.as_probabilities(), scene.picture()
     trials = [argmax(dense_crf(probabilities, image, settings, kernel)) for kernel in kernels(settings)]
     return {"counts": np.stack([count_pixels(truth, labels, len(probabilities)) for labels in trials])}
 

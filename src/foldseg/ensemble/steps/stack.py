@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from foldseg.config.schema import StackStep
 from foldseg.data.labels import IGNORE_INDEX, Image, Mask
-from foldseg.data.reading import read_image
 from foldseg.ensemble.blend import LEAST, Levels
 from foldseg.ensemble.sample import Arrays, subset
 from foldseg.ensemble.scene import Params, Result, Scene, Target
@@ -41,7 +40,7 @@ def _blocks(settings: StackStep, scene: Scene, size: tuple[int, ...]) -> Iterato
     for maps in scene.members():
         yield _logarithms(maps)
     if settings.picture:
-        yield _picture(read_image(scene.image))
+        yield _picture(scene.picture())
 
 
 def _logarithms(maps: Levels) -> NDArray[np.float32]:
