@@ -5,8 +5,11 @@ pixels that are of a category; its time lies between those of `walk_pixels` on a
 """
 
 import json
+from collections.abc import Callable
 
 import numpy as np
+
+SIDE, OFFSETS = 512, 5  # of `vote_per_offset`: pixels of a window, and maps
 
 Rows = dict[str, list[list[int]]]
 Image = dict[str, Rows]
@@ -92,3 +95,30 @@ def segment_again(truth: np.ndarray, maps: np.ndarray, upto: int) -> np.ndarray:
             mask = plane >= threshold
             table[category, threshold, [0, 2]] = np.count_nonzero(mask & right), np.count_nonzero(mask)
     return table
+
+
+def vote_per_offset(
+    picture: np.ndarray, classify: Callable[[np.ndarray], np.ndarray], classes: int, *, wide: bool = True
+) -> np.ndarray:
+    """Picture (H, W, 3) uint8 -> labels (H, W) uint8: the most frequent of five maps, each of windows at an offset.
+
+    The first map's windows begin in the corner; those of the others begin above and left of it, by more and more fifths
+    of a window. Windows of a map lie side by side and are classified one by one; beyond the picture its border pixels
+    are repeated. `wide`: as the predecessor did, the other maps' canvas is a window larger than the picture on every
+    side, and all of its windows are classified (132 for 1216x1936); otherwise those that hold a pixel of it (74).
+    """
+    height, width = picture.shape[:2]
+    votes = []
+    for number in range(OFFSETS):
+        back = 0 if number == 0 else SIDE - number * SIDE // OFFSETS
+        more = SIDE if number and wide else 0
+        rows, columns = (-(-(length + max(back, more) + more) // SIDE) for length in (height, width))
+        below, right = rows * SIDE - height - back, columns * SIDE - width - back
+        padded = np.pad(picture, ((back, below), (back, right), (0, 0)), "edge")
+        labels = np.empty(padded.shape[:2], np.uint8)
+        for top in range(0, rows * SIDE, SIDE):
+            for left in range(0, columns * SIDE, SIDE):
+                window = np.s_[top : top + SIDE, left : left + SIDE]
+                labels[window] = classify(padded[window])
+        votes.append(labels[back : back + height, back : back + width])
+    return np.stack([(np.stack(votes) == index).sum(0) for index in range(classes)]).argmax(0).astype(np.uint8)

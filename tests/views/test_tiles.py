@@ -12,7 +12,7 @@ from torch import Tensor
 
 from foldseg.config.schema import TilesView, view_slug
 from foldseg.views.geometry import Grid, grid_of, pad_batch, prepare, probabilities, restore
-from foldseg.views.tiles import WEIGHTS, stepped_starts, tile_starts
+from foldseg.views.tiles import WEIGHTS, class_probabilities, stepped_starts, tile_starts
 from identity import PALETTE, blocks, identity
 
 SIZES = [(1, 1), (1, 40), (47, 61), (32, 48), (33, 97), (64, 50), (90, 131)]
@@ -90,6 +90,17 @@ def test_windows_are_put_together_as_in_a_slow_loop(
     assert np.allclose(found, expected, atol=1e-5)
     if stride != (32, 48):
         assert (expected.max(1) < 0.9).mean() > 0.1  # windows do disagree
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 33, 17), (1, 1, 8, 9), (1, 20, 1, 40)])
+def test_softmax_does_not_depend_on_the_layout(shape: tuple[int, ...]) -> None:
+    logits = 5 * torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    for kind in (torch.float32, torch.bfloat16):
+        expected = logits.to(kind).float().softmax(1)
+        for memory in (torch.contiguous_format, torch.channels_last):
+            found = class_probabilities(logits.to(kind).contiguous(memory_format=memory))
+            assert found.dtype == torch.float32
+            assert torch.allclose(found, expected, atol=1e-6)
 
 
 def test_weights_by_default() -> None:

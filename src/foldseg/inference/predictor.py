@@ -11,6 +11,7 @@ from foldseg.data.frames import Frames
 from foldseg.data.labels import Image
 from foldseg.inference.tta import TURNS, Merger
 from foldseg.models.factory import check_device, check_view
+from foldseg.models.folding import folded
 from foldseg.models.network import SegmentationNetwork
 from foldseg.training.run import RunFolder
 from foldseg.training.trained import load_network
@@ -42,7 +43,7 @@ class Predictor:
         experiment = run.experiment
         check_device(device)
         view = view or experiment.view.predict
-        network = load_network(run, run.existing_checkpoint(checkpoint))
+        network = folded(load_network(run, run.existing_checkpoint(checkpoint)))
         check_view(view, network.stride)
         use_gpu = device == "gpu" or (device == "auto" and torch.cuda.is_available())
         place = torch.device("cuda" if use_gpu else "cpu")

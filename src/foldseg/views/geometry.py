@@ -17,7 +17,7 @@ from torch.nn import functional
 from foldseg.config.schema import CropView, FullView, PredictView, ResizedView, TilesView
 from foldseg.data.labels import IGNORE_INDEX, Image, Mask
 from foldseg.views.tiles import Network as Network
-from foldseg.views.tiles import tiled, tiled_size
+from foldseg.views.tiles import class_probabilities, tiled, tiled_size
 
 Border = Literal["reflect", "replicate"]
 _BORDERS = {"reflect": cv2.BORDER_REFLECT_101, "replicate": cv2.BORDER_REPLICATE}
@@ -99,7 +99,7 @@ def _border_index(length: int, before: int, total: int, border: Border) -> Tenso
 def probabilities(network: Network, inputs: Tensor, view: PredictView) -> Tensor:
     """Prepared images (N, 3, H, W) uint8 -> class probabilities (N, classes, H, W) float32 on the padded grid."""
     if not isinstance(view, TilesView):
-        return network(inputs).float().softmax(1)
+        return class_probabilities(network(inputs))
     return tiled(network, inputs, view)
 
 
