@@ -208,3 +208,18 @@ def test_missing_maps_of_another_view_are_predicted_from_the_weights(contest: Co
     contest.train("all", "all")
     with pytest.raises(FoldsegError, match=r"fold_0/checkpoints/best\.ckpt: is not a file of weights"):
         contest.blend({"experiment": "all", "view": VOTE})
+
+
+def test_members_may_have_their_own_tta(contest: Contest) -> None:
+    contest.train("all", "all")
+    own = {"experiment": "all", "tta": {"symmetries": "d4", "scales": [0.75]}}
+    members = find_members(contest.ensemble({"experiment": "all"}, own, {"experiment": "all", "tta": []}, tta=["flip"]))
+    names = {name: store.path.name for name, (store,) in members.sources("oof", 1).items()}
+    assert names == {"all": "oof-flip", "all~d4_x0.75": "oof-d4_x0.75", "all~none": "oof"}
+
+
+def test_members_with_the_same_tta_are_refused(contest: Contest) -> None:
+    contest.train("all", "all")
+    config = contest.ensemble({"experiment": "all"}, {"experiment": "all", "tta": "flip"}, tta=["flip"])
+    with pytest.raises(FoldsegError, match="members: all~flip and all are the same predictions"):
+        find_members(config)
