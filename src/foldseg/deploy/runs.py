@@ -32,7 +32,7 @@ class Runs:
 
     def probabilities(self, picture: Image) -> Quantised:
         """Return (classes, H, W) uint8, round(255 p)."""
-        return quantise(self.mean(picture)).numpy()
+        return quantise(self.mean(picture)).cpu().numpy()
 
     def mask(self, picture: Image) -> Mask:
         """Return class indices (H, W) uint8."""
