@@ -10,7 +10,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from foldseg.data import camvid, signate
-from foldseg.data.reading import image_size, read_image, read_mask
+from foldseg.data.reading import image_size, read_image, read_mask, read_small_grey
 from foldseg.errors import FoldsegError
 
 IDS = np.array([[0, 3, 11], [10, 8, 1]], np.uint8)
@@ -88,6 +88,27 @@ def test_a_picture_of_too_many_pixels_is_named(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(FoldsegError, match=r"huge\.png: cannot be decoded: .*pixels"):
         read_image(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "width", "expected"),
+    [
+        ("a.jpg", (160, 320), 40, (20, 40)),  # an eighth is wide enough
+        ("a.jpg", (160, 320), 41, (40, 80)),
+        ("a.jpg", (160, 320), 100, (80, 160)),
+        ("a.jpg", (160, 320), 161, (160, 320)),
+        ("a.jpg", (160, 320), 999, (160, 320)),
+        ("a.jpg", (160, 4000), 40, (20, 500)),
+        ("a.png", (160, 320), 40, (160, 320)),  # decoding a PNG in part saves nothing
+    ],
+)
+def test_a_jpeg_is_read_as_small_as_is_asked_for(
+    tmp_path: Path, name: str, size: tuple[int, int], width: int, expected: tuple[int, int]
+) -> None:
+    ramp = np.linspace(0, 255, size[1]).astype(np.uint8)[None].repeat(size[0], 0)
+    found = read_small_grey(write(tmp_path / name, ramp), width)
+    assert (found.dtype, found.shape) == (np.uint8, expected)
+    assert np.abs(found[expected[0] // 2] - np.linspace(0, 255, expected[1])).max() < 10
 
 
 def test_ids_become_indices_and_void(tmp_path: Path) -> None:

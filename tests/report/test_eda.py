@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from foldseg.data.leaks import Leaks
 from foldseg.errors import FoldsegError
 from foldseg.report import eda
 from foldseg.report.figures import png_bytes
@@ -78,3 +79,33 @@ def test_a_missing_folds_file_is_named(world):
     world.data.folds.unlink()
     with pytest.raises(FoldsegError, match=r"folds\.csv.*make_folds"):
         eda.fold_table(world.data)
+
+
+def test_a_frame_of_another_folds_street_is_counted_and_drawn(world):
+    """Frames of the made-up world are noise: none is alike until one is copied into another fold."""
+    found = eda.leaks(world.data)
+    assert found.counts()["alike"].tolist() == [0, 0]
+    assert len(found.nearest) == 6 + 7
+    folds = world.folds.set_index("id")["fold"]
+    first, second = folds.index[folds == 0][0], folds.index[folds == 1][0]
+    (world.data.root / f"train/{second}.png").write_bytes((world.data.root / f"train/{first}.png").read_bytes())
+    found = eda.leaks(world.data)
+    assert set(found.alike["id"]) == set(found.alike["other"]) == {first, second}
+    assert found.nearest["similarity"].iloc[0] == pytest.approx(1, abs=1e-3)
+    for number, border in ((1, "folds"), (3, "folds"), (1, "test")):
+        picture = cv2.imdecode(
+            np.frombuffer(png_bytes(eda.closest_pairs(world.data, found, number, border)), np.uint8), 1
+        )
+        assert picture is not None
+    one, three = (eda.closest_pairs(world.data, found, number) for number in (1, 3))
+    titles = [axis.get_title() for axis in one.axes]
+    assert sorted(titles) == sorted([f"{first} (fold 0)", f"{second} (fold 1)"])
+    assert "alike" in [text.get_text() for axis in one.axes for text in axis.texts]
+    assert len([axis for axis in three.axes if axis.get_title()]) == 6
+
+
+def test_without_test_images_there_is_no_pair_to_draw(world):
+    found = eda.leaks(world.data)
+    only_folds = Leaks(found.shared, found.nearest[found.nearest["border"] == "folds"])
+    with pytest.raises(FoldsegError, match="no images on both sides of the border test"):
+        eda.closest_pairs(world.data, only_folds, border="test")

@@ -12,6 +12,7 @@ from foldseg.config.schema import Data, ToyCity
 from foldseg.data import camvid, signate
 from foldseg.data.folds import folds_csv, load_folds, make_folds
 from foldseg.data.labels import LabelSet
+from foldseg.data.leaks import TEST, Leaks, find_leaks
 from foldseg.data.reading import image_size
 from foldseg.data.toy_city import generate_toy_city
 from foldseg.errors import FoldsegError
@@ -82,10 +83,11 @@ def label_set(data: Data) -> LabelSet:
     return DATASETS[data.dataset].labels.view(data.labels)
 
 
-def make_folds_file(data: Data) -> pd.DataFrame:
+def make_folds_file(data: Data, strict: bool = False) -> pd.DataFrame:
     """Divide the images of `data.fold_splits` into `data.fold_count` folds and write `data.folds`; return the table.
 
-    FoldsegError when the file exists and divides otherwise: runs may have been trained on it.
+    Warns of what is shared between folds, or with the test images. FoldsegError when the file exists and divides
+    otherwise: runs may have been trained on it; and, if `strict`, when something is shared: nothing is written then.
     """
     table = load_samples(data)
     folds = make_folds(table[table["split"].isin(data.fold_splits)], data.fold_count, data.fold_seed)
@@ -94,6 +96,23 @@ def make_folds_file(data: Data) -> pd.DataFrame:
             f"{data.folds}: exists and divides the data in another way; runs that were trained on it could not be "
             "blended with new ones. Give data.folds another name, or remove the file"
         )
+    lines = fold_leaks(data, folds).lines()
+    if lines and strict:
+        raise FoldsegError("\n  ".join([f"{data.folds}: is not written, because of what is shared:", *lines]))
     write_text(data.folds, folds_csv(folds))
     logger.info("%s: %d images in %d folds", data.folds, len(folds), data.fold_count)
+    for line in lines:
+        logger.warning("%s: %s", data.folds, line)
     return folds
+
+
+def fold_leaks(data: Data, folds: pd.DataFrame) -> Leaks:
+    """Look for ids, groups and places that folds share with each other or with the test images; `folds`: id, fold.
+
+    Groups are the data's. Images of other splits are left out: they are neither trained nor scored on.
+    """
+    table = load_samples(data)
+    folded = table.merge(folds[["id", "fold"]], on="id")
+    folded["side"] = "fold " + folded["fold"].astype("str")
+    test = table[table["split"] == "test"].assign(side=TEST)
+    return find_leaks(pd.concat([folded, test])[["id", "image", "group", "side"]], data.root)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 
@@ -14,6 +15,9 @@ from foldseg.errors import FoldsegError
 _PNG_HEAD, _PNG_TAIL = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 _JPEG_HEAD, _JPEG_TAIL = b"\xff\xd8\xff", b"\xff\xd9"
 _PNG_PALETTE = 3  # colour type in a PNG's header
+_REDUCED = (
+    (8, cv2.IMREAD_REDUCED_GRAYSCALE_8), (4, cv2.IMREAD_REDUCED_GRAYSCALE_4), (2, cv2.IMREAD_REDUCED_GRAYSCALE_2),
+)  # fmt: skip
 _TAIL_BYTES = 64  # some writers append a few bytes after the end marker
 
 
@@ -31,6 +35,19 @@ def read_image(path: Path, *, upright: bool = False) -> Image:
     if picture is None:
         raise FoldsegError(f"{path}: is damaged: it cannot be decoded")
     return np.asarray(picture, np.uint8)
+
+
+def read_small_grey(path: Path, width: int) -> NDArray[np.uint8]:
+    """Read a picture as grey (H, W) uint8, at least `width` pixels wide if it is so; JPEGs are decoded that small.
+
+    At an eighth of its size one of 1936x1216 takes a fifth of the time that it takes in colours and in full.
+    """
+    shrink = image_size(path)[1] // width
+    flags = cv2.IMREAD_GRAYSCALE
+    content = _read(path)
+    if content.startswith(_JPEG_HEAD):
+        flags = next((flag for factor, flag in _REDUCED if factor <= shrink), flags)
+    return _decode(path, content, flags | cv2.IMREAD_IGNORE_ORIENTATION)
 
 
 def read_mask(path: Path, labels: LabelSet) -> Mask:

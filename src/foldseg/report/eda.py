@@ -4,8 +4,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from foldseg.config.schema import Data
-from foldseg.data.datasets import label_set, load_samples
+from foldseg.data.alike import ALIKE
+from foldseg.data.datasets import fold_leaks, label_set, load_samples
 from foldseg.data.folds import load_folds
+from foldseg.data.leaks import Leaks
 from foldseg.data.reading import read_image, read_mask
 from foldseg.data.samples import check_files, count_mask_pixels
 from foldseg.deploy.drawing import overlay
@@ -112,6 +114,37 @@ def size_table(data: Data) -> pd.DataFrame:
     table = check_files(load_samples(data), data.root)
     counts = table.groupby(["split", "height", "width"]).size().rename("images").reset_index()
     return counts.sort_values("images", ascending=False, ignore_index=True)
+
+
+def leaks(data: Data) -> Leaks:
+    """Look for ids, groups and places that the folds of the folds file share with each other or with the test images.
+
+    This reads every image once.
+    """
+    table = load_samples(data)
+    return fold_leaks(data, load_folds(data.folds, table[table["split"].isin(data.fold_splits)]))
+
+
+def closest_pairs(data: Data, found: Leaks, number: int = 4, border: str = "folds") -> Figure:
+    """Draw the `number` most similar pairs across a border (`folds` or `test`), whether they are alike or not.
+
+    Pairs that show one of the same two groups are drawn once, so that a standing car does not fill the picture.
+    """
+    table = load_samples(data).set_index("id")
+    rows: list[list[Picture | None]] = []
+    seen: set[frozenset[str]] = set()
+    for row in found.nearest[found.nearest["border"] == border].to_dict("records"):
+        ends = [(row["id"], row["side"]), (row["other"], row["other_side"])]
+        groups = frozenset(str(table.loc[name, "group"]) for name, _ in ends)
+        if groups not in seen and len(rows) < number:
+            seen.add(groups)
+            notes = f"similarity {row['similarity']:.2f}", "alike" if row["similarity"] >= ALIKE else "not alike"
+            images = [read_image(data.root / str(table.loc[name, "image"])) for name, _ in ends]
+            titles = [f"{name} ({side})" for name, side in ends]
+            rows.append([Picture(*parts) for parts in zip(images, titles, notes, strict=True)])
+    if not rows:
+        raise FoldsegError(f"{data.folds}: there are no images on both sides of the border {border}")
+    return picture_grid([[p for pair in rows[start : start + 2] for p in pair] for start in range(0, len(rows), 2)])
 
 
 def example_frames(data: Data, number: int = 6, alpha: float = 0.55) -> Figure:
