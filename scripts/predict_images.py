@@ -6,7 +6,7 @@ from pathlib import Path
 
 from foldseg import cli
 from foldseg.deploy.images import FORMS, find_pictures, predict_images
-from foldseg.deploy.sources import Asked, open_source
+from foldseg.deploy.sources import asked_for, open_source
 
 
 def main() -> None:
@@ -14,15 +14,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     cli.add_source(parser)
     parser.add_argument(
-        "words", nargs="+", metavar="PICTURE, FOLDER or view.predict=...", help="what to predict, perhaps in which view"
+        "words",
+        nargs="+",
+        metavar="PICTURE, FOLDER or view.predict=...",
+        help="what to predict, and in which view",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to write: a new one, or one to go on with")
     parser.add_argument("--as", dest="form", choices=FORMS, default="masks", help="default: %(default)s")
     parser.add_argument("--alpha", type=cli.share, default=0.5, help="of colours in overlays (default: %(default)s)")
     args = parser.parse_intermixed_args()
-    views = tuple(word for word in args.words if word.startswith("view."))
-    pictures = find_pictures([Path(word) for word in args.words if word not in views], args.out)
-    source = open_source(args.source, Asked(views, tuple(args.tta), args.device, args.checkpoint))
+    overrides = [word for word in args.words if word.startswith(("view.", "tta."))]
+    pictures = find_pictures([Path(word) for word in args.words if word not in overrides], args.out)
+    source = open_source(args.source, asked_for(overrides, args.tta, args.device, args.checkpoint))
     predict_images(source, pictures, args.out, args.form, args.alpha)
 
 

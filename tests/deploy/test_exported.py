@@ -8,13 +8,14 @@ import onnx
 import pytest
 from tiny import COLOURS, blocks
 
+from foldseg.config.schema import Tta
 from foldseg.data import camvid
 from foldseg.deploy.facts import KEY, read_facts
-from foldseg.deploy.sources import Asked, Source, open_source
+from foldseg.deploy.sources import FLIP, Asked, Source, open_source
 from foldseg.errors import FoldsegError
 from foldseg.training.run import RunFolder
 
-FLIP = Asked(tta=("flip",))
+FLIPPED = Asked(tta=FLIP)
 HALF = Asked(view=("view.predict={kind: resized, factor: 0.5}",))
 TILES = Asked(view=("view.predict={kind: tiles, size: [32, 64]}",))
 VOTES = Asked(view=("view.predict={kind: tiles, size: [32, 64], merge: vote}",))
@@ -33,9 +34,9 @@ def assert_alike(ours: Source, theirs: Source, size: tuple[int, int]) -> None:
         (Asked(), (50, 70)),
         (Asked(), (7, 200)),
         (HALF, (90, 61)),
-        (TILES, (96, 160)),
-        (VOTES, (96, 160)),
-        (FLIP, (64, 96)),
+        (TILES, (90, 131)),
+        (VOTES, (90, 131)),
+        (FLIPPED, (61, 90)),
     ],
     ids=["full", "full, narrow", "half", "tiles", "votes", "flip"],
 )
@@ -51,7 +52,7 @@ def test_a_file_predicts_what_its_run_predicts(
 
 def test_flipping_changes_something(exported: Path) -> None:
     picture = COLOURS[blocks(64, 96)]
-    assert (open_source(exported).probabilities(picture) != open_source(exported, FLIP).probabilities(picture)).any()
+    assert (open_source(exported).probabilities(picture) != open_source(exported, FLIPPED).probabilities(picture)).any()
 
 
 def test_the_file_says_what_it_is(finished: RunFolder, exported: Path) -> None:
@@ -67,11 +68,13 @@ def test_the_file_says_what_it_is(finished: RunFolder, exported: Path) -> None:
 @pytest.mark.parametrize(
     ("asked", "says"),
     [
-        (Asked(tta=("scale",)), r"x\.onnx: knows no test-time augmentation 'scale'; valid are flip"),
+        (Asked(tta=Tta(scales=(0.5,))), r"x\.onnx: an exported file can be flipped, tta: x0\.5 it cannot"),
         (Asked(checkpoint="last"), r"x\.onnx: an exported file has no checkpoints"),
         (Asked(device="gpu"), "gpu was asked for, and this onnxruntime has .*CPUExecutionProvider"),
         (Asked(view=("view.predict={kind: tiles, size: [40, 64]}",)), r"cannot predict in .*40.*: .* multiples of 32"),
         (Asked(view=("view.predict.overlap=2",)), r"view\.predict\.overlap"),
+        (Asked(view=(f"{TILES.view[0][:-1]}, weights: gaussian}}",)), "of tiles, size, overlap and merge alone can be"),
+        (Asked(view=(f"{TILES.view[0][:-1]}, stride: [16, 16]}}",)), "of tiles, size, overlap and merge alone can be"),
     ],
 )
 def test_what_a_file_cannot_do_is_told(exported: Path, asked: Asked, says: str) -> None:

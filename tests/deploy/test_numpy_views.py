@@ -64,7 +64,7 @@ def test_whole_and_resized_pictures_are_seen_as_by_torch(size: tuple[int, int], 
 
 
 @pytest.mark.parametrize("view", [TILES, VOTES, TilesView(kind="tiles", size=(32, 48), overlap=0.0)], ids=str)
-@pytest.mark.parametrize("size", [(5, 7), (32, 48), (48, 80), (112, 144)])
+@pytest.mark.parametrize("size", [*SIZES, (32, 48), (112, 144)])
 def test_tiles_are_seen_as_by_torch(size: tuple[int, int], view: PredictView) -> None:
     picture = picture_of(size)
     found = predict(in_numpy(by_place), picture, plan_of(view, STRIDE, None))

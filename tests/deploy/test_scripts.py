@@ -12,7 +12,7 @@ import pytest
 from tiny import COLOURS, blocks, make_run
 
 from foldseg.data import camvid
-from foldseg.deploy.sources import Asked, open_source
+from foldseg.deploy.sources import FLIP, Asked, open_source
 from foldseg.files import read_json
 from foldseg.submission.label_png import write_png
 
@@ -52,7 +52,7 @@ def test_a_run_is_exported_and_compared_on_its_data(camvid_root: Path, tmp_path:
 def test_pictures_are_predicted_from_the_file_alone(exported: Path, pictures: Path, tmp_path: Path) -> None:
     done = run("predict_images", exported, pictures, "--out", tmp_path / "out", "--tta", "flip", HALF)
     assert done.returncode == 0, done.stderr
-    source = open_source(exported, Asked((HALF,), ("flip",)))
+    source = open_source(exported, Asked((HALF,), FLIP))
     for number, size in enumerate([(64, 96), (50, 71), (33, 40)]):
         found = cv2.imread(str(tmp_path / f"out/{number}.png"), cv2.IMREAD_UNCHANGED)
         expected = camvid.LABELS.decode(source.mask(COLOURS[blocks(*size, seed=number)]))

@@ -7,15 +7,14 @@ import pytest
 import torch
 from tiny import COLOURS, blocks, make_run, write_checkpoint
 
+from foldseg.config.schema import Tta
 from foldseg.data import camvid
 from foldseg.deploy.runs import open_runs
-from foldseg.deploy.sources import Asked, open_source
+from foldseg.deploy.sources import FLIP, PLAIN, Asked, asked_for, open_source
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json, write_json
 from foldseg.inference.predict import Predictor
 from foldseg.training.run import RunFolder
-from foldseg.views.geometry import grid_of, prepare
-from foldseg.views.samples import EvalSample, as_tensor
 
 PICTURE = COLOURS[blocks(50, 70, seed=3)]
 
@@ -26,10 +25,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[RunFolder]:
     return [make_run(folder, fold) for fold in (0, 1)]
 
 
-def probabilities_of(run: RunFolder, *tta: str) -> np.ndarray:
+def probabilities_of(run: RunFolder, tta: Tta = PLAIN) -> np.ndarray:
     predictor = Predictor.load(run, "cpu")
-    grid = grid_of(PICTURE.shape[:2], predictor.view, predictor.network.stride)
-    return predictor(EvalSample("a", as_tensor(prepare(PICTURE, grid))[None], None, grid), tta).numpy()
+    return predictor.image(PICTURE, tta).numpy()
 
 
 def test_a_run_predicts_any_picture_as_it_predicts_its_own(runs: list[RunFolder]) -> None:
@@ -44,8 +42,8 @@ def test_a_run_predicts_any_picture_as_it_predicts_its_own(runs: list[RunFolder]
 
 
 def test_an_experiment_is_the_mean_of_its_folds(runs: list[RunFolder]) -> None:
-    source = open_source(runs[0].path.parent, Asked(tta=("flip",)))
-    parts = [probabilities_of(run, "flip") for run in runs]
+    source = open_source(runs[0].path.parent, Asked(tta=FLIP))
+    parts = [probabilities_of(run, FLIP) for run in runs]
     assert np.abs(parts[0] - parts[1]).max() > 0.1
     assert np.abs(source.probabilities(PICTURE) / 255 - np.mean(parts, 0)).max() <= 0.5 / 255 + 1e-5
     assert (source.mask(PICTURE) == np.mean(parts, 0).argmax(0)).mean() > 0.999
@@ -53,7 +51,7 @@ def test_an_experiment_is_the_mean_of_its_folds(runs: list[RunFolder]) -> None:
         "source": "x",
         "weights": [run.hash_of("best") for run in runs],
         "view": {"kind": "full", "multiple": 1},
-        "tta": ["flip"],
+        "tta": FLIP.model_dump(mode="json"),
     }
 
 
@@ -69,7 +67,6 @@ def test_view_and_checkpoint_can_be_chosen(runs: list[RunFolder]) -> None:
 @pytest.mark.parametrize(
     ("asked", "says"),
     [
-        (Asked(tta=("vflip",)), r"fold_0: knows no test-time augmentation 'vflip'; valid are .*flip"),
         (Asked(checkpoint="swa"), r"swa\.ckpt: no such checkpoint; the run has best"),
         (Asked(view=("seed=1",)), "valid here are view.predict="),
         (Asked(view=("view.predict={kind: tiles, size: [40, 40]}",)), "multiples of 32"),
@@ -96,6 +93,14 @@ def test_what_is_no_source_is_told(tmp_path: Path, name: str, says: str) -> None
         open_source(tmp_path / name)
 
 
+def test_a_command_line_says_view_and_tta() -> None:
+    found = asked_for(["view.predict.kind=full", "tta.merge=max"], "{symmetries: flip, scales: [0.5]}", "cpu", None)
+    assert found == Asked(("view.predict.kind=full",), Tta(symmetries="flip", scales=(1, 0.5), merge="max"), "cpu")
+    assert asked_for([], None, None, "last") == Asked(checkpoint="last")
+    with pytest.raises(FoldsegError, match=r"tta.*'none', 'flip', 'flips' or 'd4'"):
+        asked_for([], "sideways", None, None)
+
+
 def test_an_unfinished_fold_is_told(tmp_path: Path) -> None:
     for fold in (0, 1):
         run = make_run(tmp_path / "x", fold)
@@ -118,6 +123,6 @@ def test_a_picture_that_the_device_has_no_room_for_is_told(
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr("foldseg.deploy.runs._image", full)
+    monkeypatch.setattr(Predictor, "image", full)
     with pytest.raises(FoldsegError, match=r"a picture of 70x50 does not fit .*; tiles take less: view\.predict="):
         open_runs([runs[0].path], Asked()).mask(PICTURE)

@@ -12,7 +12,7 @@ from foldseg.config.schema import PredictView
 from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.deploy.facts import INPUT, KEY, OUTPUT, ExportFacts, read_facts
 from foldseg.deploy.numpy_views import Maps, Network, Plan, plan_of, predict
-from foldseg.deploy.sources import Asked, check_tta
+from foldseg.deploy.sources import FLIP, PLAIN, Asked
 from foldseg.ensemble.blend import argmax
 from foldseg.errors import FoldsegError
 from foldseg.inference.store import Quantised
@@ -50,7 +50,8 @@ def open_exported(path: Path, asked: Asked) -> Exported:
     """Open a file of scripts/export_onnx.py. FoldsegError when it is none, or cannot predict as `asked`."""
     if asked.checkpoint is not None:
         raise FoldsegError(f"{path}: an exported file has no checkpoints, {asked.checkpoint!r} was asked for")
-    check_tta(asked.tta, ["flip"], path)
+    if asked.tta not in (PLAIN, FLIP):
+        raise FoldsegError(f"{path}: an exported file can be flipped, tta: {asked.tta.slug} it cannot")
     session = _session(path, asked.device or "auto")
     metadata = session.get_modelmeta().custom_metadata_map
     if KEY not in metadata:
@@ -61,9 +62,9 @@ def open_exported(path: Path, asked: Asked) -> Exported:
         "source": f"{exported.run} as {path.name}",
         "weights": [exported.weights],
         "view": view.model_dump(mode="json"),
-        "tta": sorted(asked.tta),
+        "tta": asked.tta.model_dump(mode="json"),
     }
-    return Exported(exported.labels, facts, _network(session), checked_plan(view, exported, path), "flip" in asked.tta)
+    return Exported(exported.labels, facts, _network(session), checked_plan(view, exported, path), asked.tta == FLIP)
 
 
 def checked_plan(view: PredictView, exported: ExportFacts, path: Path) -> Plan:

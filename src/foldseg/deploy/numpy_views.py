@@ -43,7 +43,8 @@ def plan_of(view: PredictView, stride: int, size: tuple[int, int] | None) -> Pla
     ValueError says why it cannot.
     """
     if isinstance(view, TilesView):
-        if view != TilesView(kind="tiles", size=view.size, overlap=view.overlap, merge=view.merge):
+        usual = TilesView(kind="tiles", size=view.size, overlap=view.overlap, merge=view.merge)
+        if view.overlap is None or view != usual:
             raise ValueError("of tiles, size, overlap and merge alone can be chosen")
         if size is not None and view.size != size:
             raise ValueError(f"it takes tiles of {list(size)} only")

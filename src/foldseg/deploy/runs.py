@@ -9,16 +9,14 @@ import torch
 from torch import Tensor
 
 from foldseg.config import override_view
+from foldseg.config.schema import Tta
 from foldseg.data.labels import Image, LabelSet, Mask
-from foldseg.deploy.sources import Asked, check_tta
+from foldseg.deploy.sources import Asked
 from foldseg.errors import FoldsegError
 from foldseg.inference.predict import Predictor, quantise
 from foldseg.inference.store import Quantised
-from foldseg.inference.tta import TTA
 from foldseg.training.run import RunFolder
 from foldseg.training.trained import trained_labels
-from foldseg.views.geometry import grid_of, prepare
-from foldseg.views.samples import EvalSample, as_tensor
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,7 @@ class Runs:
     labels: LabelSet
     facts: dict[str, Any]
     predictors: tuple[Predictor, ...]
-    tta: tuple[str, ...]
+    tta: Tta
 
     def probabilities(self, picture: Image) -> Quantised:
         """Return (classes, H, W) uint8, round(255 p)."""
@@ -41,21 +39,20 @@ class Runs:
     def mean(self, picture: Image) -> Tensor:
         """Return class probabilities (classes, H, W) float32. FoldsegError when the device has no room for them."""
         try:
-            total = _image(self.predictors[0], picture, self.tta)
+            total = self.predictors[0].image(picture, self.tta)
             for predictor in self.predictors[1:]:
-                total = total + _image(predictor, picture, self.tta)
+                total = total + predictor.image(picture, self.tta)
         except torch.OutOfMemoryError as error:
             size = f"{picture.shape[1]}x{picture.shape[0]}"
             raise FoldsegError(
                 f"a picture of {size} does not fit into the device's memory in view.predict={self.facts['view']}; "
                 "tiles take less: view.predict={kind: tiles, size: [512, 512]}"
             ) from error
-        return total / len(self.predictors)
+        return total if len(self.predictors) == 1 else total / len(self.predictors)
 
 
 def open_runs(paths: Sequence[Path], asked: Asked) -> Runs:
     """Open finished runs of the same classes. FoldsegError names what is missing, unfinished or does not fit."""
-    check_tta(asked.tta, list(TTA), paths[0])
     runs = [RunFolder.open(path) for path in paths]
     checkpoint = asked.checkpoint or "best"
     labels = [trained_labels(run) for run in runs]
@@ -67,17 +64,10 @@ def open_runs(paths: Sequence[Path], asked: Asked) -> Runs:
         "source": "/".join(runs[0].path.resolve().parts[-2:]) if len(runs) == 1 else runs[0].path.resolve().parent.name,
         "weights": [run.hash_of(checkpoint) for run in runs],
         "view": views[0].model_dump(mode="json"),
-        "tta": sorted(asked.tta),
+        "tta": asked.tta.model_dump(mode="json"),
     }
     predictors = tuple(
         Predictor.load(run, asked.device or run.experiment.device, view, checkpoint)
         for run, view in zip(runs, views, strict=True)
     )
     return Runs(labels[0], facts, predictors, asked.tta)
-
-
-@torch.inference_mode()
-def _image(predictor: Predictor, picture: Image, tta: Sequence[str]) -> Tensor:
-    """(H, W, 3) uint8 RGB -> class probabilities (classes, H, W) float32 on the predictor's device."""
-    grid = grid_of(picture.shape[:2], predictor.view, predictor.network.stride)
-    return predictor(EvalSample("", as_tensor(prepare(picture, grid))[None], None, grid), tta)

@@ -5,9 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from foldseg.config import load_tta
+from foldseg.config.schema import Tta
 from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.errors import FoldsegError
 from foldseg.inference.store import Quantised
+
+PLAIN, FLIP = Tta(), Tta(symmetries="flip")
 
 
 class Source(Protocol):
@@ -36,15 +40,19 @@ class Asked:
     """How a source should predict. What is not said is as the source remembers it."""
 
     view: tuple[str, ...] = ()  # overrides view.predict=...
-    tta: tuple[str, ...] = ()
+    tta: Tta = PLAIN
     device: str | None = None  # auto, cpu or gpu
     checkpoint: str | None = None
 
 
-def check_tta(names: Sequence[str], valid: Sequence[str], path: Path) -> None:
-    """FoldsegError when a source does not know a test-time augmentation."""
-    if unknown := [name for name in names if name not in valid]:
-        raise FoldsegError(f"{path}: knows no test-time augmentation {unknown[0]!r}; valid are {', '.join(valid)}")
+def asked_for(overrides: Sequence[str], tta: str | None, device: str | None, checkpoint: str | None) -> Asked:
+    """Return what a command line asks for: `tta` is YAML, overrides are `view.predict=...` and `tta.<key>=...`.
+
+    FoldsegError when the TTA is none; the view is checked where its source is known.
+    """
+    of_tta = [text for text in overrides if text.startswith("tta.")]
+    chosen = load_tta([*([] if tta is None else [f"tta={tta}"]), *of_tta])
+    return Asked(tuple(text for text in overrides if text not in of_tta), chosen, device, checkpoint)
 
 
 def open_source(path: Path, asked: Asked = Asked()) -> Source:
