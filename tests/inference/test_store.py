@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import zstandard
 from torch.nn import functional
 
 from foldseg.errors import FoldsegError
 from foldseg.inference.logits import Enlargement, planes_of_logits
+from foldseg.inference.predict import quantise, quantise_by_torch
 from foldseg.inference.store import PredictionStore, StoreFacts, StoreState
 
 FACTS = StoreFacts(
@@ -37,12 +39,37 @@ def store(tmp_path: Path) -> PredictionStore:
     return made
 
 
-@pytest.mark.parametrize("size", [(5, 7), (1, 1), (1, 9), (9, 1), (48, 64)])
+@pytest.mark.parametrize("size", [(5, 7), (1, 1), (1, 9), (9, 1), (48, 64), (63, 2), (64, 3), (65, 3), (200, 2)])
 def test_what_is_written_comes_back(store: PredictionStore, size: tuple[int, int]) -> None:
     store.write("a", maps(*size))
     found = PredictionStore(store.path).read("a")
     assert found.dtype == np.uint8
     assert np.array_equal(found, maps(*size))
+
+
+def test_a_store_of_the_first_days_is_read(store: PredictionStore) -> None:
+    planes = maps(70, 8)
+    header = json.dumps({"classes": 3, "height": 70, "width": 8}).encode()
+    body = zstandard.ZstdCompressor(write_checksum=True).compress(planes.tobytes())
+    (store.path / "a.prob").write_bytes(b"FSP1" + len(header).to_bytes(4, "little") + header + body)
+    assert np.array_equal(store.read("a"), planes)
+
+
+@pytest.mark.parametrize("classes", [2, 5, 20])
+@pytest.mark.parametrize("sharpness", [0.01, 0.3, 5.0])
+def test_the_most_probable_class_outlives_quantisation(classes: int, sharpness: float) -> None:
+    """In unsure maps thousands of pixels have two classes that are rounded to the same."""
+    generator = torch.Generator().manual_seed(classes)
+    soft = (sharpness * torch.randn(2, classes, 90, 110, generator=generator)).softmax(1)
+    for maps in (soft, soft[..., 3:80].flip(-1), soft.transpose(2, 3)):
+        planes = quantise(maps).numpy()
+        assert np.abs(planes.astype(int) - quantise_by_torch(maps).numpy()).max() <= 1
+        assert np.array_equal(quantise_by_torch(maps).argmax(1).numpy(), maps.argmax(1).numpy())
+        rounded = (maps * 255 + 0.5).to(torch.uint8).numpy()
+        assert np.array_equal(planes.argmax(1), maps.argmax(1).numpy())
+        changed = planes != rounded
+        assert np.abs(planes.astype(int) - rounded)[changed].max(initial=0) <= 1
+        assert changed.sum() <= 2 * (rounded.argmax(1) != maps.argmax(1).numpy()).sum() + 0.001 * changed.size
 
 
 def test_planes_that_are_not_contiguous_are_written_in_order(store: PredictionStore) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from foldseg.inference.logits import Enlargement
 from foldseg.inference.predictor import PLAIN
 from foldseg.inference.predictor import Predictor as Predictor
 from foldseg.inference.small_logits import LogitsPredictor
-from foldseg.inference.store import PredictionStore, StoreFacts, StoreState
+from foldseg.inference.store import PredictionStore, StoreFacts, StoreState, quantised
 from foldseg.inference.writing import background_writer
 from foldseg.training.run import RunFolder
 from foldseg.views.samples import batches, eval_loader
@@ -30,8 +31,22 @@ SPLITS = ("oof", "test")
 
 
 def quantise(maps: Tensor) -> Tensor:
-    """Probabilities in 0..1, on any device -> uint8 round(255 p)."""
-    return (maps * 255 + 0.5).to(torch.uint8)
+    """Probabilities (..., classes, H, W) -> uint8 round(255 p), as `foldseg.inference.store.quantised`, on the CPU."""
+    return quantise_on_device(maps).cpu()
+
+
+def quantise_on_device(maps: Tensor) -> Tensor:
+    """Quantise where the probabilities are."""
+    if maps.device.type == "cpu":  # several times faster there
+        images = maps.reshape(-1, *maps.shape[-3:]).numpy()
+        return torch.from_numpy(np.stack([quantised(image) for image in images])).view(maps.shape)
+    return quantise_by_torch(maps)
+
+
+def quantise_by_torch(maps: Tensor) -> Tensor:
+    """Quantise on any device."""
+    planes, first = (maps * 255 + 0.5).to(torch.uint8), maps.argmax(-3, keepdim=True)
+    return planes.scatter_add_(-3, first, (planes.argmax(-3, keepdim=True) != first).to(torch.uint8))
 
 
 def split_table(run: RunFolder, split: str) -> pd.DataFrame:
@@ -146,7 +161,7 @@ def _predict_into(
             if isinstance(predictor, LogitsPredictor):
                 maps, how = predictor(batch)
             else:
-                maps, how = quantise(predictor.batch(batch, tta)), None
+                maps, how = quantise_on_device(predictor.batch(batch, tta)), None
             for sample, own in zip(batch, maps, strict=True):
                 write(partial(_write, store, sample.id, own, how))
 
