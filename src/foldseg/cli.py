@@ -68,7 +68,9 @@ def positive(text: str) -> float:
 
 def add_source(parser: argparse.ArgumentParser) -> None:
     """Add what scripts that predict with anything trained have in common."""
-    parser.add_argument("source", type=Path, help="runs/x/fold_0, runs/x (the mean of its folds) or an exported x.onnx")
+    parser.add_argument(
+        "source", type=Path, help="runs/x/fold_0, runs/x (the mean of its folds), submissions/x or an exported x.onnx"
+    )
     parser.add_argument("--tta", metavar="YAML", help="flip, flips, d4 or e.g. '{symmetries: flip, scales: [0.75]}'")
     parser.add_argument("--checkpoint", help="of runs: best (default), last, ema, swa, average, snapshot_1, ...")
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), help="default: as trained")

@@ -1,4 +1,4 @@
-"""What predicts pictures: a run, an experiment's folds together, an exported file. Opening a file imports no torch."""
+"""What predicts pictures: a run, an experiment, an ensemble, an exported file. Opening a file imports no torch."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ def asked_for(overrides: Sequence[str], tta: str | None, device: str | None, che
 
 
 def open_source(path: Path, asked: Asked = Asked()) -> Source:
-    """Open a run's folder, an experiment's folder (the mean of its folds) or an exported .onnx file.
+    """Open a run's folder, an experiment's (the mean of its folds), a finished ensemble's or an exported .onnx file.
 
     FoldsegError when `path` is none of these, is not finished, or cannot predict as `asked`.
     """
@@ -66,12 +66,17 @@ def open_source(path: Path, asked: Asked = Asked()) -> Source:
 def _kind(path: Path) -> str:
     if path.suffix == ".onnx":
         return "exported"
+    if (path / "score.json").is_file() or (path / "oof").is_dir():
+        return "ensemble"
     if (path / "config.yaml").is_file():
         return "run"
     if _folds(path):
         return "experiment"
     found = "is something else" if path.exists() else "does not exist"
-    raise FoldsegError(f"{path}: {found}; expected a run (runs/x/fold_0), an experiment (runs/x) or an exported x.onnx")
+    raise FoldsegError(
+        f"{path}: {found}; expected a run (runs/x/fold_0), an experiment (runs/x), an ensemble (submissions/x) or an "
+        "exported x.onnx"
+    )
 
 
 def _folds(path: Path) -> list[Path]:
@@ -92,11 +97,22 @@ def _of_runs(paths: Sequence[Path], asked: Asked) -> Source:
     return open_runs(paths, asked)
 
 
+def _ensemble(path: Path, asked: Asked) -> Source:
+    from foldseg.deploy.ensembles import open_ensemble
+
+    return open_ensemble(path, asked)
+
+
 def _exported(path: Path, asked: Asked) -> Source:
     from foldseg.deploy.exported import open_exported
 
     return open_exported(path, asked)
 
 
-SOURCES: dict[str, Callable[[Path, Asked], Source]] = {"run": _run, "experiment": _experiment, "exported": _exported}
+SOURCES: dict[str, Callable[[Path, Asked], Source]] = {
+    "run": _run,
+    "experiment": _experiment,
+    "ensemble": _ensemble,
+    "exported": _exported,
+}
 """To add a kind of source: a class like `Source`, a function that opens it and a line here, and its sign in `_kind`."""

@@ -1,0 +1,103 @@
+"""A finished ensemble as a source of predictions: its members, its blend, and the steps as they were fitted on OOF."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foldseg.config import load_ensemble
+from foldseg.config.schema import Step, Tta
+from foldseg.data.labels import Image, LabelSet, Mask
+from foldseg.deploy.sources import PLAIN, Asked
+from foldseg.ensemble.blend import Levels, merge_classes, weighted_sum
+from foldseg.ensemble.image import result_of
+from foldseg.ensemble.members import find_members
+from foldseg.ensemble.run import fitted_params
+from foldseg.ensemble.scene import Params, Result, Scene, Target
+from foldseg.errors import FoldsegError
+from foldseg.inference.predict import Predictor, quantise
+from foldseg.inference.store import Quantised
+
+
+@dataclass(frozen=True)
+class OnePart:
+    """A member: the networks of its folds, how they predict, and where its classes belong in the blend."""
+
+    predictors: tuple[Predictor, ...]
+    tta: Tta
+    into: NDArray[np.intp]
+
+    def levels(self, picture: Image) -> Levels:
+        """Return the mean of the folds, quantised as their stores are: (classes, H, W) float32, 255 p."""
+        share = 1 / len(self.predictors)
+        maps = (quantise(predictor.image(picture, self.tta)).numpy() for predictor in self.predictors)
+        return weighted_sum((merge_classes(planes, self.into), share) for planes in maps)
+
+
+@dataclass(frozen=True)
+class EnsembleSource:
+    """All networks of an ensemble, in memory together, and what is done to their blend."""
+
+    facts: dict[str, Any]
+    parts: tuple[OnePart, ...]
+    target: Target
+    steps: tuple[Step, ...]
+    params: tuple[Params | None, ...]
+
+    @property
+    def labels(self) -> LabelSet:
+        """The classes, in the order of the probabilities."""
+        return self.target.labels
+
+    def probabilities(self, picture: Image) -> Quantised:
+        """Return (classes, H, W) uint8, round(255 p), after the last step that works on probabilities."""
+        return self._result(picture).quantised()
+
+    def mask(self, picture: Image) -> Mask:
+        """Return class indices (H, W) uint8; where categories overlap, the most probable one that holds a pixel."""
+        return self._result(picture).labels
+
+    def _result(self, picture: Image) -> Result:
+        scene = Scene("picture", lambda: picture, self.labels, self.target.blend, self._members(picture))
+        return result_of(scene, self.target, self.steps, self.params)
+
+    def _members(self, picture: Image) -> Callable[[], Iterator[Levels]]:
+        """Predict when a member is asked for first; a step may ask for all of them again."""
+        known: list[Levels] = []
+
+        def read() -> Iterator[Levels]:
+            for place, part in enumerate(self.parts):
+                if place == len(known):
+                    known.append(part.levels(picture))
+                yield known[place]
+
+        return read
+
+
+def open_ensemble(path: Path, asked: Asked) -> EnsembleSource:
+    """Open a folder of submissions that scripts/predict_ensemble.py has finished, with all folds of its members.
+
+    FoldsegError when it is not finished, a run is missing, or it is `asked` for another view, TTA or checkpoint than
+    the members were fitted with.
+    """
+    if asked.view or asked.tta != PLAIN or asked.checkpoint is not None:
+        raise FoldsegError(f"{path}: an ensemble predicts as it was fitted, in no other view, TTA or checkpoint")
+    if not (path / "score.json").is_file():
+        raise FoldsegError(f"{path}: is not finished (score.json is missing); run scripts/predict_ensemble.py again")
+    config = load_ensemble(path / "config.yaml")
+    members = find_members(config)
+    parts, weights = [], []
+    for member in config.members:
+        runs = members.runs[member.name].values()
+        weights += [run.hash_of(member.checkpoint) for run in runs]
+        predictors = [
+            Predictor.load(run, asked.device or run.experiment.device, member.view, member.checkpoint) for run in runs
+        ]
+        parts.append(OnePart(tuple(predictors), members.tta(member), members.into[member.name]))
+    facts = {"source": f"ensemble {config.name}", "weights": weights, "view": {}, "tta": {}}
+    facts["config"] = config.model_dump(mode="json", include={"members", "tta", "blend", "steps", "labels", "folds"})
+    params = fitted_params(path, len(config.steps))
+    return EnsembleSource(facts, tuple(parts), members.target, config.steps, params)
