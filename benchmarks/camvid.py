@@ -48,7 +48,7 @@ def main() -> None:
         for name in args.only:
             for fold in args.folds:
                 train(name, fold)
-    print(table(args.only, args.folds))  # noqa: T201
+    print(table(args.only, args.folds))
 
 
 def folder(name: str) -> Path:
