@@ -13,8 +13,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", type=Path, help="YAML of an ensemble")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. tta=[flip] folds=[0,1]")
-    args = parser.parse_args()
-    ensemble = load_ensemble(args.config, args.overrides)
+    parser.add_argument("--workers", type=int, metavar="N", help="processes that blend; as workers=N")
+    args = parser.parse_intermixed_args()
+    workers = [] if args.workers is None else [f"workers={args.workers}"]
+    ensemble = load_ensemble(args.config, [*args.overrides, *workers])
     # Imported here because the blending processes import this file again, and they need no torch
     from foldseg.ensemble.run import predict_ensemble
     from foldseg.report.tables import ensemble_table

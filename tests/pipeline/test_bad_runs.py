@@ -197,6 +197,7 @@ def test_interrupted_training_exits_with_an_error_and_goes_on(demo: TinyDemo, tm
             "nowhere: no such folder",
         ),
         (["predict_fold.py", "runs/nothing/fold_0"], "runs/nothing/fold_0: no such run"),
+        (["predict_ensemble.py", "configs/ensembles/toy.yaml", "--workers", "0"], "workers (the command line)"),
         (["score_submission.py", "configs/data/toy_city.yaml", "nothing.json"], "nothing.json: is no submission"),
     ],
 )
