@@ -11,7 +11,6 @@ import json
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +20,7 @@ import cv2
 import numpy as np
 from label_maps import HEIGHT, WIDTH, Maps, load_maps
 from predecessor import compare_colours, histogram_confusion, segment_again, walk_pixels, walk_score
+from table import HEADER, Row, check, duration, times_faster
 
 from foldseg.data.labels import LabelSet, ids_of_colours
 from foldseg.data.signate import LABELS
@@ -38,47 +38,19 @@ TURNS = 3
 CATEGORIES = {c.name: index for index, c in enumerate(LABELS.classes) if c.scored}
 
 
-@dataclass(frozen=True)
-class Row:
-    """One line of the table; None: there is nothing to hold it to."""
-
-    work: str
-    baseline: str
-    foldseg: str
-    ratio: str
-    floor: str = ""
-    met: bool | None = None
-
-    def __str__(self) -> str:
-        met = {True: "yes", False: "**no**", None: ""}[self.met]
-        return f"| {self.work} | {self.baseline} | {self.foldseg} | {self.ratio} | {self.floor} | {met} |"
-
-
-def times_faster(work: str, baseline: float, foldseg: float, floor: float | None = None) -> Row:
-    """Row of two times in ms."""
-    ratio = baseline / foldseg
-    wanted = {"floor": f"{floor:g}x", "met": ratio >= floor} if floor else {}
-    return Row(work, f"{baseline:.1f} ms", f"{foldseg:.2f} ms", f"{ratio:.1f}x", **wanted)
-
-
-def cpu_ms(work: Callable[[], Any]) -> float:
-    """CPU time of one call in ms: the mean over as many calls as fill 50 ms."""
+def cpu_s(work: Callable[[], Any]) -> float:
+    """CPU time of one call in s: the mean over as many calls as fill 50 ms."""
     start, calls = time.process_time(), 0
     while (passed := time.process_time() - start) < 0.05 or not calls:
         work()
         calls += 1
-    return 1e3 * passed / calls
+    return passed / calls
 
 
 def in_turns(over: list[Any], *works: Callable[[Any], Any]) -> list[float]:
-    """CPU time in ms per item of `over` for each of `works`, taking turns: the best turn, the least disturbed one."""
-    turns = [[np.mean([cpu_ms(partial(work, item)) for item in over]) for work in works] for _ in range(TURNS)]
+    """CPU time in s per item of `over` for each of `works`, taking turns: the best turn, the least disturbed one."""
+    turns = [[np.mean([cpu_s(partial(work, item)) for item in over]) for work in works] for _ in range(TURNS)]
     return [min(times) for times in zip(*turns, strict=True)]
-
-
-def check(same: bool, what: str) -> None:
-    if not same:
-        raise SystemExit(f"{what}: foldseg and the baseline differ; their times cannot be compared")
 
 
 def encode(maps: Maps) -> Iterator[Row]:
@@ -183,7 +155,7 @@ def confusion(maps: Maps) -> Iterator[Row]:
     )
     share = ours / plain
     work = "argmax of 20 float maps and confusion; baseline: numpy's argmax alone"
-    yield Row(work, f"{plain:.0f} ms", f"{ours:.1f} ms", f"{share:.0%} of it", "< 30%", share < 0.3)
+    yield Row(work, duration(plain), duration(ours), f"{share:.0%} of it", "< 30%", share < 0.3)
 
 
 def _soft(mask: np.ndarray) -> np.ndarray:
@@ -250,7 +222,7 @@ def main() -> None:
     maps, source = load_maps(args.data, args.images)
     print(f"{args.images} frames of {WIDTH}x{HEIGHT}: {source}.")
     print(f"CPU time per image, one thread, best of {TURNS} turns.\n")
-    print("| work | baseline | foldseg | ratio | floor | met? |\n| --- | --- | --- | --- | --- | --- |")
+    print(HEADER)
     for measure in MEASURES:
         for row in measure(maps):
             print(row, flush=True)

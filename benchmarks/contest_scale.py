@@ -58,6 +58,13 @@ STAGES = {
         [PYTHON, "scripts/predict_ensemble.py", "configs/ensembles/toy_contest.yaml"],
         images=41 + 60,
     ),
+    "tiles": Stage(
+        "predict OOF and test in overlapping tiles of 768, flipped, too; CRF, thresholds, clean-up, submission",
+        [PYTHON, "scripts/predict_ensemble.py", "configs/ensembles/toy_contest_tiles.yaml"],
+        (RUN / "predictions/oof-tiles_768x768_0.25_mean_gaussian-flip",
+         RUN / "predictions/test-tiles_768x768_0.25_mean_gaussian-flip"),
+        images=41 + 60,
+    ),
     "score": Stage(
         "score the submission (against itself)",
         [PYTHON, "scripts/score_submission.py", SUBMISSION, SUBMISSION, "--data", CONFIG],

@@ -12,7 +12,6 @@ and so is what could not be measured.
 import argparse
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +23,7 @@ import segmentation_models_pytorch as smp
 import torch
 from label_maps import HEIGHT, WIDTH, load_maps
 from predecessor import SIDE, vote_per_offset
+from table import HEADER, Row, check, duration, times_faster
 from torch import Tensor
 
 from foldseg.config.schema import FullView, Model, TilesView, Tta
@@ -44,33 +44,6 @@ TURNS = 2
 MEAN, STD = (torch.tensor(values).view(1, 3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
 
 
-@dataclass(frozen=True)
-class Row:
-    """One line of the table; None: there is nothing to hold it to."""
-
-    work: str
-    contender: str
-    foldseg: str
-    ratio: str
-    floor: str = ""
-    met: bool | None = None
-
-    def __str__(self) -> str:
-        met = {True: "yes", False: "**no**", None: ""}[self.met]
-        return f"| {self.work} | {self.contender} | {self.foldseg} | {self.ratio} | {self.floor} | {met} |"
-
-
-def times_faster(work: str, contender: float, foldseg: float, floor: float | None = None) -> Row:
-    """Row of two times in s."""
-    ratio = contender / foldseg
-    wanted = {"floor": f"{floor:g}x", "met": ratio >= floor} if floor else {}
-    return Row(work, _told(contender), _told(foldseg), f"{ratio:.1f}x", **wanted)
-
-
-def _told(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds >= 2 else f"{1e3 * seconds:.0f} ms"
-
-
 def not_measured(work: str, why: str, floor: str) -> Row:
     return Row(work, f"not measured: {why}", "", "", floor)
 
@@ -84,11 +57,6 @@ def in_turns(*works: Callable[[], Any], turns: int = TURNS) -> list[float]:
         return time.process_time() - start
 
     return [min(times) for times in zip(*[[cpu_s(work) for work in works] for _ in range(turns)], strict=True)]
-
-
-def check(same: bool, what: str) -> None:
-    if not same:
-        raise SystemExit(f"{what}: the contenders differ; their times cannot be compared")
 
 
 def picture(height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
@@ -246,7 +214,7 @@ def stores(args: argparse.Namespace) -> Iterator[Row]:
         store = PredictionStore(Path(folder))
         written, read = in_turns(lambda: store.write_logits("a", smooth, how), lambda: store.read("a"), turns=5)
         size = (store.path / "a.prob").stat().st_size / 1e6
-    told = f"{size:.2f} MB, {_told(written)}, {_told(read)}"
+    told = f"{size:.2f} MB, {duration(written)}, {duration(read)}"
     yield Row("logits of stride 4, synthetic: size, written, read", "", told, "")
 
 
@@ -294,7 +262,7 @@ def store_rows(whose: str, maps: list[np.ndarray]) -> Iterator[Row]:
     megabytes = f"{large / 1e6:.2f} MB", f"{small / 1e6:.2f} MB"
     yield Row(f"{what}: size", *megabytes, f"{large / small:.0f}x", "10x, 1 MB", large >= 10 * small and small <= 1e6)
     yield times_faster("... written", theirs, ours, 10)
-    yield Row("... read", "", _told(read), "")
+    yield Row("... read", "", duration(read), "")
     yield Row("... pixels whose most probable class changes", "", f"{changed:.1e}", "", "< 1e-4", changed < 1e-4)
 
 
@@ -341,7 +309,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    print("| work | contender | foldseg | ratio | floor | met? |\n| --- | --- | --- | --- | --- | --- |")
+    print(HEADER)
     for part in args.parts or PARTS:
         for row in PARTS[part](args):
             print(row, flush=True)
