@@ -14,6 +14,7 @@ from foldseg.deploy.sources import FLIP, PLAIN, Asked, asked_for, open_source
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json, write_json
 from foldseg.inference.predict import Predictor
+from foldseg.inference.store import quantised
 from foldseg.training.run import RunFolder
 
 PICTURE = COLOURS[blocks(50, 70, seed=3)]
@@ -38,14 +39,16 @@ def test_a_run_predicts_any_picture_as_it_predicts_its_own(runs: list[RunFolder]
     assert len(np.unique(source.mask(PICTURE))) > 2  # or the test says little
     found = source.probabilities(PICTURE)
     assert found.dtype == np.uint8
-    assert np.array_equal(found, np.floor(expected * np.float32(255) + np.float32(0.5)))
+    assert np.array_equal(found, quantised(expected))
+    assert np.array_equal(found.argmax(0), expected.argmax(0))
 
 
 def test_an_experiment_is_the_mean_of_its_folds(runs: list[RunFolder]) -> None:
     source = open_source(runs[0].path.parent, Asked(tta=FLIP))
     parts = [probabilities_of(run, FLIP) for run in runs]
     assert np.abs(parts[0] - parts[1]).max() > 0.1
-    assert np.abs(source.probabilities(PICTURE) / 255 - np.mean(parts, 0)).max() <= 0.5 / 255 + 1e-5
+    # Half a step, and one more of the most probable class, which stays the first of those that round to the same
+    assert np.abs(source.probabilities(PICTURE) / 255 - np.mean(parts, 0)).max() <= 1.5 / 255 + 1e-5
     assert (source.mask(PICTURE) == np.mean(parts, 0).argmax(0)).mean() > 0.999
     assert source.facts == {
         "source": "x",
