@@ -11,6 +11,7 @@ about the CPU time of the recipe itself, so what is better is better for the sam
 
 import argparse
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from foldseg import cli
@@ -29,19 +30,16 @@ CHANGES = {
     ],
     "strong": ["augment=strong"],
     "no_weights": ["loss.class_weights=none"],
-    "fpn": ["model.architecture=fpn", "model.options={}"],
-    "lite0": [
-        "model.encoder=timm-tf_efficientnet_lite0",
-        "model.encoder_weights=weights/efficientnet-lite0-57934424.pth",
-    ],
 }
+NETWORKS = ("fpn", "lite0")  # changes that are experiments of their own: configs/experiments/camvid_short_<change>.yaml
+NAMES = ("recipe", *CHANGES, *NETWORKS)
 
 
 def main() -> None:
     """Parse, train, compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--only", nargs="+", choices=["recipe", *CHANGES], default=["recipe", *CHANGES])
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES)
     parser.add_argument("--table", action="store_true", help="train nothing")
     args = parser.parse_args()
     if not args.table:
@@ -58,25 +56,25 @@ def folder(name: str) -> Path:
 
 def train(name: str, fold: int) -> None:
     """Train one fold, or go on with it; a finished one takes seconds."""
-    changes = [] if name == "recipe" else [f"name={folder(name).name}", *CHANGES[name]]
-    subprocess.run([REPOSITORY / "scripts/train_fold.sh", RECIPE, str(fold), *changes], check=True)
+    config = RECIPE.with_stem(folder(name).name) if name in NETWORKS else RECIPE
+    changes = [f"name={folder(name).name}", *CHANGES[name]] if name in CHANGES else []
+    subprocess.run([REPOSITORY / "scripts/train_fold.sh", config, str(fold), *changes], check=True)
 
 
-def table(names: list[str], folds: list[int]) -> str:
+def table(names: Sequence[str], folds: Sequence[int]) -> str:
     """Return Markdown: what each change gave, over the same OOF images, with its paired interval over groups."""
     from foldseg.report.compare import OVERALL, compare  # torch and its kin take seconds
 
-    lines = ["| change | OOF | gain | 95% | P(better) |", "| --- | --- | --- | --- | --- |"]
+    lines = ["| change | images | the recipe | with it | gain | 95% | P(better) |", "|" + " --- |" * 7]
     for name in names:
         of_folds = [folder(name) / f"fold_{fold}" for fold in folds]
         if name == "recipe" or not all((run / "summary.json").is_file() for run in of_folds):
             continue
-        compared = compare([folder("recipe"), folder(name)]).table.query(f"`class` == '{OVERALL}'")
-        base, one = (row for _, row in compared.iterrows())
-        if len(lines) == 2:
-            lines.append(f"| the recipe | {base['score']:.4f} | | | |")
+        compared = compare([folder("recipe"), folder(name)])
+        base, one = (row for _, row in compared.table.query(f"`class` == '{OVERALL}'").iterrows())
         gain = f"{one['difference']:+.4f} | {one['difference_low']:+.4f} to {one['difference_high']:+.4f}"
-        lines.append(f"| {name} | {one['score']:.4f} | {gain} | {one['probability']:.2f} |")
+        scores = f"{base['score']:.4f} | {one['score']:.4f}"
+        lines.append(f"| {name} | {compared.images} | {scores} | {gain} | {one['probability']:.2f} |")
     return "\n".join(lines)
 
 

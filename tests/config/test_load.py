@@ -146,6 +146,13 @@ def test_the_same_kind_keeps_the_keys_of_the_block_below(experiment: Path) -> No
     assert predict == TilesView(kind="tiles", size=(64, 64), overlap=0.25)
 
 
+def test_another_architecture_drops_the_options_of_the_last(experiment: Path) -> None:
+    options = "model.options={decoder_dropout: 0.1}"
+    assert load_experiment(experiment, [options, "model.architecture=fpn"]).model.options == {}
+    same = load_experiment(experiment, [options, "model.encoder=resnet18", "model.architecture=unet"])
+    assert same.model.options == {"decoder_dropout": 0.1}
+
+
 @pytest.mark.parametrize("links", [["a", "a"], ["a", "b", "a"]])
 def test_a_file_that_is_its_own_base_is_refused(tmp_path: Path, links: list[str]) -> None:
     for name, base in pairwise(links):

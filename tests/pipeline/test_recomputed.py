@@ -2,12 +2,12 @@
 
 from conftest import TinyDemo
 from foldseg.report.compare import OVERALL, compare
-from foldseg.report.recompute import recompute
+from foldseg.report.recompute import recompute, require_equal
 
 
 def test_every_number_of_the_final_stage_and_of_the_ledger_is_found_again(demo: TinyDemo):
     found = recompute(demo.result.folder)
-    found.require_equal()
+    require_equal(found.statements)
     whats = {s.what for s in found.statements}
     assert {"dataset_miou", "image_mean_iou_present", "interval, low", "interval, high", "oof", "oof_low"} <= whats
     assert found.remarks == []

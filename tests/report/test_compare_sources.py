@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import yaml
 
 from foldseg.config.schema import ScoreName
 from foldseg.data.camvid import LABELS
+from foldseg.data.folds import folds_csv
 from foldseg.errors import FoldsegError
 from foldseg.report.compare import OVERALL, compare, comparison_text
 from foldseg.scoring.compare import paired, paired_classes
@@ -113,7 +115,8 @@ def test_other_classes_are_named(world):
     few = ["road", "car"]
     for fold in (0, 1):
         rewrite(two / f"fold_{fold}/config.yaml", lambda content: content["data"].update(labels=few))
-        rewrite(two / f"fold_{fold}/provenance.json", lambda content: content.update(classes=["background", *few]))
+        for path in ("provenance.json", "predictions/oof/store.json"):
+            rewrite(two / f"fold_{fold}" / path, lambda content: content.update(classes=["background", *few]))
     with pytest.raises(
         FoldsegError, match=r"two: its classes are background, road, car; those of one are sky, .*labels: scored"
     ):
@@ -121,20 +124,11 @@ def test_other_classes_are_named(world):
 
 
 def test_another_division_into_folds_is_named(world):
-    one, two = world.runs("one", {}), world.runs("two", {})
-    folds = pd.read_csv(world.data.folds, dtype={"group": str})
-    other = folds.assign(fold=1 - folds["fold"])
-    other.to_csv(world.root / "other.csv", index=False)
-    fingerprints = {}
-    from foldseg.data.datasets import folded_samples
-    from foldseg.training.run import fingerprint
-
-    data = world.data.model_copy(update={"folds": world.root / "other.csv"})
-    fingerprints = fingerprint(folded_samples(data))
-    for fold in (0, 1):
-        run = two / f"fold_{fold}"
-        rewrite(run / "config.yaml", lambda content: content["data"].update(folds=str(world.root / "other.csv")))
-        rewrite(run / "provenance.json", lambda content: content.update(data_fingerprint=fingerprints))
+    path = world.root / "other.csv"
+    other = world.folds.assign(fold=1 - world.folds["fold"])
+    path.write_text(folds_csv(other))
+    elsewhere = replace(world, data=world.data.model_copy(update={"folds": path}), folds=other)
+    one, two = world.runs("one", {}), elsewhere.runs("two", {})
     with pytest.raises(FoldsegError, match="two: was divided into folds otherwise than one: the fold of A1_f00000 is"):
         compare([one, two])
 

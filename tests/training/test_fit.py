@@ -59,7 +59,8 @@ def test_every_committed_experiment_is_built_and_stepped_once(path: Path, toy: l
         if view.kind in ("crop", "tiles") and max(view.size) >= 256:
             overrides.append(f"view.{part}.size=[64, 64]")
     if "decoder_fc_channels" in as_committed.model.options:  # 120 million parameters of VGG's, and twice that of Adam's
-        overrides.append("model.options.decoder_fc_channels=8")
+        # oneDNN's gradient of a 7x7 convolution in bf16 reads memory that nobody wrote, where the map is of 2x2
+        overrides += ["model.options.decoder_fc_channels=8", "precision=fp32"]
     if as_committed.data.dataset == "signate":  # the toy city is of the same layout
         overrides += [*toy[:2], "model.encoder_weights=null", "precision=fp32"]
     elif as_committed.data.dataset == "camvid":

@@ -14,11 +14,13 @@ from foldseg.ensemble.members import find_members
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json
 from foldseg.inference.predict import Predictor, predict_run, store_of
+from foldseg.models.folding import folded
 from foldseg.models.network import SegmentationNetwork
 from foldseg.training.averaging import EmaWeights, ema_decay, mean_weights, swa_epochs, update_batch_norms
 from foldseg.training.fit import train_fold
 from foldseg.training.run import RunFolder
 from foldseg.training.soup import make_soup
+from foldseg.training.trained import load_network
 
 REPOSITORY = Path(__file__).parents[2]
 PATH = REPOSITORY / "configs/experiments/toy_full.yaml"
@@ -185,8 +187,10 @@ def test_every_checkpoint_can_be_predicted_into_a_store_of_its_own(run, name):
     store.require_complete()
     assert store.path.name == ("test" if name == "best" else f"test-{name}")
     assert store.facts.checkpoint == run.hash_of(name)
+    network = load_network(run, run.checkpoint(name))
+    assert all(torch.equal(value, weights(run, name)[key]) for key, value in network.state_dict().items())
     loaded = Predictor.load(run, checkpoint=name).network.state_dict()
-    assert all(torch.equal(value, weights(run, name)[key]) for key, value in loaded.items())
+    assert all(torch.equal(value, loaded[key]) for key, value in folded(network).state_dict().items())
 
 
 def test_a_checkpoint_that_is_not_there_is_refused_with_those_that_are(run):

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from foldseg.config.schema import Data, Ensemble, Experiment, PredictView, Settings, Tta
+from foldseg.config.schema import Data, Ensemble, Experiment, Model, PredictView, Settings, Tta
 from foldseg.config.schema.tta import long_form
 from foldseg.errors import FoldsegError
 from foldseg.files import write_text
@@ -28,7 +28,10 @@ class Draft:
     origin: dict[Keys, str] = field(default_factory=dict)
 
     def merge(self, addition: dict[str, Any], source: str) -> None:
-        """Lay `addition` over the draft. A mapping with another `kind` replaces the one below it."""
+        """Lay `addition` over the draft.
+
+        A mapping with another `kind` replaces the one below it; another `architecture` drops the options of the last.
+        """
         self._merge(self.content, addition, source, ())
 
     def _merge(self, target: dict[str, Any], addition: dict[str, Any], source: str, path: Keys) -> None:
@@ -40,6 +43,8 @@ class Draft:
             old = target.get(key)
             other_kind = isinstance(value, dict) and isinstance(old, dict) and _other_kind(old, value)
             if isinstance(value, dict) and isinstance(old, dict) and not other_kind:
+                if key == "model" and _other_architecture(old, value):
+                    old.pop("options", None)
                 self._merge(old, value, source, here)
             elif isinstance(value, dict):
                 target[key] = {}
@@ -57,6 +62,11 @@ class Draft:
 
 def _other_kind(old: dict[str, Any], new: dict[str, Any]) -> bool:
     return "kind" in new and new["kind"] != old.get("kind")
+
+
+def _other_architecture(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    before = old.get("architecture", Model().architecture)
+    return bool(new.get("architecture", before) != before)
 
 
 def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
