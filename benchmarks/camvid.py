@@ -28,6 +28,7 @@ CHANGES = {
         "validate_every=7",
         "stages=[{epochs: 8, train_view: {kind: crop, size: [160, 160], scale: [0.4, 1.0]}}, {epochs: 6, lr: 0.001}]",
     ],
+    "encoder_rate": ["optimizer.encoder_lr_scale=1.0"],
     "strong": ["augment=strong"],
     "no_weights": ["loss.class_weights=none"],
 }
