@@ -103,6 +103,7 @@ def test_the_file_that_says_it_last_is_blamed(tmp_path: Path) -> None:
         ("loss={cross_entropy: 0}", "all terms are 0"),
         ("loss={cross_entropy: 1, presence: 1}", "loss.presence is the weight of a head: set model.presence_head too"),
         ("optimizer.nesterov=true", "nesterov needs sgd with momentum above 0; found adamw"),
+        ("optimizer={freeze_encoder_epochs: 1, freeze_encoder_steps: 9}", "freeze_encoder_steps 9: give one of them"),
         ("schedule={name: warm_restarts, epochs: 3, cycles: 4}", "do not fit into 3 epochs"),
         ("schedule.milestones=[0.5, 0.1]", "milestones [0.5, 0.1] should rise"),
         ("view.train.scale=[2.0,1.0]", "should be [low, high]"),

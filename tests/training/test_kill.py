@@ -35,7 +35,7 @@ RECIPES = {
         "optimizer.freeze_encoder_epochs=1", "on_non_finite=skip", "top_k=3", "clip_gradient_norm=1.0",
     ],
     "stages, cosine, EMA": [
-        "schedule.name=cosine", "ema={}", "top_k=1",
+        "schedule.name=cosine", "ema={}", "top_k=1", "optimizer.freeze_encoder_steps=4",
         "stages=[{epochs: 2, train_view: {kind: crop, size: [32, 32]}, batch_size: 3}, {epochs: 2, lr: 0.001}]",
     ],
     "workers, poly": ["workers=1", "schedule={name: poly, linear_warm_up: 0.2}", "augment=strong", "swa={}"],

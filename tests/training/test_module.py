@@ -153,6 +153,8 @@ CHOICES: dict[str, dict[str, Any]] = {
     "lookahead": {"optimizer": {"lookahead": {"steps": 4}, "lr": 0.02}},
     "frozen": {"optimizer": {"freeze_encoder_epochs": 3, "lr": 0.02}},
     "frozen lookahead": {"optimizer": {"freeze_encoder_epochs": 1, "lr": 0.02, "lookahead": {"steps": 4}}},
+    "frozen for steps": {"optimizer": {"freeze_encoder_steps": 15, "lr": 0.02}},
+    "frozen for steps, accumulating": {"optimizer": {"freeze_encoder_steps": 4, "lr": 0.02}, "accumulate": 2},
     "rates": {"optimizer": {"encoder_first_lr_scale": 0.1, "head_lr_scale": 5.0}},
     **{f"schedule {name}": {"schedule": {"name": name, "epochs": EPOCHS}} for name in SCHEDULES if name != "plateau"},
     "schedule plateau": {
@@ -218,6 +220,24 @@ def test_a_frozen_encoder_stays_as_it_is_and_learns_when_thawed() -> None:
         assert {name for name in moved if name in encoder} == (set(encoder) if epoch >= 2 else set())
         assert "net.decoder.0.weight" in moved
         assert "net.decoder.1.running_mean" in moved
+
+
+@pytest.mark.parametrize(("settings", "batches"), [({"freeze_encoder_steps": 9}, 9), ({"freeze_encoder_epochs": 1}, 6)])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_an_encoder_is_frozen_for_so_many_steps_of_the_optimiser(
+    settings: dict[str, int], batches: int, accumulate: int
+) -> None:
+    held = module(experiment(optimizer={"lr": 0.02, **settings}, accumulate=accumulate))
+    statistics = held.network.encoder[1].running_mean  # type: ignore[index]
+    moved = []
+
+    class Look(Notes):
+        def on_train_batch_end(self, *_: Any) -> None:
+            moved.append(bool(statistics.any()))
+
+    fit(held, Look())
+    frozen = batches * accumulate if "freeze_encoder_steps" in settings else batches
+    assert moved == [batch >= frozen for batch in range(EPOCHS * BATCHES)]
 
 
 class Spoiler(nn.Module):

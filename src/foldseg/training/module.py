@@ -64,17 +64,20 @@ class FoldModule(pl.LightningModule):
             self.distiller.to(self.device)
 
     def on_train_epoch_start(self) -> None:
-        """Forget the last epoch's numbers; freeze or thaw the encoder."""
+        """Forget the last epoch's numbers."""
         self.metrics, self.pictures = {}, []
         self._watch.start(self.current_epoch)
-        frozen_epochs = self.experiment.optimizer.freeze_encoder_epochs
-        if self.current_epoch < frozen_epochs:
-            freeze_encoder(self.network)
-        elif frozen_epochs > 0 and self.network.encoder_is_frozen:
-            thaw_encoder(self.network)
 
     def on_train_batch_start(self, batch: TrainBatch, batch_idx: int) -> None:
-        """Derive the step's random numbers (dropout) from seed, epoch and batch, so that resuming is exact."""
+        """Derive the step's random numbers (dropout) from seed, epoch and batch, so that resuming is exact.
+
+        The encoder is frozen or thawed first, if this is the step for it.
+        """
+        config = self.experiment.optimizer
+        epoch_is_frozen = self.current_epoch < config.freeze_encoder_epochs
+        frozen = epoch_is_frozen or self.trainer.global_step < config.freeze_encoder_steps
+        if frozen != self.network.encoder_is_frozen:
+            (freeze_encoder if frozen else thaw_encoder)(self.network)
         if self.experiment.on_non_finite == "skip" and batch_idx % self.experiment.accumulate == 0:
             self._statistics = [(b, b.clone()) for b in self.network.buffers()]
         state = np.random.SeedSequence([self.experiment.seed, self.current_epoch, batch_idx]).generate_state(1)

@@ -83,11 +83,21 @@ class Optimizer(Settings):
     fused: bool = True  # torch's fused version of sgd, adam and adamw on a GPU; fp16 needs the other one
     lookahead: Lookahead | None = None
     freeze_encoder_epochs: Annotated[int, Field(ge=0)] = 0  # first epochs in which the encoder stays as it is
+    freeze_encoder_steps: Annotated[int, Field(ge=0)] = 0  # or first steps of the optimiser, in place of epochs
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> Self:
         if self.nesterov and (self.name != "sgd" or self.momentum == 0):
             raise ValueError(f"nesterov needs sgd with momentum above 0; found {self.name}, {self.momentum:g}")
+        return self
+
+    @model_validator(mode="after")
+    def _encoder_is_thawed_once(self) -> Self:
+        if self.freeze_encoder_epochs and self.freeze_encoder_steps:
+            raise ValueError(
+                f"freeze_encoder_epochs {self.freeze_encoder_epochs} and freeze_encoder_steps "
+                f"{self.freeze_encoder_steps}: give one of them"
+            )
         return self
 
 
