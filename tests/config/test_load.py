@@ -96,7 +96,7 @@ def test_the_file_that_says_it_last_is_blamed(tmp_path: Path) -> None:
         ("loss.dice=.nan", "loss.dice (the command line)"),
         ("optimizer.lr=.inf", "optimizer.lr (the command line)"),
         ("precision=half", "'fp32', 'bf16' or 'fp16'; found 'half'"),
-        ("monitor=miou", "'dataset_miou', 'dataset_miou_scored', 'image_mean_iou_present' or 'pixel_accuracy'"),
+        ("monitor=miou", "'image_mean_iou_present', 'pixel_accuracy' or 'val_cross_entropy'"),
         ("view.train.kind=whole", "'full', 'crop', 'resized'"),
         ("view.predict.kind=crop", "'full', 'resized', 'tiles'"),
         ("data.labels=road", "data.labels (the command line)"),

@@ -42,32 +42,39 @@ NAN = math.nan
 
 
 @pytest.mark.parametrize(
-    ("truth", "prediction", "dataset", "image", "accuracy", "per_class"),
+    ("truth", "prediction", "dataset", "dice", "image", "accuracy", "per_class"),
     [
         # b is absent in both: left out
-        ([0, 0, 0, 0], [0, 0, 0, 0], 1.0, 1.0, 1.0, [1.0, NAN]),
+        ([0, 0, 0, 0], [0, 0, 0, 0], 1.0, 1.0, 1.0, 1.0, [1.0, NAN]),
         # b is absent in the truth: IoU of b is 0 / 2; the contest's score leaves it out
-        ([0, 0, 0, 0], [0, 0, 1, 1], 0.25, 0.5, 0.5, [0.5, 0.0]),
+        ([0, 0, 0, 0], [0, 0, 1, 1], 0.25, 1 / 3, 0.5, 0.5, [0.5, 0.0]),
         # b is absent in the prediction: 0 in both
-        ([0, 0, 1, 1], [0, 0, 0, 0], 0.25, 0.25, 0.5, [0.5, 0.0]),
+        ([0, 0, 1, 1], [0, 0, 0, 0], 0.25, 1 / 3, 0.25, 0.5, [0.5, 0.0]),
         # I / U is 1/3 and 1/3; I / (P + T) would be 1/4
-        ([0, 0, 1, 1], [0, 1, 0, 1], 1 / 3, 1 / 3, 0.5, [1 / 3, 1 / 3]),
+        ([0, 0, 1, 1], [0, 1, 0, 1], 1 / 3, 1 / 2, 1 / 3, 0.5, [1 / 3, 1 / 3]),
         # void counts nowhere: the last two pixels do not exist
-        ([0, 1, 255, 255], [0, 1, 0, 1], 1.0, 1.0, 1.0, [1.0, 1.0]),
+        ([0, 1, 255, 255], [0, 1, 0, 1], 1.0, 1.0, 1.0, 1.0, [1.0, 1.0]),
         # all void: undefined
-        ([255, 255], [0, 1], NAN, NAN, NAN, [NAN, NAN]),
+        ([255, 255], [0, 1], NAN, NAN, NAN, NAN, [NAN, NAN]),
         # nothing right
-        ([0, 0, 1], [1, 1, 0], 0.0, 0.0, 0.0, [0.0, 0.0]),
+        ([0, 0, 1], [1, 1, 0], 0.0, 0.0, 0.0, 0.0, [0.0, 0.0]),
     ],
 )
 def test_one_image_of_two_classes(
-    truth: list[int], prediction: list[int], dataset: float, image: float, accuracy: float, per_class: list[float]
+    truth: list[int],
+    prediction: list[int],
+    dataset: float,
+    dice: float,
+    image: float,
+    accuracy: float,
+    per_class: list[float],
 ) -> None:
     """Defects 5 and 6: an absent class that is 0 here and skipped there; I / (P + T) instead of I / U."""
     table = counts((truth, prediction))
     expected = {
         "dataset_miou": dataset,
         "dataset_miou_scored": dataset,
+        "dataset_mean_dice": dice,
         "image_mean_iou_present": image,
         "pixel_accuracy": accuracy,
     }
@@ -81,7 +88,7 @@ def test_two_images_by_hand() -> None:
     Image 1: truth r b b c, prediction r b c c: IoU r 1, b 1/2, c 1/2; mean of b and c: 0.5.
     Image 2: truth r r r b, prediction r r b b: IoU r 2/3, b 1/2; c is not in the truth: 0.5. With c predicted
     nowhere. Image 3 has no scored class in its truth and is left out, although b is predicted in it.
-    Whole set: r 5/7, b 2/5 (shared 2, true 3, predicted 4), c 1/2.
+    Whole set: r 6/8, b 2/5 (shared 2, true 3, predicted 4), c 1/2; Dice r 12/14, b 4/7, c 2/3.
     """
     table = counts(([0, 1, 1, 2], [0, 1, 2, 2]), ([0, 0, 0, 1], [0, 0, 1, 1]), ([0, 0, 0, 0], [0, 0, 0, 1]), classes=3)
     rest, b, c = (1 + 2 + 3) / (1 + 3 + 4), 2 / (3 + 4 - 2), 1 / 2
@@ -89,6 +96,7 @@ def test_two_images_by_hand() -> None:
         {
             "dataset_miou": (rest + b + c) / 3,
             "dataset_miou_scored": (b + c) / 2,
+            "dataset_mean_dice": (12 / 14 + 4 / 7 + 2 / 3) / 3,
             "image_mean_iou_present": (0.5 + 0.5) / 2,
             "pixel_accuracy": (3 + 3 + 3) / 12,
         }
@@ -110,7 +118,7 @@ def test_predicting_everything_as_foreground_lowers_the_score(name: ScoreName) -
     right, greedy = counts((truth, truth)), counts((truth, [1] * 9))
     assert score(name, right, AB).value == 1
     assert score(name, greedy, AB).value < 0.5
-    assert score(name, greedy, AB).per_class["b"] == pytest.approx(1 / 3)
+    assert score(name, greedy, AB).per_class["b"] == pytest.approx(1 / 2 if name == "dataset_mean_dice" else 1 / 3)
 
 
 @pytest.mark.parametrize("labels", [camvid.LABELS, signate.LABELS, signate.LABELS.view("scored")], ids=len)

@@ -39,6 +39,7 @@ def test_the_truth_itself_scores_one_whatever_is_said_of_void(camvid_root: Path,
     assert {name: s.value for name, s in score_submission(tmp_path / "labels", data).items()} == {
         "dataset_miou": 1.0,
         "dataset_miou_scored": 1.0,
+        "dataset_mean_dice": 1.0,
         "image_mean_iou_present": 1.0,
         "pixel_accuracy": 1.0,
     }

@@ -100,8 +100,8 @@ def _of_runs(runs: list[RunFolder], name: str) -> OofLabels:
     table = oof_table(runs[0])
     table = table[table["fold"].isin(stores)]
     source = {str(row["id"]): stores[row["fold"]] for row in table.to_dict("records")}
-    monitor = runs[0].experiment.monitor
-    return OofLabels(name, data, labels, table, monitor, lambda image: _argmax(source[image], image))
+    score = runs[0].experiment.score
+    return OofLabels(name, data, labels, table, score, lambda image: _argmax(source[image], image))
 
 
 def _argmax(store: PredictionStore, name: str) -> Mask:

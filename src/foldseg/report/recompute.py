@@ -100,11 +100,13 @@ def _of_runs(source: Path, oof: OofLabels, counts: Counts) -> list[Statement]:
         found = {name: score(name, part, oof.labels).value for name in SCORES}
         summary = read_json(run.summary)
         where = f"fold {run.fold} summary.json"
-        statements.append(Statement(where, summary["monitor"], summary["best"], found[summary["monitor"]], None))
+        monitor = summary["monitor"]
+        if monitor in found:  # losses cannot be recomputed from label maps
+            statements.append(Statement(where, monitor, summary["best"], found[monitor], None))
         metrics = pd.read_csv(run.metrics)
         row = metrics[metrics["epoch"] == summary["best_epoch"]].iloc[0]
         where = f"fold {run.fold} metrics.csv"
-        rest = [name for name in SCORES if name != summary["monitor"]]
+        rest = [name for name in SCORES if name != monitor and name in row]  # a run may be older than a score
         statements += [Statement(where, name, float(row[name]), found[name], None) for name in rest]
     return statements
 

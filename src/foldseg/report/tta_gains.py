@@ -85,7 +85,7 @@ def tta_gains(
     """
     if len(tta.views) < 2:
         raise FoldsegError("tta: has no view but the plain one; give e.g. --tta d4")
-    labels, name = trained_labels(runs[0]), name or runs[0].experiment.monitor
+    labels, name = trained_labels(runs[0]), name or runs[0].experiment.score
     counts: list[Counts] = []
     tables = []
     for run in runs:

@@ -4,6 +4,7 @@
 | --- | --- | --- |
 | dataset_miou | all classes, of the IoU over the whole set | in truth and prediction: left out; in the truth only: 0 |
 | dataset_miou_scored | the scored classes, likewise | likewise |
+| dataset_mean_dice | all classes, of the Dice coefficient over the whole set | likewise |
 | image_mean_iou_present | images, of the mean IoU of the scored classes in its truth | in that truth: left out |
 | pixel_accuracy | pixels | |
 
@@ -28,7 +29,10 @@ from foldseg.scoring.intervals import Floats, Ratios, Resampled, nanmean, resamp
 
 @dataclass(frozen=True)
 class Score:
-    """A score: its name, its value in 0..1 (NaN where undefined), and one value per class (NaN: class left out)."""
+    """A score: its name, its value in 0..1 (NaN where undefined), and one value per class (NaN: class left out).
+
+    Per class it is the IoU, and the Dice coefficient where the score is a mean of these.
+    """
 
     name: str
     value: float
@@ -61,8 +65,23 @@ def _class_ious(counts: Counts) -> Ratios:
     return Ratios(counts[..., SHARED].astype(np.float64), union.astype(np.float64))
 
 
+def _dataset_mean_dice(counts: Counts, labels: LabelSet) -> Ratios:
+    return _class_dices(counts)
+
+
+def _class_dices(counts: Counts) -> Ratios:
+    """Dice coefficient over the whole set, a term per class: 2 shared / (truth + prediction)."""
+    areas = counts[..., TRUTH] + counts[..., PREDICTION]
+    return Ratios(2 * counts[..., SHARED].astype(np.float64), areas.astype(np.float64))
+
+
 def _image_mean_iou_present(counts: Counts, labels: LabelSet) -> Ratios:
     return _means(image_scores(counts, labels)[:, None])
+
+
+def _present_ious(counts: Counts) -> Ratios:
+    """Mean over images of the IoU where the truth has the class, a term per class."""
+    return _means(present_iou(counts))
 
 
 def _means(values: Floats) -> Ratios:
@@ -79,18 +98,21 @@ def _pixel_accuracy(counts: Counts, labels: LabelSet) -> Ratios:
 class ScoreDefinition:
     """How a score is computed, and what else depends on which it is.
 
-    `ratios` maps counts (images, classes, 3) and their label set to what is summed over images.
+    `ratios` maps counts (images, classes, 3) and their label set to what is summed over images, `class_ratios` to
+    what is summed for each class's own value.
     """
 
     ratios: Callable[[Counts, LabelSet], Ratios]
     classes: Literal["all", "scored"]
     mean_iou_of: Literal["set", "images"] | None  # a mean over classes of IoUs over the whole set, or image by image
+    class_ratios: Callable[[Counts], Ratios] = _class_ious
 
 
 SCORES: dict[ScoreName, ScoreDefinition] = {
     "dataset_miou": ScoreDefinition(_dataset_miou, "all", "set"),
     "dataset_miou_scored": ScoreDefinition(_dataset_miou_scored, "scored", "set"),
-    "image_mean_iou_present": ScoreDefinition(_image_mean_iou_present, "scored", "images"),
+    "dataset_mean_dice": ScoreDefinition(_dataset_mean_dice, "all", None, _class_dices),
+    "image_mean_iou_present": ScoreDefinition(_image_mean_iou_present, "scored", "images", _present_ious),
     "pixel_accuracy": ScoreDefinition(_pixel_accuracy, "all", None),
 }
 
@@ -110,8 +132,8 @@ def image_scores(counts: Counts, labels: LabelSet) -> Floats:
 
 
 def class_ratios(name: ScoreName, counts: Counts) -> Ratios:
-    """Return what is summed over images for the IoU of each class: over the set or, as the score is, image by image."""
-    return _means(present_iou(counts)) if SCORES[name].mean_iou_of == "images" else _class_ious(counts)
+    """Return what is summed over images for each class's own value (`Score.per_class`)."""
+    return SCORES[name].class_ratios(counts)
 
 
 def score(name: ScoreName, counts: Counts, labels: LabelSet) -> Score:

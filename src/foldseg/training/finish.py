@@ -34,7 +34,7 @@ def finish_averages(
     ema: EmaWeights | None,
     swa: SwaWeights | None,
 ) -> dict[str, dict[str, float]]:
-    """Save the averages that the configuration asks for as checkpoints; return name -> score -> value."""
+    """Save the averages that the configuration asks for as checkpoints; return name -> score (and monitor) -> value."""
     config, top = module.experiment, recorder.top
     found: dict[str, dict[str, float]] = {}
     if ema is not None and config.ema is not None and not config.ema.validated:
@@ -65,13 +65,13 @@ def _keep(
         with trainer.precision_plugin.forward_context():
             update_batch_norms(network, _images(module, loaders, trainer.strategy.root_device))
     trainer.validate(module, loaders.val_dataloader(), verbose=False)
-    scores: dict[str, float] = {score: module.metrics[score] for score in SCORES}
+    monitor = module.experiment.monitor
+    scores: dict[str, float] = {score: module.metrics[score] for score in [*SCORES, monitor]}
     content: dict[str, Any] = {"state_dict": {f"network.{k}": v.cpu() for k, v in network.state_dict().items()}}
     module.on_save_checkpoint(content)
     if trainer.is_global_zero:
         with replacing(run.checkpoint(name)) as partial:
             torch.save(content, partial)
-    monitor = module.experiment.monitor
     logger.info("%s %s.ckpt: %s %.4f", run.path, name, monitor, scores[monitor])
     return scores
 

@@ -29,6 +29,7 @@ from foldseg.training.recorder import Recorder
 from foldseg.training.run import RunFolder, fingerprint
 from foldseg.training.stages import Loaders, stage_settings, stage_starts
 from foldseg.training.transfer import check_start, with_start_of_fold
+from foldseg.training.validation import sign
 from foldseg.views.build import train_samples, validation_samples
 from foldseg.views.samples import TrainSamples
 from foldseg.views.sampling import WHOLE, Part
@@ -68,7 +69,7 @@ def _train(run: RunFolder, experiment: Experiment, fold: int) -> RunFolder:
             logger.info("%s: is finished already", run.path)
             return run
     data = fold_data(experiment, fold)
-    check_score(experiment.monitor, data.labels, "monitor")
+    check_score(experiment.score, data.labels, "monitor")
     check_start(experiment, data.validation)
     resume = run.last.is_file()
     for folder in (run.path, run.last.parent):
@@ -120,7 +121,7 @@ def _train_samples(experiment: Experiment, fold: int, data: FoldData, stride: in
 
 
 def _fit(run: RunFolder, module: FoldModule, data: FoldData, resume: bool) -> None:
-    """Train until the schedule ends or the score stops rising; write summary.json."""
+    """Train until the schedule ends or what is monitored gets no better; write summary.json."""
     config, stride = module.experiment, module.network.stride
     validation = validation_samples(config, data.validation, data.all, data.labels, stride)
     part = Part(rank(), config.devices) if config.devices > 1 else WHOLE
@@ -168,7 +169,7 @@ def _summary(config: Experiment, data: FoldData, recorder: Recorder, stopped_ear
         "monitor": config.monitor,
         "best": best[config.monitor],
         "epochs": len(recorder.rows),
-        "stopped": "the score stopped rising" if stopped_early else "the schedule ended",
+        "stopped": f"{config.monitor} got no better" if stopped_early else "the schedule ended",
         "train_images": data.train["id"].nunique(),
         "validation_images": len(data.validation),
         "seconds": round(sum(row["seconds"] for row in recorder.rows), 1),
@@ -223,7 +224,7 @@ class _EarlyStopping(EarlyStopping):
             super().on_validation_end(trainer, pl_module)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop at once if the score had stopped rising already."""
+        """Stop at once if it had stopped already."""
         if self.wait_count >= self.patience:
             trainer.should_stop = True
 
@@ -234,7 +235,7 @@ def _early_stopping(config: Experiment) -> EarlyStopping | None:
         return None
     stopper = _EarlyStopping(
         config.monitor,
-        mode="max",
+        mode="max" if sign(config.monitor) > 0 else "min",
         patience=stop.patience,
         min_delta=stop.min_delta,
         check_on_train_epoch_end=False,  # but after a validation, which not every epoch has

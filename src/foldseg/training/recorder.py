@@ -18,15 +18,17 @@ from foldseg.training.averaging import EmaWeights
 from foldseg.training.module import FoldModule
 from foldseg.training.run import RunFolder
 from foldseg.training.stages import snapshot_epochs, stage_of
+from foldseg.training.validation import LOWER_IS_BETTER, sign
 
 logger = logging.getLogger(__name__)
 
 
 class Recorder(Checkpoint):
-    """After every epoch: one row of metrics, `last.ckpt`, and `best.ckpt` if the monitored score has risen.
+    """After every epoch: one row of metrics, `last.ckpt`, and `best.ckpt` if what is monitored was never better.
 
-    If asked for, also `top_<epoch>.ckpt` of the epochs with the highest scores and `snapshot_<k>.ckpt` of the ends of
-    the rate's cycles. All but `last.ckpt` hold weights alone, and those that were validated: with an EMA, the average.
+    If asked for, also `top_<epoch>.ckpt` of the best epochs, `epoch_<epoch>.ckpt` at regular intervals and
+    `snapshot_<k>.ckpt` of the ends of the rate's cycles. All but `last.ckpt` hold weights alone, and those that were
+    validated: with an EMA, the average.
 
     Lightning's own ModelCheckpoint and CSVLogger are not used: after a resume the one leaves `last-v1.ckpt` behind
     and the other starts the log anew. Here the rows are part of `last.ckpt`, so log and checkpoints always agree.
@@ -41,16 +43,20 @@ class Recorder(Checkpoint):
 
     @property
     def best(self) -> dict[str, float]:
-        """The row of the first epoch with the highest score."""
+        """The row of the first epoch that is best by what is monitored."""
         validated = [row for row in self.rows if self._monitor in row]
-        return max(validated, key=lambda row: _comparable(row[self._monitor]))
+        return max(validated, key=self._goodness)
 
     @property
     def top(self) -> list[int]:
-        """The epochs with the highest scores, as many as are to be kept; the highest first, of equals the earliest."""
+        """The best epochs, as many as are to be kept; the best first, of equals the earliest."""
         validated = [row for row in self.rows if self._monitor in row]
-        ordered = sorted(validated, key=lambda row: -_comparable(row[self._monitor]))
+        ordered = sorted(validated, key=lambda row: -self._goodness(row))
         return [int(row["epoch"]) for row in ordered[: self._experiment.top_k or 0]]
+
+    def _goodness(self, row: dict[str, float]) -> float:
+        value = sign(self._monitor) * row[self._monitor]
+        return -math.inf if math.isnan(value) else value
 
     def state_dict(self) -> dict[str, Any]:
         """The rows so far, as plain dictionaries."""
@@ -101,6 +107,8 @@ class Recorder(Checkpoint):
         """Names of the checkpoints that an epoch's validated weights are saved as."""
         names = ["best"] if is_best else []
         names += [f"top_{epoch}"] if epoch in self.top else []
+        every = self._experiment.keep_every
+        names += [f"epoch_{epoch}"] if every and (epoch + 1) % every == 0 else []
         return names + ([f"snapshot_{self._snapshots.index(epoch) + 1}"] if epoch in self._snapshots else [])
 
     def _save(self, trainer: pl.Trainer, name: str) -> None:
@@ -127,8 +135,4 @@ def _tag(name: str) -> str:
     """Group of a number in TensorBoard: losses, IoU per class, scores."""
     if "/" in name:
         return name
-    return ("loss/" if name.startswith("train_") or name == "val_cross_entropy" else "run/") + name
-
-
-def _comparable(value: float) -> float:
-    return -math.inf if math.isnan(value) else value
+    return ("loss/" if name.startswith("train_") or name in LOWER_IS_BETTER else "run/") + name

@@ -13,6 +13,7 @@ from foldseg.config import Experiment, schema
 from foldseg.data.labels import LabelSet
 from foldseg.errors import FoldsegError
 from foldseg.scoring.scores import SCORES
+from foldseg.training.validation import LOWER_IS_BETTER, sign
 
 Curve = Callable[[int, int, schema.Schedule], float]
 """(step, number of steps, settings) -> rate / peak rate."""
@@ -121,7 +122,7 @@ class RateSchedule(LambdaLR):
 
 def check_plateau(experiment: Experiment, labels: LabelSet) -> None:
     """FoldsegError when a `plateau` schedule watches a number that validation does not give."""
-    metric, valid = experiment.schedule.plateau.metric, ["val_cross_entropy", *SCORES]
+    metric, valid = experiment.schedule.plateau.metric, [*LOWER_IS_BETTER, *SCORES]
     valid += [f"iou/{name}" for name in labels.names]
     if experiment.schedule.name == "plateau" and metric is not None and metric not in valid:
         raise FoldsegError(f"schedule.plateau.metric: unknown name {metric!r}; valid are {', '.join(valid)}")
@@ -130,7 +131,7 @@ def check_plateau(experiment: Experiment, labels: LabelSet) -> None:
 def plateau_value(experiment: Experiment, metrics: dict[str, float]) -> float:
     """What a `plateau` schedule watches, with a sign that makes more better."""
     metric = experiment.schedule.plateau.metric or experiment.monitor
-    return -metrics[metric] if metric == "val_cross_entropy" else metrics[metric]
+    return sign(metric) * metrics[metric]
 
 
 def build_schedule(config: schema.Schedule, optimizer: Optimizer, steps: int) -> RateSchedule:

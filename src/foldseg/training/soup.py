@@ -23,7 +23,7 @@ from foldseg.training.data import FoldData, fold_data
 from foldseg.training.run import RunFolder, fingerprint
 from foldseg.training.stages import stage_settings
 from foldseg.training.trained import load_network, network_state
-from foldseg.training.validation import Validation
+from foldseg.training.validation import Validation, sign
 from foldseg.views.build import train_samples, validation_samples
 from foldseg.views.samples import EvalSamples, eval_loader, train_loader
 
@@ -42,14 +42,15 @@ def make_soup(run: RunFolder, names: Sequence[str] = (), *, greedy: bool = True,
         if len(states) < 2:
             raise FoldsegError(f"{run.path}: a soup wants two checkpoints or more; there is {', '.join(states)}")
         kitchen = _Kitchen(run, device)
+        better = sign(run.experiment.monitor)
         scores = {name: kitchen.score(state, refresh=False) for name, state in states.items()}
-        order = sorted(states, key=lambda name: -scores[name])
+        order = sorted(states, key=lambda name: -better * scores[name])
         taken = order[:1] if greedy else order
         best = scores[order[0]] if greedy else kitchen.score(mean_weights(states[name] for name in taken))
         for name in order[1:] if greedy else []:
             value = kitchen.score(mean_weights(states[part] for part in [*taken, name]))
             logger.info("%s: with %s %.4f, without %.4f", run.path, name, value, best)
-            if value >= best:
+            if better * value >= better * best:
                 taken, best = [*taken, name], value
         _save(run, mean_weights(states[name] for name in taken), kitchen, refresh=len(taken) > 1)
         facts = {"monitor": run.experiment.monitor, "alone": scores, "of": taken, "soup": best, "greedy": greedy}

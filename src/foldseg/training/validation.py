@@ -16,7 +16,15 @@ from foldseg.training.pictures import triplet
 from foldseg.views.geometry import Network, probabilities, restore
 from foldseg.views.samples import EvalSample
 
+LOWER_IS_BETTER = ("val_cross_entropy",)
+"""What `Validation.row` has that is no score."""
+
 _PICTURES = 3  # images that are drawn
+
+
+def sign(name: str) -> int:
+    """1, or -1 where less is better: times that, more of a number of a validation is better."""
+    return -1 if name in LOWER_IS_BETTER else 1
 
 
 class Validation:

@@ -11,10 +11,13 @@ Count = Annotated[int, Field(ge=1)]
 Size = tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]]
 AugmentName = Literal["none", "light", "strong", "weather", "clahe", "geometric"]
 CheckpointName = Annotated[
-    str, Field(pattern=r"^(best|last|ema|swa|average|soup|snapshot_[1-9][0-9]*|top_(0|[1-9][0-9]*))$")
+    str, Field(pattern=r"^(best|last|ema|swa|average|soup|snapshot_[1-9][0-9]*|(top|epoch)_(0|[1-9][0-9]*))$")
 ]
-"""A checkpoint of a run: snapshot_<k> is of the end of the k-th cycle, from 1; top_<epoch> of an epoch, from 0."""
-ScoreName = Literal["dataset_miou", "dataset_miou_scored", "image_mean_iou_present", "pixel_accuracy"]
+"""A checkpoint of a run: snapshot_<k> is of the end of the k-th cycle, from 1; top_<n>, epoch_<n> of epochs from 0."""
+ScoreName = Literal[
+    "dataset_miou", "dataset_miou_scored", "dataset_mean_dice", "image_mean_iou_present", "pixel_accuracy"
+]
+MonitorName = Literal[ScoreName, "val_cross_entropy"]
 
 
 class Settings(BaseModel):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from foldseg.config.schema.base import AugmentName, Count, Positive, ScoreName, Settings
+from foldseg.config.schema.base import AugmentName, Count, MonitorName, Positive, ScoreName, Settings
 from foldseg.config.schema.data import Data
 from foldseg.config.schema.distillation import Distillation
 from foldseg.config.schema.model import Model
@@ -35,8 +35,9 @@ class Experiment(Settings):
     swa: Swa | None = None
     snapshots: bool = False  # keep snapshot_<k>.ckpt at the end of the k-th cycle (from 1) of warm restarts
     top_k: Count | None = None  # keep top_<epoch>.ckpt of so many best epochs, and their average.ckpt
+    keep_every: Count | None = None  # keep epoch_<n>.ckpt (from 0) at the end of every so-manieth epoch
     train_images: Count | None = None  # only so many, drawn by `seed`: for trying things out, or for learning curves
-    monitor: ScoreName = "dataset_miou"  # chooses the best checkpoint and stops early
+    monitor: MonitorName = "dataset_miou"  # chooses the best checkpoint and stops early; a loss: less is better
     validate_every: Count = 1  # epochs
     early_stopping: EarlyStopping | None = EarlyStopping()
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
@@ -60,6 +61,11 @@ class Experiment(Settings):
     debug: Literal["overfit", "fast"] | None = None
     debug_images: Count = 4
     runs: Path = Path("runs")
+
+    @property
+    def score(self) -> ScoreName:
+        """What predictions are scored with: what is monitored, if that is a score."""
+        return "dataset_miou" if self.monitor == "val_cross_entropy" else self.monitor
 
     @model_validator(mode="after")
     def _combinations_are_possible(self) -> Self:

@@ -148,7 +148,7 @@ class Schedule(Settings):
 
 
 class EarlyStopping(Settings):
-    """Stop when the validation score has not risen by `min_delta` in `patience` validations."""
+    """Stop when what is monitored has not become better by `min_delta` in `patience` validations."""
 
     patience: Count = 8
     min_delta: Annotated[float, Field(ge=0.0)] = 0.001
