@@ -131,11 +131,8 @@ def _fit(run: RunFolder, module: FoldModule, data: FoldData, resume: bool) -> No
     ema = EmaWeights(config.ema) if config.ema else None
     swa = SwaWeights(config.swa, config.schedule.epochs) if config.swa else None
     recorder, stopper = Recorder(run, config, ema), _early_stopping(config)
-    trainer = _trainer(config, [callback for callback in (ema, swa, recorder, stopper) if callback is not None])
-    if config.channels_last:
-        module.network.to(memory_format=torch.channels_last)
-    if config.compile:
-        _compile(module)
+    trainer = build_trainer(config, [callback for callback in (ema, swa, recorder, stopper) if callback is not None])
+    lay_out(module)
     if resume:
         logger.info("%s: goes on from %s", run.path, run.last.name)
     with warnings.catch_warnings():
@@ -177,14 +174,18 @@ def _summary(config: Experiment, data: FoldData, recorder: Recorder, stopped_ear
     }
 
 
-def _compile(module: FoldModule) -> None:
-    """Compile what the network computes, not the network: its weights keep their names."""
-    network = module.network
-    for method in ("forward", "outputs"):
-        setattr(network, method, torch.compile(getattr(network, method)))
+def lay_out(module: FoldModule) -> None:
+    """Put a module's weights into the order that its experiment asks for, and compile its network if it does."""
+    network, config = module.network, module.experiment
+    if config.channels_last:
+        network.to(memory_format=torch.channels_last)
+    if config.compile:  # what the network computes, not the network: its weights keep their names
+        for method in ("forward", "outputs"):
+            setattr(network, method, torch.compile(getattr(network, method)))
 
 
-def _trainer(config: Experiment, callbacks: list[Callback]) -> pl.Trainer:
+def build_trainer(config: Experiment, callbacks: list[Callback]) -> pl.Trainer:
+    """Build what leads a module through an experiment's epochs; nothing is logged or saved but by `callbacks`."""
     bar = sys.stderr.isatty() and rank() == 0
     if config.devices > 1:
         callbacks = [*callbacks, SameBuffers()]

@@ -40,7 +40,7 @@ class Experiment(Settings):
     monitor: MonitorName = "dataset_miou"  # chooses the best checkpoint and stops early; a loss: less is better
     validate_every: Count = 1  # epochs
     early_stopping: EarlyStopping | None = EarlyStopping()
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"  # bf16 also pays on CPUs that have AVX-512 BF16
     batch_size: Count | Literal["auto"] = 8  # of all devices together; auto: the largest power of two that fits a GPU
     eval_batch_size: Count = 1  # images of the same size that are validated or predicted together
     # What stores of predictions hold: probabilities in 8 bits, or logits in 16 at the size that the network's head
@@ -75,7 +75,7 @@ class Experiment(Settings):
                 "the last epoch would not be validated"
             )
         if self.precision == "fp16" and self.device == "cpu":
-            raise ValueError("precision fp16 needs a GPU; on the CPU use fp32 (or bf16, which is slower there)")
+            raise ValueError("precision fp16 needs a GPU; on the CPU use fp32 (or bf16, if it has AVX-512 BF16)")
         if self.loss.presence > 0 and not self.model.presence_head:
             raise ValueError("loss.presence is the weight of a head: set model.presence_head too")
         if self.predictions == "logits" and self.view.predict.kind != "full":
