@@ -75,7 +75,7 @@ class RunFolder:
 
     @property
     def best(self) -> Path:
-        """Weights of the epoch with the highest score."""
+        """Weights of the epoch that was best by what is monitored."""
         return self.path / "checkpoints" / "best.ckpt"
 
     @property
