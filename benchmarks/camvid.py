@@ -29,6 +29,7 @@ CHANGES = {
         "stages=[{epochs: 8, train_view: {kind: crop, size: [160, 160], scale: [0.4, 1.0]}}, {epochs: 6, lr: 0.001}]",
     ],
     "encoder_rate": ["optimizer.encoder_lr_scale=1.0"],
+    "bf16": ["precision=bf16"],
     "strong": ["augment=strong"],
     "no_weights": ["loss.class_weights=none"],
 }
