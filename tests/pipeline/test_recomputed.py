@@ -3,6 +3,7 @@
 from conftest import TinyDemo
 from foldseg.report.compare import OVERALL, compare
 from foldseg.report.recompute import recompute, require_equal
+from foldseg.scoring.scores import SCORES
 
 
 def test_every_number_of_the_final_stage_and_of_the_ledger_is_found_again(demo: TinyDemo):
@@ -17,7 +18,7 @@ def test_every_number_of_the_final_stage_and_of_the_ledger_is_found_again(demo: 
 def test_stores_score_nearly_what_validation_did(demo: TinyDemo):
     """Maps are quantised, and few of their pixels change class."""
     found = recompute(demo.root / "runs/toy_full")
-    assert len(found.statements) == 2 * 4
+    assert len(found.statements) == 2 * len(SCORES)
     assert max(abs(s.found - s.stated) for s in found.statements) < 0.005
 
 
