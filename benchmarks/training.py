@@ -46,6 +46,7 @@ from foldseg.data.reading import read_mask
 from foldseg.losses import outputs_loss
 from foldseg.models.factory import build_network
 from foldseg.training.fit import build_trainer, lay_out
+from foldseg.training.memory import keep_freed_memory
 from foldseg.training.module import FoldModule
 from foldseg.training.optimizers import build_optimizer
 from foldseg.training.stages import Loaders
@@ -62,9 +63,9 @@ Side = Callable[[Experiment, int, Turn], None]
 
 
 def plain(experiment: Experiment, batches: int, turn: Turn, *, kept: bool = False, channels_last: bool = False) -> None:
-    """Train as tutorials do; `kept`: with freed memory kept, as foldseg's scripts do."""
+    """Train as tutorials do; `kept`: with freed memory kept, as foldseg does."""
     if kept:
-        cli.keep_freed_memory()
+        keep_freed_memory()
     labels, device = label_set(experiment.data), _device(experiment)
     table = folded_samples(experiment.data).iloc[: batches * _size(experiment)]
     loader = DataLoader(
@@ -93,7 +94,6 @@ def plain(experiment: Experiment, batches: int, turn: Turn, *, kept: bool = Fals
 
 def foldseg(experiment: Experiment, batches: int, turn: Turn) -> None:
     """Train as scripts/train_fold.sh does, without validation and checkpoints."""
-    cli.keep_freed_memory()
     labels, module = label_set(experiment.data), _module(experiment)
     table = folded_samples(experiment.data).iloc[: batches * _size(experiment)]
     stride = module.network.stride
@@ -105,7 +105,6 @@ def foldseg(experiment: Experiment, batches: int, turn: Turn) -> None:
 
 def trainer(experiment: Experiment, batches: int, turn: Turn) -> None:
     """foldseg's trainer over batches that are ready."""
-    cli.keep_freed_memory()
     module = _module(experiment)
     loader: Any = DataLoader([_batch(experiment)] * batches, batch_size=None)  # type: ignore[arg-type]
     build_trainer(experiment, [_Turns(turn)]).fit(module, loader)
@@ -113,7 +112,7 @@ def trainer(experiment: Experiment, batches: int, turn: Turn) -> None:
 
 def bare(experiment: Experiment, batches: int, turn: Turn) -> None:
     """foldseg's network, loss and optimiser in the shortest loop."""
-    cli.keep_freed_memory()
+    keep_freed_memory()
     network = _module(experiment).network.train()
     optimizer = build_optimizer(experiment.optimizer, network)
     loader: Any = DataLoader([_batch(experiment)] * batches, batch_size=None)  # type: ignore[arg-type]

@@ -1,7 +1,6 @@
 """What scripts share: logging, errors that a user can read, arguments."""
 
 import argparse
-import ctypes
 import logging
 import re
 import sys
@@ -12,7 +11,6 @@ from foldseg.errors import FoldsegError
 
 _CHATTY = ("pytorch_lightning", "lightning", "httpx", "huggingface_hub", "matplotlib")
 _IN_WORKER = "foldseg.errors.FoldsegError: "
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
 def run(main: Callable[[], object], *, goes_on: bool = True) -> None:
@@ -21,7 +19,6 @@ def run(main: Callable[[], object], *, goes_on: bool = True) -> None:
     `goes_on`: whether a second call goes on where the first one was stopped.
     """
     log_to_terminal()
-    keep_freed_memory()
     try:
         main()
     except FoldsegError as error:
@@ -31,17 +28,6 @@ def run(main: Callable[[], object], *, goes_on: bool = True) -> None:
         again = "goes on where it stopped" if goes_on else "begins anew"
         print(f"interrupted; the same command {again}", file=sys.stderr)  # noqa: T201
         sys.exit(130)
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep what is freed for what is asked for next; where there is no glibc, do nothing.
-
-    Otherwise the large maps of every training step are handed back to the kernel and come again as zeroed pages.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(_M_MMAP_MAX, 0)
-        mallopt(_M_TRIM_THRESHOLD, -1)  # never
 
 
 def log_to_terminal() -> None:

@@ -45,7 +45,6 @@ def _work(
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     if not torch.cuda.is_available():
         torch.set_num_threads(max(1, torch.get_num_threads() // devices))
-    cli.keep_freed_memory()
     if rank == 0:
         cli.log_to_terminal()
     else:

@@ -1,8 +1,11 @@
-"""How much fits into memory: the largest batch, and what to do when it was too large."""
+"""How much fits into memory: the largest batch, and what to do when it was too large; what is freed, and who has it."""
 
+import ctypes
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -16,7 +19,34 @@ from foldseg.views.samples import TrainSamples
 logger = logging.getLogger(__name__)
 
 _NOT_ENOUGH = ("not enough memory", "can't allocate memory", "out of memory", "CUDNN_STATUS_ALLOC_FAILED")
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # of glibc's malloc.h
 _LARGEST = 1024  # images a batch; more only make the rate harder to choose
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep what is freed for what is asked for next; where there is no glibc, do nothing.
+
+    Otherwise the large maps of every training step are handed back to the kernel and come again as zeroed pages.
+    """
+    mallopt = _of_glibc("mallopt")
+    if mallopt is not None:
+        mallopt(_MMAP_MAX, 0)
+        mallopt(_TRIM_THRESHOLD, -1)  # never
+
+
+def return_freed_memory() -> None:
+    """Give back what was kept, and keep no more: maps of other sizes do not fit into what the last ones leave."""
+    mallopt, malloc_trim = _of_glibc("mallopt"), _of_glibc("malloc_trim")
+    if mallopt is not None and malloc_trim is not None:
+        # What glibc would have arrived at by itself
+        mallopt(_MMAP_MAX, 1 << 16)
+        mallopt(_MMAP_THRESHOLD, 32 << 20)
+        mallopt(_TRIM_THRESHOLD, 64 << 20)
+        malloc_trim(0)
+
+
+def _of_glibc(name: str) -> Any:
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from foldseg.models.factory import SegmentationNetwork
 from foldseg.models.network import freeze_encoder, thaw_encoder
 from foldseg.training.devices import gathered
 from foldseg.training.distillation import Distiller
+from foldseg.training.memory import keep_freed_memory, return_freed_memory
 from foldseg.training.optimizers import build_optimizer
 from foldseg.training.schedules import RateSchedule, check_plateau, plateau_value
 from foldseg.training.stages import build_stages_schedule
@@ -65,6 +66,7 @@ class FoldModule(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Forget the last epoch's numbers."""
+        keep_freed_memory()
         self.metrics, self.pictures = {}, []
         self._watch.start(self.current_epoch)
 
@@ -117,6 +119,11 @@ class FoldModule(pl.LightningModule):
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         if scaler is not None:
             self.metrics["loss_scale"] = float(scaler.get_scale())
+
+    def on_train_batch_end(self, outputs: Any, batch: TrainBatch, batch_idx: int) -> None:
+        """Keep no memory after the last batch: what a process has when validation's workers are forked, they have."""
+        if self.trainer.is_last_batch:
+            return_freed_memory()
 
     # Validation
 
