@@ -18,6 +18,7 @@ EIGHT = ["plain", "flip", "vflip", "rot180", "rot90", "rot270", "transpose", "tr
         ([], Tta(), "none", ["plain"]),
         (["tta=[]"], Tta(), "none", ["plain"]),
         (["tta=[flip]"], Tta(symmetries="flip"), "flip", ["plain", "flip"]),
+        (["tta=[flip]", "tta=[]"], Tta(), "none", ["plain"]),
         (["tta=flip"], Tta(symmetries="flip"), "flip", ["plain", "flip"]),
         (["tta=flips"], Tta(symmetries="flips"), "flips", EIGHT[:4]),
         (["tta.symmetries=d4"], Tta(symmetries="d4"), "d4", EIGHT),

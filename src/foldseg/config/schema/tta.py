@@ -104,9 +104,11 @@ class Tta(Settings):
 
 
 def long_form(values: Any) -> Any:
-    """Write a short form of `Tta` out: `flip` or `[flip]` -> `{symmetries: flip}`, `[]` -> `{}`."""
+    """Write a short form of `Tta` out: `flip` or `[flip]` -> `{symmetries: flip}`, `[]` -> none, also of a base's."""
+    if isinstance(values, list | tuple) and not values:
+        return {"symmetries": "none"}
     if isinstance(values, list | tuple):
-        return {"symmetries": values[0] if len(values) == 1 else list(values)} if values else {}
+        return {"symmetries": values[0] if len(values) == 1 else list(values)}
     return {"symmetries": values} if isinstance(values, str) else values
 
 
