@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Measure prediction against what a user would pick instead. Prints a markdown table.
 
-    pip install --no-deps --target /tmp/contenders monai ttach
-    PYTHONPATH=/tmp/contenders python benchmarks/inference.py [part ...] [--run runs/<experiment>/fold_<k>]
+    pip install --no-deps --target FOLDER monai ttach
+    PYTHONPATH=FOLDER python benchmarks/inference.py [part ...] [--run runs/<experiment>/fold_<k>]
 
 Contenders are first checked to give the same result, then timed in turns in this one process: CPU time of one thread,
 the best of the turns. Read the ratios; the times are this machine's. A floor that is not met is said, never an error,

@@ -1,7 +1,7 @@
 """A finished ensemble as a source of predictions: its members, its blend, and the steps as they were fitted on OOF."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,15 @@ from foldseg.config.schema import Step, Tta
 from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.deploy.sources import PLAIN, Asked
 from foldseg.ensemble.blend import Levels, merge_classes, weighted_sum
-from foldseg.ensemble.image import result_of
+from foldseg.ensemble.image import kept_or_again, result_of
 from foldseg.ensemble.members import find_members
 from foldseg.ensemble.run import fitted_params
 from foldseg.ensemble.scene import Params, Result, Scene, Target
 from foldseg.errors import FoldsegError
 from foldseg.inference.predict import Predictor, quantise
 from foldseg.inference.store import Quantised
+
+_IN_MEMORY = 2 << 30  # bytes of a picture's maps that are kept for steps that ask for them again
 
 
 @dataclass(frozen=True)
@@ -61,20 +63,9 @@ class EnsembleSource:
         return self._result(picture).labels
 
     def _result(self, picture: Image) -> Result:
-        scene = Scene("picture", lambda: picture, self.labels, self.target.blend, self._members(picture))
+        members = kept_or_again([partial(part.levels, picture) for part in self.parts], _IN_MEMORY)
+        scene = Scene("picture", lambda: picture, self.labels, self.target.blend, members)
         return result_of(scene, self.target, self.steps, self.params)
-
-    def _members(self, picture: Image) -> Callable[[], Iterator[Levels]]:
-        """Predict when a member is asked for first; a step may ask for all of them again."""
-        known: list[Levels] = []
-
-        def read() -> Iterator[Levels]:
-            for place, part in enumerate(self.parts):
-                if place == len(known):
-                    known.append(part.levels(picture))
-                yield known[place]
-
-        return read
 
 
 def open_ensemble(path: Path, asked: Asked) -> EnsembleSource:

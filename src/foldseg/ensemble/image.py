@@ -78,17 +78,21 @@ def scene_of(task: Task) -> Scene:
 
 
 def _members(task: Task) -> Callable[[], Iterator[Levels]]:
-    """Members' maps, read again whenever they are asked for unless they are small enough to be kept."""
+    return kept_or_again([partial(_member, task, name, stores) for name, stores in task.sources.items()], _IN_MEMORY)
+
+
+def kept_or_again(members: Sequence[Callable[[], Levels]], most: int) -> Callable[[], Iterator[Levels]]:
+    """Return what gives members' maps, made again whenever they are asked for unless all take at most so many bytes."""
     kept: list[Levels] = []
 
     def read() -> Iterator[Levels]:
-        if len(kept) == len(task.sources):
+        if len(kept) == len(members):
             yield from kept
             return
         kept.clear()
-        for name, stores in task.sources.items():
-            maps = _member(task, name, stores)
-            if maps.nbytes * len(task.sources) <= _IN_MEMORY:
+        for member in members:
+            maps = member()
+            if maps.nbytes * len(members) <= most:
                 kept.append(maps)
             yield maps
 
