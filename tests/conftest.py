@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -9,6 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import cv2
 import numpy as np
 import pytest
+from command.line import CommandLine
 from hypothesis import settings
 
 from foldseg.data import camvid, signate
@@ -28,6 +30,14 @@ CAMVID_FRAMES = {
     "val": ["0016E5_08001", "0016E5_08003"],
     "test": ["Seq05VD_f00030", "Seq05VD_f00060"],
 }  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def command_line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
+    """Scripts, as a user runs them; see `command/line.py`."""
+    line = CommandLine(tmp_path_factory.mktemp("commands"))
+    yield line
+    line.stop()
 
 
 def street(index: int, sky: int, road: int, building: int, car: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from command.line import CommandLine
 import torch
 import yaml
 from tiny_demo import REPOSITORY, TinyDemo
@@ -190,21 +191,22 @@ def test_interrupted_training_exits_with_an_error_and_goes_on(demo: TinyDemo, tm
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train_fold.py", "configs/experiments/toy_fulll.yaml", "0"], "did you mean toy_full.yaml"),
-        (["train_fold.py", "configs/experiments/toy_full.yaml", "0", "batchsize=4"], "did you mean 'batch_size'"),
+        (["train_fold", "configs/experiments/toy_fulll.yaml", "0"], "did you mean toy_full.yaml"),
+        (["train_fold", "configs/experiments/toy_full.yaml", "0", "batchsize=4"], "did you mean 'batch_size'"),
         (
-            ["train_fold.py", "configs/experiments/camvid_full.yaml", "0", "data.root=nowhere"],
+            ["train_fold", "configs/experiments/camvid_full.yaml", "0", "data.root=nowhere"],
             "nowhere: no such folder",
         ),
-        (["predict_fold.py", "runs/nothing/fold_0"], "runs/nothing/fold_0: no such run"),
-        (["predict_ensemble.py", "configs/ensembles/toy.yaml", "--workers", "0"], "workers (the command line)"),
-        (["score_submission.py", "configs/data/toy_city.yaml", "nothing.json"], "nothing.json: is no submission"),
+        (["predict_fold", "runs/nothing/fold_0"], "runs/nothing/fold_0: no such run"),
+        (["predict_ensemble", "configs/ensembles/toy.yaml", "--workers", "0"], "workers (the command line)"),
+        (["score_submission", "configs/data/toy_city.yaml", "nothing.json"], "nothing.json: is no submission"),
     ],
 )
-def test_scripts_print_one_error_without_a_traceback_and_exit_with_1(arguments: list[str], message: str):
-    command = [sys.executable, f"scripts/{arguments[0]}", *arguments[1:]]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+def test_scripts_print_one_error_without_a_traceback_and_exit_with_1(
+    command_line: CommandLine, arguments: list[str], message: str
+):
+    done = command_line.run(*arguments)
+    assert done.status == 1
     assert message in done.stderr and "Traceback" not in done.stderr
 
 

@@ -1,0 +1,92 @@
+"""Import the heavy libraries once, then fork a process for every command that is asked for.
+
+Started by `command.line`. Reads one JSON object a line from standard input: `argv` (a script and its words), `cwd`, `env`,
+`folder` (where `stdin` lies and `stdout`, `stderr`, `pid` and `status` are written), `limits` (of the resource module, by
+name) and `disks` (folder -> bytes: the command alone sees a disk of that size mounted there).
+"""
+
+import ctypes
+import importlib
+import json
+import os
+import resource
+import runpy
+import signal
+import sys
+from pathlib import Path
+
+_MODULES = (
+    "foldseg.training.fit",
+    "foldseg.inference.predict",
+    "foldseg.ensemble.run",
+    "foldseg.report.tables",
+    "foldseg.report.summary",
+    "foldseg.deploy.images",
+)
+_NEW_MOUNTS = 0x00020000  # CLONE_NEWNS
+_PRIVATE = 0x40000 | 0x4000  # MS_PRIVATE | MS_REC
+
+
+def serve() -> list[str]:
+    """Answer requests until the input ends; return the command's words in the process that is to be the command."""
+    for name in _MODULES:
+        importlib.import_module(name)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # supervisors are not waited for
+    print("ready", flush=True)
+    while line := sys.stdin.readline():
+        if os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            return supervise(json.loads(line))
+    os._exit(0)
+
+
+def supervise(request: dict) -> list[str]:
+    """Fork the command and write down how it ended; return in the command's own process."""
+    folder = Path(request["folder"])
+    command = os.fork()
+    if command == 0:
+        become(request, folder)
+        return request["argv"]
+    write(folder / "pid", str(command))
+    status = os.waitstatus_to_exitcode(os.waitpid(command, 0)[1])
+    write(folder / "status", str(status))
+    os._exit(0)
+
+
+def become(request: dict, folder: Path) -> None:
+    """Take on the surroundings of a command that was started from a terminal."""
+    os.setsid()
+    os.chdir(request["cwd"])
+    os.environ.update(request["env"])
+    for number, name, flags in ((0, "stdin", os.O_RDONLY), (1, "stdout", os.O_WRONLY), (2, "stderr", os.O_WRONLY)):
+        os.dup2(os.open(folder / name, flags), number)
+    for path, size in request["disks"].items():
+        mount(path, size)
+    for name, value in request["limits"].items():
+        resource.setrlimit(getattr(resource, name), (value, value))
+
+
+def mount(path: str, size: int) -> None:
+    """Mount an empty disk of `size` bytes on `path`, for this process and its children alone. Wants root, and Linux."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    steps = (
+        lambda: libc.unshare(_NEW_MOUNTS),
+        lambda: libc.mount(b"none", b"/", None, _PRIVATE, None),
+        lambda: libc.mount(b"tmpfs", path.encode(), b"tmpfs", 0, f"size={size}".encode()),
+    )
+    for step in steps:
+        if step() != 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), path)
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file that appears whole."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(text)
+    partial.rename(path)
+
+
+if __name__ == "__main__":
+    sys.argv = serve()
+    sys.path[0] = str(Path(sys.argv[0]).parent)
+    runpy.run_path(sys.argv[0], run_name="__main__")
