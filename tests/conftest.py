@@ -10,9 +10,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import cv2
 import numpy as np
 import pytest
-from command.line import CommandLine
 from hypothesis import settings
 
+from command.line import CommandLine
 from foldseg.data import camvid, signate
 
 HEIGHT, WIDTH = 48, 64

@@ -47,7 +47,7 @@ class Started:
     @property
     def said(self) -> str:
         """What it has printed so far."""
-        return (self.folder / "stderr").read_text(errors="replace") + (self.folder / "stdout").read_text(errors="replace")
+        return "".join((self.folder / name).read_text(errors="replace") for name in ("stderr", "stdout"))
 
     def is_running(self) -> bool:
         """Whether it has not ended."""

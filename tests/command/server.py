@@ -1,8 +1,11 @@
 """Import the heavy libraries once, then fork a process for every command that is asked for.
 
-Started by `command.line`. Reads one JSON object a line from standard input: `argv` (a script and its words), `cwd`, `env`,
-`folder` (where `stdin` lies and `stdout`, `stderr`, `pid` and `status` are written), `limits` (of the resource module, by
-name) and `disks` (folder -> bytes: the command alone sees a disk of that size mounted there).
+Started by `command.line`. Reads one JSON object a line from standard input:
+
+`argv`: a script and its words; `cwd`; `env`
+`folder`: where `stdin` lies, and where `stdout`, `stderr`, `pid` and `status` are written
+`limits`: name of the resource module -> value
+`disks`: folder -> bytes; the command alone sees a disk of that size mounted there
 """
 
 import ctypes
@@ -32,7 +35,7 @@ def serve() -> list[str]:
     for name in _MODULES:
         importlib.import_module(name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # supervisors are not waited for
-    print("ready", flush=True)
+    print("ready", flush=True)  # noqa: T201
     while line := sys.stdin.readline():
         if os.fork() == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -3,6 +3,7 @@
 import signal
 
 import pytest
+
 from command.line import CommandLine, can_mount
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from command.line import CommandLine
 import torch
 import yaml
 from tiny_demo import REPOSITORY, TinyDemo
 
+from command.line import CommandLine
 from foldseg.config import load_experiment
 from foldseg.ensemble.run import predict_ensemble
 from foldseg.ensemble.steps import crf
