@@ -10,7 +10,7 @@ import numpy as np
 from foldseg.data import camvid
 from foldseg.data.reading import read_mask
 from foldseg.data.signate import LABELS
-from foldseg.data.toy_city import generate_toy_city
+from toycity import generate_toy_city
 
 WIDTH, HEIGHT = 1936, 1216
 SPECKLED = 0.1

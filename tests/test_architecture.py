@@ -31,6 +31,14 @@ def test_no_room_imports_from_a_room_further_down(path: Path) -> None:
     assert imported_rooms(path) <= allowed
 
 
+def test_the_toy_city_stands_alone() -> None:
+    """It imports nothing of foldseg, and foldseg imports its one function."""
+    for path in (SOURCE.parent / "toycity").glob("*.py"):
+        assert not imported_rooms(path), path
+    uses = [line for path in SOURCE.rglob("*.py") for line in path.read_text().splitlines() if "toycity" in line]
+    assert uses == ["from toycity import generate_toy_city"]
+
+
 def test_blending_workers_need_no_torch() -> None:
     """Whatever `ensemble/image.py` imports is imported again by every blending process."""
     seen, todo = set(), ["foldseg.ensemble.image"]

@@ -14,9 +14,9 @@ from foldseg.data.folds import folds_csv, load_folds, make_folds
 from foldseg.data.labels import LabelSet
 from foldseg.data.leaks import TEST, Leaks, find_leaks
 from foldseg.data.reading import image_size
-from foldseg.data.toy_city import generate_toy_city
 from foldseg.errors import FoldsegError
 from foldseg.files import write_text
+from toycity import generate_toy_city
 
 logger = logging.getLogger(__name__)
 

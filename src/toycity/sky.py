@@ -1,14 +1,12 @@
 """Painting the sky and what is far away at the horizon."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 
-from foldseg.data.toy_city.canvas import Painter
-from foldseg.data.toy_city.palette import LABEL
-from foldseg.data.toy_city.scene import Scene
-from foldseg.data.toy_city.textures import cloud_cover
+from toycity.canvas import Painter
+from toycity.palette import LABEL
+from toycity.scene import Scene
+from toycity.textures import cloud_cover
 
 
 def paint_sky(painter: Painter, scene: Scene) -> None:

@@ -1,25 +1,23 @@
 """The shadows on the ground: those that the sun casts, and the dark beneath whatever stands on it."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from foldseg.data.toy_city.canvas import Painter, Points, fixed_point
-from foldseg.data.toy_city.scene import Scene
-from foldseg.data.toy_city.traffic import Thing
-from foldseg.data.toy_city.vehicles import SHAPES
+from toycity.canvas import Painter, Points, fixed_point
+from toycity.scene import Scene
+from toycity.traffic import Thing
+from toycity.vehicles import SHAPES
 
 
 def footprints(scene: Scene, things: list[Thing], camera_z: float) -> list[tuple[Points, float, bool]]:
     """Return what shades the ground: (corners as x and z (4, 2), height, whether it lies close to it)."""
-    found: list[tuple[Points, float, bool]] = []
+    shades: list[tuple[Points, float, bool]] = []
     for house in scene.buildings:
         if camera_z - 20.0 < house.z1 and house.z0 < camera_z + 90.0:
             back = house.x + house.side * house.depth
             corners = [[house.x, house.z0], [house.x, house.z1], [back, house.z1], [back, house.z0]]
-            found.append((np.array(corners), house.height * 0.6, False))
+            shades.append((np.array(corners), house.height * 0.6, False))
     for thing in things:
         if not 0.0 < thing.z - camera_z + 4.0 < 90.0:
             continue
@@ -34,11 +32,11 @@ def footprints(scene: Scene, things: list[Thing], camera_z: float) -> list[tuple
         elif thing.kind not in ("pedestrian", "bicycle", "motorbike", "cone"):
             continue
         corners = [[thing.x + a * half, thing.z + b * deep] for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
-        found.append((np.array(corners), tall, thing.kind != "tree"))
-    return found
+        shades.append((np.array(corners), tall, thing.kind != "tree"))
+    return shades
 
 
-def shadow_mask(painter: Painter, prints: list[tuple[Points, float, bool]]) -> NDArray[np.uint8]:
+def shadow_mask(painter: Painter, footprints: list[tuple[Points, float, bool]]) -> NDArray[np.uint8]:
     """Return the shade (H, W) on the ground beneath and beside what stands on it.
 
     A footprint is (corners (N, 2) as x and z, height in metres, whether it lies close to the ground).
@@ -48,12 +46,12 @@ def shadow_mask(painter: Painter, prints: list[tuple[Points, float, bool]]) -> N
     right, up, ahead = light.sun_from
     reach = min(2.2, 1.0 / max(up, 0.1))
     casts = light.shadow > 0.05
-    for corners, height, _ in prints:
+    for corners, height, _ in footprints:
         if casts:
             shift = -np.array([right, ahead]) * reach * height
             both = np.concatenate([corners, corners + shift])
             _shade(mask, painter, both, round(255 * light.shadow))
-    for corners, _, close in prints:
+    for corners, _, close in footprints:
         if close:
             _shade(mask, painter, corners, 165)
     sigma = max(0.4, 0.0035 * camera.height)

@@ -1,13 +1,11 @@
 """Painting people, bicycles and motorbikes: flat figures that face the camera."""
 
-from __future__ import annotations
-
 import numpy as np
 
-from foldseg.data.toy_city.canvas import Painter, circle, rectangle
-from foldseg.data.toy_city.palette import LABEL
-from foldseg.data.toy_city.style import RGB
-from foldseg.data.toy_city.traffic import Thing
+from toycity.canvas import Painter, circle, rectangle
+from toycity.palette import LABEL
+from toycity.style import RGB
+from toycity.traffic import Thing
 
 _SKIN: RGB = (206.0, 164.0, 136.0)
 _HAIR: RGB = (40.0, 34.0, 32.0)

@@ -1,14 +1,12 @@
 """What is where: a run's street, its houses, and everything that stands or moves in it. Metres throughout."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
 
-from foldseg.data.toy_city.canvas import Camera
-from foldseg.data.toy_city.style import RGB, STYLES, Light, Style, make_light
-from foldseg.data.toy_city.traffic import Thing, place_traffic
+from toycity.canvas import Camera
+from toycity.style import RGB, STYLES, Light, Style, make_light
+from toycity.traffic import Thing, place_traffic
 
 CROSS_ROAD = 9.0  # width of the street that crosses at a junction
 _END = 125.0  # the street is furnished this far ahead
@@ -119,7 +117,7 @@ def in_junction(z: float, junction: float | None, margin: float = 0.0) -> bool:
 
 def _buildings(rng: np.random.Generator, style: Style, junction: float | None) -> list[Building]:
     """Line both sides of the street with houses, leaving out the crossing street and some plots."""
-    found: list[Building] = []
+    houses: list[Building] = []
     plot = style.road_half + style.shoulder + style.sidewalk + style.setback
     for side in (-1, 1):
         z = -12.0 + float(rng.uniform(0.0, 6.0))
@@ -137,7 +135,7 @@ def _buildings(rng: np.random.Generator, style: Style, junction: float | None) -
             low, high = style.heights
             tint = np.array(_FACADES[int(rng.integers(len(_FACADES)))]) * rng.uniform(0.85, 1.12)
             front = plot + float(rng.uniform(0.0, 0.8))
-            found.append(
+            houses.append(
                 Building(
                     side=side,
                     x=side * front,
@@ -151,7 +149,7 @@ def _buildings(rng: np.random.Generator, style: Style, junction: float | None) -
                 )
             )
             z = end + (float(rng.uniform(3.0, 14.0)) if rng.random() < style.gap else float(rng.uniform(0.05, 0.6)))
-    return found
+    return houses
 
 
 def _furniture(

@@ -1,7 +1,5 @@
 """Writing the data set: the frames of both splits, in the contest's folders and file names."""
 
-from __future__ import annotations
-
 import json
 import logging
 import shutil
@@ -17,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from foldseg.data.toy_city.palette import label_colours
-from foldseg.data.toy_city.plan import FramePlan, plan_split
-from foldseg.data.toy_city.render import render_frame
-from foldseg.data.toy_city.scene import Scene, build_scene
+from toycity.palette import label_colours
+from toycity.plan import FramePlan, plan_split
+from toycity.render import render_frame
+from toycity.scene import Scene, build_scene
 
-_LOG = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _TRAIN, _TEST = 0, 1  # numbers of the splits in the seeds
 _JPEG_QUALITY = 92
@@ -69,19 +67,19 @@ def generate_toy_city(
         for split, frames in ((_TRAIN, train_frames), (_TEST, test_frames))
         for plan in plan_split(seed, split, frames)
     ]
-    _LOG.info("making %d street scenes of %d x %d pixels in %s", len(tasks), width, height, root)
+    logger.info("making %d street scenes of %d x %d pixels in %s", len(tasks), width, height, root)
     if workers > 1:
         # Not forked: a fork of a process in which OpenCV has its threads already hangs.
         context = get_context("spawn")
         # A chunk is about a run, whose place a worker then makes up once only.
         with ProcessPoolExecutor(workers, mp_context=context, initializer=_single_threaded) as pool:
-            _exhaust(pool.map(_write_frame, tasks, chunksize=5), len(tasks))
+            _wait_for_all(pool.map(_write_frame, tasks, chunksize=5), len(tasks))
     else:
-        _exhaust(map(_write_frame, tasks), len(tasks))
+        _wait_for_all(map(_write_frame, tasks), len(tasks))
     partial.rename(root)
 
 
-def _exhaust(results: Iterable[None], total: int) -> None:
+def _wait_for_all(results: Iterable[None], total: int) -> None:
     """Wait for all results, with a progress bar; an error in a worker is raised here."""
     for _ in tqdm(results, total=total, desc="toy city", unit="frame", disable=None):
         pass
@@ -93,7 +91,7 @@ def _single_threaded() -> None:
 
 
 @lru_cache(maxsize=2)
-def _scene(seed: int, split: int, run: int, route: str, timeofday: str) -> Scene:
+def _scene_of_run(seed: int, split: int, run: int, route: str, timeofday: str) -> Scene:
     """Make up a run's place, or return it again for the run's next frame."""
     return build_scene(seed, split, run, route, timeofday)
 
@@ -101,7 +99,7 @@ def _scene(seed: int, split: int, run: int, route: str, timeofday: str) -> Scene
 def _write_frame(task: _Task) -> None:
     """Make one frame and write its files."""
     plan = task.plan
-    scene = _scene(task.seed, task.split, plan.run, plan.route, plan.timeofday)
+    scene = _scene_of_run(task.seed, task.split, plan.run, plan.route, plan.timeofday)
     frame_seed = (task.seed, task.split, 2, plan.run, plan.step)
     picture, labels = render_frame(scene, plan.step, frame_seed, task.width, task.height)
     if task.split == _TEST:

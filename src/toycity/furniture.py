@@ -1,13 +1,11 @@
 """Painting what stands in the street: signals, signs, lamps, poles, cones."""
 
-from __future__ import annotations
-
 import numpy as np
 
-from foldseg.data.toy_city.canvas import NEAR, Painter, circle, rectangle
-from foldseg.data.toy_city.palette import LABEL
-from foldseg.data.toy_city.style import RGB
-from foldseg.data.toy_city.traffic import Thing
+from toycity.canvas import NEAR, Painter, circle, rectangle
+from toycity.palette import LABEL
+from toycity.style import RGB
+from toycity.traffic import Thing
 
 _STEEL: RGB = (138.0, 140.0, 140.0)
 # Green, amber and red, as lit.

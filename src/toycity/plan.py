@@ -1,7 +1,5 @@
 """Which place, hour and frame number each picture of a split has."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

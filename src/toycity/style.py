@@ -1,7 +1,5 @@
 """What the three routes are like, and the light of the three times of day."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

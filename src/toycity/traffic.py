@@ -1,12 +1,10 @@
 """What moves or is parked: vehicles, people, cycles. Metres; speeds in metres per frame."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
 
-from foldseg.data.toy_city.style import RGB, Style
+from toycity.style import RGB, Style
 
 _BODY_COLOURS: tuple[RGB, ...] = (
     (225, 226, 228),

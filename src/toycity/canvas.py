@@ -1,7 +1,5 @@
 """The camera, and a canvas on which the picture and its labels are painted with the same geometry."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from foldseg.data.toy_city.style import RGB, Light
+from toycity.style import RGB, Light
 
 Points = NDArray[np.float64]
 

@@ -1,16 +1,14 @@
 """Painting vehicles: boxes and frustums with windows, wheels and lights, seen from any side."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from foldseg.data.toy_city.canvas import NEAR, Painter
-from foldseg.data.toy_city.palette import LABEL
-from foldseg.data.toy_city.style import RGB
-from foldseg.data.toy_city.traffic import Thing
+from toycity.canvas import NEAR, Painter
+from toycity.palette import LABEL
+from toycity.style import RGB
+from toycity.traffic import Thing
 
 Corners = Sequence[tuple[float, float, float]]
 

@@ -1,7 +1,5 @@
 """Noise images that the other painters lay over their flat colours."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import cv2
@@ -21,8 +19,8 @@ def blotches(seed: Sequence[int], size: int, cells: int) -> NDArray[np.float32]:
     wrapped = np.pad(coarse, 2, mode="wrap")
     step = size // cells
     large = cv2.resize(wrapped, None, fx=step, fy=step, interpolation=cv2.INTER_CUBIC)
-    found: NDArray[np.float32] = np.ascontiguousarray(large[2 * step : 2 * step + size, 2 * step : 2 * step + size])
-    return found
+    tile: NDArray[np.float32] = np.ascontiguousarray(large[2 * step : 2 * step + size, 2 * step : 2 * step + size])
+    return tile
 
 
 def cloud_cover(seed: Sequence[int], width: int, height: int) -> NDArray[np.float32]:

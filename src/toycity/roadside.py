@@ -1,13 +1,11 @@
 """Painting what lines the street: trees, hedges, walls and guard rails."""
 
-from __future__ import annotations
-
 import numpy as np
 
-from foldseg.data.toy_city.canvas import Painter, Points, rectangle
-from foldseg.data.toy_city.palette import LABEL
-from foldseg.data.toy_city.style import RGB
-from foldseg.data.toy_city.traffic import Thing
+from toycity.canvas import Painter, Points, rectangle
+from toycity.palette import LABEL
+from toycity.style import RGB
+from toycity.traffic import Thing
 
 _STRETCH = 4.0  # length of a piece of hedge, wall or rail
 

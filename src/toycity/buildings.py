@@ -1,14 +1,12 @@
 """Painting the houses along the street: fronts, end walls, windows, roofs, shop fronts."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 
-from foldseg.data.toy_city.canvas import NEAR, Painter, Points
-from foldseg.data.toy_city.palette import LABEL
-from foldseg.data.toy_city.scene import Building
-from foldseg.data.toy_city.style import RGB
+from toycity.canvas import NEAR, Painter, Points
+from toycity.palette import LABEL
+from toycity.scene import Building
+from toycity.style import RGB
 
 _BASE = 0.15  # the sidewalk is this much above the road
 _STOREY = 3.2

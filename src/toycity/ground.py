@@ -1,16 +1,14 @@
 """Painting the ground: road, marks, sidewalks, their texture, and the light and shadows that lie on them."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from foldseg.data.toy_city.canvas import Painter, Points
-from foldseg.data.toy_city.palette import LABEL
-from foldseg.data.toy_city.scene import CROSS_ROAD, Scene, in_junction
-from foldseg.data.toy_city.style import RGB
-from foldseg.data.toy_city.textures import blotches, grain
+from toycity.canvas import Painter, Points
+from toycity.palette import LABEL
+from toycity.scene import CROSS_ROAD, Scene, in_junction
+from toycity.style import RGB
+from toycity.textures import blotches, grain
 
 _FAR = 260.0
 _MARK: RGB = (222.0, 222.0, 216.0)

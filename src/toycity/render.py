@@ -1,7 +1,5 @@
 """Painting one frame of a scene: the picture and its label numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -9,17 +7,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from foldseg.data.toy_city import furniture, people, roadside
-from foldseg.data.toy_city.buildings import paint_building
-from foldseg.data.toy_city.canvas import Canvas, Painter
-from foldseg.data.toy_city.ground import paint_ground
-from foldseg.data.toy_city.palette import LABEL
-from foldseg.data.toy_city.scene import Scene
-from foldseg.data.toy_city.shadows import footprints, shadow_mask
-from foldseg.data.toy_city.sky import paint_horizon, paint_sky
-from foldseg.data.toy_city.textures import blotches, grain
-from foldseg.data.toy_city.traffic import Thing
-from foldseg.data.toy_city.vehicles import SHAPES, paint_vehicle
+from toycity import furniture, people, roadside
+from toycity.buildings import paint_building
+from toycity.canvas import Canvas, Painter
+from toycity.ground import paint_ground
+from toycity.palette import LABEL
+from toycity.scene import Scene
+from toycity.shadows import footprints, shadow_mask
+from toycity.sky import paint_horizon, paint_sky
+from toycity.textures import blotches, grain
+from toycity.traffic import Thing
+from toycity.vehicles import SHAPES, paint_vehicle
 
 _PAINTERS: dict[str, Callable[[Painter, Thing], None]] = {
     "pedestrian": people.paint_pedestrian,

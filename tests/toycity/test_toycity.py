@@ -1,7 +1,5 @@
 """The made-up street scenes: layout, determinism, labels, runs."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -10,10 +8,11 @@ import numpy as np
 import pytest
 
 from foldseg.data.signate import SIGNATE_COLOURS
-from foldseg.data.toy_city import generate_toy_city, write
-from foldseg.data.toy_city.plan import plan_split
-from foldseg.data.toy_city.render import render_frame
-from foldseg.data.toy_city.scene import build_scene
+from toycity import generate_toy_city, write
+from toycity.palette import COLOURS
+from toycity.plan import plan_split
+from toycity.render import render_frame
+from toycity.scene import build_scene
 
 TINY = {"width": 96, "height": 60}
 SCORED = ("car", "pedestrian", "lane", "signal")
@@ -28,6 +27,10 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("toy") / "city"
     generate_toy_city(root, **TINY, train_frames=12, test_frames=3, seed=5)
     return root
+
+
+def test_classes_are_the_contests() -> None:
+    assert list(COLOURS.items()) == list(SIGNATE_COLOURS.items())
 
 
 def test_layout_is_the_contests(city: Path) -> None:
