@@ -4,7 +4,7 @@ All of it is computed from last.ckpt and the top checkpoints: a run that is kill
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytorch_lightning as pl
@@ -20,6 +20,7 @@ from foldseg.training.recorder import Recorder
 from foldseg.training.run import RunFolder
 from foldseg.training.stages import Loaders
 from foldseg.training.trained import network_state
+from foldseg.views.samples import epoch_sampler
 from foldseg.views.sampling import WHOLE
 
 logger = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ def _keep(
 
 def _images(module: FoldModule, loaders: Loaders, device: torch.device) -> Iterator[Tensor]:
     """Images of one epoch of the last stage, the one after the last, whole in every process."""
-    loader: Iterable[Any] = loaders.stage_loader(-1, WHOLE)
-    loader.sampler.set_epoch(module.experiment.schedule.epochs)  # type: ignore[attr-defined]
+    loader = loaders.stage_loader(-1, WHOLE)
+    epoch_sampler(loader).set_epoch(module.experiment.schedule.epochs)
     for batch in loader:
         yield batch.images.to(device, non_blocking=True)

@@ -7,7 +7,6 @@ scores no less on the fold's OOF images. Like the choice of the best epoch, that
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,7 +24,7 @@ from foldseg.training.stages import stage_settings
 from foldseg.training.trained import load_network, network_state
 from foldseg.training.validation import Validation, sign
 from foldseg.views.build import train_samples, validation_samples
-from foldseg.views.samples import EvalSamples, eval_loader, train_loader
+from foldseg.views.samples import EvalSamples, epoch_sampler, eval_loader, train_loader
 
 logger = logging.getLogger(__name__)
 
@@ -102,8 +101,8 @@ class _Kitchen:
         assert isinstance(config.batch_size, int)
         stride, known = self.network.stride, fingerprint(data.all)
         samples = train_samples(config, self._fold, data.train, data.all, data.labels, stride, known)
-        loader: Any = train_loader(samples, config.batch_size, config.workers, config.seed)
-        loader.sampler.set_epoch(config.schedule.epochs)
+        loader = train_loader(samples, config.batch_size, config.workers, config.seed)
+        epoch_sampler(loader).set_epoch(config.schedule.epochs)
         for batch in loader:
             yield batch.images.to(self._device)
 

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 
 from foldseg.config import Experiment
 from foldseg.training.schedules import build_schedule, cycle_ends, rate
-from foldseg.views.samples import EvalSample, EvalSamples, TrainSamples, eval_loader, train_loader
+from foldseg.views.samples import EvalSample, EvalSamples, TrainSamples, epoch_sampler, eval_loader, train_loader
 from foldseg.views.sampling import WHOLE, Part
 
 
@@ -108,12 +108,29 @@ class Loaders(pl.LightningDataModule):
         return train_loader(self._samples[number], size, experiment.workers, experiment.seed, part)
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Return the loader of the stage that the trainer is in; it is asked for again in every epoch."""
+        """Return the loader of the epoch that comes next, told its number.
+
+        Lightning asks for it when training begins or goes on, with stages in every epoch, and starts its workers before
+        it tells the sampler the epoch.
+        """
         assert self.trainer is not None
-        number = stage_of(self._experiment, self.trainer.current_epoch)
+        progress: Any = self.trainer.fit_loop.epoch_progress.current
+        epoch: int = progress.processed  # trainer.current_epoch is one too low when a run goes on
+        number = stage_of(self._experiment, epoch)
         if self._loader is None or self._loader[0] != number:
             self._loader = number, self.stage_loader(number)
+        epoch_sampler(self._loader[1]).set_epoch(epoch)
         return self._loader[1]
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Hand a batch on. RuntimeError if it is of another epoch than the one that is trained: that is never exact."""
+        assert self.trainer is not None
+        if self.trainer.training:
+            assert self._loader is not None
+            begun, epoch = epoch_sampler(self._loader[1]).begun, self.trainer.current_epoch
+            if begun != epoch:
+                raise RuntimeError(f"samples of epoch {begun} in epoch {epoch}")
+        return batch
 
     def val_dataloader(self) -> DataLoader[EvalSample]:
         """Return the loader of the validation images."""

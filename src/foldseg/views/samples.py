@@ -215,6 +215,12 @@ def train_loader(
     )
 
 
+def epoch_sampler(loader: DataLoader[Any]) -> EpochSampler:
+    """Return the sampler of a `train_loader`, which is told the epoch before its batches are asked for."""
+    assert isinstance(loader.sampler, EpochSampler)
+    return loader.sampler
+
+
 def eval_loader(samples: EvalSamples, workers: int, part: Part = WHOLE) -> DataLoader[EvalSample]:
     """One image at a time, in the table's order; of several processes each has every so-manieth image."""
     own = range(part.number, len(samples), part.of)

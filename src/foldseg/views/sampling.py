@@ -180,13 +180,15 @@ WHOLE = Part()
 class EpochSampler(Sampler[tuple[int, int]]):
     """A shuffled order for every epoch, as (epoch, index); a pure function of the seed and the epoch.
 
-    Lightning calls `set_epoch`. The epoch travels with the index because workers that live on cannot be told. Several
-    processes have equal parts of every batch of `batch_size`, and together the batches that one would have.
+    `set_epoch` comes before `iter()`: a loader's workers ask for the first batches at once. The epoch travels with the
+    index because workers that live on cannot be told. Several processes have equal parts of every batch of
+    `batch_size`, and together the batches that one would have. `begun` is the epoch of the last `iter()`.
     """
 
     def __init__(self, length: int, seed: int, batch_size: int = 1, part: Part = WHOLE) -> None:
         self._length, self._seed, self._epoch = length, seed, 0
         self._batch_size, self._part = batch_size, part
+        self.begun: int | None = None
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next iteration."""
@@ -198,6 +200,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         return self._length // self._batch_size * self._batch_size // self._part.of
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
+        self.begun = self._epoch
         order = np.random.default_rng([self._seed, self._epoch]).permutation(self._length)
         if self._part.of > 1:
             batches = order[: self._length // self._batch_size * self._batch_size]
