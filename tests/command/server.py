@@ -8,7 +8,9 @@ Started by `command.line`. Reads one JSON object a line from standard input:
 `disks`: folder -> bytes; the command alone sees a disk of that size mounted there
 """
 
+import atexit
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -16,7 +18,10 @@ import resource
 import runpy
 import signal
 import sys
+import threading
+import traceback
 from pathlib import Path
+from typing import NoReturn
 
 _MODULES = (
     "foldseg.training.fit",
@@ -34,6 +39,7 @@ def serve() -> list[str]:
     """Answer requests until the input ends; return the command's words in the process that is to be the command."""
     for name in _MODULES:
         importlib.import_module(name)
+    gc.freeze()  # a collection in a command would copy all of the memory that it shares with this process
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # supervisors are not waited for
     print("ready", flush=True)  # noqa: T201
     while line := sys.stdin.readline():
@@ -89,7 +95,33 @@ def write(path: Path, text: str) -> None:
     partial.rename(path)
 
 
+def run_script(path: str) -> int:
+    """Run a script as Python does; return its exit status."""
+    try:
+        runpy.run_path(path, run_name="__main__")
+    except SystemExit as ended:
+        if isinstance(ended.code, str):
+            print(ended.code, file=sys.stderr)  # noqa: T201
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def end(status: int) -> NoReturn:
+    """Do what Python does at the end of a process, without freeing all modules: that takes seconds after a fork."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            status = 120
+    os._exit(status)
+
+
 if __name__ == "__main__":
     sys.argv = serve()
     sys.path[0] = str(Path(sys.argv[0]).parent)
-    runpy.run_path(sys.argv[0], run_name="__main__")
+    end(run_script(sys.argv[0]))
