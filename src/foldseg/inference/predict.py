@@ -131,15 +131,18 @@ def predict_run(
         table = split_table(run, split)
         store = store_of(run, split, tta, view, checkpoint)
         facts = facts_of(run, split, tta, view, checkpoint, table)
-        if store.state(facts) is StoreState.STALE:
+        state = store.state(facts)
+        if state is not StoreState.COMPLETE and len(table):
+            _check_form(run, form, view or run.experiment.view.predict, tta)
+            if predictor is None:  # before anything is removed: its checkpoint may be damaged
+                predictor = Predictor.load(run, device or run.experiment.device, view, checkpoint)
+                predictor = LogitsPredictor.of(predictor) if form == "logits" else predictor
+        if state is StoreState.STALE:
             logger.info("%s: is stale (other %s), predicted anew", store.path, " and ".join(store.unlike(facts)))
         store.begin(facts)
         todo = table[table["id"].isin(store.missing())]
         if len(todo):
-            _check_form(run, form, view or run.experiment.view.predict, tta)
-            if predictor is None:
-                predictor = Predictor.load(run, device or run.experiment.device, view, checkpoint)
-                predictor = LogitsPredictor.of(predictor) if form == "logits" else predictor
+            assert predictor is not None
             _predict_into(store, predictor, todo, run, tta)
         stores.append(store)
     return stores

@@ -1,9 +1,12 @@
 """Encoder weights from a local file, and weights from a checkpoint: what does not fit is named."""
 
 import logging
+import os
 import pickle
 import struct
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +14,63 @@ import torch
 from torch import Tensor, nn
 
 from foldseg.errors import FoldsegError
+from foldseg.files import replacing
 
 logger = logging.getLogger(__name__)
 
 _UNREADABLE = (
     pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError, TypeError,
-    struct.error,
+    struct.error, zipfile.BadZipFile,
 )  # fmt: skip
 _WRAPPERS = ("state_dict", "model", "model_state_dict", "network")
 _PREFIXES = ("module.", "network.", "net.", "model.", "encoder.", "backbone.")
 
 
 def load_torch_file(path: Path) -> Any:
-    """`torch.load` on the CPU with `weights_only=True`. FoldsegError when the file is missing or no such file."""
+    """`torch.load` on the CPU with `weights_only=True`. FoldsegError when the file is missing, none, or damaged.
+
+    torch does not look at the checksums that it writes; those of a run's checkpoints are compared here.
+    """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        damaged = zipfile.ZipFile(path).testzip() if isinstance(content, dict) and "foldseg" in content else None
     except FileNotFoundError as error:
         raise FoldsegError(f"{path}: no such file") from error
+    except PermissionError as error:
+        raise FoldsegError(f"{path}: cannot be read: {error.strerror}") from error
     except _UNREADABLE as error:
-        reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
-        raise FoldsegError(f"{path}: is not a file of weights, or is damaged ({reason})") from error
+        raise FoldsegError(f"{path}: is not a file of weights, or is damaged ({_reason(path, error)})") from error
+    if damaged is not None:
+        raise FoldsegError(f"{path}: is damaged ({damaged} has another checksum than when it was written)")
+    return content
+
+
+def _reason(path: Path, error: Exception) -> str:
+    if path.is_dir():
+        return "it is a folder"
+    with path.open("rb") as stream:
+        start = stream.read(2)
+    if not start:
+        return "it is empty"
+    if start == b"PK" and not zipfile.is_zipfile(path):
+        return "it is cut short"
+    return str(error).strip().splitlines()[0] if str(error) else type(error).__name__
+
+
+@contextmanager
+def replacing_weights(path: Path) -> Iterator[Path]:
+    """Do as `replacing` does, for a file that torch writes inside of the block.
+
+    The new file is on the disk itself before it takes the old one's place: losing power costs neither. FoldsegError
+    when it cannot be written.
+    """
+    with replacing(path) as partial:
+        try:
+            yield partial
+        except RuntimeError as error:  # torch's writer hides the operating system's reason, a full disk most often
+            raise FoldsegError(f"{path}: could not be written (is the disk full?): {error}") from error
+        with partial.open("rb") as stream:
+            os.fsync(stream.fileno())
 
 
 def load_encoder_weights(encoder: nn.Module, path: Path, optional: tuple[str, ...] = ()) -> None:

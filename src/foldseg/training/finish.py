@@ -11,8 +11,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from foldseg.files import replacing
-from foldseg.models.weights import load_torch_file
+from foldseg.models.weights import load_torch_file, replacing_weights
 from foldseg.scoring.scores import SCORES
 from foldseg.training.averaging import EmaWeights, State, SwaWeights, mean_weights, update_batch_norms
 from foldseg.training.module import FoldModule
@@ -71,7 +70,7 @@ def _keep(
     content: dict[str, Any] = {"state_dict": {f"network.{k}": v.cpu() for k, v in network.state_dict().items()}}
     module.on_save_checkpoint(content)
     if trainer.is_global_zero:
-        with replacing(run.checkpoint(name)) as partial:
+        with replacing_weights(run.checkpoint(name)) as partial:
             torch.save(content, partial)
     logger.info("%s %s.ckpt: %s %.4f", run.path, name, monitor, scores[monitor])
     return scores

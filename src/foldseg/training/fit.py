@@ -26,7 +26,9 @@ from foldseg.training.finish import finish_averages
 from foldseg.training.memory import device_to_fill, explained_memory, find_batch_size
 from foldseg.training.module import FoldModule
 from foldseg.training.recorder import Recorder
+from foldseg.training.resuming import check_checkpoints
 from foldseg.training.run import RunFolder, fingerprint
+from foldseg.training.sessions import begin_session
 from foldseg.training.stages import Loaders, stage_settings, stage_starts
 from foldseg.training.transfer import check_start, with_start_of_fold
 from foldseg.training.validation import sign
@@ -79,8 +81,10 @@ def _train(run: RunFolder, experiment: Experiment, fold: int) -> RunFolder:
     module = _module(experiment, data, resume)
     if resume:
         run.check_folds(data.all)
+        check_checkpoints(run, module)
     else:
         run.describe(experiment, fold, data.labels.names, data.all)
+    begin_session(run)
     with explained_memory(experiment):
         if experiment.devices > 1:
             launch(experiment.devices, _fit_in_process, run.path, resume)

@@ -12,8 +12,8 @@ from pytorch_lightning.callbacks import Checkpoint
 from torch.utils.tensorboard import SummaryWriter
 
 from foldseg.config import Experiment
-from foldseg.errors import FoldsegError
-from foldseg.files import replacing, write_text
+from foldseg.files import write_text
+from foldseg.models.weights import replacing_weights
 from foldseg.training.averaging import EmaWeights
 from foldseg.training.module import FoldModule
 from foldseg.training.run import RunFolder
@@ -53,6 +53,12 @@ class Recorder(Checkpoint):
         validated = [row for row in self.rows if self._monitor in row]
         ordered = sorted(validated, key=lambda row: -self._goodness(row))
         return [int(row["epoch"]) for row in ordered[: self._experiment.top_k or 0]]
+
+    @property
+    def needed(self) -> list[str]:
+        """Names of the checkpoints, beside the last, that the end of the run is made of: the best and the top ones."""
+        is_validated = any(self._monitor in row for row in self.rows)
+        return [*(["best"] if is_validated else []), *(f"top_{epoch}" for epoch in self.top)]
 
     def _goodness(self, row: dict[str, float]) -> float:
         value = sign(self._monitor) * row[self._monitor]
@@ -113,11 +119,8 @@ class Recorder(Checkpoint):
 
     def _save(self, trainer: pl.Trainer, name: str) -> None:
         path = self._run.checkpoint(name)
-        with replacing(path) if trainer.is_global_zero else nullcontext(path) as partial:
-            try:
-                trainer.save_checkpoint(partial, weights_only=name != "last")
-            except RuntimeError as error:  # torch's writer hides the operating system's reason, a full disk most often
-                raise FoldsegError(f"{path}: could not be written (is the disk full?): {error}") from error
+        with replacing_weights(path) if trainer.is_global_zero else nullcontext(path) as partial:
+            trainer.save_checkpoint(partial, weights_only=name != "last")
 
     def _draw(self, module: FoldModule, row: dict[str, float]) -> None:
         epoch = int(row["epoch"])

@@ -24,7 +24,7 @@ from foldseg.config import Experiment, load_experiment, save
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json, sha256, write_json
 
-_LIBRARIES = (
+LIBRARIES = (
     "torch", "torchvision", "pytorch-lightning", "segmentation-models-pytorch", "timm", "albumentations",
     "opencv-python-headless", "numpy", "pandas", "scikit-learn",
 )  # fmt: skip
@@ -160,7 +160,7 @@ class RunFolder:
                 "foldseg": foldseg.__version__,
                 "python": platform.python_version(),
                 "machine": platform.platform(),
-                "libraries": {name: _version(name) for name in _LIBRARIES},
+                "libraries": {name: installed_version(name) for name in LIBRARIES},
             },
         )
 
@@ -186,7 +186,8 @@ def git_commit() -> str:
         return ""
 
 
-def _version(name: str) -> str:
+def installed_version(name: str) -> str:
+    """Return the version of a library, "" if it is not installed."""
     try:
         return version(name)
     except PackageNotFoundError:

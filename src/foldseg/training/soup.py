@@ -14,9 +14,9 @@ from tqdm import tqdm
 
 from foldseg.data.labels import LabelSet
 from foldseg.errors import FoldsegError
-from foldseg.files import locked, replacing, write_json
+from foldseg.files import locked, write_json
 from foldseg.models.network import SegmentationNetwork
-from foldseg.models.weights import load_torch_file
+from foldseg.models.weights import load_torch_file, replacing_weights
 from foldseg.training.averaging import State, mean_weights, update_batch_norms
 from foldseg.training.data import FoldData, fold_data
 from foldseg.training.run import RunFolder, fingerprint
@@ -113,5 +113,5 @@ def _save(run: RunFolder, state: State, kitchen: _Kitchen, *, refresh: bool) -> 
         "state_dict": {f"network.{name}": value.cpu() for name, value in kitchen.network.state_dict().items()},
         "foldseg": {"classes": kitchen.labels.names, "model": run.experiment.model.model_dump(mode="json")},
     }
-    with replacing(run.checkpoint("soup")) as partial:
+    with replacing_weights(run.checkpoint("soup")) as partial:
         torch.save(content, partial)

@@ -9,8 +9,7 @@ import torch
 from foldseg.config import Experiment
 from foldseg.data.datasets import folded_samples
 from foldseg.errors import FoldsegError
-from foldseg.files import replacing
-from foldseg.models.weights import load_torch_file
+from foldseg.models.weights import load_torch_file, replacing_weights
 from foldseg.training.run import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -65,6 +64,6 @@ def export_encoder(run: RunFolder, out: Path) -> None:
     """Write the weights of a run's best encoder, in smp's naming, for `model.encoder_weights`."""
     state = load_torch_file(run.best)["state_dict"]
     encoder = {name.removeprefix(_ENCODER): value for name, value in state.items() if name.startswith(_ENCODER)}
-    with replacing(out) as partial:
+    with replacing_weights(out) as partial:
         torch.save(encoder, partial)
     logger.info("%s: %d tensors of %s from %s", out, len(encoder), run.experiment.model.encoder, run.best)

@@ -1,0 +1,78 @@
+"""Sessions of a run: when it was begun and gone on with, by which code and libraries, on which machine."""
+
+import hashlib
+import logging
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import foldseg
+from foldseg.files import read_json, write_json
+from foldseg.training.run import LIBRARIES, RunFolder, git_commit, installed_version
+
+logger = logging.getLogger(__name__)
+
+
+def begin_session(run: RunFolder) -> None:
+    """Add this process to the `sessions` of the run's provenance.json.
+
+    A warning names what is not as it was in the session before: the commit, the code, Python or a library. Another
+    machine is logged, too: it may round otherwise.
+    """
+    facts = read_json(run.provenance)
+    earlier = facts.get("sessions", [])
+    if not earlier and run.last.is_file():  # a run of an older version, of which the first session alone is known
+        earlier = [{"started": facts.get("created"), **{key: facts[key] for key in _OF_OLDER if key in facts}}]
+    now = describe_session()
+    write_json(run.provenance, {**facts, "sessions": [*earlier, now]})
+    run.__dict__.pop("facts", None)
+    if not earlier:
+        return
+    if code := session_changes(earlier[-1], now):
+        logger.warning("%s: goes on with other code than before: %s; both are recorded", run.path, ", ".join(code))
+    if machine := _changes(earlier[-1], now, _MACHINE):
+        logger.info("%s: goes on elsewhere: %s; numbers may be rounded otherwise", run.path, ", ".join(machine))
+
+
+_OF_OLDER = ("git_commit", "foldseg", "python", "machine", "libraries")
+_CODE = ("git_commit", "code", "foldseg", "python")
+_MACHINE = ("machine", "processor", "device", "threads")
+
+
+def describe_session() -> dict[str, Any]:
+    """Return what this process runs: its start, commit, a hash of foldseg's files, versions, machine."""
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "git_commit": git_commit(),
+        "code": code_hash(),
+        "foldseg": foldseg.__version__,
+        "python": platform.python_version(),
+        "libraries": {name: installed_version(name) for name in LIBRARIES},
+        "machine": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "threads": torch.get_num_threads(),
+    }
+
+
+def session_changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Say how the code and libraries of two sessions differ: `git_commit a1b2 -> c3d4-dirty`, `torch 2.8 -> 2.9`."""
+    old, new = ({f"version of {name}": value for name, value in s.get("libraries", {}).items()} for s in (before, now))
+    return [*_changes(before, now, _CODE), *_changes(old, new, tuple(new))]
+
+
+def code_hash() -> str:
+    """Return 12 hex digits that change with any of the package's own files."""
+    package = Path(foldseg.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(str(path.relative_to(package)).encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _changes(before: dict[str, Any], now: dict[str, Any], keys: tuple[str, ...]) -> list[str]:
+    changed = [key for key in keys if key in before and before[key] != now[key]]
+    return [f"{key.removeprefix('git_')} {before[key] or 'unknown'} -> {now[key] or 'unknown'}" for key in changed]
