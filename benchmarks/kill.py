@@ -48,13 +48,18 @@ def main() -> None:
     if args.list:
         print("\n".join(f"{name}: {' '.join(overrides)}" for name, overrides in SETUPS.items()))
         return
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as temporary:
         bench = Bench.prepare(args.folder or Path(temporary), args.workers)
-        rows = [bench.setup(name, args.rounds, args.kills, random.Random(f"{args.seed} {name}")) for name in args.only]
-    outcomes = [found for row in rows for found in row.outcomes]
-    total = Row("all of them", outcomes, sum((row.kills for row in rows), Counter()))
-    print("\n".join([HEADER, *map(str, [*rows, total])]))
-    sys.exit(0 if all(not found for found in total.outcomes) else 1)
+        try:
+            for name in args.only:
+                rows.append(Row(name))
+                bench.fill(rows[-1], args.rounds, args.kills, random.Random(f"{args.seed} {name}"))
+        finally:  # what was found until something went wrong
+            outcomes = [found for row in rows for found in row.outcomes]
+            total = Row("all of them", outcomes, sum((row.kills for row in rows), Counter()))
+            print("\n".join([HEADER, *map(str, [*rows, total])]))
+    sys.exit(0 if all(not found for found in outcomes) else 1)
 
 
 HEADER = f"| setup | rounds | bitwise equal | kills | {' | '.join(PHASES)} |\n|{' --- |' * (4 + len(PHASES))}"
@@ -88,7 +93,8 @@ class Bench:
         bench = Bench(folder.resolve(), CommandLine(folder.resolve() / "commands" / str(time.time_ns())), workers)
         if not (bench.folder / "folds.csv").is_file():
             expect(bench.line.run("make_folds", "configs/data/toy_city.yaml", *bench.data))
-        expect(bench.start(bench.folder / "teachers", [*TEACHER, "name=teacher"], 0).wait())
+        shutil.rmtree(bench.folder / "teachers", ignore_errors=True)
+        expect(bench.start(bench.folder / "teachers", [*TEACHER, "name=teacher"], 0).wait(1800))
         return bench
 
     @property
@@ -110,11 +116,12 @@ class Bench:
     def phase_file(self) -> Path:
         return self.line.folder / "phase"
 
-    def setup(self, name: str, rounds: int, most: int, rng: random.Random) -> Row:
+    def fill(self, row: Row, rounds: int, most: int, rng: random.Random) -> None:
         """Make a setup's reference, compare it with an unkilled run that has workers, and do the rounds."""
-        row, whole, clock = Row(name), self.folder / "whole" / name.replace(" ", "_"), time.monotonic()
+        name = row.name
+        whole, clock = self.folder / "whole" / name.replace(" ", "_"), time.monotonic()
         shutil.rmtree(whole, ignore_errors=True)
-        expect(self.start(whole, SETUPS[name], 0).wait())
+        expect(self.start(whole, SETUPS[name], 0).wait(1800))
         seconds = time.monotonic() - clock
         for number in range(-1, rounds):
             runs = self.folder / "killed" / f"{name.replace(' ', '_')}_{number + 1}"
@@ -131,7 +138,6 @@ class Bench:
             if not found:
                 shutil.rmtree(runs)
         log(f"{row}")
-        return row
 
     def round(self, runs: Path, name: str, wanted: int, seconds: float, rng: random.Random) -> list[int]:
         """Train to the end, killed up to `wanted` times, and at least once if it is above 0; return the phases."""
@@ -144,7 +150,7 @@ class Bench:
                     break
                 kills.append(phase)
             if kills or not wanted:
-                expect(self.start(runs, SETUPS[name], rng.choice(self.workers) if wanted else max(self.workers)).wait())
+                expect(self.start(runs, SETUPS[name], rng.choice(self.workers) if wanted else max(self.workers)).wait(1800))
                 return kills
 
     def killed(self, started: Started, seconds: float) -> int | None:
@@ -158,7 +164,7 @@ class Bench:
             except ProcessLookupError:  # it does not lead its group yet, or has just ended
                 continue
             break
-        done = started.wait()
+        done = started.wait(1800)
         if done.status >= 0:
             expect(done)
             return None
