@@ -110,6 +110,8 @@ class Bench:
             (runs / "teacher").symlink_to(self.folder / "teachers/teacher")
         words = [*self.data, *words, f"runs={runs}", f"workers={workers}"]
         config = "configs/experiments/toy_crop.yaml"
+        self.phase_file.parent.mkdir(parents=True, exist_ok=True)
+        self.phase_file.write_bytes(bytes(1))
         return self.line.start(COMMAND, config, "0", *words, env={"PHASE_FILE": str(self.phase_file)})
 
     @property
@@ -150,7 +152,8 @@ class Bench:
                     break
                 kills.append(phase)
             if kills or not wanted:
-                expect(self.start(runs, SETUPS[name], rng.choice(self.workers) if wanted else max(self.workers)).wait(1800))
+                workers = rng.choice(self.workers) if wanted else max(self.workers)
+                expect(self.start(runs, SETUPS[name], workers).wait(1800))
                 return kills
 
     def killed(self, started: Started, seconds: float) -> int | None:
@@ -168,7 +171,7 @@ class Bench:
         if done.status >= 0:
             expect(done)
             return None
-        return self.phase_file.read_bytes()[0] if self.phase_file.is_file() else 0
+        return self.phase_file.read_bytes()[0]
 
 
 def expect(done: Finished) -> None:
