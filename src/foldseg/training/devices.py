@@ -5,7 +5,7 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
-from multiprocessing import get_context
+from multiprocessing import get_context, get_start_method, set_start_method
 from typing import Any, TypeVar
 
 import pytorch_lightning as pl
@@ -30,7 +30,8 @@ def launch(devices: int, function: Callable[..., None], *arguments: Any) -> None
         port = probe.getsockname()[1]
     errors = get_context("spawn").SimpleQueue()
     try:
-        spawn(_work, (devices, port, errors, function, arguments), nprocs=devices)  # type: ignore[no-untyped-call]
+        work = (devices, port, errors, get_start_method(), function, arguments)
+        spawn(_work, work, nprocs=devices)  # type: ignore[no-untyped-call]
     except (ProcessRaisedException, ProcessExitedException):
         if not errors.empty():
             raise FoldsegError(errors.get()) from None
@@ -38,9 +39,20 @@ def launch(devices: int, function: Callable[..., None], *arguments: Any) -> None
 
 
 def _work(
-    rank: int, devices: int, port: int, errors: Any, function: Callable[..., None], arguments: tuple[Any, ...]
+    rank: int,
+    devices: int,
+    port: int,
+    errors: Any,
+    start_method: str,
+    function: Callable[..., None],
+    arguments: tuple[Any, ...],
 ) -> None:
-    """Be one of the processes: Lightning takes over where these variables say so."""
+    """Be one of the processes: Lightning takes over where these variables say so.
+
+    Loader workers start by `start_method`, as in a single process. A spawned process would spawn them too, and each
+    would import torch anew, in every validation.
+    """
+    set_start_method(start_method, force=True)
     os.environ |= {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "WORLD_SIZE": str(devices)}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     if not torch.cuda.is_available():
