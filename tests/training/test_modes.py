@@ -1,5 +1,6 @@
 """Ways to run: in stages, to debug, several processes, compiled, with the batch that fits, alone in a folder."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -26,6 +27,7 @@ from foldseg.submission import ledger
 from foldseg.training import fit, memory
 from foldseg.training.data import fold_data
 from foldseg.training.debug import MODES
+from foldseg.training.devices import launch
 from foldseg.training.fit import train_fold
 from foldseg.training.run import RunFolder
 from foldseg.training.stages import build_stages_schedule, snapshot_epochs, stage_of
@@ -219,6 +221,16 @@ def test_two_processes_score_as_one_does_each_image_once(toy, tmp_path):
     np.testing.assert_array_equal(row[scores].to_numpy(float), [module.metrics[name] for name in scores])
     assert row["val_cross_entropy"] == pytest.approx(module.metrics["val_cross_entropy"], abs=1e-5)
     assert row["step"] == (row["epoch"] + 1) * 2  # of 4 images in batches of two, not of one or four
+
+
+def write_start_method(path: Path) -> None:
+    path.write_text(multiprocessing.get_start_method())
+
+
+def test_a_launched_process_starts_its_loader_workers_as_one_that_is_not(tmp_path):
+    """Spawned workers would import torch anew in every validation."""
+    launch(1, write_start_method, tmp_path / "method")
+    assert (tmp_path / "method").read_text() == multiprocessing.get_start_method()
 
 
 # Compiled

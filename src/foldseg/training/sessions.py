@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 import foldseg
+from foldseg.config import Experiment
 from foldseg.files import read_json, write_json
 from foldseg.training.run import LIBRARIES, RunFolder, git_commit, installed_version
 
@@ -26,7 +27,7 @@ def begin_session(run: RunFolder) -> None:
     earlier = facts.get("sessions", [])
     if not earlier and run.last.is_file():  # a run of an older version, of which the first session alone is known
         earlier = [{"started": facts.get("created"), **{key: facts[key] for key in _OF_OLDER if key in facts}}]
-    now = describe_session()
+    now = describe_session(run.experiment)
     write_json(run.provenance, {**facts, "sessions": [*earlier, now]})
     run.__dict__.pop("facts", None)
     if not earlier:
@@ -39,11 +40,12 @@ def begin_session(run: RunFolder) -> None:
 
 _OF_OLDER = ("git_commit", "foldseg", "python", "machine", "libraries")
 _CODE = ("git_commit", "code", "foldseg", "python")
-_MACHINE = ("machine", "processor", "device", "threads")
+_MACHINE = ("machine", "processor", "device", "threads", "processes")
 
 
-def describe_session() -> dict[str, Any]:
-    """Return what this process runs: its start, commit, a hash of foldseg's files, versions, machine."""
+def describe_session(experiment: Experiment) -> dict[str, Any]:
+    """Return what this process runs, and on what: its start, commit, a hash of foldseg's files, versions, machine."""
+    uses_gpu = experiment.device != "cpu" and torch.cuda.is_available()
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "git_commit": git_commit(),
@@ -53,8 +55,9 @@ def describe_session() -> dict[str, Any]:
         "libraries": {name: installed_version(name) for name in LIBRARIES},
         "machine": platform.platform(),
         "processor": platform.processor() or platform.machine(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "device": torch.cuda.get_device_name() if uses_gpu else "cpu",
         "threads": torch.get_num_threads(),
+        "processes": experiment.devices,
     }
 
 
