@@ -1,10 +1,5 @@
-"""Training one fold: every experiment steps, logs and checkpoints agree, a killed run goes on exactly."""
+"""Training one fold: every experiment steps, logs and checkpoints agree. Killed runs: test_resume_command.py."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -168,30 +163,6 @@ def test_folds_start_from_the_same_weights(toy, tmp_path, monkeypatch):
     for fold in (0, 1):
         train_fold(experiment(toy, tmp_path, "schedule.epochs=1"), fold)
     assert same(*first)
-
-
-def test_killed_run_goes_on_to_the_weights_of_the_uninterrupted_one(toy, tmp_path):
-    """Defects 18 and 21; `kill -9` of the real command while it trains, then the same command again."""
-    more = ["schedule.epochs=6", "accumulate=2", "early_stopping={patience: 5}"]
-    whole = train_fold(experiment(toy, tmp_path / "whole", *more), 0)
-    command = [sys.executable, str(REPOSITORY / "scripts/train_fold.py"), "configs/experiments/toy_full.yaml", "0"]
-    command += [*toy, f"runs={tmp_path / 'killed'}", *more]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    metrics = tmp_path / "killed/toy_full/fold_0/metrics.csv"
-    process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 120
-    while not metrics.is_file() or len(metrics.read_text().splitlines()) < 3:
-        assert process.poll() is None and time.monotonic() < deadline, "it should be killed while it trains"
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    epochs_before = len(metrics.read_text().splitlines()) - 1
-    assert 2 <= epochs_before < 6
-    killed = train_fold(experiment(toy, tmp_path / "killed", *more), 0)
-    assert same(weights(whole.last), weights(killed.last))
-    assert same(weights(whole.best), weights(killed.best))
-    ours, theirs = (pd.read_csv(run.metrics).drop(columns="seconds") for run in (whole, killed))
-    pd.testing.assert_frame_equal(ours, theirs, check_exact=True)
 
 
 def test_early_stopping_stops_when_the_score_does_not_rise(toy, tmp_path):
