@@ -233,7 +233,8 @@ def predicted(path: Path, images: int = 3) -> Iterator[np.ndarray]:
     network = Predictor.load(run, "cpu", FullView(kind="full"))
     table = split_table(run, "oof")
     for index in np.linspace(0, len(table) - 1, images).astype(int):
-        image = read_image(run.experiment.data.root / table["image"].iloc[index])
+        data = run.experiment.data
+        image = read_image(data.root / table["image"].iloc[index], data.pictures)
         maps = network.image(image)
         order = maps.mean((1, 2)).argsort(descending=True).tolist()
         five = torch.cat([maps[order[:4]], maps[order[4:]].sum(0, keepdim=True)])

@@ -22,11 +22,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write: a new one, or one to go on with")
     parser.add_argument("--as", dest="form", choices=FORMS, default="masks", help="default: %(default)s")
     parser.add_argument("--alpha", type=cli.share, default=0.5, help="of colours in overlays (default: %(default)s)")
+    parser.add_argument("--white-level", type=int, help="value of white in 16-bit pictures, e.g. 4095 for 12 bits")
     args = parser.parse_intermixed_args()
     overrides = [word for word in args.words if word.startswith(("view.", "tta."))]
     pictures = find_pictures([Path(word) for word in args.words if word not in overrides], args.out)
     source = open_source(args.source, asked_for(overrides, args.tta, args.device, args.checkpoint))
-    predict_images(source, pictures, args.out, args.form, args.alpha)
+    predict_images(source, pictures, args.out, args.form, args.alpha, args.white_level)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from foldseg.errors import FoldsegError
+from foldseg.errors import FoldsegError, printable
 
 _CHATTY = ("pytorch_lightning", "lightning", "httpx", "huggingface_hub", "matplotlib")
 _IN_WORKER = "foldseg.errors.FoldsegError: "
@@ -23,7 +23,7 @@ def run(main: Callable[[], object], *, goes_on: bool = True) -> None:
         main()
     except FoldsegError as error:
         # An error of a loader's worker process arrives as text with a traceback; its last line is the message
-        sys.exit(f"error: {str(error).rsplit(_IN_WORKER, 1)[-1].strip()}")
+        sys.exit(printable(f"error: {str(error).rsplit(_IN_WORKER, 1)[-1].strip()}"))
     except KeyboardInterrupt:
         again = "goes on where it stopped" if goes_on else "begins anew"
         print(f"interrupted; the same command {again}", file=sys.stderr)  # noqa: T201
@@ -35,6 +35,15 @@ def log_to_terminal() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     for handler in logging.getLogger().handlers:
         handler.addFilter(_not_chatter)
+        handler.setFormatter(_Printable("%(asctime)s %(message)s", "%H:%M:%S"))
+
+
+class _Printable(logging.Formatter):
+    """Names of files and of classes are others' and may hold escape codes."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format as always, fit for a terminal."""
+        return printable(super().format(record))
 
 
 def _not_chatter(record: logging.LogRecord) -> bool:

@@ -1,4 +1,4 @@
-"""The one exception that a user is meant to read."""
+"""The one exception that a user is meant to read, and what makes its message fit to be read."""
 
 
 class FoldsegError(Exception):
@@ -7,3 +7,35 @@ class FoldsegError(Exception):
     The message names the file, id or key, says what was found and what was expected. Scripts print it
     without a traceback and exit with code 1; any other exception is a defect of foldseg.
     """
+
+
+_NOT_ENOUGH = (
+    "not enough memory",
+    "can't allocate memory",
+    "out of memory",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "Insufficient memory",  # OpenCV
+    "Failed to allocate memory",  # onnxruntime
+    "bad_alloc",
+)
+_LONGEST_NAME = 80
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Say whether an error, of whatever library, means that memory is used up, on whatever device."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in _NOT_ENOUGH)
+
+
+def printable(text: str) -> str:
+    """Return `text` for a terminal: what would steer it, such as escape codes, is spelled out; lines stay lines."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else _spelled(letter) for letter in text)
+
+
+def short_name(name: str) -> str:
+    """Return a name that somebody else chose for a message: on one line, printable and not longer than 80 letters."""
+    shown = "".join(letter if letter.isprintable() else _spelled(letter) for letter in name)
+    return shown if len(shown) <= _LONGEST_NAME else f"{shown[: _LONGEST_NAME - 1]}…"
+
+
+def _spelled(letter: str) -> str:
+    return letter.encode("unicode_escape", "surrogatepass").decode()

@@ -138,7 +138,7 @@ def test_a_damaged_file_is_named_and_leaves_no_cache(camvid_root: Path, tmp_path
     path = camvid_root / "train/0006R0_f00960.png"
     content = path.read_bytes()
     cv2.imwrite(str(path), np.zeros((9, 9, 3), np.uint8))
-    with pytest.raises(FoldsegError, match=r"0006R0_f00960\.png: is \(48, 64\), its image is \(9, 9\)"):
+    with pytest.raises(FoldsegError, match=r"0006R0_f00960\.png: is 64x48, its image .* is 9x9"):
         cached_frames(camvid_frames(camvid_root), tmp_path)
     assert not list(tmp_path.rglob("index.json"))
     path.write_bytes(content)

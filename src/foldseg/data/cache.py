@@ -4,9 +4,10 @@
                           index.json    written last: its presence means complete
                           lock          held by the process that builds it
 
-The fingerprint changes with the files (names, sizes, times of change), the label set and OpenCV's version, so that a
-cache is either right or not found. Several processes may start at once: one builds, the others wait. The lock is the
-kernel's, so a process that was killed holds none; its half-built file has no index and is built anew.
+The fingerprint changes with the files (names, sizes, times of change), the label set, how pictures are read and
+OpenCV's version, so that a cache is either right or not found. Several processes may start at once: one builds, the
+others wait. The lock is the kernel's, so a process that was killed holds none; its half-built file has no index and is
+built anew.
 """
 
 import hashlib
@@ -90,7 +91,8 @@ def fingerprint(files: FileFrames) -> str:
     """16 hex digits that change with the files' names, sizes and times, the classes, and the decoder."""
     assert files.labels is not None
     classes = [(c.name, c.raw_ids) for c in files.labels.classes], files.labels.void_ids, files.labels.raw_colours
-    facts = [_FORMAT, cv2.__version__, classes, files.encoded, [*map(_facts, zip(*_columns(files), strict=True))]]
+    how = files.encoded, files.pictures.model_dump()
+    facts = [_FORMAT, cv2.__version__, classes, how, [*map(_facts, zip(*_columns(files), strict=True))]]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
@@ -138,7 +140,7 @@ def _build(files: FileFrames, home: Path) -> None:
     """Decode all frames into `home` with as many threads as there are cores; write the index last."""
     assert files.labels is not None
     (home / "frames.bin").unlink(missing_ok=True)  # what a killed process has left is not to count as used space
-    sizes = [image_size(path) for path in files.images]
+    sizes = [image_size(path, files.pictures) for path in files.images]
     lengths = [height * width * _BYTES for height, width in sizes]
     _check_space(home, sum(lengths), len(sizes))
     starts = np.cumsum([0, *lengths]).tolist()

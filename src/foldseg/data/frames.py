@@ -11,8 +11,16 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from foldseg.config.schema import Pictures
 from foldseg.data.labels import IGNORE_INDEX, Image, LabelSet, Mask
-from foldseg.data.reading import read_image, read_index_mask, read_mask
+from foldseg.data.reading import (
+    AS_SHOWN,
+    image_header,
+    read_image,
+    read_index_mask,
+    read_mask,
+    sizes_differ,
+)
 from foldseg.errors import FoldsegError
 
 
@@ -40,6 +48,7 @@ class FileFrames:
     """Frames that are decoded whenever they are read. Without `labels` masks are not read.
 
     `encoded`: the mask files hold class indices of `labels`, 255 for void, instead of the data set's raw ids.
+    `pictures`: how files are read, `data.pictures`.
     """
 
     ids: tuple[str, ...]
@@ -47,19 +56,29 @@ class FileFrames:
     masks: tuple[Path | None, ...]
     labels: LabelSet | None
     encoded: bool = False
+    pictures: Pictures = AS_SHOWN
 
     @staticmethod
-    def of(table: pd.DataFrame, root: Path, labels: LabelSet | None, encoded: bool = False) -> "FileFrames":
+    def of(
+        table: pd.DataFrame,
+        root: Path,
+        labels: LabelSet | None,
+        encoded: bool = False,
+        pictures: Pictures = AS_SHOWN,
+    ) -> "FileFrames":
         """Return the frames of a samples table whose paths are relative to `root`."""
         masks = tuple(root / str(mask) if mask else None for mask in table["mask"])
         images = tuple(root / str(image) for image in table["image"])
-        return FileFrames(tuple(str(name) for name in table["id"]), images, masks, labels, encoded)
+        return FileFrames(tuple(str(name) for name in table["id"]), images, masks, labels, encoded, pictures)
 
     def read(self, index: int) -> tuple[Image, Mask | None]:
         """Decode one frame. FoldsegError for a damaged file and for a mask whose size is not its image's."""
-        image, mask = read_image(self.images[index]), self._read_mask(index)
+        image, mask = read_image(self.images[index], self.pictures), self._read_mask(index)
         if mask is not None and image.shape[:2] != mask.shape:
-            raise FoldsegError(f"{self.masks[index]}: is {mask.shape}, its image is {image.shape[:2]} (height, width)")
+            path, sizes = self.images[index], (mask.shape, image.shape[:2])
+            raise FoldsegError(
+                sizes_differ(self.masks[index], sizes[0], path, sizes[1], image_header(path).orientation)
+            )
         return image, mask
 
     def class_pixels(self) -> NDArray[np.int64]:
@@ -72,7 +91,9 @@ class FileFrames:
         path = self.masks[index]
         if path is None or self.labels is None:
             return None
-        return read_index_mask(path, len(self.labels)) if self.encoded else read_mask(path, self.labels)
+        if self.encoded:
+            return read_index_mask(path, len(self.labels), self.pictures)
+        return read_mask(path, self.labels, self.pictures)
 
 
 @dataclass(frozen=True)

@@ -1,72 +1,98 @@
-"""Reading images and masks; a file that is missing, cut short or of the wrong kind is named in the error."""
+"""Reading images and masks; a file that is missing, damaged or of the wrong kind is named in the error.
+
+A picture is read whole and as it was meant, or not at all: its header (`headers.py`) is looked at first, damage within
+JPEGs is an error (`jpegs.py`), and what a file leaves open is decided by the settings `data.pictures`.
+"""
 
 import io
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
-from PIL import UnidentifiedImageError
 
+from foldseg.config.schema import Pictures
+from foldseg.data import jpegs
+from foldseg.data.headers import Header, read_header
 from foldseg.data.labels import IGNORE_INDEX, Image, LabelSet, Mask, ids_of_colours
 from foldseg.errors import FoldsegError
 
-_PNG_HEAD, _PNG_TAIL = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
-_JPEG_HEAD, _JPEG_TAIL = b"\xff\xd8\xff", b"\xff\xd9"
-_PNG_PALETTE = 3  # colour type in a PNG's header
-_REDUCED = (
-    (8, cv2.IMREAD_REDUCED_GRAYSCALE_8), (4, cv2.IMREAD_REDUCED_GRAYSCALE_4), (2, cv2.IMREAD_REDUCED_GRAYSCALE_2),
-)  # fmt: skip
-_TAIL_BYTES = 64  # some writers append a few bytes after the end marker
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # its lines name no file; the errors here do
+
+AS_SHOWN = Pictures()
+"""The settings for pictures that belong to no data set: as a viewer shows them."""
+
+_OPAQUE = 255
+_NEARLY_BLACK = 1 << 14  # a 16-bit image without a larger value is 12 or 14 bits deep, or very dark
+_SHRINKS = (8, 4, 2)
+_TURNS: dict[int, tuple[int, ...]] = {  # EXIF's orientation -> what makes it upright: cv2.rotate's codes after a flip
+    2: (), 3: (cv2.ROTATE_180,), 4: (cv2.ROTATE_180,), 5: (cv2.ROTATE_90_COUNTERCLOCKWISE,),
+    6: (cv2.ROTATE_90_CLOCKWISE,), 7: (cv2.ROTATE_90_CLOCKWISE,), 8: (cv2.ROTATE_90_COUNTERCLOCKWISE,),
+}  # fmt: skip
+_MIRRORED = (2, 4, 5, 7)
+_BACK = {6: 8, 8: 6}  # all others are their own inverses
 
 
-def read_image(path: Path, *, upright: bool = False) -> Image:
-    """Read a picture as RGB (H, W, 3) uint8: on its stored pixel grid, as masks are, or `upright`, as its EXIF says.
+def read_image(path: Path, pictures: Pictures = AS_SHOWN) -> Image:
+    """Read a picture as RGB (H, W, 3) uint8, upright unless `pictures` says otherwise.
 
-    16 bits become 8 (65535 becomes 255), grey is three equal channels, transparency is left out.
+    16 bits become 8 (`pictures.white_level` becomes 255), grey is three equal channels, transparency is left out.
     """
-    content = _read(path)
-    flags = cv2.IMREAD_COLOR_RGB | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
-    try:
-        picture = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
-    except cv2.error as error:  # more pixels than OpenCV decodes
-        raise FoldsegError(f"{path}: cannot be decoded: {error.err or error}") from error
-    if picture is None:
-        raise FoldsegError(f"{path}: is damaged: it cannot be decoded")
-    return np.asarray(picture, np.uint8)
+    content, header = _read(path)
+    with _explained(path, header, 3):
+        if header.kind == "JPEG":
+            picture = jpegs.decode_rgb(path, content)
+        elif header.bits in range(1, 9):
+            picture = _decoded(content, cv2.IMREAD_COLOR_RGB)
+        else:
+            picture = _deep(path, content, header, pictures)
+        if picture is None:
+            raise FoldsegError(f"{path}: is damaged: it cannot be decoded")
+        return np.asarray(_turned(picture, header, pictures), np.uint8)
 
 
 def read_small_grey(path: Path, width: int) -> NDArray[np.uint8]:
-    """Read a picture as grey (H, W) uint8, at least `width` pixels wide if it is so; JPEGs are decoded that small.
+    """Read a picture upright as grey (H, W) uint8; a JPEG smaller than it is, but at least `width` pixels wide.
 
-    At an eighth of its size one of 1936x1216 takes a fifth of the time that it takes in colours and in full.
+    At an eighth of its size one of 1936x1216 takes half of the time that it takes in colours and in full.
     """
-    shrink = image_size(path)[1] // width
-    flags = cv2.IMREAD_GRAYSCALE
-    content = _read(path)
-    if content.startswith(_JPEG_HEAD):
-        flags = next((flag for factor, flag in _REDUCED if factor <= shrink), flags)
-    return _decode(path, content, flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    content, header = _read(path)
+    if header.kind != "JPEG":
+        return np.asarray(cv2.cvtColor(read_image(path), cv2.COLOR_RGB2GRAY), np.uint8)
+    shrink = next((factor for factor in _SHRINKS if factor <= header.size(upright=True)[1] // width), 1)
+    with _explained(path, header, 1):
+        picture = jpegs.decode_grey(path, content, (header.height, header.width), shrink)
+        if picture is None:
+            raise FoldsegError(f"{path}: is damaged: it cannot be decoded")
+        picture = picture.reshape(picture.shape[:2])
+        return np.asarray(_turned(picture, header, AS_SHOWN), np.uint8)
 
 
-def read_mask(path: Path, labels: LabelSet) -> Mask:
+def read_mask(path: Path, labels: LabelSet, pictures: Pictures = AS_SHOWN) -> Mask:
     """Read a mask file as class indices (H, W) uint8, void 255.
 
     Files hold RGB colours if the label set has `raw_colours`, otherwise 8-bit ids, grey or paletted (the palette's
     index is the id). FoldsegError for 16-bit masks, for unknown ids or colours, for damaged files.
     """
-    content = _read(path)
-    raw = _colour_mask(path, content, labels) if labels.raw_colours else _id_mask(path, content)
-    try:
-        return labels.encode(raw)
-    except ValueError as error:
-        raise FoldsegError(f"{path}: {error}") from None
+    content, header = _read(path)
+    with _explained(path, header, 4):
+        raw = _colour_mask(path, content, header, labels) if labels.raw_colours else _id_mask(path, content, header)
+        try:
+            return labels.encode(_turned(raw, header, pictures))
+        except ValueError as error:
+            raise FoldsegError(f"{path}: {error}") from None
 
 
-def read_index_mask(path: Path, classes: int) -> Mask:
+def read_index_mask(path: Path, classes: int, pictures: Pictures = AS_SHOWN) -> Mask:
     """Read a mask file of class indices (H, W) uint8, void 255; FoldsegError for an index that is no class."""
-    mask = _id_mask(path, _read(path))
+    content, header = _read(path)
+    with _explained(path, header, 1):
+        mask = _turned(_id_mask(path, content, header), header, pictures)
     present = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
     unknown = present[(present >= classes) & (present != IGNORE_INDEX)].tolist()
     if unknown:
@@ -74,41 +100,141 @@ def read_index_mask(path: Path, classes: int) -> Mask:
     return mask
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """Return (height, width) from the file's header, having checked that the file is not cut short."""
+def image_size(path: Path, pictures: Pictures = AS_SHOWN) -> tuple[int, int]:
+    """Return (height, width) as `read_image` gives it, from the file's header; FoldsegError if it is cut short."""
+    return image_header(path).size(pictures.upright)
+
+
+def image_header(path: Path) -> Header:
+    """Read the header; FoldsegError for what is no picture or is cut short."""
+    _check_is_file(path)
     try:
         with path.open("rb") as stream:
-            head = stream.read(len(_PNG_HEAD))
-            stream.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-            _check_whole(path, head, stream.read())
-        with PillowImage.open(path) as picture:
-            return picture.height, picture.width
+            return read_header(path, stream)
+    except OSError as error:
+        raise FoldsegError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def sizes_differ(
+    mask: Path | None, mask_size: tuple[int, ...], image: Path, size: tuple[int, ...], orientation: int
+) -> str:
+    """Say that a mask does not have its image's size, both (height, width), and why that may be."""
+    text = f"{mask}: is {mask_size[1]}x{mask_size[0]}, its image {image} is {size[1]}x{size[0]} (width x height)"
+    if orientation == 1:
+        return text
+    return (
+        f"{text}; the image has the EXIF orientation {orientation}: with data.pictures.orientation=upright the mask has "
+        "to be upright, as viewers show the image; with data.pictures.orientation=stored neither is turned"
+    )
+
+
+def check_whole(path: Path, pictures: Pictures = AS_SHOWN) -> Header:
+    """Read a picture's header, having made sure that its pixels are whole: FoldsegError otherwise.
+
+    An 8-bit PNG is not decoded for that, since its check sums tell; a JPEG is, at an eighth of its size.
+    """
+    content, header = _read(path)
+    with _explained(path, header, 1):
+        if header.kind == "JPEG" and header.channels != 4:
+            if jpegs.decode_grey(path, content, (header.height, header.width), _SHRINKS[0]) is None:
+                raise FoldsegError(f"{path}: is damaged: it cannot be decoded")
+        elif header.kind != "PNG" or header.bits > 8:
+            read_image(path, pictures)
+    return header
+
+
+def _check_is_file(path: Path) -> None:
+    """A named pipe would be waited for, for ever."""
+    try:
+        mode = path.stat().st_mode
     except FileNotFoundError as error:
         raise FoldsegError(f"{path}: no such file") from error
-    except (UnidentifiedImageError, OSError) as error:
-        raise FoldsegError(f"{path}: is not a readable image ({error})") from error
+    except OSError as error:
+        raise FoldsegError(f"{path}: cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(mode):
+        raise FoldsegError(f"{path}: is a {'folder' if stat.S_ISDIR(mode) else 'pipe or device'}, not a file")
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path) -> tuple[bytes, Header]:
+    _check_is_file(path)
     try:
         content = path.read_bytes()
     except OSError as error:
         raise FoldsegError(f"{path}: cannot be read: {error.strerror}") from error
-    _check_whole(path, content[: len(_PNG_HEAD)], content[-_TAIL_BYTES:])
-    return content
+    return content, read_header(path, io.BytesIO(content), check_sums=True)
 
 
-def _check_whole(path: Path, head: bytes, tail: bytes) -> None:
-    """OpenCV fills up a truncated file with grey and says nothing; the end markers tell."""
-    for magic, end in ((_PNG_HEAD, _PNG_TAIL), (_JPEG_HEAD, _JPEG_TAIL)):
-        if head.startswith(magic) and end not in tail:
-            raise FoldsegError(f"{path}: is cut short (its end marker is missing); copy or download it again")
-    if not head:
-        raise FoldsegError(f"{path}: is empty")
+@contextmanager
+def _explained(path: Path, header: Header, channels: int) -> Iterator[None]:
+    """Turn what decoders raise into a FoldsegError that names the file."""
+    try:
+        yield
+    except MemoryError as error:
+        raise _too_large(path, header, channels) from error
+    except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise _too_large(path, header, channels) from error
+        raise FoldsegError(f"{path}: is damaged: it cannot be decoded ({error.err or error})") from error
 
 
-def _decode(path: Path, content: bytes, flags: int) -> Image:
-    picture = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+def _too_large(path: Path, header: Header, channels: int) -> FoldsegError:
+    size = header.height * header.width * channels / 2**30
+    return FoldsegError(
+        f"{path}: is {header.width}x{header.height} pixels, for which there is not enough memory ({size:.2f} GiB once "
+        "it is decoded); cut it into parts or make it smaller"
+    )
+
+
+def _decoded(content: bytes, flags: int) -> Any:
+    return cv2.imdecode(np.frombuffer(content, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
+
+
+def _deep(path: Path, content: bytes, header: Header, pictures: Pictures) -> Any:
+    """Decode what has more than 8 bits per channel, or may have: RGB (H, W, 3) uint8."""
+    if header.bits > 16 or header.numbers != "unsigned":
+        raise FoldsegError(
+            f"{path}: holds {header.numbers} numbers of {header.bits} bits, and nothing says which of them is white; "
+            "convert it to 8 or 16 bits (unsigned integers)"
+        )
+    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if picture is None or picture.dtype == np.uint8:
+        return _decoded(content, cv2.IMREAD_COLOR_RGB)
+    if picture.dtype != np.uint16:
+        raise FoldsegError(f"{path}: holds numbers of the type {picture.dtype}; convert it to 8 or 16 bits")
+    if picture.ndim == 3 and picture.shape[2] == 4:
+        picture = picture[..., :3]
+    largest, white = int(picture.max()), pictures.white_level
+    if white is None and largest < _NEARLY_BLACK:
+        raise FoldsegError(
+            f"{path}: is a 16-bit picture without a value above {largest}, so nearly black; if white has another value "
+            "in it than 65535, such as 4095 (12 bits), say so: data.pictures.white_level=4095 (predict_images: "
+            "--white-level 4095); if it is that dark, 65535"
+        )
+    if white is not None and largest > white:
+        raise FoldsegError(f"{path}: holds the value {largest}; white is {white} (data.pictures.white_level)")
+    table = (np.arange(1 << 16, dtype=np.float64) * (255 / (white or 65535)) + 0.5).clip(0, 255).astype(np.uint8)
+    levels = table[picture]
+    return cv2.cvtColor(levels, cv2.COLOR_GRAY2RGB if levels.ndim == 2 else cv2.COLOR_BGR2RGB)
+
+
+def _turned(picture: Any, header: Header, pictures: Pictures) -> Any:
+    """Turn decoded pixels as EXIF says, or leave them as they are stored. OpenCV has turned those of TIFFs already."""
+    if header.kind == "TIFF":
+        return picture if pictures.upright else _turn(picture, _BACK.get(header.orientation, header.orientation))
+    return _turn(picture, header.orientation) if pictures.upright else picture
+
+
+def _turn(picture: Any, orientation: int) -> Any:
+    """Make pixels upright that are stored in one of EXIF's orientations, 1 to 8."""
+    if orientation in _MIRRORED:
+        picture = cv2.flip(picture, 1)
+    for code in _TURNS.get(orientation, ()):
+        picture = cv2.rotate(picture, code)
+    return picture
+
+
+def _unchanged(path: Path, content: bytes) -> Image:
+    picture = _decoded(content, cv2.IMREAD_UNCHANGED)
     if picture is None:
         raise FoldsegError(f"{path}: is damaged: it cannot be decoded")
     if picture.dtype != np.uint8:
@@ -116,10 +242,18 @@ def _decode(path: Path, content: bytes, flags: int) -> Image:
     return np.asarray(picture, np.uint8)
 
 
-def _colour_mask(path: Path, content: bytes, labels: LabelSet) -> Mask:
-    picture = _decode(path, content, cv2.IMREAD_UNCHANGED)
-    if picture.ndim != 3 or picture.shape[2] != 3:
-        channels = 1 if picture.ndim == 2 else picture.shape[2]
+def _colour_mask(path: Path, content: bytes, header: Header, labels: LabelSet) -> Mask:
+    picture = _unchanged(path, content)
+    channels = 1 if picture.ndim == 2 else picture.shape[2]
+    if channels == 4:
+        seen_through = int(np.count_nonzero(picture[..., 3] != _OPAQUE))
+        if seen_through:
+            raise FoldsegError(
+                f"{path}: {seen_through} of its pixels are transparent, and which class they show is not known; "
+                "save the mask without transparency"
+            )
+        picture = np.ascontiguousarray(picture[..., :3])
+    elif channels != 3:
         raise FoldsegError(f"{path}: has {channels} channel(s); expected a mask of 3 (RGB colours)")
     try:
         return ids_of_colours(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False), labels.raw_colours)
@@ -127,17 +261,17 @@ def _colour_mask(path: Path, content: bytes, labels: LabelSet) -> Mask:
         raise FoldsegError(f"{path}: {error}") from None
 
 
-def _id_mask(path: Path, content: bytes) -> Mask:
-    if content.startswith(_PNG_HEAD) and content[25] == _PNG_PALETTE:
+def _id_mask(path: Path, content: bytes, header: Header) -> Mask:
+    if header.kind == "PNG" and header.paletted:
         # OpenCV would replace the ids by the palette's colours
         try:
             with PillowImage.open(io.BytesIO(content)) as picture:
                 return np.array(picture, np.uint8)
         except (OSError, SyntaxError, ValueError) as error:
             raise FoldsegError(f"{path}: is damaged: {error}") from error
-    if content.startswith(_PNG_HEAD) and content[24] < 8:
-        raise FoldsegError(f"{path}: is a {content[24]}-bit mask, whose ids would be stretched; expected 8 bits")
-    mask = _decode(path, content, cv2.IMREAD_UNCHANGED)
+    if header.kind == "PNG" and header.bits < 8:
+        raise FoldsegError(f"{path}: is a {header.bits}-bit mask, whose ids would be stretched; expected 8 bits")
+    mask = _unchanged(path, content)
     if mask.ndim != 2:
         raise FoldsegError(f"{path}: has {mask.shape[2]} channels; expected a mask of one (8-bit ids)")
     return mask

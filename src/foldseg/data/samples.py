@@ -4,8 +4,13 @@ Columns, all strings: `id` (unique), `image` and `mask` (paths relative to the d
 `split`, `group` (what must never be divided between folds), `stratum` (what folds balance).
 """
 
+import logging
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +18,17 @@ import pandas as pd
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from foldseg.config.schema import Pictures
+from foldseg.data.headers import Header
 from foldseg.data.labels import IGNORE_INDEX, LabelSet
-from foldseg.data.reading import image_size, read_mask
+from foldseg.data.reading import AS_SHOWN, check_whole, read_mask, sizes_differ
 from foldseg.errors import FoldsegError
 
+logger = logging.getLogger(__name__)
+
 COLUMNS = ["id", "image", "mask", "split", "group", "stratum"]
+_SHOWN = 20  # files that cannot be used
+_SQUARE = 0.01  # relative difference of a pixel's sides from which on it is said
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
@@ -35,29 +46,83 @@ def samples_table(rows: Iterable[tuple[str, str, str, str, str, str]], source: P
     return table
 
 
-def check_files(table: pd.DataFrame, root: Path) -> pd.DataFrame:
-    """Read every header before the GPU hours; return the table with `height` and `width` (int) added.
+def check_files(table: pd.DataFrame, root: Path, pictures: Pictures = AS_SHOWN) -> pd.DataFrame:
+    """Make sure before the GPU hours that all files are whole; return the table with `height` and `width` (int) added.
 
-    FoldsegError for a missing, damaged or truncated file and for a mask whose size is not its image's.
+    FoldsegError names every file that is missing or damaged, and every mask whose size is not its image's. Says once
+    which images are turned as their EXIF says, or not, and which have pixels that are not square.
     """
-    sizes = []
-    rows = table.itertuples(index=False)
-    for row in tqdm(rows, total=len(table), desc="checking files", unit="image", leave=False, disable=None):
-        size = image_size(root / str(row.image))
-        if row.mask and (mask_size := image_size(root / str(row.mask))) != size:
-            raise FoldsegError(
-                f"{root / str(row.mask)}: is {mask_size[1]}x{mask_size[0]}, "
-                f"its image {row.image} is {size[1]}x{size[0]} (width x height)"
-            )
-        sizes.append(size)
+    images = [root / str(image) for image in table["image"]]
+    masks = [root / str(mask) if mask else None for mask in table["mask"]]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        steps = pool.map(_checked, images, masks, repeat(pictures))
+        bar = tqdm(steps, total=len(images), desc="checking files", unit="image", leave=False, disable=None)
+        found = list(bar)
+    problems = [str(outcome) for outcome in found if isinstance(outcome, FoldsegError)]
+    if len(problems) == 1:
+        raise FoldsegError(problems[0])
+    if problems:
+        more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+        raise FoldsegError(f"{len(problems)} images cannot be used:\n  " + "\n  ".join([*problems[:_SHOWN], *more]))
+    headers = [outcome for outcome in found if isinstance(outcome, Header)]
+    _say_what_is_decided(images, headers, pictures)
+    sizes = [header.size(pictures.upright) for header in headers]
     return table.assign(height=[h for h, _ in sizes], width=[w for _, w in sizes])
 
 
-def count_mask_pixels(table: pd.DataFrame, root: Path, labels: LabelSet) -> NDArray[np.int64]:
+def _checked(image: Path, mask: Path | None, pictures: Pictures) -> Header | FoldsegError:
+    """Return the header of an image, or what is wrong with it or its mask."""
+    try:
+        header = _whole(image, pictures)
+        size = header.size(pictures.upright)
+        mask_size = _whole(mask, pictures).size(pictures.upright) if mask else size
+    except FoldsegError as error:
+        return error
+    return header if mask_size == size else FoldsegError(sizes_differ(mask, mask_size, image, size, header.orientation))
+
+
+def _whole(path: Path, pictures: Pictures) -> Header:
+    """Check a file, once per process as long as it does not change: several folds are trained one after the other."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return check_whole(path, pictures)  # which says what is wrong
+    return _remembered(path, facts.st_size, facts.st_mtime_ns, pictures)
+
+
+@cache
+def _remembered(path: Path, size: int, time: int, pictures: Pictures) -> Header:
+    return check_whole(path, pictures)
+
+
+def _say_what_is_decided(images: Sequence[Path], headers: Sequence[Header], pictures: Pictures) -> None:
+    turned = [path for path, header in zip(images, headers, strict=True) if header.orientation != 1]
+    if turned and pictures.upright:
+        logger.warning(
+            "%s: has an EXIF orientation (%d of %d images do) and is turned upright; its mask has to be upright, and its "
+            "prediction is. For masks that were drawn on the stored pixels: data.pictures.orientation=stored",
+            turned[0], len(turned), len(images),
+        )  # fmt: skip
+    elif turned:
+        logger.warning(
+            "%s: has an EXIF orientation (%d of %d images do) and is not turned (data.pictures.orientation=stored)",
+            turned[0], len(turned), len(images),
+        )  # fmt: skip
+    oblong = [path for path, header in zip(images, headers, strict=True) if abs(header.aspect - 1) > _SQUARE]
+    if oblong:
+        logger.warning(
+            "%s: says that its pixels are not square (%d of %d images do); they are taken as they are stored",
+            oblong[0], len(oblong), len(images),
+        )  # fmt: skip
+
+
+def count_mask_pixels(
+    table: pd.DataFrame, root: Path, labels: LabelSet, pictures: Pictures = AS_SHOWN
+) -> NDArray[np.int64]:
     """Count the pixels of every class in the masks of `table`: (images, classes + 1) int64, void last."""
     counts = np.zeros((len(table), 256), np.int64)
     for row, mask in enumerate(tqdm(table["mask"], desc="counting pixels", unit="mask", leave=False, disable=None)):
-        counts[row] = np.bincount(read_mask(root / mask, labels).ravel(), minlength=256)
+        counts[row] = np.bincount(read_mask(root / mask, labels, pictures).ravel(), minlength=256)
     return counts[:, [*range(len(labels)), IGNORE_INDEX]]
 
 

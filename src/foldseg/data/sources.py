@@ -4,9 +4,10 @@ import logging
 from collections.abc import Collection
 from pathlib import Path
 
-from foldseg.config.schema import Source
+from foldseg.config.schema import Pictures, Source
 from foldseg.data.frames import FileFrames
 from foldseg.data.labels import LabelSet
+from foldseg.data.reading import AS_SHOWN
 from foldseg.data.samples import check_files, existing_folder, pair_by_stem, samples_table, shorten
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json
@@ -20,7 +21,12 @@ _IMAGES = (".jpg", ".jpeg", ".png")
 
 
 def source_frames(
-    source: Source, fold: int, labels: LabelSet, held_out: Collection[str], data_fingerprint: str
+    source: Source,
+    fold: int,
+    labels: LabelSet,
+    held_out: Collection[str],
+    data_fingerprint: str,
+    pictures: Pictures = AS_SHOWN,
 ) -> FileFrames:
     """Return the frames of a source for training `fold`; images whose id is `held_out` are left out.
 
@@ -39,8 +45,8 @@ def source_frames(
     if not kept:
         raise FoldsegError(f"sampling.sources: {images}: holds no image that fold {fold} may be trained on")
     table = samples_table([(image.stem, str(image), str(mask), "train", "", "") for image, mask in kept], images)
-    check_files(table, Path())
-    return FileFrames.of(table, Path(), labels, source.encoding == "index")
+    check_files(table, Path(), pictures)
+    return FileFrames.of(table, Path(), labels, source.encoding == "index", pictures)
 
 
 def _of_fold(path: Path, fold: int) -> Path:

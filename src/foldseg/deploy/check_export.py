@@ -50,7 +50,7 @@ def check_export(run: RunFolder, path: Path, pictures: Sequence[Path], checkpoin
     original = replace(exported, network=_torch(load_network(run, run.existing_checkpoint(checkpoint))))
     largest, other, pixels = 0.0, 0, 0
     for picture in tqdm(pictures, desc="checking", unit="image", leave=False, disable=None):
-        image = read_image(picture, upright=True)
+        image = read_image(picture)
         ours, theirs = exported.mean(image), original.mean(image)
         largest = max(largest, float(np.abs(ours - theirs).max()))
         other += int(np.count_nonzero(argmax(ours) != argmax(theirs)))

@@ -3,17 +3,19 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from foldseg.config.schema import Pictures
 from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.data.reading import read_image
 from foldseg.deploy.ahead import ahead, threads
 from foldseg.deploy.drawing import overlay, with_legend
-from foldseg.deploy.sources import Source
-from foldseg.errors import FoldsegError
+from foldseg.deploy.sources import Source, no_room_for
+from foldseg.errors import FoldsegError, is_out_of_memory
 from foldseg.files import read_json, remove_partials, write_json
 from foldseg.inference.store import PredictionStore, StoreFacts
 from foldseg.submission.label_png import write_png
@@ -49,9 +51,9 @@ def find_pictures(paths: Sequence[Path], out: Path) -> list[Picture]:
         raise FoldsegError("no picture or folder is given")
     found: dict[str, Path] = {}
     for path in paths:
+        if not path.exists():
+            raise FoldsegError(f"{path}: no such file or folder")
         for picture in _below(path, out) if path.is_dir() else [Picture(path, path.stem)]:
-            if not picture.path.is_file():
-                raise FoldsegError(f"{picture.path}: no such file or folder")
             other = found.setdefault(picture.name, picture.path)
             if other.absolute() != picture.path.absolute():
                 raise FoldsegError(f"{other} and {picture.path} would both be predicted into {out / picture.name}")
@@ -62,6 +64,7 @@ def _below(folder: Path, out: Path) -> list[Picture]:
     if folder.resolve().is_relative_to(out.resolve()):
         raise FoldsegError(f"{out}: is where the pictures are; give --out another folder")
     files = [file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and not _is_hidden(file, folder)]
+    files = [file for file in files if not file.is_dir()]  # which are searched themselves
     files = [file for file in files if not file.resolve().is_relative_to(out.resolve())]
     if not files:
         raise FoldsegError(f"{folder}: holds no pictures ({', '.join(SUFFIXES)})")
@@ -72,15 +75,24 @@ def _is_hidden(file: Path, folder: Path) -> bool:
     return any(part.startswith(".") for part in file.relative_to(folder).parts)
 
 
-def predict_images(source: Source, pictures: Sequence[Picture], out: Path, form: str, alpha: float = 0.5) -> None:
+def predict_images(
+    source: Source,
+    pictures: Sequence[Picture],
+    out: Path,
+    form: str,
+    alpha: float = 0.5,
+    white_level: int | None = None,
+) -> None:
     """Predict pictures into the folder `out`, one file each; goes on where an earlier call stopped.
 
-    `form`: one of FORMS. `alpha`: share of colour in an overlay. What is there, and no older than its picture, stays.
+    `form`: one of FORMS. `alpha`: share of colour in an overlay. `white_level`: of 16-bit
+    pictures, see `config.schema.Pictures`. What is there, and no older than its picture, stays.
     FoldsegError before anything is done if `out` holds something else than such predictions; and after all others are
     done, for pictures that cannot be read.
     """
     facts = source.facts | {"form": form, "classes": source.labels.names}
     facts |= {"alpha": alpha} if form == "overlay" else {}
+    facts |= {} if white_level is None else {"white_level": white_level}
     facts |= {"pictures": [picture.name for picture in pictures]} if form == PROBABILITIES else {}
     _begin(out, facts)
     write = _into_store(out, facts) if form == PROBABILITIES else _into_pngs(out, source.labels, form, alpha)
@@ -88,8 +100,9 @@ def predict_images(source: Source, pictures: Sequence[Picture], out: Path, form:
     logger.info("%s: %d of %d pictures are to be predicted", out, len(todo), len(pictures))
     problems: list[str] = []
     with threads(_THREADS) as pool:
-        read = ahead(pool, _read, todo, _THREADS)
-        written = ahead(pool, write, _predicted(source, form, read, problems), _THREADS)
+        read = ahead(pool, partial(_read, reading=Pictures(white_level=white_level)), todo, _THREADS)
+        write_one = partial(_written, write, problems)
+        written = ahead(pool, write_one, _predicted(source, form, read, problems), _THREADS)
         for _ in tqdm(written, total=len(todo), desc=out.name, unit="image", leave=False, disable=None):
             pass
     if problems:
@@ -100,9 +113,9 @@ def predict_images(source: Source, pictures: Sequence[Picture], out: Path, form:
         )
 
 
-def _read(picture: Picture) -> tuple[Picture, Image | FoldsegError]:
+def _read(picture: Picture, reading: Pictures) -> tuple[Picture, Image | FoldsegError]:
     try:
-        return picture, read_image(picture.path, upright=True)
+        return picture, read_image(picture.path, reading)
     except FoldsegError as error:
         return picture, error
 
@@ -120,6 +133,20 @@ def _predicted(
             yield picture.name, image, predict(image)
         except FoldsegError as error:
             problems.append(f"{picture.path}: {error}")
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            problems.append(f"{picture.path}: {no_room_for(image, source.facts['view'])}")
+
+
+def _written(write: Callable[[Predicted], None], problems: list[str], predicted: Predicted) -> None:
+    """Write one picture; that there is no memory to draw it in is added to `problems`."""
+    try:
+        write(predicted)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        problems.append(f"{predicted[0]}: there is not enough memory to draw or write its result")
 
 
 def _into_pngs(out: Path, labels: LabelSet, form: str, alpha: float) -> Callable[[Predicted], None]:
@@ -163,7 +190,7 @@ def _begin(out: Path, facts: dict[str, Any]) -> None:
 
 
 def _is_done(result: Path, picture: Path) -> bool:
-    return result.is_file() and result.stat().st_mtime >= picture.stat().st_mtime
+    return result.is_file() and picture.is_file() and result.stat().st_mtime >= picture.stat().st_mtime
 
 
 def _suffix(form: str) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 from foldseg.config import override_view
 from foldseg.config.schema import Tta
 from foldseg.data.labels import Image, LabelSet, Mask
-from foldseg.deploy.sources import Asked
+from foldseg.deploy.sources import Asked, no_room_for
 from foldseg.errors import FoldsegError
 from foldseg.inference.predict import Predictor, quantise
 from foldseg.inference.store import Quantised
@@ -43,11 +43,7 @@ class Runs:
             for predictor in self.predictors[1:]:
                 total = total + predictor.image(picture, self.tta)
         except torch.OutOfMemoryError as error:
-            size = f"{picture.shape[1]}x{picture.shape[0]}"
-            raise FoldsegError(
-                f"a picture of {size} does not fit into the device's memory in view.predict={self.facts['view']}; "
-                "tiles take less: view.predict={kind: tiles, size: [512, 512]}"
-            ) from error
+            raise no_room_for(picture, self.facts["view"]) from error
         return total if len(self.predictors) == 1 else total / len(self.predictors)
 
 

@@ -63,6 +63,14 @@ def open_source(path: Path, asked: Asked = Asked()) -> Source:
     return SOURCES[_kind(path)](path, asked)
 
 
+def no_room_for(picture: Image, view: Any) -> FoldsegError:
+    """Return the error that says that a picture is too large for the memory, and what takes less."""
+    return FoldsegError(
+        f"a picture of {picture.shape[1]}x{picture.shape[0]} does not fit into memory in view.predict={view}; "
+        "tiles take less: view.predict={kind: tiles, size: [512, 512]}"
+    )
+
+
 def _kind(path: Path) -> str:
     if path.suffix == ".onnx":
         return "exported"

@@ -136,7 +136,7 @@ def _folder(path: Path, rate: Fraction) -> Clip:
     if not files:
         raise FoldsegError(f"{path}: holds no frames ({', '.join(SUFFIXES)})")
     files.sort(key=lambda file: _natural(file.name))
-    frames = ((str(file), read_image(file, upright=True), time) for time, file in enumerate(files))
+    frames = ((str(file), read_image(file), time) for time, file in enumerate(files))
     return Clip(frames, len(files), rate, 1 / rate)
 
 

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from foldseg.config.schema import Step
+from foldseg.config.schema import Pictures, Step
 from foldseg.data.labels import LabelSet, Mask
-from foldseg.data.reading import read_image, read_mask
+from foldseg.data.reading import AS_SHOWN, read_image, read_mask
 from foldseg.data.runs import Runs, runs_of_mask
 from foldseg.ensemble.blend import Blender, Levels, Probabilities, argmax, merge_classes, weighted_sum
 from foldseg.ensemble.disagreement import observe_members
@@ -57,6 +57,7 @@ class Task:
     everything: tuple[Params | None, ...] = ()  # fitted on all OOF images: counted beside, since that is too good
     most: int = 0  # bytes that may be kept of the image's pixels, where a step lists them
     leg: Leg = Leg()
+    pictures: Pictures = AS_SHOWN  # how image and mask are read
 
     @property
     def labels(self) -> LabelSet:
@@ -74,7 +75,9 @@ def stages(members: list[str], steps: tuple[Step, ...]) -> list[str]:
 
 def scene_of(task: Task) -> Scene:
     """Return what steps may know of a task's image."""
-    return Scene(task.id, partial(read_image, task.image), task.labels, task.target.blend, _members(task))
+    return Scene(
+        task.id, partial(read_image, task.image, task.pictures), task.labels, task.target.blend, _members(task)
+    )
 
 
 def _members(task: Task) -> Callable[[], Iterator[Levels]]:
@@ -129,7 +132,7 @@ def process(task: Task) -> Outcome:
     an 8-bit PNG of class indices, and, where categories may overlap, `runs` with the `run_lengths` of each class.
     """
     scene, leg = scene_of(task), task.leg
-    truth = read_mask(task.mask, task.labels) if task.mask else None
+    truth = read_mask(task.mask, task.labels, task.pictures) if task.mask else None
     outcome: Outcome = {}
     counts: list[Counts] = []
     if leg.kept is not None:

@@ -204,6 +204,14 @@ def rows_of(table: pd.DataFrame) -> list[Row]:
 
 def task_of(members: Members, row: Row, sources: dict[str, list[PredictionStore]]) -> Task:
     """Return what is done to the image of a row of the samples table."""
-    root = members.first.experiment.data.root
-    mask = root / row["mask"] if row["mask"] else None
-    return Task(row["id"], root / row["image"], mask, sources, members.into, members.target, members.config.steps)
+    data = members.first.experiment.data
+    return Task(
+        row["id"],
+        data.root / row["image"],
+        data.root / row["mask"] if row["mask"] else None,
+        sources,
+        members.into,
+        members.target,
+        members.config.steps,
+        pictures=data.pictures,
+    )

@@ -199,7 +199,7 @@ def _write_submission(
             yield task.id, masks_of(outcome)
 
     FORMATS[config.submission].write(path, results(), members.labels)
-    check_submission(path, {task.id: image_size(task.image) for task in tasks}, members.labels)
+    check_submission(path, {task.id: image_size(task.image, task.pictures) for task in tasks}, members.labels)
     logger.info("%s: %d images, read back and valid", path, len(tasks))
     return np.stack(counts, 1) if len(counts) == len(tasks) else None
 

@@ -154,7 +154,8 @@ def _predict_into(
     experiment = run.experiment
     if label_set(experiment.data).names != run.classes:
         raise FoldsegError(f"{run.path}: its classes {run.classes} are not those of its data set any more")
-    samples = predictor.samples(FileFrames.of(table, experiment.data.root, None), tta)
+    frames = FileFrames.of(table, experiment.data.root, None, pictures=experiment.data.pictures)
+    samples = predictor.samples(frames, tta)
     loader = eval_loader(samples, experiment.workers)
     logger.info("predicting %d images into %s", len(table), store.path)
     bar = tqdm(loader, total=len(table), desc=store.path.name, unit="image", leave=False, disable=None)

@@ -49,7 +49,9 @@ def class_pixels(data: Data, most: int | None = None) -> pd.DataFrame:
         raise FoldsegError(f"{data.root}: has no masks")
     table = table if most is None else spread(table, most)
     names = pd.Index([*labels.names, VOID_COLUMN], name="class")
-    return pd.DataFrame(count_mask_pixels(table, data.root, labels), pd.Index(table["id"], name="id"), names)
+    return pd.DataFrame(
+        count_mask_pixels(table, data.root, labels, data.pictures), pd.Index(table["id"], name="id"), names
+    )
 
 
 def class_presence(pixels: pd.DataFrame) -> pd.DataFrame:
@@ -111,7 +113,7 @@ def size_table(data: Data) -> pd.DataFrame:
 
     Checks on the way that every file is there and whole, and that masks are of their images' size (FoldsegError).
     """
-    table = check_files(load_samples(data), data.root)
+    table = check_files(load_samples(data), data.root, data.pictures)
     counts = table.groupby(["split", "height", "width"]).size().rename("images").reset_index()
     return counts.sort_values("images", ascending=False, ignore_index=True)
 
@@ -139,7 +141,7 @@ def closest_pairs(data: Data, found: Leaks, number: int = 4, border: str = "fold
         if groups not in seen and len(rows) < number:
             seen.add(groups)
             notes = f"similarity {row['similarity']:.2f}", "alike" if row["similarity"] >= ALIKE else "not alike"
-            images = [read_image(data.root / str(table.loc[name, "image"])) for name, _ in ends]
+            images = [read_image(data.root / str(table.loc[name, "image"]), data.pictures) for name, _ in ends]
             titles = [f"{name} ({side})" for name, side in ends]
             rows.append([Picture(*parts) for parts in zip(images, titles, notes, strict=True)])
     if not rows:
@@ -154,8 +156,8 @@ def example_frames(data: Data, number: int = 6, alpha: float = 0.55) -> Figure:
     pictures: list[Picture | None] = []
     masks = []
     for row in spread(table[table["mask"] != ""], number).to_dict("records"):
-        image = read_image(data.root / row["image"])
-        mask = read_mask(data.root / row["mask"], labels)
+        image = read_image(data.root / row["image"], data.pictures)
+        mask = read_mask(data.root / row["mask"], labels, data.pictures)
         masks.append(mask)
         pictures += [
             Picture(image, row["id"]),

@@ -51,11 +51,11 @@ class OofLabels:
 
     def image(self, name: str) -> Image:
         """Return the frame: (H, W, 3) uint8 RGB."""
-        return read_image(self.data.root / self._row(name)["image"])
+        return read_image(self.data.root / self._row(name)["image"], self.data.pictures)
 
     def truth(self, name: str) -> Mask:
         """Return the true class indices: (H, W) uint8, void 255."""
-        return read_mask(self.data.root / self._row(name)["mask"], self.labels)
+        return read_mask(self.data.root / self._row(name)["mask"], self.labels, self.data.pictures)
 
     def prediction(self, name: str) -> Mask:
         """Return the predicted class indices: (H, W) uint8."""
@@ -137,5 +137,6 @@ def _of_submission(folder: Path) -> OofLabels:
             f"{folder / 'oof'}: {len(missing)} of {len(table)} label maps are missing, e.g. {shorten(missing)}; "
             "run scripts/predict_ensemble.py again"
         )
-    size_of = {str(row["id"]): image_size(data.root / row["image"]) for row in table.to_dict("records")}
+    images = {str(row["id"]): data.root / row["image"] for row in table.to_dict("records")}
+    size_of = {name: image_size(image, data.pictures) for name, image in images.items()}
     return OofLabels(folder.name, data, labels, table, facts["score"], lambda name: maps.read(name, size_of[name]))

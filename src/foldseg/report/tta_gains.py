@@ -111,7 +111,8 @@ def tta_gains(
 def _counts_of_images(run: RunFolder, predictor: Predictor, table: pd.DataFrame, tta: Tta) -> Iterator[Counts]:
     """Counts (candidates, classes, 3) of each image of a run."""
     labels = trained_labels(run)
-    samples = predictor.samples(FileFrames.of(table, run.experiment.data.root, labels), tta)
+    data = run.experiment.data
+    samples = predictor.samples(FileFrames.of(table, data.root, labels, pictures=data.pictures), tta)
     loader = eval_loader(samples, run.experiment.workers)
     for sample in tqdm(loader, f"fold {run.fold}", len(samples), unit="image", leave=False, disable=None):
         maps = []

@@ -118,7 +118,7 @@ def _test_sizes(data: Data) -> Sizes | None:
     test = table[table["split"] == "test"]
     if test.empty:
         raise FoldsegError(f"{data.root}: has no test images to check against; --no-check goes without")
-    return {str(row.id): image_size(data.root / str(row.image)) for row in test.itertuples()}
+    return {str(row.id): image_size(data.root / str(row.image), data.pictures) for row in test.itertuples()}
 
 
 def _check_names(path: Path, folder: Path, names: list[str]) -> None:

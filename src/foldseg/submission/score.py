@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from foldseg.config import Data
-from foldseg.config.schema import ScoreName
+from foldseg.config.schema import Pictures, ScoreName
 from foldseg.data.datasets import label_set, load_samples
 from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
 from foldseg.data.reading import image_size, read_mask
@@ -92,7 +92,7 @@ def count_submission(
     images = {} if truth is None else _images(data)
 
     def count(name: str) -> Counts:
-        known = image_size(images[name]) if name in images else size
+        known = image_size(images[name], data.pictures) if name in images else size
         masks = right.read(name, known)
         if name in missing:
             counts = count_any(masks, masks, labels)
@@ -145,6 +145,7 @@ class _MasksOfData:
 
     masks: dict[str, Path]
     labels: LabelSet
+    pictures: Pictures
 
     @staticmethod
     def of(data: Data, prediction: Path, names: list[str]) -> "_MasksOfData":
@@ -160,11 +161,11 @@ class _MasksOfData:
                 "give the truth as a submission of its own"
             )
         masks = {str(row.id): data.root / str(row.mask) for row in expected.itertuples()}
-        return _MasksOfData(masks, label_set(data))
+        return _MasksOfData(masks, label_set(data), data.pictures)
 
     @property
     def names(self) -> list[str]:
         return list(self.masks)
 
     def read(self, name: str, _: Size) -> Mask:
-        return read_mask(self.masks[name], self.labels)
+        return read_mask(self.masks[name], self.labels, self.pictures)

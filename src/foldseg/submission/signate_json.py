@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from foldseg.data.labels import LabelSet, Mask
 from foldseg.data.runs import FIRST, LAST, NO_RUNS, ROW, Runs, runs_of_labels
-from foldseg.errors import FoldsegError
+from foldseg.errors import FoldsegError, short_name
 from foldseg.files import replacing
 
 NAME = "submission.json"
@@ -68,7 +68,9 @@ class Submission:
 
     def __init__(self, path: Path, labels: LabelSet) -> None:
         self._path, self._labels = path, labels
-        self._images = {name: self._categories(content, f"{path}: {name}{SUFFIX}") for name, content in _images(path)}
+        self._images = {
+            name: self._categories(content, f"{path}: {short_name(name)}{SUFFIX}") for name, content in _images(path)
+        }
 
     @cached_property
     def names(self) -> list[str]:
@@ -82,14 +84,14 @@ class Submission:
         """
         found = self._images[name]
         for category, runs in found.items():
-            _check_inside(runs, size or _ANY_SIZE, f"{self._path}: {name}{SUFFIX}, {category}")
+            _check_inside(runs, size or _ANY_SIZE, f"{self._path}: {short_name(name)}{SUFFIX}, {category}")
         return [found.get(category, NO_RUNS) for category in self._labels.names]
 
     def _categories(self, content: Any, where: str) -> dict[str, Runs]:
         scored = [c.name for c in self._labels.classes if c.scored]
         categories = _mapping(content, where)
         if unknown := set(categories) - set(scored):
-            raise FoldsegError(f"{where}, {min(unknown)}: unknown category; valid are {', '.join(scored)}")
+            raise FoldsegError(f"{where}, {short_name(min(unknown))}: unknown category; valid are {', '.join(scored)}")
         return {
             category: decode_category(_mapping(rows, f"{where}, {category}"), f"{where}, {category}")
             for category, rows in categories.items()

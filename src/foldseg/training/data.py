@@ -31,7 +31,7 @@ def fold_data(experiment: Experiment, fold: int) -> FoldData:
     table = folded_samples(data)
     if fold not in set(table["fold"]):
         raise FoldsegError(f"fold {fold}: {data.folds} has the folds 0 to {table['fold'].max()}")
-    check_files(load_samples(data), data.root)  # test images too: they are predicted after the GPU hours
+    check_files(load_samples(data), data.root, data.pictures)  # test images too: they are predicted after the GPU hours
     train, wanted = table[table["fold"] != fold], experiment.train_images
     if wanted is not None:
         if wanted > len(train):
@@ -55,7 +55,8 @@ def class_weights(config: Experiment, data: FoldData) -> Tensor | None:
     if choice == "none":
         return None
     if isinstance(choice, str):
-        return CLASS_WEIGHTS[choice](count_mask_pixels(data.train, config.data.root, data.labels)[:, :-1], config.loss)
+        counts = count_mask_pixels(data.train, config.data.root, data.labels, config.data.pictures)
+        return CLASS_WEIGHTS[choice](counts[:, :-1], config.loss)
     if len(choice) != classes:
         raise FoldsegError(
             f"loss.class_weights: {len(choice)} weights for {classes} classes ({', '.join(data.labels.names)})"

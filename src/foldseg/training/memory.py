@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from foldseg.config import Experiment
-from foldseg.errors import FoldsegError
+from foldseg.errors import FoldsegError, is_out_of_memory
 from foldseg.losses import outputs_loss
 from foldseg.models.network import SegmentationNetwork
 from foldseg.training.optimizers import build_optimizer
@@ -18,7 +18,6 @@ from foldseg.views.samples import TrainSamples
 
 logger = logging.getLogger(__name__)
 
-_NOT_ENOUGH = ("not enough memory", "can't allocate memory", "out of memory", "CUDNN_STATUS_ALLOC_FAILED")
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # of glibc's malloc.h
 _LARGEST = 1024  # images a batch; more only make the rate harder to choose
 
@@ -58,11 +57,6 @@ def explained_memory(experiment: Experiment) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         raise FoldsegError(f"out of memory; {_advice(experiment)}. The last checkpoint is kept ({error})") from error
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Say whether an error means that memory is used up, on whatever device."""
-    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _NOT_ENOUGH)
 
 
 def _advice(experiment: Experiment) -> str:

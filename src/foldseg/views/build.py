@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from foldseg.config.schema import Experiment, Sampling
+from foldseg.config.schema import Data, Experiment, Sampling
 from foldseg.data.cache import CachedFrames, cached_frames
 from foldseg.data.frames import FileFrames, Frames, JoinedFrames
 from foldseg.data.labels import LabelSet
@@ -31,9 +31,13 @@ def train_samples(
     `folded` are the images of all folds, `data_fingerprint` tells their division. FoldsegError for whatever of the
     sampling cannot be done with this data.
     """
-    own = table_frames(train, folded, experiment.data.root, labels, experiment.cache)
+    own = table_frames(train, folded, experiment.data, labels, experiment.cache)
     held_out = set(folded["id"]) - set(train["id"])
-    more = [source_frames(source, fold, labels, held_out, data_fingerprint) for source in experiment.sampling.sources]
+    pictures = experiment.data.pictures
+    more = [
+        source_frames(source, fold, labels, held_out, data_fingerprint, pictures)
+        for source in experiment.sampling.sources
+    ]
     sources = [cached_frames(files, experiment.cache) if experiment.cache else files for files in more]
     frames = JoinedFrames((own, *sources)) if sources else own
     is_plain = experiment.sampling == Sampling()
@@ -60,13 +64,13 @@ def validation_samples(
     experiment: Experiment, validation: pd.DataFrame, folded: pd.DataFrame, labels: LabelSet, stride: int
 ) -> EvalSamples:
     """Return what a fold is validated on."""
-    frames = table_frames(validation, folded, experiment.data.root, labels, experiment.cache)
+    frames = table_frames(validation, folded, experiment.data, labels, experiment.cache)
     return EvalSamples(frames, experiment.view.predict, stride)
 
 
-def table_frames(table: pd.DataFrame, folded: pd.DataFrame, root: Path, labels: LabelSet, cache: Path | None) -> Frames:
+def table_frames(table: pd.DataFrame, folded: pd.DataFrame, data: Data, labels: LabelSet, cache: Path | None) -> Frames:
     """Return the frames of `table`, some of `folded`; from the cache of all folds in the folder `cache`, if given."""
     if cache is None:
-        return FileFrames.of(table, root, labels)
-    everything = cached_frames(FileFrames.of(folded, root, labels), cache)
+        return FileFrames.of(table, data.root, labels, pictures=data.pictures)
+    everything = cached_frames(FileFrames.of(folded, data.root, labels, pictures=data.pictures), cache)
     return CachedFrames(everything.home, table["id"].tolist())

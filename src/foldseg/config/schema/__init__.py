@@ -4,7 +4,7 @@ Sizes are [height, width] in pixels everywhere. Relative paths are relative to t
 """
 
 from foldseg.config.schema.base import Count, Fraction, Positive, ScoreName, Settings, Size, Weight
-from foldseg.config.schema.data import Data, ToyCity
+from foldseg.config.schema.data import Data, Pictures, ToyCity
 from foldseg.config.schema.ensemble import Blend, Ensemble, Member
 from foldseg.config.schema.experiment import Experiment
 from foldseg.config.schema.model import Model
@@ -46,6 +46,7 @@ __all__ = [
     "Member",
     "Model",
     "Optimizer",
+    "Pictures",
     "Plateau",
     "Positive",
     "PositiveShare",

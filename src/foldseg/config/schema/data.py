@@ -18,6 +18,33 @@ class ToyCity(Settings):
     seed: int = 0
 
 
+WhiteLevel = Annotated[int, Field(ge=255, le=65535)]
+
+
+class Pictures(Settings):
+    """How picture files are read where the file alone does not decide it."""
+
+    orientation: Annotated[
+        Literal["upright", "stored"],
+        Field(
+            description="upright: images and masks are turned as their EXIF says, as viewers and annotation tools show "
+            "them; stored: they are not turned, for masks that were drawn on the stored pixels"
+        ),
+    ] = "upright"
+    white_level: Annotated[
+        WhiteLevel | None,
+        Field(
+            description="value of white in 16-bit images, e.g. 4095 for 12 bits; null: 65535, and an image that would "
+            "be nearly black is refused"
+        ),
+    ] = None
+
+    @property
+    def upright(self) -> bool:
+        """Whether pictures are turned as their EXIF says."""
+        return self.orientation == "upright"
+
+
 class Data(Settings):
     """Which data, where it lies, how it is divided and which classes are learned."""
 
@@ -28,6 +55,7 @@ class Data(Settings):
     fold_splits: tuple[str, ...] = ("train",)  # the official splits whose images are divided into folds
     fold_seed: int = 0
     labels: Literal["all", "scored"] | tuple[str, ...] = "all"  # a list of class names: the rest is background
+    pictures: Pictures = Pictures()
     toy_city: ToyCity | None = None
 
     @model_validator(mode="after")
