@@ -33,7 +33,8 @@ class Header:
 
     `kind`: JPEG, PNG, TIFF or Pillow's name of another format. `height`, `width`: as stored, in pixels. `orientation`:
     EXIF's, 1 (upright) to 8. `bits`: per channel, 0 where only decoding tells. `numbers`: unsigned, signed or float.
-    `aspect`: width of a pixel divided by its height.
+    `aspect`: width of a pixel divided by its height. `scan`: the byte of a JPEG at which a scan of all
+    channels begins.
     """
 
     kind: str
@@ -46,6 +47,7 @@ class Header:
     paletted: bool = False
     pages: int = 1
     aspect: float = 1.0
+    scan: int | None = None
 
     def size(self, upright: bool) -> tuple[int, int]:
         """(height, width) of the pixels as they are stored, or as a viewer shows them."""
@@ -138,6 +140,8 @@ def _jpeg(path: Path, stream: BinaryIO) -> Header:
             raise FoldsegError(f"{path}: is damaged: it ends before its pixels begin")
         content = _exactly(stream, max(0, struct.unpack(">H", _exactly(stream, 2))[0] - 2))
         if marker == 0xDA:  # the pixels begin
+            holds_all = content[:1] == bytes([header.channels])
+            header = replace(header, scan=stream.tell() if holds_all else None)
             break
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             bits, height, width, channels = struct.unpack_from(">BHHB", content)

@@ -46,7 +46,7 @@ def read_image(path: Path, pictures: Pictures = AS_SHOWN) -> Image:
     content, header = _read(path)
     with _explained(path, header, 3):
         if header.kind == "JPEG":
-            picture = jpegs.decode_rgb(path, content)
+            picture = jpegs.decode_rgb(path, content, header)
         elif header.bits in range(1, 9):
             picture = _decoded(content, cv2.IMREAD_COLOR_RGB)
         else:
@@ -66,7 +66,7 @@ def read_small_grey(path: Path, width: int) -> NDArray[np.uint8]:
         return np.asarray(cv2.cvtColor(read_image(path), cv2.COLOR_RGB2GRAY), np.uint8)
     shrink = next((factor for factor in _SHRINKS if factor <= header.size(upright=True)[1] // width), 1)
     with _explained(path, header, 1):
-        picture = jpegs.decode_grey(path, content, (header.height, header.width), shrink)
+        picture = jpegs.decode_grey(path, content, header, shrink)
         if picture is None:
             raise FoldsegError(f"{path}: is damaged: it cannot be decoded")
         picture = picture.reshape(picture.shape[:2])
@@ -123,8 +123,8 @@ def sizes_differ(
     if orientation == 1:
         return text
     return (
-        f"{text}; the image has the EXIF orientation {orientation}: with data.pictures.orientation=upright the mask has "
-        "to be upright, as viewers show the image; with data.pictures.orientation=stored neither is turned"
+        f"{text}; the image has the EXIF orientation {orientation}: with data.pictures.orientation=upright the mask "
+        "has to be upright, as viewers show the image; with data.pictures.orientation=stored neither is turned"
     )
 
 
@@ -136,7 +136,7 @@ def check_whole(path: Path, pictures: Pictures = AS_SHOWN) -> Header:
     content, header = _read(path)
     with _explained(path, header, 1):
         if header.kind == "JPEG" and header.channels != 4:
-            if jpegs.decode_grey(path, content, (header.height, header.width), _SHRINKS[0]) is None:
+            if jpegs.decode_grey(path, content, header, _SHRINKS[0]) is None:
                 raise FoldsegError(f"{path}: is damaged: it cannot be decoded")
         elif header.kind != "PNG" or header.bits > 8:
             read_image(path, pictures)

@@ -27,6 +27,12 @@ from foldseg.errors import FoldsegError
 logger = logging.getLogger(__name__)
 
 COLUMNS = ["id", "image", "mask", "split", "group", "stratum"]
+_TURNED = {
+    "upright": "%s: has an EXIF orientation (%d of %d images do) and is turned upright; its mask has to be so, and its "
+    "prediction is. For masks that were drawn on the stored pixels: data.pictures.orientation=stored",
+    "stored": "%s: has an EXIF orientation (%d of %d images do) and is not turned (data.pictures.orientation=stored)",
+}
+_OBLONG = "%s: says that its pixels are not square (%d of %d images do); they are taken as they are stored"
 _SHOWN = 20  # files that cannot be used
 _SQUARE = 0.01  # relative difference of a pixel's sides from which on it is said
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
@@ -97,23 +103,11 @@ def _remembered(path: Path, size: int, time: int, pictures: Pictures) -> Header:
 
 def _say_what_is_decided(images: Sequence[Path], headers: Sequence[Header], pictures: Pictures) -> None:
     turned = [path for path, header in zip(images, headers, strict=True) if header.orientation != 1]
-    if turned and pictures.upright:
-        logger.warning(
-            "%s: has an EXIF orientation (%d of %d images do) and is turned upright; its mask has to be upright, and its "
-            "prediction is. For masks that were drawn on the stored pixels: data.pictures.orientation=stored",
-            turned[0], len(turned), len(images),
-        )  # fmt: skip
-    elif turned:
-        logger.warning(
-            "%s: has an EXIF orientation (%d of %d images do) and is not turned (data.pictures.orientation=stored)",
-            turned[0], len(turned), len(images),
-        )  # fmt: skip
+    if turned:
+        logger.warning(_TURNED[pictures.orientation], turned[0], len(turned), len(images))
     oblong = [path for path, header in zip(images, headers, strict=True) if abs(header.aspect - 1) > _SQUARE]
     if oblong:
-        logger.warning(
-            "%s: says that its pixels are not square (%d of %d images do); they are taken as they are stored",
-            oblong[0], len(oblong), len(images),
-        )  # fmt: skip
+        logger.warning(_OBLONG, oblong[0], len(oblong), len(images))
 
 
 def count_mask_pixels(

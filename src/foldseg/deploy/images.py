@@ -1,6 +1,7 @@
 """Predict any pictures into a folder: as masks, colours, overlays or probabilities."""
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -65,10 +66,15 @@ def _below(folder: Path, out: Path) -> list[Picture]:
         raise FoldsegError(f"{out}: is where the pictures are; give --out another folder")
     files = [file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and not _is_hidden(file, folder)]
     files = [file for file in files if not file.is_dir()]  # which are searched themselves
-    files = [file for file in files if not file.resolve().is_relative_to(out.resolve())]
+    files = [file for file in files if not _within(file, out)]
     if not files:
         raise FoldsegError(f"{folder}: holds no pictures ({', '.join(SUFFIXES)})")
     return [Picture(file, file.relative_to(folder).with_suffix("").as_posix()) for file in files]
+
+
+def _within(file: Path, folder: Path) -> bool:
+    """Whether a file lies in a folder, links followed; Path.resolve would raise for a link to itself."""
+    return Path(os.path.realpath(file)).is_relative_to(os.path.realpath(folder))
 
 
 def _is_hidden(file: Path, folder: Path) -> bool:
