@@ -25,7 +25,14 @@ def train(command_line: CommandLine, signate_root: Path, tmp_path: Path):
     make_folds_file(load_data(Path("configs/data/signate.yaml"), data))
 
     def run(*words: str) -> Finished:
-        settings = ["data.dataset=signate", "data.toy_city=null", *data, f"runs={tmp_path / 'runs'}", "workers=0"]
+        settings = [
+            "data.dataset=signate",
+            "data.toy_city=null",
+            "data.labels=all",
+            *data,
+            f"runs={tmp_path / 'runs'}",
+            "workers=0",
+        ]
         settings += ["schedule.epochs=1", "validate_every=1", "batch_size=2", f"cache={tmp_path / 'cache'}", *words]
         done = command_line.run("train_fold", "configs/experiments/toy_crop.yaml", "0", *settings)
         assert "Traceback" not in done.stderr
@@ -116,6 +123,6 @@ def test_masks_with_an_opaque_fourth_channel_are_taken_and_others_say_why_not(tr
     picture = cv2.imread(str(masks[2]), cv2.IMREAD_UNCHANGED)
     picture[:2, :5, 3] = 0
     cv2.imwrite(str(masks[2]), picture)
-    done = train()
+    done = train("name=again")
     assert done.status == 1
     assert f"{masks[2].name}: 10 of its pixels are transparent" in done.stderr
