@@ -4,7 +4,6 @@ Columns, all strings: `id` (unique), `image` and `mask` (paths relative to the d
 `split`, `group` (what must never be divided between folds), `stratum` (what folds balance).
 """
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,21 +17,38 @@ from foldseg.data.reading import image_size, read_mask
 from foldseg.errors import FoldsegError
 
 COLUMNS = ["id", "image", "mask", "split", "group", "stratum"]
-_SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+_MAX_ID = 200  # bytes: with a suffix, and what a temporary name adds, a file name has 255 at most
+_MAX_SHOWN = 80
+_MANY = 10  # problems that are listed
 
 
 def samples_table(rows: Iterable[tuple[str, str, str, str, str, str]], source: Path) -> pd.DataFrame:
-    """Build a samples table. FoldsegError when it is empty, an id is repeated or cannot be a file name."""
+    """Build a samples table. FoldsegError when it is empty, an id is repeated or cannot be the name of a file."""
     table = pd.DataFrame(list(rows), columns=COLUMNS, dtype="str")
     if table.empty:
         raise FoldsegError(f"{source}: holds no images")
     double = table["id"][table["id"].duplicated()].unique().tolist()
     if double:
         raise FoldsegError(f"{source}: {len(double)} id(s) occur twice, e.g. {shorten(double)}")
-    unsafe = [i for i in table["id"] if not _SAFE_ID.fullmatch(i)]
-    if unsafe:
-        raise FoldsegError(f"{source}: ids must be plain file names, not e.g. {shorten(unsafe)}")
+    for name in table["id"]:
+        if wrong := _what_is_wrong(name):
+            raise FoldsegError(f"{source}: the id {shown(name)} {wrong}; ids become names of files: rename its image")
     return table
+
+
+def _what_is_wrong(name: str) -> str:
+    """Why an id cannot be the name of a file in stores and submissions; "" if it can. Blanks and dots may be in it."""
+    if not name:
+        return "is empty"
+    if name.startswith("."):
+        return "begins with a dot, as hidden files do"
+    if "/" in name or "\\" in name:
+        return "holds a slash"
+    if not name.isprintable():
+        return "holds a character that cannot be printed"
+    if len(name.encode()) > _MAX_ID:
+        return f"has {len(name.encode())} bytes; {_MAX_ID} are possible"
+    return ""
 
 
 def check_files(table: pd.DataFrame, root: Path) -> pd.DataFrame:
@@ -40,17 +56,32 @@ def check_files(table: pd.DataFrame, root: Path) -> pd.DataFrame:
 
     FoldsegError for a missing, damaged or truncated file and for a mask whose size is not its image's.
     """
-    sizes = []
+    sizes, problems = [], []
     rows = table.itertuples(index=False)
     for row in tqdm(rows, total=len(table), desc="checking files", unit="image", leave=False, disable=None):
-        size = image_size(root / str(row.image))
-        if row.mask and (mask_size := image_size(root / str(row.mask))) != size:
-            raise FoldsegError(
-                f"{root / str(row.mask)}: is {mask_size[1]}x{mask_size[0]}, "
-                f"its image {row.image} is {size[1]}x{size[0]} (width x height)"
-            )
+        try:
+            size = image_size(root / str(row.image))
+            if row.mask and (mask_size := image_size(root / str(row.mask))) != size:
+                raise FoldsegError(
+                    f"{root / str(row.mask)}: is {mask_size[1]}x{mask_size[0]}, "
+                    f"its image {row.image} is {size[1]}x{size[0]} (width x height)"
+                )
+        except FoldsegError as error:
+            problems.append(str(error))
+            continue
         sizes.append(size)
+    raise_all(problems, len(table), "images")
     return table.assign(height=[h for h, _ in sizes], width=[w for _, w in sizes])
+
+
+def raise_all(problems: list[str], total: int, what: str) -> None:
+    """FoldsegError that lists the first of the problems, if there are any."""
+    if len(problems) == 1:
+        raise FoldsegError(problems[0])
+    if problems:
+        more = [f"and {len(problems) - _MANY} more"] if len(problems) > _MANY else []
+        lines = "\n  ".join([*problems[:_MANY], *more])
+        raise FoldsegError(f"{len(problems)} of {total} {what} cannot be used:\n  {lines}")
 
 
 def count_mask_pixels(table: pd.DataFrame, root: Path, labels: LabelSet) -> NDArray[np.int64]:
@@ -59,18 +90,6 @@ def count_mask_pixels(table: pd.DataFrame, root: Path, labels: LabelSet) -> NDAr
     for row, mask in enumerate(tqdm(table["mask"], desc="counting pixels", unit="mask", leave=False, disable=None)):
         counts[row] = np.bincount(read_mask(root / mask, labels).ravel(), minlength=256)
     return counts[:, [*range(len(labels)), IGNORE_INDEX]]
-
-
-def pair_by_stem(images: list[Path], masks: list[Path]) -> list[tuple[Path, Path]]:
-    """Pair images with masks of the same stem. FoldsegError names images without mask and masks without image."""
-    by_stem = {mask.stem: mask for mask in masks}
-    lonely = [image for image in images if image.stem not in by_stem]
-    if lonely:
-        raise FoldsegError(f"{lonely[0]}: has no mask ({len(lonely)} such image(s))")
-    spare = sorted(set(by_stem) - {image.stem for image in images})
-    if spare:
-        raise FoldsegError(f"{by_stem[spare[0]]}: is a mask without an image ({len(spare)} such mask(s))")
-    return [(image, by_stem[image.stem]) for image in images]
 
 
 def existing_folder(path: Path) -> Path:
@@ -82,6 +101,16 @@ def existing_folder(path: Path) -> Path:
 
 def shorten(items: Iterable[object], most: int = 5) -> str:
     """`a, b, c and 12 more`, for error messages."""
-    names = [str(item) for item in items]
+    names = [cut(str(item)) for item in items]
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def cut(text: str, most: int = _MAX_SHOWN) -> str:
+    """`text`, without its middle if it is too long for a message."""
+    return text if len(text) <= most else f"{text[: most - 23]}...{text[-20:]}"
+
+
+def shown(text: str) -> str:
+    """`text` between quotes, without its middle if it is long and with escapes for what cannot be printed."""
+    return repr(cut(text))

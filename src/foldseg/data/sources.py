@@ -7,7 +7,8 @@ from pathlib import Path
 from foldseg.config.schema import Source
 from foldseg.data.frames import FileFrames
 from foldseg.data.labels import LabelSet
-from foldseg.data.samples import check_files, existing_folder, pair_by_stem, samples_table, shorten
+from foldseg.data.listing import MASKS, list_files, pair_by_stem
+from foldseg.data.samples import check_files, existing_folder, samples_table, shorten
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json
 
@@ -15,8 +16,6 @@ logger = logging.getLogger(__name__)
 
 DESCRIPTION = "pseudo.json"
 """Beside pseudo labels: which fold may be trained on them, their `classes`, and the division into folds they are of."""
-
-_IMAGES = (".jpg", ".jpeg", ".png")
 
 
 def source_frames(
@@ -30,8 +29,7 @@ def source_frames(
     images, masks = (existing_folder(_of_fold(path, fold)) for path in (source.images, source.masks))
     if (masks / DESCRIPTION).is_file():
         _check_pseudo(masks / DESCRIPTION, fold, labels, data_fingerprint)
-    files = sorted(path for path in images.iterdir() if path.suffix.lower() in _IMAGES)
-    pairs = pair_by_stem(files, sorted(masks.glob("*.png")))
+    pairs = pair_by_stem(list_files(images), list_files(masks, (*MASKS, ".json")).only(MASKS))
     kept = [pair for pair in pairs if pair[0].stem not in held_out]
     if len(kept) < len(pairs):
         left_out = [image.stem for image, _ in pairs if image.stem in held_out]
