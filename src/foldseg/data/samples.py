@@ -19,7 +19,6 @@ from foldseg.errors import FoldsegError
 COLUMNS = ["id", "image", "mask", "split", "group", "stratum"]
 _MAX_ID = 200  # bytes: with a suffix, and what a temporary name adds, a file name has 255 at most
 _MAX_SHOWN = 80
-_MANY = 10  # problems that are listed
 
 
 def samples_table(rows: Iterable[tuple[str, str, str, str, str, str]], source: Path) -> pd.DataFrame:
@@ -56,32 +55,17 @@ def check_files(table: pd.DataFrame, root: Path) -> pd.DataFrame:
 
     FoldsegError for a missing, damaged or truncated file and for a mask whose size is not its image's.
     """
-    sizes, problems = [], []
+    sizes = []
     rows = table.itertuples(index=False)
     for row in tqdm(rows, total=len(table), desc="checking files", unit="image", leave=False, disable=None):
-        try:
-            size = image_size(root / str(row.image))
-            if row.mask and (mask_size := image_size(root / str(row.mask))) != size:
-                raise FoldsegError(
-                    f"{root / str(row.mask)}: is {mask_size[1]}x{mask_size[0]}, "
-                    f"its image {row.image} is {size[1]}x{size[0]} (width x height)"
-                )
-        except FoldsegError as error:
-            problems.append(str(error))
-            continue
+        size = image_size(root / str(row.image))
+        if row.mask and (mask_size := image_size(root / str(row.mask))) != size:
+            raise FoldsegError(
+                f"{root / str(row.mask)}: is {mask_size[1]}x{mask_size[0]}, "
+                f"its image {row.image} is {size[1]}x{size[0]} (width x height)"
+            )
         sizes.append(size)
-    raise_all(problems, len(table), "images")
     return table.assign(height=[h for h, _ in sizes], width=[w for _, w in sizes])
-
-
-def raise_all(problems: list[str], total: int, what: str) -> None:
-    """FoldsegError that lists the first of the problems, if there are any."""
-    if len(problems) == 1:
-        raise FoldsegError(problems[0])
-    if problems:
-        more = [f"and {len(problems) - _MANY} more"] if len(problems) > _MANY else []
-        lines = "\n  ".join([*problems[:_MANY], *more])
-        raise FoldsegError(f"{len(problems)} of {total} {what} cannot be used:\n  {lines}")
 
 
 def count_mask_pixels(table: pd.DataFrame, root: Path, labels: LabelSet) -> NDArray[np.int64]:
