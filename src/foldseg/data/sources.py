@@ -8,7 +8,7 @@ from foldseg.config.schema import Source
 from foldseg.data.frames import FileFrames
 from foldseg.data.labels import LabelSet
 from foldseg.data.listing import MASKS, list_files, pair_by_stem
-from foldseg.data.samples import check_files, existing_folder, samples_table, shorten
+from foldseg.data.samples import check_files, check_mask_values, existing_folder, samples_table, shorten
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json
 
@@ -38,7 +38,9 @@ def source_frames(
         raise FoldsegError(f"sampling.sources: {images}: holds no image that fold {fold} may be trained on")
     table = samples_table([(image.stem, str(image), str(mask), "train", "", "") for image, mask in kept], images)
     check_files(table, Path())
-    return FileFrames.of(table, Path(), labels, source.encoding == "index")
+    encoded = source.encoding == "index"
+    check_mask_values(table, Path(), labels, encoded)
+    return FileFrames.of(table, Path(), labels, encoded)
 
 
 def _of_fold(path: Path, fold: int) -> Path:
