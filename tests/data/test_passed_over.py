@@ -11,7 +11,7 @@ import pytest
 from command.line import CommandLine, Finished
 
 CONFIG = "configs/data/signate.yaml"
-TINY = ("model.encoder=resnet18", "model.encoder_weights=null", "workers=0", "schedule.epochs=1", "device=cpu")
+TINY = ("model.encoder=resnet18", "model.encoder_weights=null", "workers=0", "schedule.epochs=1", "validate_every=1")
 
 
 def make_folds(command_line: CommandLine, root: Path, *words: str, config: str = CONFIG, count: int = 2) -> Finished:

@@ -96,7 +96,7 @@ def list_files(
             logging.INFO,
         )
     if found.passed_over:
-        parts = [f"{len(names)} {why} ({shorten(names, 2)})" for why, names in found.passed_over.items()]
+        parts = [f"{len(names)} {why} ({shorten(names, 2)})" for why, names in sorted(found.passed_over.items())]
         level = logging.INFO if set(found.passed_over) == {SYSTEM} else logging.WARNING
         say_once(f"{folder}: passed over are {', '.join(parts)}; taken are {', '.join(suffixes)}", level)
     return found
