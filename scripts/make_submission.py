@@ -22,9 +22,8 @@ def main() -> None:
     parser.add_argument(
         "--size",
         type=cli.size,
-        default="1936x1216",
         metavar="WxH",
-        help="of the images of a JSON, where they are not there or not checked (default: %(default)s)",
+        help="of the images of a JSON, where these are not at hand, e.g. 1936x1216",
     )
     args = parser.parse_args()
     data = load_data(args.data, args.overrides)

@@ -26,9 +26,8 @@ def main() -> None:
     parser.add_argument(
         "--size",
         type=cli.size,
-        default="1936x1216",
         metavar="WxH",
-        help="of the images of .json files, where the data set is not there to tell (default: %(default)s)",
+        help="of the images of .json files, where these are not at hand, e.g. 1936x1216",
     )
     parser.add_argument("--per-image", type=Path, metavar="CSV", help="write score and IoUs of every image")
     args = parser.parse_args()

@@ -70,18 +70,45 @@ def test_an_image_without_mask_is_named(camvid_root: Path) -> None:
         camvid.scan(camvid_root)
 
 
-def test_a_mask_that_the_list_does_not_name_is_named(camvid_root: Path) -> None:
+def test_frames_that_the_list_leaves_out_are_said(camvid_root: Path, caplog: pytest.LogCaptureFixture) -> None:
     text = (camvid_root / "train.txt").read_text().splitlines()
     (camvid_root / "train.txt").write_text("\n".join(text[:-1]))
+    assert (camvid.scan(camvid_root)["split"] == "train").sum() == 7
+    assert "train.txt: 1 image(s) of" in caplog.text and "are not in the list: 0006R0_f01330; they are" in caplog.text
+
+
+def test_a_mask_without_any_image_is_named(camvid_root: Path) -> None:
+    text = (camvid_root / "train.txt").read_text().splitlines()
+    (camvid_root / "train.txt").write_text("\n".join(text[:-1]))
+    (camvid_root / "train/0006R0_f01330.png").unlink()
     with pytest.raises(FoldsegError, match=r"0006R0_f01330\.png: is a mask without an image"):
         camvid.scan(camvid_root)
 
 
-def test_a_frame_that_is_listed_twice_is_named(camvid_root: Path) -> None:
-    with (camvid_root / "train.txt").open("a") as stream:
-        stream.write("x/0001TP_000030.png y/0001TP_000030.png\n")
-    with pytest.raises(FoldsegError, match=r"occur twice, e\.g\. 0001TP_000030"):
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (b"x/0001TP_000030.png y/0001TP_000030.png", r"train\.txt: line 9: '0001TP_000030' is in line 1, too"),
+        (b"x/0001TP_000030.png y/0001TP_000060.png", r"line 9: .* should be an image and its mask, of one name"),
+        (b"a b c", r"line 9: 'a b c' should be an image and its mask"),
+        (b"x/0001TP_009999.png", r"1 of its 9 image\(s\) are not in .*train: 0001TP_009999$"),
+        (b"\xff\xfe", r"train\.txt: is no list in UTF-8"),
+    ],
+)
+def test_a_wrong_line_of_a_list_is_named(camvid_root: Path, line: bytes, says: str) -> None:
+    with (camvid_root / "train.txt").open("ab") as stream:
+        stream.write(line + b"\n")
+    with pytest.raises(FoldsegError, match=says):
         camvid.scan(camvid_root)
+
+
+def test_a_list_from_windows_is_read(camvid_root: Path) -> None:
+    """A byte order mark, CRLF, backslashes, blank lines, and names alone."""
+    expected = camvid.scan(camvid_root)
+    lines = (camvid_root / "train.txt").read_text().replace("/", "\\").splitlines()
+    lines[0] = lines[0].split()[0].rpartition("\\")[2]
+    (camvid_root / "train.txt").write_bytes(b"\xef\xbb\xbf" + "\r\n\r\n".join([*lines, "  "]).encode())
+    assert camvid.scan(camvid_root).equals(expected)
 
 
 def test_empty_lists_hold_no_images(camvid_root: Path) -> None:

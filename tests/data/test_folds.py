@@ -1,5 +1,6 @@
 """Folds: complete, disjoint, group-safe, the same for ever; and what is said of a file that is not."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foldseg.data.folds import FOLD_COLUMNS, folds_csv, load_folds, make_folds
+from foldseg.data.folds import FOLD_COLUMNS, fold_sizes, folds_csv, load_folds, make_folds, unevenness
 from foldseg.errors import FoldsegError
 
 COMMITTED = Path(__file__).parents[2] / "folds" / "camvid_5fold.csv"
@@ -49,10 +50,43 @@ def test_strata_and_sizes_are_balanced(table: pd.DataFrame) -> None:
     assert counts.tolist() == [6] * 10
 
 
-def test_strata_that_are_smaller_than_the_folds_are_refused() -> None:
-    """Two groups of one image each in strata of their own: scikit-learn raises a ValueError about "classes"."""
-    with pytest.raises(FoldsegError, match="strat"):
-        make_folds(samples(4, size=1, strata=4), 3, 0)
+@pytest.mark.parametrize("seed", range(3))
+def test_strata_that_are_all_smaller_than_the_folds_count_as_one(seed: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Twelve drives of two frames, each on a route of its own: scikit-learn raises a ValueError about "classes"."""
+    folds = make_folds(samples(12, size=2, strata=12), 3, seed)
+    assert fold_sizes(folds) == [8, 8, 8]
+    assert "each of the 12 strata has fewer than 3 images; they are taken as one" in caplog.text
+
+
+@given(
+    sizes=st.lists(st.integers(1, 12), min_size=2, max_size=9),
+    strata=st.integers(1, 9),
+    count=st.integers(2, 9),
+    seed=st.integers(0, 3),
+)
+def test_no_fold_is_empty_however_uneven_groups_are(sizes: list[int], strata: int, count: int, seed: int) -> None:
+    rows = [(f"g{g}", f"s{g % strata}") for g, size in enumerate(sizes) for _ in range(size)]
+    table = pd.DataFrame(rows, columns=["group", "stratum"]).assign(id=[f"i{n:03d}" for n in range(len(rows))])
+    count = min(count, len(sizes))
+    folds = make_folds(table, count, seed)
+    assert sorted(folds["fold"].unique()) == list(range(count))
+    assert (folds.groupby("group")["fold"].nunique() == 1).all()
+    assert sorted(folds["id"]) == sorted(table["id"])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "folds", "says"),
+    [
+        ([10, 10, 10, 14], 4, ""),
+        ([40, 4, 4], 3, "40, 4, 4 images, since group g0 alone has 40 of 48; no number of folds would be even"),
+        ([20, 8, 8, 4], 4, r"20, 8, 8, 4 images, since group g0 alone has 20 of 40; data\.fold_count=2 is the most"),
+        ([9, 9, 2], 3, r"9, 9, 2 images, since group g0 alone has 9 of 20; data\.fold_count=2 is the most"),
+    ],
+)
+def test_uneven_folds_are_explained(sizes: list[int], folds: int, says: str) -> None:
+    rows = [(fold, f"g{fold}") for fold, size in enumerate(sizes) for _ in range(size)]
+    found = unevenness(pd.DataFrame(rows, columns=["fold", "group"]))
+    assert re.search(says, found) if says else found == ""
 
 
 def test_a_stratum_that_is_smaller_than_the_folds_does_not_matter_beside_a_larger_one() -> None:
@@ -63,7 +97,9 @@ def test_a_stratum_that_is_smaller_than_the_folds_does_not_matter_beside_a_large
 
 
 def test_too_few_groups_are_refused() -> None:
-    with pytest.raises(FoldsegError, match=r"4 group\(s\) cannot be divided into 5 folds"):
+    with pytest.raises(
+        FoldsegError, match=r"4 group\(s\) \(g000, .*\) cannot be .* into 5 folds .*; data\.fold_count can be 4"
+    ):
         make_folds(samples(4), 5, 0)
 
 
@@ -100,7 +136,10 @@ def edited(folds: pd.DataFrame, **cells: object) -> pd.DataFrame:
         (lambda f: f.assign(fold=f["fold"].replace(2, 7)), r"numbered 0, 1, 2, \.\.\.; found 0, 1, 3, 4, 7"),
         (lambda f: f.assign(fold=f["fold"] + 1), r"numbered 0, 1, 2, \.\.\.; found 1, 2, 3, 4, 5"),
         (lambda f: f.assign(fold=0), "should be numbered"),
-        (lambda f: f.assign(fold=f["fold"] + 0.5), "id, fold, group, stratum, fold being whole numbers"),
+        (
+            lambda f: f.assign(fold=f["fold"] + 0.5),
+            r"the fold of 'im000_0' is '\d\.5'; expected fold being whole numbers",
+        ),
         (lambda f: edited(f.astype({"fold": "str"}), fold="x"), "fold being whole numbers"),
         (lambda f: f.rename(columns={"group": "drive"}), "should have the columns id, fold, group, stratum"),
         (lambda f: f.drop(columns="stratum"), "should have the columns id, fold, group, stratum"),
@@ -117,7 +156,7 @@ def test_a_wrong_file_is_explained(table: pd.DataFrame, tmp_path: Path, change: 
 )
 def test_a_file_that_is_no_such_csv_is_named(table: pd.DataFrame, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "f.csv").write_bytes(content)
-    with pytest.raises(FoldsegError, match=r"f\.csv: (is not a CSV|should have the columns)"):
+    with pytest.raises(FoldsegError, match=r"f\.csv: (is not a CSV|should have the columns|has rows of more)"):
         load_folds(tmp_path / "f.csv", table)
 
 

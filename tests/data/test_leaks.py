@@ -105,7 +105,9 @@ def drives(tmp_path: Path) -> Data:
     for split, rows in frames.items():
         for folder in (split, f"{split}annot"):
             (root / folder).mkdir(parents=True)
-        (root / f"{split}.txt").write_text("".join(f"/SegNet/CamVid/{split}/{name}.png x\n" for name, _, _ in rows))
+        (root / f"{split}.txt").write_text(
+            "".join(f"/SegNet/CamVid/{split}/{name}.png {name}.png\n" for name, _, _ in rows)
+        )
         for name, seed, zoom in rows:
             cv2.imwrite(str(root / split / f"{name}.png"), street(seed, zoom))
             cv2.imwrite(str(root / f"{split}annot" / f"{name}.png"), np.zeros((180, 240), np.uint8))

@@ -10,7 +10,8 @@ from foldseg.config.schema import Data
 from foldseg.data import camvid
 from foldseg.data.datasets import label_set, load_samples, make_folds_file
 from foldseg.data.folds import load_folds
-from foldseg.data.samples import COLUMNS, check_files, pair_by_stem, samples_table, shorten
+from foldseg.data.listing import Listing, pair_by_stem
+from foldseg.data.samples import COLUMNS, check_files, samples_table, shorten
 from foldseg.errors import FoldsegError
 
 
@@ -35,13 +36,25 @@ def test_repeated_ids_are_named() -> None:
         samples_table([row("a"), row("b"), row("a")], Path("x"))
 
 
-@pytest.mark.parametrize("name", ["", "../a", "a/b", ".hidden", "a b", "-a", "ä"])
-def test_an_id_that_cannot_be_a_file_name_is_refused(name: str) -> None:
-    with pytest.raises(FoldsegError, match="ids must be plain file names"):
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("", "is empty"),
+        ("../a", "begins with a dot, as hidden files do"),
+        ("a/b", "holds a slash"),
+        ("a\\b", "holds a slash"),
+        (".hidden", "begins with a dot, as hidden files do"),
+        ("a\x1b[2J", "holds a character that cannot be printed"),
+        ("a\udcff", "holds a character that cannot be printed"),
+        ("ä" * 101, "has 202 bytes; 200 are possible"),
+    ],
+)
+def test_an_id_that_cannot_be_a_file_name_is_refused_with_the_reason(name: str, why: str) -> None:
+    with pytest.raises(FoldsegError, match=rf"^x: the id .* {why}; ids become names of files"):
         samples_table([row("fine"), row(name)], Path("x"))
 
 
-@pytest.mark.parametrize("name", ["0006R0_f00930", "a.b", "A-1", "x+y"])
+@pytest.mark.parametrize("name", ["0006R0_f00930", "a.b", "A-1", "x+y", "a b", "IMG (1)", "-a", "ä", "ä" * 100])
 def test_an_id_that_is_a_plain_file_name_is_taken(name: str) -> None:
     assert samples_table([row(name)], Path("x"))["id"].tolist() == [name]
 
@@ -49,19 +62,22 @@ def test_an_id_that_is_a_plain_file_name_is_taken(name: str) -> None:
 def test_pairs_are_made_by_stem_not_by_order() -> None:
     """Defect 24: rows that are aligned by the order of two listings."""
     images, masks = [Path("i/b.jpg"), Path("i/a.jpg")], [Path("m/a.png"), Path("m/b.png")]
-    assert pair_by_stem(images, masks) == [(images[0], masks[1]), (images[1], masks[0])]
+    assert pair_by_stem(Listing(Path("i"), images), Listing(Path("m"), masks)) == [
+        (images[0], masks[1]),
+        (images[1], masks[0]),
+    ]
 
 
 @pytest.mark.parametrize(
     ("images", "masks", "says"),
     [
-        (["i/a.jpg", "i/b.jpg"], ["m/a.png"], r"i/b\.jpg: has no mask \(1 such image\(s\)\)"),
+        (["i/a.jpg", "i/b.jpg"], ["m/a.png"], r"i/b\.jpg: has no mask in m \(1 such image\(s\)\)"),
         (["i/a.jpg"], ["m/a.png", "m/c.png"], r"m/c\.png: is a mask without an image \(1 such mask\(s\)\)"),
     ],
 )
 def test_what_has_no_partner_is_named(images: list[str], masks: list[str], says: str) -> None:
     with pytest.raises(FoldsegError, match=says):
-        pair_by_stem([Path(name) for name in images], [Path(name) for name in masks])
+        pair_by_stem(*(Listing(Path(names[0][0]), [Path(name) for name in names]) for names in (images, masks)))
 
 
 def test_check_files_adds_the_sizes(camvid_root: Path) -> None:
@@ -87,8 +103,8 @@ def test_a_file_cut_short_is_found_before_training(camvid_root: Path, folder: st
 
 def test_a_listed_image_that_is_missing_is_named(camvid_root: Path) -> None:
     (camvid_root / "train" / "0001TP_000060.png").unlink()
-    with pytest.raises(FoldsegError, match=r"train/0001TP_000060\.png: no such file"):
-        check_files(camvid.scan(camvid_root), camvid_root)
+    with pytest.raises(FoldsegError, match=r"train\.txt: 1 of its 8 image\(s\) are not in .*train: 0001TP_000060$"):
+        camvid.scan(camvid_root)
 
 
 @pytest.mark.parametrize(

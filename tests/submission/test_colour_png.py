@@ -62,7 +62,7 @@ def test_pngs_come_back_without_what_is_not_scored(folder: Path, labels, picture
     for number, indices in enumerate(pictures):
         write_rgb(source / f"test_{number:03d}.png", COLOURS[indices])
     write_json(source, folder / "s.json", labels)
-    write_pngs(folder / "s.json", back, labels, (1, 1), {f"test_{i:03d}": p.shape for i, p in enumerate(pictures)})
+    write_pngs(folder / "s.json", back, labels, None, {f"test_{i:03d}": p.shape for i, p in enumerate(pictures)})
     for number, indices in enumerate(pictures):
         assert np.array_equal(read_image(back / f"test_{number:03d}.png"), COLOURS[scored_alone(indices)])
 
@@ -71,7 +71,7 @@ def test_pngs_come_back_without_what_is_not_scored(folder: Path, labels, picture
 def test_a_json_whose_categories_do_not_overlap_comes_back(folder: Path, data: st.DataObject) -> None:
     masks = {n: data.draw(SHAPES.flatmap(lambda s: hnp.arrays(np.uint8, s, elements=st.integers(0, 4)))) for n in "ab"}
     signate_json.write(folder / "before.json", masks.items(), SCORED)
-    write_pngs(folder / "before.json", folder / "pngs", SCORED, (1, 1), {name: m.shape for name, m in masks.items()})
+    write_pngs(folder / "before.json", folder / "pngs", SCORED, None, {name: m.shape for name, m in masks.items()})
     write_json(folder / "pngs", folder / "after.json", SCORED)
     assert (folder / "after.json").read_bytes() == (folder / "before.json").read_bytes()
 
@@ -144,7 +144,7 @@ def test_pngs_that_are_not_those_asked_for_are_named(tmp_path: Path, sizes: dict
 def test_a_json_that_is_not_of_the_images_asked_for_is_refused(tmp_path: Path, sizes: dict, says: str) -> None:
     (tmp_path / "s.json").write_text('{"a.jpg":{"lane":{"0":[[0,1]]}}}')
     with pytest.raises(FoldsegError, match=says):
-        write_pngs(tmp_path / "s.json", tmp_path / "out", LABELS, (1, 2), sizes)
+        write_pngs(tmp_path / "s.json", tmp_path / "out", LABELS, None, sizes)
 
 
 def test_what_holds_nothing_is_refused(tmp_path: Path) -> None:
@@ -222,20 +222,20 @@ def test_ids_and_sizes_are_those_of_the_test_images(signate_root: Path, tmp_path
         write_rgb(tmp_path / f"in/{name}.png", np.zeros((*size, 3), np.uint8))
     data = data_of(signate_root)
     with pytest.raises(FoldsegError, match=r"test_001\.png: is \(48, 63\), the image \(48, 64\)"):
-        convert(tmp_path / "in", tmp_path / "s.json", data, (1, 1))
-    convert(tmp_path / "in", tmp_path / "s.json", data, (1, 1), check=False)
-    convert(tmp_path / "s.json", tmp_path / "out", data, (1, 1))
+        convert(tmp_path / "in", tmp_path / "s.json", data)
+    convert(tmp_path / "in", tmp_path / "s.json", data, check=False)
+    convert(tmp_path / "s.json", tmp_path / "out", data)
     assert read_image(tmp_path / "out/test_001.png").shape == (48, 64, 3)
     (tmp_path / "in/test_001.png").unlink()
     with pytest.raises(FoldsegError, match=r"1 image\(s\) are missing \(test_001\)"):
-        convert(tmp_path / "in", tmp_path / "s.json", data, (1, 1))
+        convert(tmp_path / "in", tmp_path / "s.json", data)
 
 
 def test_data_without_test_images_is_said(signate_root: Path, tmp_path: Path) -> None:
     for image in (signate_root / "seg_test_images").iterdir():
         image.unlink()
     with pytest.raises(FoldsegError, match="has no test images to check against"):
-        convert(tmp_path / "s.json", tmp_path / "out", data_of(signate_root), (1, 1))
+        convert(tmp_path / "s.json", tmp_path / "out", data_of(signate_root))
 
 
 @pytest.mark.parametrize("dataset", ["signate", "toy_city"])

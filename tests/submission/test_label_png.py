@@ -55,7 +55,7 @@ def test_files_of_a_former_call_are_removed(tmp_path: Path) -> None:
 
 def test_a_file_of_another_size_is_named(tmp_path: Path) -> None:
     label_png.write(tmp_path, [("a", np.zeros((2, 3), np.uint8))], camvid.LABELS)
-    with pytest.raises(FoldsegError, match=r"a\.png is \(2, 3\), the image \(3, 2\)"):
+    with pytest.raises(FoldsegError, match=r"a\.png: is \(2, 3\), the image \(3, 2\)"):
         label_png.Submission(tmp_path, camvid.LABELS).read("a", (3, 2))
 
 

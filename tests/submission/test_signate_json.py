@@ -47,14 +47,14 @@ def test_images_come_back_from_the_file(tmp_path_factory: pytest.TempPathFactory
 
 
 def test_the_bytes_of_the_file(tmp_path: Path) -> None:
-    """Compact, images sorted, rows ascending as integers, absent categories absent, `{}` for an empty image."""
+    """Compact, images and categories sorted, rows ascending as integers, absent categories absent."""
     tall = np.zeros((11, 3), np.uint8)
     tall[9, 1] = tall[10, 0] = tall[10, 2] = 4
     signate_json.write(
-        tmp_path / "s.json", [("test_000", mask("011", "200")), ("test_001", mask("00")), ("test_002", tall)], SCORED
+        tmp_path / "s.json", [("test_000", mask("011", "203")), ("test_001", mask("00")), ("test_002", tall)], SCORED
     )
     assert (tmp_path / "s.json").read_bytes() == (
-        b'{"test_000.jpg":{"car":{"0":[[1,2]]},"pedestrian":{"1":[[0,0]]}},'
+        b'{"test_000.jpg":{"car":{"0":[[1,2]]},"lane":{"1":[[2,2]]},"pedestrian":{"1":[[0,0]]}},'
         b'"test_001.jpg":{},'
         b'"test_002.jpg":{"signal":{"9":[[1,1]],"10":[[0,0],[2,2]]}}}'
     )

@@ -234,7 +234,9 @@ def spread(text: bytes, rng: Random) -> bytes:
 INVALID_TEXTS: dict[str, Callable[[bytes, Random], bytes]] = {
     "truncated": lambda text, rng: text[: rng.randrange(len(text))],
     "empty": lambda text, rng: rng.choice([b"", b" ", b"\n"]),
-    "trailing garbage": lambda text, rng: text + rng.choice([b"}", b"]", b"x", b"{}", b",", b"\0", b"null", text]),
+    "trailing garbage": lambda text, rng: (
+        text + rng.choice([b"}", b"]", b"x", b"{}", b",", b"\0", b"null", text, b"\f", b"\xc2\xa0"])
+    ),
     "leading garbage": lambda text, rng: rng.choice([b"}", b"x", b"[", b"\0", b"{}", b"\xef\xbb\xbf"]) + text,
     "in a list": lambda text, rng: b"[" + text + b"]",
     "no mapping": lambda text, rng: rng.choice([b"[]", b"null", b"true", b"0", b'"a.jpg"', b"NaN"]),

@@ -4,12 +4,13 @@ Brostow et al., 2009; the 11-class 480x360 edition of Badrinarayanan et al., 201
 """
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from foldseg.data.labels import LabelClass, LabelSet
-from foldseg.data.samples import existing_folder, pair_by_stem, samples_table
+from foldseg.data.listing import MASKS, Listing, list_files, pair_by_stem, say_once
+from foldseg.data.samples import existing_folder, samples_table, shorten, shown
 from foldseg.errors import FoldsegError
 
 SPLITS = ("train", "val", "test")
@@ -39,23 +40,57 @@ _SECOND = 30
 
 def scan(root: Path) -> pd.DataFrame:
     """Return the samples table of CamVid below `root`, official splits kept; the stratum is the sequence."""
+    existing_folder(root)
     rows = []
     for split in SPLITS:
-        names = _names(existing_folder(root) / f"{split}.txt")
-        pairs = pair_by_stem(
-            [existing_folder(root / split) / name for name in names],
-            sorted(existing_folder(root / f"{split}annot").glob("*.png")),
-        )
+        pairs = _pairs(root / f"{split}.txt", root / split, root / f"{split}annot")
         rows += [(image.stem, f"{split}/{image.name}", f"{split}annot/{mask.name}", split) for image, mask in pairs]
     groups = _groups([row[0] for row in rows])
     return samples_table([(*row, groups[row[0]], _sequence(row[0])[0]) for row in rows], root)
 
 
+def _pairs(path: Path, folder: Path, mask_folder: Path) -> list[tuple[Path, Path]]:
+    """Images of the list `path`, in its order, with their masks; images that it leaves out are said."""
+    names = _names(path)
+    images, masks = list_files(folder, usual=".png"), list_files(mask_folder, MASKS)
+    there = images.by_stem
+    left_out = sorted(set(there) - set(names))
+    unknown = [name for name in names if name not in there]
+    also = f"{len(left_out)} image(s) of {folder} are not in the list: {shorten(left_out)}"
+    if unknown:
+        raise FoldsegError(
+            f"{path}: {len(unknown)} of its {len(names)} image(s) are not in {folder}: {shorten(unknown)}"
+            + (f"; {also}" if left_out else "")
+        )
+    if left_out:
+        say_once(f"{path}: {also}; they are neither trained on nor predicted")
+    kept = [mask for stem, mask in masks.by_stem.items() if stem not in set(left_out)]
+    return pair_by_stem(Listing(folder, [there[name] for name in names]), Listing(mask_folder, kept, masks.passed_over))
+
+
 def _names(path: Path) -> list[str]:
-    """File names of a list whose lines read `/SegNet/CamVid/train/a.png /SegNet/CamVid/trainannot/a.png`."""
+    """Names, without suffix, of a list whose lines read `/SegNet/CamVid/train/a.png /SegNet/CamVid/trainannot/a.png`.
+
+    FoldsegError for a line of another form, and one that is there twice.
+    """
     if not path.is_file():
         raise FoldsegError(f"{path}: no such file; expected the lists of the SegNet tutorial beside the folders")
-    return [line.split()[0].rsplit("/", 1)[-1] for line in path.read_text().splitlines() if line.strip()]
+    try:
+        lines = path.read_text("utf-8-sig").splitlines()
+    except OSError as error:
+        raise FoldsegError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise FoldsegError(f"{path}: is no list in UTF-8 ({error})") from error
+    names: dict[str, int] = {}
+    for number, line in enumerate(lines, 1):
+        stems = [PurePosixPath(word.replace("\\", "/")).stem for word in line.split()]
+        if not stems:
+            continue
+        if len(stems) > 2 or stems[0] != stems[-1]:
+            raise FoldsegError(f"{path}: line {number}: {shown(line)} should be an image and its mask, of one name")
+        if names.setdefault(stems[0], number) != number:
+            raise FoldsegError(f"{path}: line {number}: {shown(stems[0])} is in line {names[stems[0]]}, too")
+    return list(names)
 
 
 def _sequence(name: str) -> tuple[str, int]:

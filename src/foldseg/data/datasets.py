@@ -10,10 +10,12 @@ import pandas as pd
 
 from foldseg.config.schema import Data, ToyCity
 from foldseg.data import camvid, signate
-from foldseg.data.folds import folds_csv, load_folds, make_folds
+from foldseg.data.folds import fold_sizes, folds_csv, load_folds, make_folds, unevenness
 from foldseg.data.labels import LabelSet
 from foldseg.data.leaks import TEST, Leaks, find_leaks
+from foldseg.data.listing import list_files, say_once
 from foldseg.data.reading import image_size
+from foldseg.data.samples import check_files, shorten
 from foldseg.errors import FoldsegError
 from foldseg.files import write_text
 from toycity import generate_toy_city
@@ -53,7 +55,8 @@ def load_samples(data: Data) -> pd.DataFrame:
 
 def _check_toy(root: Path, toy: ToyCity) -> None:
     """FoldsegError when the city in `root` was built with another size or number of frames; its seed does not show."""
-    found = [sorted((root / name).glob("*.jpg")) for name in ("seg_train_images", "seg_test_images")]
+    folders = [root / name for name in ("seg_train_images", "seg_test_images")]
+    found = [list_files(folder).files if folder.is_dir() else [] for folder in folders]
     if not all(found):
         return  # the reader says what is missing
     have = (*image_size(found[0][0])[::-1], len(found[0]), len(found[1]))
@@ -70,12 +73,33 @@ def folded_samples(data: Data) -> pd.DataFrame:
 
     FoldsegError when there are none or the folds file does not fit them.
     """
-    table = load_samples(data)
-    table = table[table["split"].isin(data.fold_splits)]
-    if table.empty:
-        raise FoldsegError(f"data.fold_splits: {list(data.fold_splits)} holds no image of {data.dataset}")
+    table = _of_fold_splits(load_samples(data), data)
     folds = load_folds(data.folds, table)
+    if (count := folds["fold"].nunique()) != data.fold_count:
+        say_once(f"{data.folds}: has {count} folds, and data.fold_count is {data.fold_count}; the file decides")
     return table.drop(columns=["group", "stratum"]).merge(folds, on="id", validate="1:1").sort_values("id")
+
+
+def _of_fold_splits(table: pd.DataFrame, data: Data) -> pd.DataFrame:
+    """Return the rows of `data.fold_splits`. FoldsegError for splits that the data set lacks or that have no masks."""
+    there = table["split"].unique().tolist()
+    if unknown := [split for split in data.fold_splits if split not in there]:
+        raise FoldsegError(
+            f"data.fold_splits: {data.dataset} has no split {', '.join(unknown)}; it has {', '.join(there)}"
+        )
+    chosen = table[table["split"].isin(data.fold_splits)]
+    if chosen.empty:
+        raise FoldsegError(f"data.fold_splits: is empty; {data.dataset} has {', '.join(there)}")
+    unlabelled = chosen[chosen["mask"] == ""]
+    if len(unlabelled):
+        splits = ", ".join(unlabelled["split"].unique())
+        raise FoldsegError(
+            f"data.fold_splits: {len(unlabelled)} image(s) of {splits} have no mask and cannot be trained on: "
+            f"{shorten(unlabelled['id'])}"
+        )
+    if TEST in data.fold_splits:
+        say_once("data.fold_splits: test images are trained on, so their score says nothing")
+    return chosen
 
 
 def label_set(data: Data) -> LabelSet:
@@ -90,7 +114,8 @@ def make_folds_file(data: Data, strict: bool = False) -> pd.DataFrame:
     otherwise: runs may have been trained on it; and, if `strict`, when something is shared: nothing is written then.
     """
     table = load_samples(data)
-    folds = make_folds(table[table["split"].isin(data.fold_splits)], data.fold_count, data.fold_seed)
+    folds = make_folds(_of_fold_splits(table, data), data.fold_count, data.fold_seed)
+    check_files(table, data.root, data.pictures)
     if data.folds.is_file() and data.folds.read_text() != folds_csv(folds):
         raise FoldsegError(
             f"{data.folds}: exists and divides the data in another way; runs that were trained on it could not be "
@@ -100,8 +125,10 @@ def make_folds_file(data: Data, strict: bool = False) -> pd.DataFrame:
     if lines and strict:
         raise FoldsegError("\n  ".join([f"{data.folds}: is not written, because of what is shared:", *lines]))
     write_text(data.folds, folds_csv(folds))
-    logger.info("%s: %d images in %d folds", data.folds, len(folds), data.fold_count)
-    for line in lines:
+    sizes = fold_sizes(folds)
+    logger.info("%s: %d images in %d folds (%s)", data.folds, len(folds), len(sizes), ", ".join(map(str, sizes)))
+    uneven = unevenness(folds)
+    for line in [uneven, *lines] if uneven else lines:
         logger.warning("%s: %s", data.folds, line)
     return folds
 

@@ -6,10 +6,9 @@ Columns, all strings: `id` (unique), `image` and `mask` (paths relative to the d
 
 import logging
 import os
-import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 from itertools import repeat
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from tqdm import tqdm
 from foldseg.config.schema import Pictures
 from foldseg.data.headers import Header
 from foldseg.data.labels import IGNORE_INDEX, LabelSet
-from foldseg.data.reading import AS_SHOWN, check_whole, read_mask, sizes_differ
+from foldseg.data.reading import AS_SHOWN, check_whole, read_index_mask, read_mask, sizes_differ
 from foldseg.errors import FoldsegError
 
 logger = logging.getLogger(__name__)
@@ -33,23 +32,39 @@ _TURNED = {
     "stored": "%s: has an EXIF orientation (%d of %d images do) and is not turned (data.pictures.orientation=stored)",
 }
 _OBLONG = "%s: says that its pixels are not square (%d of %d images do); they are taken as they are stored"
-_SHOWN = 20  # files that cannot be used
+_MANY = 20  # files that are named
 _SQUARE = 0.01  # relative difference of a pixel's sides from which on it is said
-_SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+_MAX_ID = 200  # bytes: with a suffix, and what a temporary name adds, a file name has 255 at most
+_MAX_SHOWN = 80
 
 
 def samples_table(rows: Iterable[tuple[str, str, str, str, str, str]], source: Path) -> pd.DataFrame:
-    """Build a samples table. FoldsegError when it is empty, an id is repeated or cannot be a file name."""
+    """Build a samples table. FoldsegError when it is empty, an id is repeated or cannot be the name of a file."""
     table = pd.DataFrame(list(rows), columns=COLUMNS, dtype="str")
     if table.empty:
         raise FoldsegError(f"{source}: holds no images")
     double = table["id"][table["id"].duplicated()].unique().tolist()
     if double:
         raise FoldsegError(f"{source}: {len(double)} id(s) occur twice, e.g. {shorten(double)}")
-    unsafe = [i for i in table["id"] if not _SAFE_ID.fullmatch(i)]
-    if unsafe:
-        raise FoldsegError(f"{source}: ids must be plain file names, not e.g. {shorten(unsafe)}")
+    for name in table["id"]:
+        if wrong := _what_is_wrong(name):
+            raise FoldsegError(f"{source}: the id {shown(name)} {wrong}; ids become names of files: rename its image")
     return table
+
+
+def _what_is_wrong(name: str) -> str:
+    """Why an id cannot be the name of a file in stores and submissions; "" if it can. Blanks and dots may be in it."""
+    if not name:
+        return "is empty"
+    if name.startswith("."):
+        return "begins with a dot, as hidden files do"
+    if "/" in name or "\\" in name:
+        return "holds a slash"
+    if not name.isprintable():
+        return "holds a character that cannot be printed"
+    if len(name.encode()) > _MAX_ID:
+        return f"has {len(name.encode())} bytes; {_MAX_ID} are possible"
+    return ""
 
 
 def check_files(table: pd.DataFrame, root: Path, pictures: Pictures = AS_SHOWN) -> pd.DataFrame:
@@ -64,12 +79,7 @@ def check_files(table: pd.DataFrame, root: Path, pictures: Pictures = AS_SHOWN) 
         steps = pool.map(_checked, images, masks, repeat(pictures))
         bar = tqdm(steps, total=len(images), desc="checking files", unit="image", leave=False, disable=None)
         found = list(bar)
-    problems = [str(outcome) for outcome in found if isinstance(outcome, FoldsegError)]
-    if len(problems) == 1:
-        raise FoldsegError(problems[0])
-    if problems:
-        more = [f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
-        raise FoldsegError(f"{len(problems)} images cannot be used:\n  " + "\n  ".join([*problems[:_SHOWN], *more]))
+    _raise_if_any([str(outcome) for outcome in found if isinstance(outcome, FoldsegError)], "images")
     headers = [outcome for outcome in found if isinstance(outcome, Header)]
     _say_what_is_decided(images, headers, pictures)
     sizes = [header.size(pictures.upright) for header in headers]
@@ -110,26 +120,61 @@ def _say_what_is_decided(images: Sequence[Path], headers: Sequence[Header], pict
         logger.warning(_OBLONG, oblong[0], len(oblong), len(images))
 
 
+def _raise_if_any(problems: Sequence[str], what: str) -> None:
+    """FoldsegError that lists the problems, at most `_MANY` of them."""
+    if len(problems) == 1:
+        raise FoldsegError(problems[0])
+    if problems:
+        more = [f"and {len(problems) - _MANY} more"] if len(problems) > _MANY else []
+        raise FoldsegError(f"{len(problems)} {what} cannot be used:\n  " + "\n  ".join([*problems[:_MANY], *more]))
+
+
 def count_mask_pixels(
-    table: pd.DataFrame, root: Path, labels: LabelSet, pictures: Pictures = AS_SHOWN
+    table: pd.DataFrame, root: Path, labels: LabelSet, pictures: Pictures = AS_SHOWN, encoded: bool = False
 ) -> NDArray[np.int64]:
-    """Count the pixels of every class in the masks of `table`: (images, classes + 1) int64, void last."""
-    counts = np.zeros((len(table), 256), np.int64)
-    for row, mask in enumerate(tqdm(table["mask"], desc="counting pixels", unit="mask", leave=False, disable=None)):
-        counts[row] = np.bincount(read_mask(root / mask, labels, pictures).ravel(), minlength=256)
-    return counts[:, [*range(len(labels)), IGNORE_INDEX]]
+    """Count the pixels of every class in the masks of `table`: (images, classes + 1) int64, void last.
+
+    `encoded`: masks hold class indices, as `read_index_mask` says. A mask is read once in a process as long as its file
+    stays as it is. FoldsegError names all masks that cannot be read or that hold unknown ids or colours.
+    """
+    read = partial(_counted, labels=labels, pictures=pictures, encoded=encoded)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        steps = pool.map(read, [root / str(mask) for mask in table["mask"]])
+        found = list(tqdm(steps, "counting pixels", len(table), unit="mask", leave=False, disable=None))
+    _raise_if_any([str(counts) for counts in found if isinstance(counts, FoldsegError)], "masks")
+    return np.array(found, np.int64).reshape(-1, 256)[:, [*range(len(labels)), IGNORE_INDEX]]
 
 
-def pair_by_stem(images: list[Path], masks: list[Path]) -> list[tuple[Path, Path]]:
-    """Pair images with masks of the same stem. FoldsegError names images without mask and masks without image."""
-    by_stem = {mask.stem: mask for mask in masks}
-    lonely = [image for image in images if image.stem not in by_stem]
-    if lonely:
-        raise FoldsegError(f"{lonely[0]}: has no mask ({len(lonely)} such image(s))")
-    spare = sorted(set(by_stem) - {image.stem for image in images})
-    if spare:
-        raise FoldsegError(f"{by_stem[spare[0]]}: is a mask without an image ({len(spare)} such mask(s))")
-    return [(image, by_stem[image.stem]) for image in images]
+def check_mask_values(
+    table: pd.DataFrame, root: Path, labels: LabelSet, pictures: Pictures = AS_SHOWN, encoded: bool = False
+) -> None:
+    """FoldsegError, before any training, for masks that hold unknown ids or colours; warns of masks that are void.
+
+    All masks are read: 2,243 of 1936x1216 take about a minute and a half of processor time, divided by the cores.
+    """
+    void = table["mask"][count_mask_pixels(table, root, labels, pictures, encoded)[:, :-1].sum(1) == 0]
+    if len(void):
+        logger.warning("%d of %d masks are void all over: %s", len(void), len(table), shorten(void))
+
+
+def _counted(path: Path, labels: LabelSet, pictures: Pictures, encoded: bool) -> tuple[int, ...] | FoldsegError:
+    """Pixels of every value of a mask, or what is wrong with it."""
+    try:
+        facts = path.stat()
+    except OSError as error:
+        return FoldsegError(f"{path}: cannot be read: {error.strerror}")
+    return _remembered_counts(path, facts.st_size, facts.st_mtime_ns, labels, pictures, encoded)
+
+
+@cache
+def _remembered_counts(
+    path: Path, size: int, time: int, labels: LabelSet, pictures: Pictures, encoded: bool
+) -> tuple[int, ...] | FoldsegError:
+    try:
+        mask = read_index_mask(path, len(labels), pictures) if encoded else read_mask(path, labels, pictures)
+        return tuple(np.bincount(mask.ravel(), minlength=256).tolist())
+    except FoldsegError as error:
+        return error
 
 
 def existing_folder(path: Path) -> Path:
@@ -141,6 +186,16 @@ def existing_folder(path: Path) -> Path:
 
 def shorten(items: Iterable[object], most: int = 5) -> str:
     """`a, b, c and 12 more`, for error messages."""
-    names = [str(item) for item in items]
+    names = [cut(str(item)) for item in items]
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def cut(text: str, most: int = _MAX_SHOWN) -> str:
+    """`text`, without its middle if it is too long for a message."""
+    return text if len(text) <= most else f"{text[: most - 23]}...{text[-20:]}"
+
+
+def shown(text: str) -> str:
+    """`text` between quotes, without its middle if it is long and with escapes for what cannot be printed."""
+    return repr(cut(text))

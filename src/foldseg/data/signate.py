@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from foldseg.data.labels import LabelClass, LabelSet
-from foldseg.data.samples import existing_folder, pair_by_stem, samples_table
+from foldseg.data.listing import MASKS, Listing, list_files, pair_by_stem, say_once
+from foldseg.data.samples import existing_folder, samples_table, shorten
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json
 
@@ -35,6 +36,7 @@ SIGNATE_COLOURS: dict[str, tuple[int, int, int]] = {
     "others": (81, 99, 0),
     "own": (86, 62, 67),
 }
+SUFFIX = ".jpg"
 SCORED = ("car", "pedestrian", "lane", "signal")
 LABELS = LabelSet(
     tuple(
@@ -51,10 +53,12 @@ def scan(root: Path) -> pd.DataFrame:
     The stratum is route and time of day; a group is a run of consecutive frame indices within one. Test images have
     no attributes: stratum "" and a group of their own each.
     """
-    images = sorted(existing_folder(existing_folder(root) / "seg_train_images").glob("*.jpg"))
-    annotations = existing_folder(root / "seg_train_annotations")
-    pairs = pair_by_stem(images, sorted(annotations.glob("*.png")))
-    facts = pd.DataFrame([_facts(annotations / f"{image.stem}.json") for image in images], columns=["stratum", "frame"])
+    existing_folder(root)
+    images = list_files(root / "seg_train_images", usual=SUFFIX)
+    annotations = list_files(root / "seg_train_annotations", (*MASKS, ".json"))
+    pairs = pair_by_stem(images, annotations.only(MASKS))
+    attributes = annotations.only((".json",))
+    facts = _facts([image.stem for image, _ in pairs], attributes)
     group = _groups(facts)
     train = [
         (
@@ -67,14 +71,24 @@ def scan(root: Path) -> pd.DataFrame:
         )
         for i, ((image, mask), stratum) in enumerate(zip(pairs, facts["stratum"], strict=True))
     ]
-    test_images = sorted(existing_folder(root / "seg_test_images").glob("*.jpg"))
-    test = [(image.stem, f"seg_test_images/{image.name}", "", "test", image.stem, "") for image in test_images]
     if not train:
-        raise FoldsegError(f"{root / 'seg_train_images'}: holds no images")
+        raise FoldsegError(f"{images.folder}: holds no images")
+    tests = list_files(root / "seg_test_images", usual=SUFFIX)
+    tests.require_all()
+    test = [(stem, f"seg_test_images/{image.name}", "", "test", stem, "") for stem, image in tests.by_stem.items()]
     return samples_table(train + test, root)
 
 
-def _facts(path: Path) -> tuple[str, int]:
+def _facts(names: list[str], attributes: Listing) -> pd.DataFrame:
+    """Columns `stratum` and `frame` of the images `names`, from the JSON of the same name each."""
+    files = attributes.by_stem
+    if spare := sorted(set(files) - set(names)):
+        say_once(f"{attributes.folder}: {len(spare)} .json of no image are passed over: {shorten(spare)}")
+    rows = [_read_facts(files.get(name, attributes.folder / f"{name}.json")) for name in names]
+    return pd.DataFrame(rows, columns=["stratum", "frame"])
+
+
+def _read_facts(path: Path) -> tuple[str, int]:
     """Stratum and frame index of one annotation."""
     content = read_json(path)
     try:

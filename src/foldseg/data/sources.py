@@ -7,8 +7,9 @@ from pathlib import Path
 from foldseg.config.schema import Pictures, Source
 from foldseg.data.frames import FileFrames
 from foldseg.data.labels import LabelSet
+from foldseg.data.listing import MASKS, list_files, pair_by_stem
 from foldseg.data.reading import AS_SHOWN
-from foldseg.data.samples import check_files, existing_folder, pair_by_stem, samples_table, shorten
+from foldseg.data.samples import check_files, check_mask_values, existing_folder, samples_table, shorten
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json
 
@@ -16,8 +17,6 @@ logger = logging.getLogger(__name__)
 
 DESCRIPTION = "pseudo.json"
 """Beside pseudo labels: which fold may be trained on them, their `classes`, and the division into folds they are of."""
-
-_IMAGES = (".jpg", ".jpeg", ".png")
 
 
 def source_frames(
@@ -36,8 +35,7 @@ def source_frames(
     images, masks = (existing_folder(_of_fold(path, fold)) for path in (source.images, source.masks))
     if (masks / DESCRIPTION).is_file():
         _check_pseudo(masks / DESCRIPTION, fold, labels, data_fingerprint)
-    files = sorted(path for path in images.iterdir() if path.suffix.lower() in _IMAGES)
-    pairs = pair_by_stem(files, sorted(masks.glob("*.png")))
+    pairs = pair_by_stem(list_files(images), list_files(masks, (*MASKS, ".json")).only(MASKS))
     kept = [pair for pair in pairs if pair[0].stem not in held_out]
     if len(kept) < len(pairs):
         left_out = [image.stem for image, _ in pairs if image.stem in held_out]
@@ -46,7 +44,9 @@ def source_frames(
         raise FoldsegError(f"sampling.sources: {images}: holds no image that fold {fold} may be trained on")
     table = samples_table([(image.stem, str(image), str(mask), "train", "", "") for image, mask in kept], images)
     check_files(table, Path(), pictures)
-    return FileFrames.of(table, Path(), labels, source.encoding == "index", pictures)
+    encoded = source.encoding == "index"
+    check_mask_values(table, Path(), labels, pictures, encoded)
+    return FileFrames.of(table, Path(), labels, encoded, pictures)
 
 
 def _of_fold(path: Path, fold: int) -> Path:

@@ -1,7 +1,6 @@
 """Predict any pictures into a folder: as masks, colours, overlays or probabilities."""
 
 import logging
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +11,7 @@ from tqdm import tqdm
 
 from foldseg.config.schema import Pictures
 from foldseg.data.labels import Image, LabelSet, Mask
+from foldseg.data.listing import PICTURES, list_files
 from foldseg.data.reading import read_image
 from foldseg.deploy.ahead import ahead, threads
 from foldseg.deploy.drawing import overlay, with_legend
@@ -22,9 +22,6 @@ from foldseg.inference.store import PredictionStore, StoreFacts
 from foldseg.submission.label_png import write_png
 
 logger = logging.getLogger(__name__)
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-"""What is taken for a picture in a folder; a file that is named may have any suffix."""
 
 PROBABILITIES = "probabilities"
 DESCRIPTION = "prediction.json"
@@ -44,8 +41,9 @@ class Picture:
 
 
 def find_pictures(paths: Sequence[Path], out: Path) -> list[Picture]:
-    """Return files, and what folders hold at any depth, by name; without `out` and what is hidden.
+    """Return files, and the pictures of folders at any depth, by name; what of these is passed over is said.
 
+    `out` is left out. A file that is named may have any suffix.
     FoldsegError for a path that is missing, a folder without pictures, and two files whose results would have one name.
     """
     if not paths:
@@ -54,31 +52,25 @@ def find_pictures(paths: Sequence[Path], out: Path) -> list[Picture]:
     for path in paths:
         if not path.exists():
             raise FoldsegError(f"{path}: no such file or folder")
-        for picture in _below(path, out) if path.is_dir() else [Picture(path, path.stem)]:
+        for picture in _below(path, out) if path.is_dir() else [Picture(path, _name(path))]:
             other = found.setdefault(picture.name, picture.path)
             if other.absolute() != picture.path.absolute():
                 raise FoldsegError(f"{other} and {picture.path} would both be predicted into {out / picture.name}")
     return [Picture(path, name) for name, path in sorted(found.items())]
 
 
+def _name(file: Path) -> str:
+    """Name without suffix; `street.2024` has none."""
+    return file.stem if file.suffix.lower() in PICTURES else file.name
+
+
 def _below(folder: Path, out: Path) -> list[Picture]:
     if folder.resolve().is_relative_to(out.resolve()):
         raise FoldsegError(f"{out}: is where the pictures are; give --out another folder")
-    files = [file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and not _is_hidden(file, folder)]
-    files = [file for file in files if not file.is_dir()]  # which are searched themselves
-    files = [file for file in files if not _within(file, out)]
+    files = list_files(folder, deep=True, without=out).files
     if not files:
-        raise FoldsegError(f"{folder}: holds no pictures ({', '.join(SUFFIXES)})")
+        raise FoldsegError(f"{folder}: holds no pictures ({', '.join(PICTURES)})")
     return [Picture(file, file.relative_to(folder).with_suffix("").as_posix()) for file in files]
-
-
-def _within(file: Path, folder: Path) -> bool:
-    """Whether a file lies in a folder, links followed; Path.resolve would raise for a link to itself."""
-    return Path(os.path.realpath(file)).is_relative_to(os.path.realpath(folder))
-
-
-def _is_hidden(file: Path, folder: Path) -> bool:
-    return any(part.startswith(".") for part in file.relative_to(folder).parts)
 
 
 def predict_images(

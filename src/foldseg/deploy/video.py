@@ -14,9 +14,9 @@ import numpy as np
 from tqdm import tqdm
 
 from foldseg.data.labels import Image, LabelSet, Mask
+from foldseg.data.listing import PICTURES, list_files
 from foldseg.data.reading import read_image
 from foldseg.deploy.drawing import overlay, with_legend
-from foldseg.deploy.images import SUFFIXES
 from foldseg.deploy.sources import Source
 from foldseg.errors import FoldsegError
 from foldseg.files import replacing
@@ -132,10 +132,9 @@ def _decoded(container: Any, stream: Any, rate: Fraction, path: Path) -> Frames:
 
 
 def _folder(path: Path, rate: Fraction) -> Clip:
-    files = [file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")]
+    files = sorted(list_files(path).by_stem.values(), key=lambda file: _natural(file.name))
     if not files:
-        raise FoldsegError(f"{path}: holds no frames ({', '.join(SUFFIXES)})")
-    files.sort(key=lambda file: _natural(file.name))
+        raise FoldsegError(f"{path}: holds no frames ({', '.join(PICTURES)})")
     frames = ((str(file), read_image(file), time) for time, file in enumerate(files))
     return Clip(frames, len(files), rate, 1 / rate)
 

@@ -28,6 +28,7 @@ from foldseg.ensemble.work import Work, write_arrays
 from foldseg.errors import FoldsegError
 from foldseg.files import locked, scratch, write_json
 from foldseg.scoring.counts import Counts
+from foldseg.scoring.intervals import warn_of_large_group
 from foldseg.scoring.scores import OF_SCORED_CLASSES, SCORES, check_score
 from foldseg.submission import ledger
 from foldseg.submission.formats import FORMATS, check_submission
@@ -122,6 +123,7 @@ def _make(members: Members, folder: Path) -> tuple[dict[str, Any], Path]:
 def _score_oof(members: Members, oof: pd.DataFrame, folder: Path) -> tuple[dict[str, Any], tuple[Params | None, ...]]:
     """Take the OOF images through the ensemble; return what score.json says of them, and what was fitted."""
     config, labels, groups = members.config, members.labels, oof["group"].to_numpy()
+    warn_of_large_group(groups)
     found = predict_oof(members, oof, folder)
     scores: dict[str, Any] = {"score": config.score, "images": len(oof), "folds": members.folds}
     scores["oof"] = stage_scores(config, found.counts, labels, groups)

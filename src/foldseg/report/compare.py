@@ -16,6 +16,7 @@ from foldseg.report.oof import OofLabels, open_oof
 from foldseg.report.tables import between, number, probability, signed, text_table
 from foldseg.scoring.compare import paired, paired_classes
 from foldseg.scoring.counts import Counts, count_pixels
+from foldseg.scoring.intervals import warn_of_large_group
 from foldseg.scoring.scores import bootstrap, bootstrap_classes, check_score
 
 OVERALL = "overall"
@@ -60,6 +61,7 @@ def compare(paths: Sequence[Path], score: ScoreName | None = None, samples: int 
     check_score(score, labels, "--score")
     counts = _count(names, [oof.only(common) for oof in opened])
     groups = table["group"].to_numpy()
+    warn_of_large_group(groups)
     parts = [_scored(score, own, labels, groups, samples) for own in counts]
     for part, own in zip(parts[1:], counts[1:], strict=True):
         pair = own, counts[0], labels, groups, samples

@@ -22,7 +22,7 @@ from foldseg.files import read_json
 from foldseg.report.oof import OofLabels, open_oof
 from foldseg.report.tables import between, number, text_table
 from foldseg.scoring.counts import Counts
-from foldseg.scoring.intervals import Resampled
+from foldseg.scoring.intervals import Resampled, warn_of_large_group
 from foldseg.scoring.scores import SCORES, Score, bootstrap, bootstrap_classes, score
 from foldseg.submission.formats import FORMATS
 from foldseg.submission.ledger import read_ledger
@@ -77,6 +77,7 @@ def recompute(source: Path) -> Recomputed:
     """Count the OOF images of a source (see `open_oof`) anew and compare all that its files state."""
     oof = open_oof(source)
     counts, groups = oof.counts(), oof.table["group"].to_numpy()
+    warn_of_large_group(groups)
     if (source / "score.json").is_file():
         statements, remarks = _of_submission(source, oof, counts)
         samples = load_ensemble(source / "config.yaml").bootstrap_samples

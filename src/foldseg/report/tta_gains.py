@@ -20,6 +20,7 @@ from foldseg.inference.tta import MERGES, Merge, check_probabilities
 from foldseg.report.tables import number, text_table
 from foldseg.scoring.compare import Comparison, paired
 from foldseg.scoring.counts import Counts, count_pixels
+from foldseg.scoring.intervals import warn_of_large_group
 from foldseg.scoring.scores import score
 from foldseg.training.run import RunFolder
 from foldseg.views.samples import eval_loader
@@ -93,6 +94,7 @@ def tta_gains(
         tables.append(split_table(run, "oof"))
         counts += _counts_of_images(run, predictor, tables[-1], tta)
     groups = pd.concat(tables)["group"].to_numpy()
+    warn_of_large_group(groups)
     plain, *rest = np.stack(counts, 1)  # (candidates, images, classes, 3), as `candidates` orders them
     others = len(tta.views) - 1
     alone, with_plain, without = rest[:others], rest[others : 2 * others], rest[2 * others + 1 :]

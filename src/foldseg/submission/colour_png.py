@@ -12,33 +12,37 @@ import numpy as np
 from tqdm import tqdm
 
 from foldseg.config import Data
-from foldseg.data.datasets import label_set, load_samples
+from foldseg.data.datasets import label_set
 from foldseg.data.labels import IGNORE_INDEX, Colour, LabelSet, Mask
+from foldseg.data.listing import MASKS, list_files
 from foldseg.data.reading import image_size, read_mask
 from foldseg.data.runs import Runs, mask_of_runs
+from foldseg.data.samples import shorten, shown
 from foldseg.errors import FoldsegError
 from foldseg.submission import label_png, signate_json
-from foldseg.submission.formats import Sizes, check_submission, format_of, missing_ids
+from foldseg.submission.formats import Size, Sizes, check_submission, format_of, missing_ids
+from foldseg.submission.sizes import check_given_size, known_sizes
 
 BLACK: Colour = (0, 0, 0)
 
 logger = logging.getLogger(__name__)
 
 
-def convert(source: Path, destination: Path, data: Data, size: tuple[int, int], check: bool = True) -> None:
+def convert(source: Path, destination: Path, data: Data, size: Size = None, check: bool = True) -> None:
     """Make a JSON from a folder of PNGs, or a folder of PNGs from a JSON, whichever `source` is.
 
-    With `check`, ids and sizes must be those of the test images of `data`, if they are there. Otherwise the images of
-    a JSON are taken to be of `size` (height, width).
+    With `check`, ids and sizes must be those of the test images of `data`, if they are there. `size` (height, width) is
+    that of images of a JSON which are not there; FoldsegError when it is not that of an image that is.
     """
     wanted = _test_sizes(data) if check else None
     if format_of(source) is signate_json:
-        write_pngs(source, destination, label_set(data), size, wanted)
+        known = wanted if wanted is not None else known_sizes(data)
+        write_pngs(source, destination, label_set(data), size, known, complete=wanted is not None)
     else:
-        write_json(source, destination, label_set(data), wanted)
+        write_json(source, destination, label_set(data), wanted, size)
 
 
-def write_json(folder: Path, path: Path, labels: LabelSet, wanted: Sizes | None = None) -> None:
+def write_json(folder: Path, path: Path, labels: LabelSet, wanted: Sizes | None = None, size: Size = None) -> None:
     """Write the contest's JSON from a folder of RGB PNGs, and read it back.
 
     `wanted` maps ids to (height, width), None for whatever there is. FoldsegError, before anything is written, for
@@ -46,10 +50,11 @@ def write_json(folder: Path, path: Path, labels: LabelSet, wanted: Sizes | None 
     """
     if path.suffix != ".json":
         raise FoldsegError(f"{path}: should end in .json, since {folder} is a folder of PNGs")
-    files = {name: folder / f"{name}.png" for name in label_png.Submission(folder, labels).names}
+    files = label_png.Submission(folder, labels).files
     if not files:
         raise FoldsegError(f"{folder}: holds no PNGs")
     sizes = {name: image_size(file) for name, file in files.items()}
+    check_given_size(size, {str(files[name]): found for name, found in sizes.items()})
     if wanted is not None:
         missing_ids(folder, files, wanted)
         for name, file in files.items():
@@ -62,18 +67,22 @@ def write_json(folder: Path, path: Path, labels: LabelSet, wanted: Sizes | None 
     logger.info("%s: %d images, read back and valid", path, len(files))
 
 
-def write_pngs(path: Path, folder: Path, labels: LabelSet, size: tuple[int, int], wanted: Sizes | None = None) -> None:
+def write_pngs(
+    path: Path, folder: Path, labels: LabelSet, size: Size = None, known: Sizes | None = None, complete: bool = True
+) -> None:
     """Write the images of a JSON as RGB PNGs into `folder`; where categories overlap, the later class is shown.
 
-    `wanted` maps ids to (height, width), None for whatever there is, of `size` each. FoldsegError for other images,
-    for anything that is not valid, and when the folder holds other PNGs: they would be taken for a part of it.
+    `known` maps ids to (height, width); other images are of `size`. FoldsegError for anything that is not valid, for an
+    image of which neither says the size, and when the folder holds other PNGs: they would be taken for a part of it.
+    With `complete` the images must be those of `known`, if there is any.
     """
     if folder.suffix == ".json":
         raise FoldsegError(f"{folder}: should be a folder, for the PNGs of {path}")
     submission = signate_json.Submission(path, labels)
-    sizes = dict.fromkeys(submission.names, size) if wanted is None else wanted
-    missing_ids(path, submission.names, sizes)
+    if known is not None and complete:
+        missing_ids(path, submission.names, known)
     _check_names(path, folder, submission.names)
+    sizes = _sizes(path, submission.names, known or {}, size)
     overlaps = []
     for name in tqdm(submission.names, desc=f"writing {folder.name}", unit="image", leave=False, disable=None):
         indices, overlap = flatten(submission.read(name, sizes[name]), sizes[name])
@@ -85,6 +94,18 @@ def write_pngs(path: Path, folder: Path, labels: LabelSet, size: tuple[int, int]
             "%s: categories overlap in %d pixels of %d image(s); there the PNGs show the last in the order %s",
             path, sum(overlaps), np.count_nonzero(overlaps), ", ".join(c.name for c in labels.classes if c.scored),
         )  # fmt: skip
+
+
+def _sizes(path: Path, names: list[str], known: Sizes, size: Size) -> Sizes:
+    """Id -> (height, width): of the image, or `size` where that is not at hand."""
+    check_given_size(size, {name: known[name] for name in names if name in known})
+    unknown = [name for name in names if name not in known]
+    if unknown and size is None:
+        raise FoldsegError(
+            f"{path}: a JSON does not say how large its images are, and {len(unknown)} of {len(names)} are not at "
+            f"hand: {shorten(unknown)}; say whose they are (--data, data.root=...), or --size WxH"
+        )
+    return {name: known.get(name, size or (0, 0)) for name in names}
 
 
 def flatten(categories: Sequence[Runs], size: tuple[int, int]) -> tuple[Mask, int]:
@@ -112,13 +133,12 @@ def _with_black(labels: LabelSet) -> LabelSet:
 def _test_sizes(data: Data) -> Sizes | None:
     """Id -> (height, width) of the test images; None, said in the log, when the data set is not there."""
     if not data.root.exists():
-        logger.info("%s: no such folder, so ids and sizes are not checked against the test images", data.root)
+        logger.warning("%s: no such folder, so ids and sizes are not checked against the test images", data.root)
         return None
-    table = load_samples(data)
-    test = table[table["split"] == "test"]
-    if test.empty:
+    test = known_sizes(data, "test")
+    if not test:
         raise FoldsegError(f"{data.root}: has no test images to check against; --no-check goes without")
-    return {str(row.id): image_size(data.root / str(row.image), data.pictures) for row in test.itertuples()}
+    return test
 
 
 def _check_names(path: Path, folder: Path, names: list[str]) -> None:
@@ -127,6 +147,7 @@ def _check_names(path: Path, folder: Path, names: list[str]) -> None:
         raise FoldsegError(f"{path}: holds no images")
     for name in names:
         if Path(name).name != name or not name.isprintable():
-            raise FoldsegError(f"{path}: image {name!r} cannot be the name of a file")
-    if others := {file.name for file in folder.glob("*.png")} - {f"{name}.png" for name in names}:
+            raise FoldsegError(f"{path}: image {shown(name)} cannot be the name of a file")
+    there = list_files(folder, MASKS).files if folder.is_dir() else []
+    if others := {file.name for file in there} - {f"{name}.png" for name in names}:
         raise FoldsegError(f"{folder}: holds {len(others)} PNG(s) of other images, e.g. {min(others)}")

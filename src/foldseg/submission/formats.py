@@ -10,6 +10,9 @@ from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
 from foldseg.submission import label_png, signate_json
 
+Size = tuple[int, int] | None
+"""(height, width), None where it is not known."""
+
 Sizes = Mapping[str, tuple[int, int]]
 """Id -> (height, width)."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 
 from foldseg.data.labels import LabelSet, Mask
+from foldseg.data.listing import MASKS, list_files
 from foldseg.data.reading import read_mask
 from foldseg.data.samples import existing_folder
 from foldseg.errors import FoldsegError
@@ -44,13 +45,18 @@ class Submission:
         self._labels = LabelSet(labels.classes, labels.void_ids)  # raw ids, whatever the truth's files hold
 
     @cached_property
+    def files(self) -> dict[str, Path]:
+        """Id -> PNG, sorted by id. What else is in the folder is said."""
+        return dict(sorted(list_files(self._path, MASKS).by_stem.items()))
+
+    @property
     def names(self) -> list[str]:
         """Ids of the images."""
-        return sorted(file.stem for file in self._path.glob("*.png"))
+        return list(self.files)
 
     def read(self, name: str, size: tuple[int, int] | None) -> Mask:
         """Class indices (H, W) uint8 of one image; `size` is (height, width) of the image, None if not known."""
-        mask = read_mask(self._path / f"{name}.png", self._labels)
+        mask = read_mask(self.files[name], self._labels)
         if size is not None and mask.shape != size:
-            raise FoldsegError(f"{self._path}: {name}.png is {mask.shape}, the image {size} (height, width)")
+            raise FoldsegError(f"{self.files[name]}: is {mask.shape}, the image {size} (height, width)")
         return mask

@@ -1,5 +1,6 @@
 """Scoring a submission against the truth, as the contest would."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +18,11 @@ from foldseg.errors import FoldsegError
 from foldseg.files import write_text
 from foldseg.scoring.counts import PREDICTION, SHARED, Counts, count_pixels, count_runs
 from foldseg.scoring.scores import OF_SCORED_CLASSES, SCORES, Score, image_scores, present_iou, score
-from foldseg.submission.formats import missing_ids, open_submission
+from foldseg.submission.formats import Size, missing_ids, open_submission
+from foldseg.submission.sizes import check_given_size
 
-Size = tuple[int, int] | None
+logger = logging.getLogger(__name__)
+
 AnyMasks = Mask | list[Runs]
 
 
@@ -80,37 +83,53 @@ def count_submission(
 ) -> CountedSubmission:
     """Count a submission against `truth` (a submission of the truth) or the masks of the data set.
 
-    With the data set's masks, all images of the splits that the submission speaks of are expected. What a file does
-    not say of its images' sizes is taken from the data set, and where that is not there from `size` (height, width;
-    None: whatever they are). FoldsegError when a submission is not valid or, unless `allow_missing`, not complete.
+    With the data set's masks, all images of the splits that the submission speaks of are expected. Sizes are those of
+    images and masks at hand; where there are none, `size` (height, width) is, and without it nothing is checked against
+    a size, which is said. FoldsegError when a submission is not valid or, unless `allow_missing`, not complete, when
+    there are no images, and when `size` is not that of an image at hand.
     """
     labels = label_set(data)
     given = open_submission(prediction, labels)
     right = _MasksOfData.of(data, prediction, given.names) if truth is None else open_submission(truth, labels)
     ids = right.names
+    if not ids:
+        raise FoldsegError(f"{truth}: holds no images")
     missing = set(missing_ids(prediction, given.names, ids, allow_missing))
     images = {} if truth is None else _images(data)
+    unknown: list[str] = []
 
     def count(name: str) -> Counts:
-        known = image_size(images[name], data.pictures) if name in images else size
+        known = image_size(images[name], data.pictures) if name in images else None
         masks = right.read(name, known)
-        if name in missing:
+        known = known or _size(masks)
+        found = None if name in missing else given.read(name, known)
+        known = known or _size(found)
+        if known is None:
+            unknown.append(name)
+        else:
+            check_given_size(size, {name: known})
+        for submission, read in ((right, masks), (given, found)):
+            if isinstance(read, list):  # of a JSON; maybe read before the size was known
+                submission.read(name, known or size)
+        if found is None:
             counts = count_any(masks, masks, labels)
             counts[:, [SHARED, PREDICTION]] = 0
             return counts
-        found = given.read(name, known or _size(masks))
         if isinstance(found, np.ndarray) and (found == IGNORE_INDEX).any():
             raise FoldsegError(f"{prediction}: {name}.png holds void pixels; a prediction gives every pixel a class")
-        if known is None and _size(found) != _size(masks):
-            masks = right.read(name, _size(found))  # now that the size is known, it is checked
         return count_any(masks, found, labels)
 
     counts = np.stack([count(name) for name in ids])
+    if unknown and size is None:
+        logger.warning(
+            "%d of %d images are not at hand and no --size is given, so rows and columns are not checked against their "
+            "size: %s", len(unknown), len(ids), shorten(unknown),
+        )  # fmt: skip
     only_scored = any(path.suffix == ".json" for path in (prediction, truth) if path is not None)
     return CountedSubmission(labels, ids, counts, sorted(missing), only_scored)
 
 
-def _size(masks: AnyMasks) -> Size:
+def _size(masks: AnyMasks | None) -> Size:
     return (masks.shape[0], masks.shape[1]) if isinstance(masks, np.ndarray) else None
 
 

@@ -1,12 +1,13 @@
 """The AI Edge Contest's JSON: `{image.jpg: {category: {row: [[x1, x2], ...]}}}`.
 
-Columns are inclusive, rows ascend as integers, images are sorted, separators are compact. Only the scored categories
-are handed in; a category without pixels is absent, an image without categories is `{}`. Categories may overlap.
+Columns are inclusive, rows ascend as integers, images and categories are sorted, separators are compact. Only the
+scored categories are handed in; one without pixels is absent, an image without any is `{}`. They may overlap.
 """
 
 import json
 import re
 import reprlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import chain
@@ -27,7 +28,7 @@ SUFFIX = ".jpg"
 
 _ANY_SIZE = (65535, 65535)  # of a JPEG, where the image is not at hand
 _ROW_NUMBER = re.compile("0|[1-9][0-9]{0,9}")
-_NOT_BLANK = re.compile(r"[^ \t\n\r]|$")
+_NOT_BLANK = re.compile(r"[^ \t\n\r]|\Z")
 
 
 def write(path: Path, masks: Iterable[tuple[str, Mask | list[Runs]]], labels: LabelSet) -> None:
@@ -48,7 +49,7 @@ def write(path: Path, masks: Iterable[tuple[str, Mask | list[Runs]]], labels: La
 
 def encode_image(mask: Mask | list[Runs], labels: LabelSet) -> bytes:
     """Class indices (H, W) uint8 or the runs of every class -> `{category: {row: [[x1, x2], ...]}}` as JSON."""
-    scored = np.flatnonzero(labels.scored).tolist()
+    scored = sorted(np.flatnonzero(labels.scored).tolist(), key=labels.names.__getitem__)  # as the organisers sort them
     runs = [mask[index] for index in scored] if isinstance(mask, list) else runs_of_labels(mask, scored)
     categories = {labels.names[index]: _by_row(part) for index, part in zip(scored, runs, strict=True) if len(part)}
     return orjson.dumps(categories, option=orjson.OPT_SERIALIZE_NUMPY)
@@ -177,6 +178,8 @@ def _images(path: Path) -> Iterator[tuple[str, Any]]:
         raise FoldsegError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise FoldsegError(f"{path}: is not a JSON mapping of images ({error})") from error
+    if text.startswith("\ufeff"):
+        raise FoldsegError(f"{path}: begins with a byte order mark, which is no JSON; save it as UTF-8 without")
     seen: set[str] = set()
     try:
         for key, content in _items(text):
@@ -204,8 +207,8 @@ def _items(text: str) -> Iterator[tuple[str, Any]]:
         content, at = _DECODER.raw_decode(text, _after_blanks(text, token(at, ":") + 1))
         yield key, content
         at = token(at, ",}")
-    if rest := text[at + 1 :].strip():
-        raise json.JSONDecodeError(f"expected nothing more than {_shown(rest)}", text, at)
+    if (end := _after_blanks(text, at + 1)) < len(text):
+        raise json.JSONDecodeError(f"expected nothing after the mapping, found {_shown(text[end:])}", text, end)
 
 
 def _after_blanks(text: str, at: int) -> int:
@@ -218,6 +221,6 @@ def _mapping(content: Any, where: str) -> dict[str, Any]:
         raise FoldsegError(f"{where}: should be a mapping, is {_shown(content)}")
     mapping = dict(content)
     if len(mapping) < len(content):
-        keys = [key for key, _ in content]
-        raise FoldsegError(f"{where}: {_shown(max(keys, key=keys.count))} is there more than once")
+        ((key, _),) = Counter(key for key, _ in content).most_common(1)
+        raise FoldsegError(f"{where}: {_shown(key)} is there more than once")
     return mapping

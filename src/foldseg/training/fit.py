@@ -6,6 +6,7 @@ import warnings
 from pathlib import Path
 from typing import Any, Literal
 
+import pandas as pd
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, TQDMProgressBar
@@ -13,6 +14,7 @@ from pytorch_lightning.strategies import DDPStrategy
 
 from foldseg.config import Experiment
 from foldseg.data.datasets import folded_samples
+from foldseg.data.samples import check_mask_values
 from foldseg.files import locked, remove_partials, write_json
 from foldseg.models.factory import build_network, check_device, check_model, check_view
 from foldseg.scoring.scores import check_score
@@ -73,6 +75,10 @@ def _train(run: RunFolder, experiment: Experiment, fold: int) -> RunFolder:
     data = fold_data(experiment, fold)
     check_score(experiment.score, data.labels, "monitor")
     check_start(experiment, data.validation)
+    if experiment.cache is None:  # which is built before the first epoch, and reads all masks
+        check_mask_values(
+            pd.concat([data.train, data.validation]), experiment.data.root, data.labels, experiment.data.pictures
+        )
     resume = run.last.is_file()
     for folder in (run.path, run.last.parent):
         remove_partials(folder)

@@ -1,0 +1,28 @@
+"""How large the images of a submission are: what the images at hand say, and whether the command line agrees."""
+
+from collections.abc import Mapping
+
+from foldseg.config import Data
+from foldseg.data.datasets import load_samples
+from foldseg.data.reading import image_size
+from foldseg.errors import FoldsegError
+from foldseg.submission.formats import Size, Sizes
+
+
+def known_sizes(data: Data, split: str | None = None) -> Sizes:
+    """Return id -> (height, width) of the images of a data set, or of one split; empty where it is not there."""
+    if not data.root.exists():
+        return {}
+    table = load_samples(data)
+    table = table if split is None else table[table["split"] == split]
+    return {str(row.id): image_size(data.root / str(row.image), data.pictures) for row in table.itertuples()}
+
+
+def check_given_size(given: Size, sizes: Mapping[str, tuple[int, int]]) -> None:
+    """FoldsegError when a size that was given is not that of what is at hand; `sizes`: name -> (height, width)."""
+    for name, size in sizes.items():
+        if given is not None and size != given:
+            raise FoldsegError(
+                f"--size: {given[1]}x{given[0]} is given, and {name} is {size[1]}x{size[0]} (width x height); "
+                "leave --size out: it is for images that are not at hand"
+            )
