@@ -15,11 +15,12 @@ from foldseg.data.labels import LabelSet
 from foldseg.data.leaks import TEST, Leaks, find_leaks
 from foldseg.data.reading import image_size
 from foldseg.errors import FoldsegError
-from foldseg.files import write_text
+from foldseg.files import read_json, write_text
 from toycity import generate_toy_city
 
 logger = logging.getLogger(__name__)
 
+_TOY_SETTINGS = "toy_city.json"  # written when the city is built
 _MANY_PIXELS = 50_000_000  # below, starting the processes that build the toy city takes longer than building it
 
 
@@ -52,16 +53,19 @@ def load_samples(data: Data) -> pd.DataFrame:
 
 
 def _check_toy(root: Path, toy: ToyCity) -> None:
-    """FoldsegError when the city in `root` was built with another size or number of frames; its seed does not show."""
+    """FoldsegError when the city in `root` was built with other settings: as toy_city.json says, and as it shows."""
+    stated = read_json(root / _TOY_SETTINGS) if (root / _TOY_SETTINGS).is_file() else {}
     found = [sorted((root / name).glob("*.jpg")) for name in ("seg_train_images", "seg_test_images")]
     if not all(found):
         return  # the reader says what is missing
-    have = (*image_size(found[0][0])[::-1], len(found[0]), len(found[1]))
-    want = (toy.width, toy.height, toy.train_frames, toy.test_frames)
-    if have != want:
+    height, width = image_size(found[0][0])
+    shown = {"width": width, "height": height, "train_frames": len(found[0]), "test_frames": len(found[1])}
+    have = {**stated, **shown}
+    if different := {key: value for key, value in toy.model_dump().items() if have.get(key, value) != value}:
+        built = ", ".join(f"{key} {have[key]}" for key in different)
+        wanted = ", ".join(f"{key} {value}" for key, value in different.items())
         raise FoldsegError(
-            f"{root}: was built with width, height, train_frames, test_frames {have}, asked for are {want}; "
-            "remove it or give data.root another name"
+            f"{root}: was built with {built}; the settings say {wanted}; remove it or give data.root another name"
         )
 
 

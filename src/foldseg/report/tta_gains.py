@@ -13,7 +13,7 @@ from foldseg.config.schema import PredictView, ScoreName, Tta
 from foldseg.data.frames import FileFrames
 from foldseg.data.labels import Mask
 from foldseg.ensemble.blend import argmax
-from foldseg.ensemble.members import trained_labels
+from foldseg.ensemble.members import oof_table, trained_labels
 from foldseg.errors import FoldsegError
 from foldseg.inference.predict import Predictor, split_table
 from foldseg.inference.tta import MERGES, Merge, check_probabilities
@@ -21,6 +21,7 @@ from foldseg.report.tables import number, text_table
 from foldseg.scoring.compare import Comparison, paired
 from foldseg.scoring.counts import Counts, count_pixels
 from foldseg.scoring.scores import score
+from foldseg.training.contents import warn_of_changes
 from foldseg.training.run import RunFolder
 from foldseg.views.samples import eval_loader
 
@@ -91,6 +92,7 @@ def tta_gains(
     for run in runs:
         predictor = Predictor.load(run, device or run.experiment.device, view, checkpoint)
         tables.append(split_table(run, "oof"))
+        warn_of_changes(run, oof_table(run))
         counts += _counts_of_images(run, predictor, tables[-1], tta)
     groups = pd.concat(tables)["group"].to_numpy()
     plain, *rest = np.stack(counts, 1)  # (candidates, images, classes, 3), as `candidates` orders them
