@@ -3,7 +3,8 @@
 
 SOURCE is runs/<experiment>/fold_<k>, runs/<experiment> or submissions/<ensemble>. What the files of the source state is
 shown beside what was recomputed. A run validated in floating point, its stores are quantised; but a submission's
-score.json and its row in the ledger have to agree to 1e-9 (the ledger has six decimals), otherwise the exit code is 1.
+score.json and its row in the ledger have to agree to 1e-9 (the ledger has six decimals), otherwise the exit code is 1;
+so it is if images, masks, weights or classes have changed since the submission was made.
 """
 
 import argparse
@@ -29,6 +30,7 @@ def main() -> None:
         recomputed = recompute.recompute(args.source)
         print(recompute.recomputed_text(recomputed), flush=True)
         statements = recomputed.statements
+    recompute.require_fresh(args.source)
     recompute.require_equal(statements)
 
 

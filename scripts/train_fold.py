@@ -14,7 +14,12 @@ def main() -> None:
     parser.add_argument("config", type=Path, help="YAML of an experiment")
     parser.add_argument("fold", help="number of the fold to validate on, or `all`")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. batch_size=4 optimizer.lr=3e-4")
-    args = parser.parse_args()
+    parser.add_argument(
+        "--accept-changed-data",
+        action="store_true",
+        help="keep runs though their images, masks or label set have changed since; provenance.json tells it",
+    )
+    args = parser.parse_intermixed_args()
     experiment = load_experiment(args.config, args.overrides)
     # Imported here so that a mistake in the configuration is told at once: torch and its kin take seconds
     from foldseg.inference.predict import predict_run
@@ -22,7 +27,7 @@ def main() -> None:
     from foldseg.training.fit import train_fold
 
     for fold in fold_numbers(experiment, args.fold):
-        predict_run(train_fold(experiment, fold))
+        predict_run(train_fold(experiment, fold, accept_changed_data=args.accept_changed_data))
 
 
 if __name__ == "__main__":

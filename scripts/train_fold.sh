@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Train one fold (or all), then write its OOF and test predictions. The same command goes on where it was stopped.
-#   scripts/train_fold.sh CONFIG FOLD|all [key=value ...]
+#   scripts/train_fold.sh CONFIG FOLD|all [key=value ...] [--accept-changed-data]
 #   scripts/train_fold.sh configs/experiments/toy_crop.yaml 0 batch_size=4
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)

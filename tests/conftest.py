@@ -1,7 +1,10 @@
 """Fixtures: a tiny CamVid and a tiny SIGNATE folder, whose pictures show every class in its own colour."""
 
+import atexit
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +20,9 @@ from foldseg.data import camvid, signate
 
 HEIGHT, WIDTH = 48, 64
 SEED = 7
+
+os.environ["FOLDSEG_CACHE"] = tempfile.mkdtemp(prefix="foldseg_hashes_")  # not the user's
+atexit.register(shutil.rmtree, os.environ["FOLDSEG_CACHE"], ignore_errors=True)
 
 settings.register_profile("foldseg", deadline=None, max_examples=50, derandomize=True)
 settings.load_profile("foldseg")

@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 _TRAIN, _TEST = 0, 1  # numbers of the splits in the seeds
 _JPEG_QUALITY = 92
+SETTINGS = "toy_city.json"
+"""Below the root: what the city was built with."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,8 @@ def generate_toy_city(
 ) -> None:
     """Write a made-up data set with the contest's layout to `root`, which must not exist yet.
 
-    The files depend on the settings only, not on `workers`. They are written beside `root` first and put in
-    place at the very end, so `root` is never half-written.
+    The files depend on the settings only, not on `workers`; toy_city.json says what these were. All are written
+    beside `root` first and put in place at the very end, so `root` is never half-written.
     """
     if root.exists():
         raise FileExistsError(f"{root} exists already; remove it or choose another folder")
@@ -76,6 +78,14 @@ def generate_toy_city(
             _wait_for_all(pool.map(_write_frame, tasks, chunksize=5), len(tasks))
     else:
         _wait_for_all(map(_write_frame, tasks), len(tasks))
+    settings = {
+        "width": width,
+        "height": height,
+        "train_frames": train_frames,
+        "test_frames": test_frames,
+        "seed": seed,
+    }
+    (partial / SETTINGS).write_text(json.dumps(settings) + "\n", encoding="utf-8")
     partial.rename(root)
 
 

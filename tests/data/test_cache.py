@@ -102,15 +102,27 @@ def test_the_fingerprint_changes_with_the_files_and_the_classes(camvid_root: Pat
     seen.add(fingerprint(FileFrames.of(table.iloc[:-1], camvid_root, camvid.LABELS)))
     seen.add(fingerprint(FileFrames.of(table, camvid_root, camvid.LABELS, encoded=True)))
     for folder in ("train", "trainannot"):
-        os.utime(camvid_root / folder / "0001TP_000030.png", ns=(1, 1))
+        path = camvid_root / folder / "0001TP_000030.png"
+        times, content = path.stat(), path.read_bytes()
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))  # of the same size and time
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
         seen.add(fingerprint(camvid_frames(camvid_root)))
     assert len(seen) == 6
 
 
-def test_data_that_moves_keeps_its_cache(camvid_root: Path, tmp_path: Path) -> None:
+def test_the_fingerprint_changes_with_the_code_that_decodes(camvid_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = fingerprint(camvid_frames(camvid_root))
-    shutil.move(camvid_root, tmp_path / "moved")
-    assert fingerprint(camvid_frames(tmp_path / "moved")) == before
+    monkeypatch.setattr(module, "code_hash", lambda *_: "0123456789ab")
+    assert fingerprint(camvid_frames(camvid_root)) != before
+
+
+def test_data_that_moves_or_is_touched_keeps_its_cache(camvid_root: Path, tmp_path: Path) -> None:
+    before = fingerprint(camvid_frames(camvid_root))
+    for path in camvid_root.rglob("*.png"):
+        os.utime(path, ns=(1, 1))
+    assert fingerprint(camvid_frames(camvid_root)) == before
+    shutil.copytree(camvid_root, tmp_path / "copied", copy_function=shutil.copyfile)
+    assert fingerprint(camvid_frames(tmp_path / "copied")) == before
 
 
 def test_a_full_disk_is_told_before_anything_is_decoded(

@@ -9,6 +9,7 @@ import pytest
 
 from foldseg.config.schema import Source
 from foldseg.data import camvid
+from foldseg.data.content import file_hashes
 from foldseg.data.sources import source_frames
 from foldseg.errors import FoldsegError
 
@@ -74,6 +75,20 @@ def test_pseudo_labels_of_another_fold_classes_or_division_are_refused(folders: 
         source_frames(pseudo, 0, camvid.LABELS.view(["car", "road"]), (), "abc")
     with pytest.raises(FoldsegError, match="another division into folds; label anew"):
         source_frames(pseudo, 0, LABELS, (), "other")
+
+
+def test_pseudo_labels_of_other_pictures_or_another_label_set_are_refused(folders: Path) -> None:
+    pseudo = source(folders, "pseudo/fold_0", "index")
+    images = sorted((folders / "images").glob("*.jpg"))
+    pictures = dict(zip("abc", file_hashes(images), strict=True))
+    describe(folders, pictures=pictures, labels=LABELS.facts)
+    assert source_frames(pseudo, 0, LABELS, (), "abc").ids == ("a", "b", "c")
+    images[1].write_bytes(images[2].read_bytes())
+    with pytest.raises(FoldsegError, match=r"1 image changed after being labelled, e\.g\. .*images/b\.jpg; label anew"):
+        source_frames(pseudo, 0, LABELS, (), "abc")
+    describe(folders, labels=LABELS.facts | {"car": "raw ids 9"})
+    with pytest.raises(FoldsegError, match=r"label set was another .*: car: raw ids 9 became raw ids 8, scored; label"):
+        source_frames(pseudo, 0, LABELS, (), "abc")
 
 
 def test_what_does_not_pair_is_named(folders: Path) -> None:

@@ -116,7 +116,7 @@ def test_classes_that_the_data_set_has_no_more_are_told(tmp_path: Path) -> None:
     run = make_run(tmp_path / "x")
     facts = read_json(run.provenance)
     write_json(run.provenance, facts | {"classes": facts["classes"][::-1]})
-    with pytest.raises(FoldsegError, match=r"fold_0: its classes .* are not those of its data set any more"):
+    with pytest.raises(FoldsegError, match=r"fold_0: was trained on the classes .*; camvid has now"):
         open_source(run.path)
 
 

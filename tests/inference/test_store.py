@@ -143,6 +143,33 @@ def test_predictions_that_are_described_in_other_words_are_kept(
     assert store.missing() == ["b", "c"]
 
 
+def test_maps_of_replaced_pictures_are_missing_and_removed_before_they_are_written_again(
+    store: PredictionStore,
+) -> None:
+    before = dataclasses.replace(FACTS, pictures=["1", "2", "3"])
+    store.begin(before)
+    for name in FACTS.ids:
+        store.write(name, maps())
+    store.require_complete(before)
+    now = dataclasses.replace(FACTS, pictures=["1", "2", "other"], code="newer")
+    assert store.state(now) is StoreState.PARTIAL and store.replaced(now) == ["c"]
+    with pytest.raises(FoldsegError, match=r"oof: 1 picture of 3 changed after being predicted, e\.g\. c; "):
+        store.require_complete(now)
+    store.begin(now)
+    assert store.missing() == ["c"] and store.facts == dataclasses.replace(now, code="")
+    store.begin(FACTS)  # whoever does not know the pictures forgets none
+    assert store.facts.pictures == now.pictures
+
+
+def test_a_store_of_unknown_pictures_learns_those_that_are_predicted_now(store: PredictionStore) -> None:
+    store.write("a", maps())
+    now = dataclasses.replace(FACTS, pictures=["1", "2", "3"])
+    assert store.unverified() == ["a"]
+    store.begin(now)
+    store.write("b", maps())
+    assert store.facts.pictures == ["", "2", "3"] and store.unverified() == ["a"] and store.missing() == ["c"]
+
+
 def test_states_are_told_apart(tmp_path: Path) -> None:
     store = PredictionStore(tmp_path / "oof")
     newer = dataclasses.replace(FACTS, checkpoint="cd" * 32, ids=["a"])

@@ -34,7 +34,7 @@ def test_classes_are_the_contests() -> None:
 
 
 def test_layout_is_the_contests(city: Path) -> None:
-    expected = {f"seg_test_images/test_{i:03d}.jpg" for i in range(3)}
+    expected = {"toy_city.json"} | {f"seg_test_images/test_{i:03d}.jpg" for i in range(3)}
     for i in range(12):
         expected.add(f"seg_train_images/train_{i:04d}.jpg")
         expected |= {f"seg_train_annotations/train_{i:04d}.{ending}" for ending in ("png", "json")}
@@ -149,7 +149,7 @@ def test_an_error_while_writing_leaves_no_root(tmp_path: Path, monkeypatch: pyte
     # What it left beside the root does not get into the next attempt.
     (tmp_path / "city.partial" / "stale.txt").write_text("old")
     generate_toy_city(root, **TINY, train_frames=1, test_frames=0)
-    assert len(contents(root)) == 3
+    assert len(contents(root)) == 4
     assert not (tmp_path / "city.partial").exists()
 
 

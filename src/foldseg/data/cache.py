@@ -4,10 +4,10 @@
                           index.json    written last: its presence means complete
                           lock          held by the process that builds it
 
-The fingerprint changes with the files (names, sizes, times of change), the label set, how pictures are read and
-OpenCV's version, so that a cache is either right or not found. Several processes may start at once: one builds, the
-others wait. The lock is the kernel's, so a process that was killed holds none; its half-built file has no index and is
-built anew.
+The fingerprint changes with what the files hold, the label set, how pictures are read, the code that reads them and
+OpenCV's version: a cache is either right or not found. Several processes may start at once: one builds, the others
+wait. The lock is the kernel's, so a process that was killed holds none; its half-built file has no index and is built
+anew.
 """
 
 import hashlib
@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from foldseg.data.content import code_hash, file_hashes
 from foldseg.data.frames import FileFrames, count_classes
 from foldseg.data.labels import Image, Mask
 from foldseg.data.reading import image_size
@@ -35,9 +36,10 @@ from foldseg.files import read_json, write_json
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 1  # part of the fingerprint: to be raised when the layout changes
+_FORMAT = 2  # part of the fingerprint: to be raised when the layout changes
 _BYTES = 4  # per pixel: red, green, blue and the class
 _GIB = 2**30
+_DECODING = ("data/reading.py", "data/labels.py", "data/frames.py")
 
 
 class CachedFrames:
@@ -88,11 +90,12 @@ def cached_frames(files: FileFrames, folder: Path) -> CachedFrames:
 
 
 def fingerprint(files: FileFrames) -> str:
-    """16 hex digits that change with the files' names, sizes and times, the classes, and the decoder."""
+    """16 hex digits that change with the files' ids and contents, the classes, our code that decodes, and OpenCV's."""
     assert files.labels is not None
-    classes = [(c.name, c.raw_ids) for c in files.labels.classes], files.labels.void_ids, files.labels.raw_colours
+    ids, images, masks = _columns(files)
+    contents = [ids, file_hashes(images), file_hashes(masks)]
     how = files.encoded, files.pictures.model_dump()
-    facts = [_FORMAT, cv2.__version__, classes, how, [*map(_facts, zip(*_columns(files), strict=True))]]
+    facts = [_FORMAT, cv2.__version__, code_hash(*_DECODING), list(files.labels.facts.items()), how, contents]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
@@ -102,15 +105,6 @@ def _columns(files: FileFrames) -> tuple[Sequence[str], Sequence[Path], Sequence
         lonely = files.images[files.masks.index(None)]
         raise FoldsegError(f"{lonely}: has no mask; only images with masks are cached")
     return files.ids, files.images, masks
-
-
-def _facts(row: tuple[str, Path, Path]) -> list[Any]:
-    """Id, and per file its name, size in bytes and time of change in ns."""
-    name, *paths = row
-    try:
-        return [name, *[(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths]]
-    except OSError as error:
-        raise FoldsegError(f"{error.filename}: cannot be read: {error.strerror}") from error
 
 
 def _is_complete(home: Path) -> bool:

@@ -9,9 +9,10 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from foldseg.data.labels import LabelClass, LabelSet
-from foldseg.data.listing import MASKS, Listing, list_files, pair_by_stem, say_once
+from foldseg.data.listing import MASKS, Listing, list_files, pair_by_stem
 from foldseg.data.samples import existing_folder, samples_table, shorten, shown
 from foldseg.errors import FoldsegError
+from foldseg.notices import say_once
 
 SPLITS = ("train", "val", "test")
 _COLOURS = {

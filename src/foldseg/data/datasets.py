@@ -13,15 +13,17 @@ from foldseg.data import camvid, signate
 from foldseg.data.folds import fold_sizes, folds_csv, load_folds, make_folds, unevenness
 from foldseg.data.labels import LabelSet
 from foldseg.data.leaks import TEST, Leaks, find_leaks
-from foldseg.data.listing import list_files, say_once
+from foldseg.data.listing import list_files
 from foldseg.data.reading import image_size
 from foldseg.data.samples import check_files, shorten
 from foldseg.errors import FoldsegError
-from foldseg.files import write_text
+from foldseg.files import read_json, write_text
+from foldseg.notices import say_once
 from toycity import generate_toy_city
 
 logger = logging.getLogger(__name__)
 
+_TOY_SETTINGS = "toy_city.json"  # written when the city is built
 _MANY_PIXELS = 50_000_000  # below, starting the processes that build the toy city takes longer than building it
 
 
@@ -54,17 +56,20 @@ def load_samples(data: Data) -> pd.DataFrame:
 
 
 def _check_toy(root: Path, toy: ToyCity) -> None:
-    """FoldsegError when the city in `root` was built with another size or number of frames; its seed does not show."""
+    """FoldsegError when the city in `root` was built with other settings: as toy_city.json says, and as it shows."""
+    stated = read_json(root / _TOY_SETTINGS) if (root / _TOY_SETTINGS).is_file() else {}
     folders = [root / name for name in ("seg_train_images", "seg_test_images")]
     found = [list_files(folder).files if folder.is_dir() else [] for folder in folders]
     if not all(found):
         return  # the reader says what is missing
-    have = (*image_size(found[0][0])[::-1], len(found[0]), len(found[1]))
-    want = (toy.width, toy.height, toy.train_frames, toy.test_frames)
-    if have != want:
+    height, width = image_size(found[0][0])
+    shown = {"width": width, "height": height, "train_frames": len(found[0]), "test_frames": len(found[1])}
+    have = {**stated, **shown}
+    if different := {key: value for key, value in toy.model_dump().items() if have.get(key, value) != value}:
+        built = ", ".join(f"{key} {have[key]}" for key in different)
+        wanted = ", ".join(f"{key} {value}" for key, value in different.items())
         raise FoldsegError(
-            f"{root}: was built with width, height, train_frames, test_frames {have}, asked for are {want}; "
-            "remove it or give data.root another name"
+            f"{root}: was built with {built}; the settings say {wanted}; remove it or give data.root another name"
         )
 
 

@@ -1,6 +1,6 @@
 """Label sets: ordered classes, their colours and raw ids, and the views of them that a model is trained on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -108,6 +108,16 @@ class LabelSet:
         # Takes a third of the time of table[mask]
         return np.asarray(cv2.LUT(cv2.merge((mask, mask, mask)), table[None]), np.uint8)
 
+    @property
+    def facts(self) -> dict[str, str]:
+        """All that decides what a mask file means, in words and fit for JSON; colours that are only drawn are left out.
+
+        E.g. {"car": "raw ids 0, scored", "(void)": "raw ids 11"}; see `label_changes`.
+        """
+        classes = {c.name: _ids(c.raw_ids) + (", scored" if c.scored else "") for c in self.classes}
+        void = {"(void)": _ids(self.void_ids)} if self.void_ids else {}
+        return classes | void | {f"(colour of raw id {i})": f"RGB {rgb}" for i, rgb in enumerate(self.raw_colours)}
+
     def view(self, choice: str | Sequence[str]) -> "LabelSet":
         """Return the label set that a model is trained on.
 
@@ -138,6 +148,17 @@ class LabelSet:
             if len(found) != 1 or found[0] >= len(view):
                 raise FoldsegError(f"{label.name} is not within one of the classes {', '.join(view.names)}")
         return np.concatenate(indices).astype(np.intp)
+
+
+def label_changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Say how a label set differs from another, both as `LabelSet.facts`: `car: raw ids 0 became raw ids 5`."""
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    changes = [f"{key}: {before.get(key, 'nothing')} became {now.get(key, 'nothing')}" for key in keys]
+    return changes if changes or list(before) == list(now) else ["the order of the classes is another one"]
+
+
+def _ids(raw_ids: Sequence[int]) -> str:
+    return f"raw ids {' '.join(map(str, raw_ids))}"
 
 
 @lru_cache(maxsize=8)

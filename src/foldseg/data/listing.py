@@ -4,11 +4,11 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
 from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
+from foldseg.notices import say_once
 
 logger = logging.getLogger(__name__)
 
@@ -93,12 +93,12 @@ def list_files(
         say_once(
             f"{folder}: {len(odd)} of {len(found.files)} files are taken, too, although their names do not end in "
             f"{usual}: {shorten(odd)}",
-            logging.INFO,
+            level=logging.INFO,
         )
     if found.passed_over:
         parts = [f"{len(names)} {why} ({shorten(names, 2)})" for why, names in sorted(found.passed_over.items())]
         level = logging.INFO if set(found.passed_over) == {SYSTEM} else logging.WARNING
-        say_once(f"{folder}: passed over are {', '.join(parts)}; taken are {', '.join(suffixes)}", level)
+        say_once(f"{folder}: passed over are {', '.join(parts)}; taken are {', '.join(suffixes)}", level=level)
     return found
 
 
@@ -126,12 +126,6 @@ def _walk(folder: Path, found: Listing, suffixes: tuple[str, ...], deep: bool, w
             found.files.append(entry)
         else:
             found.passed_over.setdefault(NOT_PLAIN, []).append(name)
-
-
-@cache
-def say_once(message: str, level: int = logging.WARNING) -> None:
-    """Log a message once in a process, however often a folder or file is looked at."""
-    logger.log(level, message)
 
 
 def _suffix(name: str) -> str:

@@ -9,10 +9,11 @@ from pathlib import Path
 import pandas as pd
 
 from foldseg.data.labels import LabelClass, LabelSet
-from foldseg.data.listing import MASKS, Listing, list_files, pair_by_stem, say_once
+from foldseg.data.listing import MASKS, Listing, list_files, pair_by_stem
 from foldseg.data.samples import existing_folder, samples_table, shorten
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json
+from foldseg.notices import say_once
 
 SIGNATE_COLOURS: dict[str, tuple[int, int, int]] = {
     "car": (0, 0, 255),

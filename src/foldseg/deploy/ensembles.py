@@ -10,14 +10,17 @@ from numpy.typing import NDArray
 
 from foldseg.config import load_ensemble
 from foldseg.config.schema import Step, Tta
+from foldseg.data.content import file_hash
 from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.deploy.sources import PLAIN, Asked
 from foldseg.ensemble.blend import Levels, merge_classes, weighted_sum
 from foldseg.ensemble.image import kept_or_again, result_of
+from foldseg.ensemble.made_from import KEY, changed_weights
 from foldseg.ensemble.members import find_members
 from foldseg.ensemble.run import fitted_params
 from foldseg.ensemble.scene import Params, Result, Scene, Target
 from foldseg.errors import FoldsegError
+from foldseg.files import read_json
 from foldseg.inference.predict import Predictor, quantise
 from foldseg.inference.store import Quantised
 
@@ -80,6 +83,11 @@ def open_ensemble(path: Path, asked: Asked) -> EnsembleSource:
         raise FoldsegError(f"{path}: is not finished (score.json is missing); run scripts/predict_ensemble.py again")
     config = load_ensemble(path / "config.yaml")
     members = find_members(config)
+    stated = read_json(path / "score.json").get(KEY, {})
+    if changes := changed_weights(config, stated.get("members", {})):
+        raise FoldsegError(
+            f"{path}: was fitted with other weights: {changes[0]}; run scripts/predict_ensemble.py again"
+        )
     parts, weights = [], []
     for member in config.members:
         runs = members.runs[member.name].values()
@@ -90,5 +98,6 @@ def open_ensemble(path: Path, asked: Asked) -> EnsembleSource:
         parts.append(OnePart(tuple(predictors), members.tta(member), members.into[member.name]))
     facts = {"source": f"ensemble {config.name}", "weights": weights, "view": {}, "tta": {}}
     facts["config"] = config.model_dump(mode="json", include={"members", "tta", "blend", "steps", "labels", "folds"})
+    facts["fitted"] = file_hash(path / "fitted.npz") if (path / "fitted.npz").is_file() else ""
     params = fitted_params(path, len(config.steps))
     return EnsembleSource(facts, tuple(parts), members.target, config.steps, params)

@@ -1,7 +1,7 @@
 """Predict any pictures into a folder: as masks, colours, overlays or probabilities."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from foldseg.config.schema import Pictures
+from foldseg.data.content import code_hash, count_of, readable_hashes
 from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.data.listing import PICTURES, list_files
 from foldseg.data.reading import read_image
@@ -27,6 +28,9 @@ PROBABILITIES = "probabilities"
 DESCRIPTION = "prediction.json"
 _THREADS = 2  # and as many pictures are read ahead, and wait to be written
 _SHOWN = 20  # problems
+_CODE = ("data", "views", "models", "inference", "ensemble", "deploy")
+_RECORDS = ("contents", "code")  # in prediction.json: what the pictures held; not compared as a whole
+_LATER = ("labels", "fitted")  # what prediction.json of older versions lacks
 
 Predicted = tuple[str, Image, Any]
 """Name, picture, and its class indices or probabilities."""
@@ -83,18 +87,19 @@ def predict_images(
 ) -> None:
     """Predict pictures into the folder `out`, one file each; goes on where an earlier call stopped.
 
-    `form`: one of FORMS. `alpha`: share of colour in an overlay. `white_level`: of 16-bit
-    pictures, see `config.schema.Pictures`. What is there, and no older than its picture, stays.
-    FoldsegError before anything is done if `out` holds something else than such predictions; and after all others are
-    done, for pictures that cannot be read.
+    `form`: one of FORMS. `alpha`: share of colour in an overlay. `white_level`: of 16-bit pictures, see
+    `config.schema.Pictures`. What is there of a picture that holds the same as when it was predicted stays, whatever
+    its times. FoldsegError before anything is done if `out` holds something else than such predictions; and after all
+    others are done, for pictures that cannot be read.
     """
-    facts = source.facts | {"form": form, "classes": source.labels.names}
+    contents = _contents(pictures)
+    facts = source.facts | {"form": form, "classes": source.labels.names, "labels": _drawn_labels(source.labels)}
     facts |= {"alpha": alpha} if form == "overlay" else {}
     facts |= {} if white_level is None else {"white_level": white_level}
     facts |= {"pictures": [picture.name for picture in pictures]} if form == PROBABILITIES else {}
-    _begin(out, facts)
-    write = _into_store(out, facts) if form == PROBABILITIES else _into_pngs(out, source.labels, form, alpha)
-    todo = [p for p in pictures if not _is_done(out / f"{p.name}{_suffix(form)}", p.path)]
+    _begin(out, facts, contents, _suffix(form))
+    write = _into_store(out, facts, contents) if form == PROBABILITIES else _into_pngs(out, source.labels, form, alpha)
+    todo = [p for p in pictures if not _result(out, p.name, form).is_file()]
     logger.info("%s: %d of %d pictures are to be predicted", out, len(todo), len(pictures))
     problems: list[str] = []
     with threads(_THREADS) as pool:
@@ -103,6 +108,7 @@ def predict_images(
         written = ahead(pool, write_one, _predicted(source, form, read, problems), _THREADS)
         for _ in tqdm(written, total=len(todo), desc=out.name, unit="image", leave=False, disable=None):
             pass
+    problems += _changed_meanwhile(out, todo, contents, form)
     if problems:
         shown = [*problems[:_SHOWN], f"and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else problems
         raise FoldsegError(
@@ -155,12 +161,11 @@ def _into_pngs(out: Path, labels: LabelSet, form: str, alpha: float) -> Callable
     return write
 
 
-def _into_store(out: Path, facts: dict[str, Any]) -> Callable[[Predicted], None]:
+def _into_store(out: Path, facts: dict[str, Any], contents: Mapping[str, str]) -> Callable[[Predicted], None]:
     store = PredictionStore(out)
     weights, ids = " ".join(facts["weights"]), facts["pictures"]
-    store.begin(
-        StoreFacts(facts["source"], "pictures", -1, facts["classes"], weights, facts["view"], facts["tta"], ids)
-    )
+    of = facts["source"], "pictures", -1, facts["classes"], weights, facts["view"], facts["tta"]
+    store.begin(StoreFacts(*of, ids, [contents[name] for name in ids], code_hash(*_CODE)))
 
     def write(predicted: Predicted) -> None:
         name, _, planes = predicted
@@ -169,26 +174,70 @@ def _into_store(out: Path, facts: dict[str, Any]) -> Callable[[Predicted], None]
     return write
 
 
-def _begin(out: Path, facts: dict[str, Any]) -> None:
-    """Describe the folder in prediction.json. FoldsegError when it holds anything else."""
-    described = out / DESCRIPTION
+def _begin(out: Path, facts: dict[str, Any], contents: Mapping[str, str], suffix: str) -> None:
+    """Describe the folder in prediction.json, having removed what is of pictures that have changed.
+
+    So a result that is there is of the picture whose hash is written down, whenever the process is killed.
+    FoldsegError when the folder holds anything else.
+    """
+    described, old = out / DESCRIPTION, {}
     if described.is_file():
         old = read_json(described)
-        if other := [key for key in facts | old if old.get(key) != facts.get(key)]:
+        compared = [key for key in facts | old if key not in _RECORDS and (key in old or key not in _LATER)]
+        if other := [key for key in compared if old.get(key) != facts.get(key)]:
             raise FoldsegError(
                 f"{out}: holds predictions of other {', '.join(other)}, see {DESCRIPTION} there; "
                 "give --out another folder, or remove this one"
             )
         for folder in {file.parent for file in out.rglob("*.partial")}:
             remove_partials(folder)
+        _remove_stale(out, old, contents, suffix)
     elif (out.exists() and not out.is_dir()) or any(not file.name.startswith(".") for file in out.glob("*")):
         raise FoldsegError(f"{out}: is no empty folder, and no {DESCRIPTION} says that its files come from here")
-    else:
-        write_json(described, facts)
+    code = old.get("code", code_hash(*_CODE))
+    new = facts | {"code": code, "contents": {**old.get("contents", {}), **contents}}
+    if new != old:
+        write_json(described, new)
 
 
-def _is_done(result: Path, picture: Path) -> bool:
-    return result.is_file() and picture.is_file() and result.stat().st_mtime >= picture.stat().st_mtime
+def _remove_stale(out: Path, old: Mapping[str, Any], contents: Mapping[str, str], suffix: str) -> None:
+    """Remove results of pictures that hold something else now, or of which that is not known; say so."""
+    before = old.get("contents", {})
+    there = [name for name in contents if (out / f"{name}{suffix}").is_file()]
+    changed = [name for name in there if contents[name] != before.get(name, contents[name])]
+    unknown = [name for name in there if name not in before]
+    for names, why in ((changed, "changed after being predicted"), (unknown, "were predicted by an older version")):
+        if names:
+            what = f"{count_of(names, 'picture')} (e.g. {names[0]})"
+            logger.warning("%s: %s %s; predicted again", out, what, why)
+    for name in changed + unknown:
+        (out / f"{name}{suffix}").unlink()
+    if len(there) > len(changed + unknown) and old.get("code") != code_hash(*_CODE):
+        logger.warning("%s: what is there is of another version of the code; remove the folder to predict anew", out)
+
+
+def _contents(pictures: Iterable[Picture]) -> dict[str, str]:
+    """Name -> SHA-256 of the file, "" where it cannot be read: that is said when its turn comes."""
+    pictures = list(pictures)
+    return dict(zip([p.name for p in pictures], readable_hashes(p.path for p in pictures), strict=True))
+
+
+def _changed_meanwhile(out: Path, todo: Sequence[Picture], before: Mapping[str, str], form: str) -> list[str]:
+    """Remove results of pictures that were replaced between being looked at and being predicted; name these."""
+    now = _contents(todo)
+    changed = [picture for picture in todo if now[picture.name] != before[picture.name]]
+    for picture in changed:
+        _result(out, picture.name, form).unlink(missing_ok=True)
+    return [f"{picture.path}: changed while it was predicted; give the same command again" for picture in changed]
+
+
+def _drawn_labels(labels: LabelSet) -> dict[str, Any]:
+    """Return what decides how a class is written: raw ids and colours."""
+    return labels.facts | {f"(drawn) {c.name}": list(c.colour) for c in labels.classes}
+
+
+def _result(out: Path, name: str, form: str) -> Path:
+    return out / f"{name}{_suffix(form)}"
 
 
 def _suffix(form: str) -> str:

@@ -15,8 +15,9 @@ from foldseg.data.datasets import folded_samples, label_set
 from foldseg.data.labels import LabelSet
 from foldseg.ensemble.scene import Target
 from foldseg.errors import FoldsegError
-from foldseg.inference.predict import predict_run, store_of
+from foldseg.inference.predict import facts_of, predict_run, store_of
 from foldseg.inference.store import PredictionStore
+from foldseg.training.contents import CURE, content_changes
 from foldseg.training.run import RunFolder
 from foldseg.training.trained import trained_labels as trained_labels
 
@@ -80,14 +81,25 @@ class Members:
                     store.require_complete()
 
     def require_stores(self, splits: Sequence[str]) -> None:
-        """FoldsegError when a store is missing, incomplete or of other weights than the run has now."""
+        """FoldsegError when a store is missing, incomplete, or of other weights or pictures than there are now."""
         for member in self.config.members:
             for fold, run in self.runs[member.name].items():
                 for split in splits:
-                    store = self.sources(split, fold)[member.name][0]
-                    store.require_complete()
-                    if store.facts.checkpoint != run.hash_of(member.checkpoint):
-                        raise FoldsegError(f"{store.path}: is not of the weights that {run.path} has now")
+                    facts = facts_of(run, split, self.tta(member), member.view, member.checkpoint)
+                    self.sources(split, fold)[member.name][0].require_complete(facts)
+
+    def require_same_data(self) -> None:
+        """FoldsegError when a run was trained on images or masks that are others now; it names the first."""
+        changes: dict[Path, list[str]] = {}
+        for run in {run.path: run for runs in self.runs.values() for run in runs.values()}.values():
+            if found := content_changes(run, run.experiment, oof_table(run)):
+                changes[run.path] = found
+        if changes:
+            path, found = next(iter(changes.items()))
+            more = f" (and {len(changes) - 1} more runs of this ensemble)" if len(changes) > 1 else ""
+            raise FoldsegError(
+                f"{path}: was trained on something else than there is now: {'; '.join(found)}{more}. {CURE}"
+            )
 
 
 def find_members(config: Ensemble) -> Members:

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from foldseg.config.schema import Step
+from foldseg.data.content import code_hash, file_hashes
 from foldseg.ensemble.fitting import Fitted, fit_step, nested_parts, proven_weights, spread
 from foldseg.ensemble.image import Leg, Task, labels_of, part_of, process
 from foldseg.ensemble.members import Members
@@ -28,6 +29,7 @@ from foldseg.submission import label_png
 logger = logging.getLogger(__name__)
 
 Row = Mapping[str, Any]
+_CODE = ("config", "data", "ensemble", "inference", "scoring")  # rooms whose code decides what comes of an image
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,11 @@ def facts_of(tasks: Sequence[Task]) -> dict[str, Any]:
     """Return all that the outcomes of tasks depend on, in plain types; what it is for: see `Work`."""
     first = tasks[0]
     stores = {store for task in tasks for part in task.sources.values() for store in part}
+    files = [path for task in tasks for path in (task.image, task.mask) if path is not None]
     return {
+        "code": code_hash(*_CODE),
+        "files": file_hashes(files),
+        "labels": list(first.labels.facts.items()),
         "stores": {str(store.path): store.facts.checkpoint for store in sorted(stores, key=lambda s: s.path)},
         "images": [
             [
@@ -179,7 +185,6 @@ def facts_of(tasks: Sequence[Task]) -> dict[str, Any]:
         "everything": _digest(first.everything),
         "steps": [step.model_dump(mode="json", exclude_none=True) for step in first.steps],
         "score": first.target.score,
-        "classes": first.labels.names,
         "blend": first.target.blend.model_dump(mode="json"),
         "weights": first.target.weights,
         "most": first.most,

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldseg.config import Ensemble
+from foldseg.data.content import code_hash, file_hashes
 from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
 from foldseg.ensemble.blend import Probabilities, argmax
 from foldseg.ensemble.image import Task, blended
@@ -62,6 +63,7 @@ def write_pseudo_labels(
     if any(step.crf is not None and crf.is_fitted(step.crf) for step in config.steps):
         raise FoldsegError("steps.crf: pseudo labels want given values, not lists: what is fitted has seen all folds")
     members = find_members(config)
+    members.require_same_data()
     members.predict(("test",))
     least = _least(members.labels, confidence, per_class or {})
     return {fold: _write_fold(members, fold, folder / f"fold_{fold}", least) for fold in members.folds}
@@ -95,6 +97,9 @@ def _write_fold(members: Members, fold: int, folder: Path, least: NDArray[np.flo
             "classes": members.labels.names,
             "data_fingerprint": members.first.facts["data_fingerprint"],
             "ids": table["id"].tolist(),
+            "labels": members.labels.facts,
+            "pictures": dict(zip(table["id"], file_hashes(one.task.image for one in tasks), strict=True)),
+            "code": code_hash("data", "scoring", "inference", "ensemble"),
             "least_probability": dict(zip(members.labels.names, least.round(6).tolist(), strict=True)),
             "runs": {str(run.checkpoint(name)): run.hash_of(name) for run, name in weights},
         },

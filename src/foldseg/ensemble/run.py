@@ -18,6 +18,7 @@ from foldseg.data.labels import LabelSet, Mask
 from foldseg.data.reading import image_size
 from foldseg.data.runs import Runs
 from foldseg.ensemble.image import masks_of, process
+from foldseg.ensemble.made_from import CONTENTS, KEY, contents_of, made_from
 from foldseg.ensemble.members import Members, find_members, oof_table
 from foldseg.ensemble.oof import facts_of, predict_oof, rows_of, task_of
 from foldseg.ensemble.scene import Params
@@ -39,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EnsembleResult:
-    """What an ensemble left on disk, and the content of its score.json.
+    """What an ensemble left on disk, and the scores of its score.json.
 
     `scores`: "oof" (and "test", where its truth is known) -> stage -> score -> value and interval; "steps" -> stage ->
     what the step gained; "members" -> how they agree, and what removing each of them costs.
@@ -63,12 +64,15 @@ def predict_ensemble(config: Ensemble) -> EnsembleResult:
 
 def _predict(config: Ensemble) -> EnsembleResult:
     members = _checked(config)
+    members.require_same_data()
     members.predict(("oof", "test"))
     folder = config.submissions / config.name
+    contents = contents_of(members.first, members.folds)
     (folder / "score.json").unlink(missing_ok=True)  # its presence means finished
     save(config, folder / "config.yaml")
+    contents.write(folder / CONTENTS)
     scores, path = _make(members, folder)
-    write_json(folder / "score.json", scores)
+    write_json(folder / "score.json", {**scores, KEY: made_from(members, folder / CONTENTS)})
     _append_to_ledger(members, scores)
     rmtree(folder / "work", ignore_errors=True)
     return EnsembleResult(folder, path, scores)

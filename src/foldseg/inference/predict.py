@@ -13,7 +13,8 @@ from tqdm import tqdm
 
 from foldseg.config import load_tta, override_view
 from foldseg.config.schema import FullView, PredictView, Tta, view_slug
-from foldseg.data.datasets import folded_samples, label_set, load_samples
+from foldseg.data.content import code_hash, count_of, file_hashes
+from foldseg.data.datasets import folded_samples, load_samples
 from foldseg.data.frames import FileFrames
 from foldseg.errors import FoldsegError
 from foldseg.inference.logits import Enlargement
@@ -22,12 +23,16 @@ from foldseg.inference.predictor import Predictor as Predictor
 from foldseg.inference.small_logits import LogitsPredictor
 from foldseg.inference.store import PredictionStore, StoreFacts, StoreState, quantised
 from foldseg.inference.writing import background_writer
+from foldseg.notices import say_once
 from foldseg.training.run import RunFolder
+from foldseg.training.trained import trained_labels
 from foldseg.views.samples import batches, eval_loader
 
 logger = logging.getLogger(__name__)
 
 SPLITS = ("oof", "test")
+PREDICTION_CODE = ("data", "views", "models", "inference")
+"""Rooms whose code decides what a network predicts."""
 
 
 def quantise(maps: Tensor) -> Tensor:
@@ -101,13 +106,15 @@ def facts_of(
 ) -> StoreFacts:
     """Return what a store of a run's predictions should say of itself; whatever says otherwise is stale.
 
-    `table`: the rows of `split_table`, if they are at hand.
+    `table`: the rows of `split_table`, if they are at hand. Pictures are hashed, unless their hashes are remembered.
     """
     seen = (view or run.experiment.view.predict).model_dump(mode="json")
     merged = Tta.model_validate(tta).model_dump(mode="json")
     name = str(Path(run.path.parent.name) / run.path.name)
-    ids = (split_table(run, split) if table is None else table)["id"].tolist()
-    return StoreFacts(name, split, run.fold, run.classes, run.hash_of(checkpoint), seen, merged, ids)
+    table = split_table(run, split) if table is None else table
+    ids, pictures = table["id"].tolist(), file_hashes(run.experiment.data.root / name for name in table["image"])
+    weights, code = run.hash_of(checkpoint), code_hash(*PREDICTION_CODE)
+    return StoreFacts(name, split, run.fold, run.classes, weights, seen, merged, ids, pictures, code)
 
 
 def predict_run(
@@ -139,6 +146,7 @@ def predict_run(
                 predictor = LogitsPredictor.of(predictor) if form == "logits" else predictor
         if state is StoreState.STALE:
             logger.info("%s: is stale (other %s), predicted anew", store.path, " and ".join(store.unlike(facts)))
+        _say_what_is_not_fresh(store, facts)
         store.begin(facts)
         todo = table[table["id"].isin(store.missing())]
         if len(todo):
@@ -148,12 +156,32 @@ def predict_run(
     return stores
 
 
+def _say_what_is_not_fresh(store: PredictionStore, facts: StoreFacts) -> None:
+    """Log which maps are predicted again, and, of the first store, what cannot be known or was made by other code."""
+    if store.state(facts) not in (StoreState.PARTIAL, StoreState.COMPLETE):
+        return
+    if replaced := store.replaced(facts):
+        what = f"{count_of(replaced, 'picture')} (e.g. {replaced[0]}) changed"
+        logger.warning("%s: %s after being predicted; predicted again", store.path, what)
+    if unverified := store.unverified():
+        say_once(
+            f"{store.path}: what {count_of(unverified, 'picture')} held when predicted was not recorded (an older "
+            "version); the maps are taken as they are, here and in other stores. Remove a store to predict it anew",
+            kind="store without contents",
+        )
+    if store.facts.code not in ("", facts.code) and len(store.missing()) < len(facts.ids):
+        say_once(
+            f"{store.path}: was predicted by another version of the code; the maps are taken as they are, here and in "
+            "other stores. Remove a store to predict it anew",
+            kind="store of other code",
+        )
+
+
 def _predict_into(
     store: PredictionStore, predictor: Predictor | LogitsPredictor, table: pd.DataFrame, run: RunFolder, tta: Tta
 ) -> None:
     experiment = run.experiment
-    if label_set(experiment.data).names != run.classes:
-        raise FoldsegError(f"{run.path}: its classes {run.classes} are not those of its data set any more")
+    trained_labels(run)  # what is predicted is put together with masks later
     frames = FileFrames.of(table, experiment.data.root, None, pictures=experiment.data.pictures)
     samples = predictor.samples(frames, tta)
     loader = eval_loader(samples, experiment.workers)

@@ -1,6 +1,7 @@
 """The prediction store: per run, split, TTA and view, one compressed file per image, found by the image's id.
 
-    <store>/store.json   run, split, fold, class names, checkpoint hash, view, TTA, all ids that belong here
+    <store>/store.json   run, split, fold, class names, checkpoint hash, view, TTA, all ids that belong here, with the
+                         hash of the picture that each was predicted from, and of the code
     <store>/<id>.prob    a small header, then the quantised planes or the logits, compressed with zstd
 
 Files appear whole, so a store can be read while another process writes it. Quantisation: round(255 p), but the most
@@ -10,7 +11,7 @@ Measured in benchmarks/inference.md.
 
 import json
 import struct
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 from foldseg.config.schema import PredictView, Tta
+from foldseg.data.content import count_of
 from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json, remove_partials, write_bytes, write_json
@@ -58,6 +60,14 @@ class StoreFacts:
     view: dict[str, Any]
     tta: dict[str, Any] | list[str]
     ids: list[str]
+    # SHA-256 of the picture of each id, "" where it is not known; [] in stores that are older than this record
+    pictures: list[str] = field(default_factory=list)
+    code: str = ""  # of the rooms that predictions depend on; it is said where it differs, and decides nothing
+
+    @property
+    def picture_of(self) -> dict[str, str]:
+        """Id -> SHA-256 of its picture, of those that are known."""
+        return {name: picture for name, picture in zip(self.ids, self.pictures, strict=False) if picture}
 
     def differences(self, other: "StoreFacts") -> list[str]:
         """Name what other predictions are of, or made with. Settings that came later are taken at their defaults."""
@@ -98,14 +108,35 @@ class PredictionStore:
             raise FoldsegError(f"{self._description}: does not describe a prediction store ({error})") from error
 
     def begin(self, facts: StoreFacts) -> None:
-        """Start writing, or go on writing, a store; maps of other facts (an older checkpoint) are removed."""
+        """Start writing, or go on writing, a store.
+
+        Maps of other facts (an older checkpoint) are removed, and those of pictures that have been replaced. So a map
+        that is there is of the picture whose hash store.json has, whenever the process is killed.
+        """
         remove_partials(self.path)
         self.__dict__.pop("facts", None)
         if self.state(facts) in (StoreState.ABSENT, StoreState.STALE):
-            for stale in self.path.glob(f"*{_SUFFIX}"):
+            for stale in self.path.rglob(f"*{_SUFFIX}"):
                 stale.unlink()
-            write_json(self._description, asdict(facts))
-            self.__dict__.pop("facts", None)
+        elif (going_on := self._going_on(facts)) != self.facts:
+            facts = going_on
+        else:
+            return
+        write_json(self._description, asdict(facts))
+        self.__dict__.pop("facts", None)
+
+    def _going_on(self, facts: StoreFacts) -> StoreFacts:
+        """Remove maps of replaced pictures; return `facts` as they are of the maps that stay, and of those to come."""
+        if not facts.pictures:
+            return self.facts
+        for name in self.replaced(facts):
+            self._file(name).unlink(missing_ok=True)
+        missing, known = set(self.missing()), self.facts.picture_of
+        pictures = [
+            picture if name in missing or name in known else ""
+            for name, picture in zip(facts.ids, facts.pictures, strict=False)
+        ]
+        return replace(facts, pictures=pictures, code=facts.code if len(missing) == len(facts.ids) else self.facts.code)
 
     def state(self, expected: StoreFacts) -> StoreState:
         """Tell what there is of a store that should hold what `expected` says."""
@@ -113,7 +144,7 @@ class PredictionStore:
             return StoreState.ABSENT
         if self.unlike(expected):
             return StoreState.STALE
-        return StoreState.PARTIAL if self.missing() else StoreState.COMPLETE
+        return StoreState.PARTIAL if self.missing() or self.replaced(expected) else StoreState.COMPLETE
 
     def unlike(self, expected: StoreFacts) -> list[str]:
         """Name what the predictions of a store are of, or made with, that is not as `expected`."""
@@ -121,6 +152,16 @@ class PredictionStore:
             return self.facts.differences(expected)
         except FoldsegError:
             return ["things that its damaged store.json does not tell"]
+
+    def replaced(self, expected: StoreFacts) -> list[str]:
+        """Ids whose picture is another one than that which was predicted, as far as both are known."""
+        before = self.facts.picture_of
+        return [name for name, now in expected.picture_of.items() if before.get(name, now) != now]
+
+    def unverified(self) -> list[str]:
+        """Ids that are predicted, from a picture whose content was not recorded."""
+        known, missing = self.facts.picture_of, set(self.missing())
+        return [name for name in self.facts.ids if name not in known and name not in missing]
 
     def missing(self) -> list[str]:
         """Ids that belong to the store and are not written yet."""
@@ -137,6 +178,11 @@ class PredictionStore:
                 differences = " and ".join(self.unlike(expected))
                 raise FoldsegError(
                     f"{self.path}: is stale, it was predicted with other {differences}; run {remedy} again"
+                )
+            if replaced := self.replaced(expected):
+                raise FoldsegError(
+                    f"{self.path}: {count_of(replaced, 'picture')} of {len(expected.ids)} changed after being "
+                    f"predicted, e.g. {replaced[0]}; {remedy} predicts what changed again"
                 )
         if missing := self.missing():
             raise FoldsegError(

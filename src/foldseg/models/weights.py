@@ -98,10 +98,15 @@ def load_encoder_weights(encoder: nn.Module, path: Path, optional: tuple[str, ..
 
 def checkpoint_of(source: Path) -> Path:
     """Return the checkpoint that `start_from` means: a file, or the best one of a run. FoldsegError without one."""
-    path = source / "checkpoints" / "best.ckpt" if source.is_dir() else source
+    path = run_checkpoint(source)
     if not path.is_file():
         raise FoldsegError(f"model.start_from: {path}: no such file; valid are a run's folder, an experiment's, a file")
     return path
+
+
+def run_checkpoint(source: Path) -> Path:
+    """Return a file as it is, and of a run's folder its best checkpoint, whether it exists or not."""
+    return source / "checkpoints" / "best.ckpt" if source.is_dir() else source
 
 
 def start_from(network: nn.Module, source: Path) -> None:

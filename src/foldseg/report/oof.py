@@ -1,5 +1,6 @@
 """OOF label maps of a run, of an experiment (all its runs) or of an ensemble, through one door."""
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.data.reading import image_size, read_image, read_mask
 from foldseg.data.samples import shorten
 from foldseg.ensemble.blend import argmax
+from foldseg.ensemble.made_from import changes_since
 from foldseg.ensemble.members import blended_labels, oof_table, trained_labels
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json
@@ -22,7 +24,10 @@ from foldseg.inference.predict import facts_of, store_of
 from foldseg.inference.store import PredictionStore
 from foldseg.scoring.counts import Counts, count_pixels
 from foldseg.submission import label_png
+from foldseg.training.contents import warn_of_changes
 from foldseg.training.run import RunFolder
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,8 @@ def _of_runs(runs: list[RunFolder], name: str) -> OofLabels:
     data, labels = runs[0].experiment.data, trained_labels(runs[0])
     stores = {run.fold: _checked_store(run) for run in runs}
     table = oof_table(runs[0])
+    for run in runs:
+        warn_of_changes(run, table)
     table = table[table["fold"].isin(stores)]
     source = {str(row["id"]): stores[row["fold"]] for row in table.to_dict("records")}
     score = runs[0].experiment.score
@@ -128,6 +135,8 @@ def _of_submission(folder: Path) -> OofLabels:
         )
     data, labels = runs[0].experiment.data, blended_labels(config, runs[0])
     table = oof_table(runs[0])
+    for change in changes_since(folder):
+        logger.warning("%s: is not of what there is now: %s; run scripts/predict_ensemble.py again", folder, change)
     facts = read_json(folder / "score.json")
     table = table[table["fold"].isin(facts["folds"])]
     maps = label_png.Submission(folder / "oof", labels)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from foldseg.config import Ensemble, load_ensemble
 from foldseg.config.schema import ScoreName
 from foldseg.data.labels import LabelSet
+from foldseg.ensemble.made_from import changes_since
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json
 from foldseg.report.oof import OofLabels, open_oof
@@ -61,6 +62,16 @@ class Recomputed:
     """IoU per class: over the set, and as a mean over the images that have it"""
     statements: Sequence[Statement]
     remarks: Sequence[str]
+
+
+def require_fresh(source: Path) -> None:
+    """FoldsegError when a submission was made from other images, masks, weights or classes than there are now."""
+    changes = changes_since(source) if (source / "score.json").is_file() else []
+    if changes:
+        raise FoldsegError(
+            f"{source}: is stale, what it was made from has changed since: {'; '.join(changes)}; run "
+            "scripts/predict_ensemble.py again"
+        )
 
 
 def require_equal(statements: Sequence[Statement]) -> None:

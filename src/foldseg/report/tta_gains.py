@@ -13,7 +13,7 @@ from foldseg.config.schema import PredictView, ScoreName, Tta
 from foldseg.data.frames import FileFrames
 from foldseg.data.labels import Mask
 from foldseg.ensemble.blend import argmax
-from foldseg.ensemble.members import trained_labels
+from foldseg.ensemble.members import oof_table, trained_labels
 from foldseg.errors import FoldsegError
 from foldseg.inference.predict import Predictor, split_table
 from foldseg.inference.tta import MERGES, Merge, check_probabilities
@@ -22,6 +22,7 @@ from foldseg.scoring.compare import Comparison, paired
 from foldseg.scoring.counts import Counts, count_pixels
 from foldseg.scoring.intervals import warn_of_large_group
 from foldseg.scoring.scores import score
+from foldseg.training.contents import warn_of_changes
 from foldseg.training.run import RunFolder
 from foldseg.views.samples import eval_loader
 
@@ -92,6 +93,7 @@ def tta_gains(
     for run in runs:
         predictor = Predictor.load(run, device or run.experiment.device, view, checkpoint)
         tables.append(split_table(run, "oof"))
+        warn_of_changes(run, oof_table(run))
         counts += _counts_of_images(run, predictor, tables[-1], tta)
     groups = pd.concat(tables)["group"].to_numpy()
     warn_of_large_group(groups)

@@ -13,13 +13,15 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, TQDMProgressBar
 from pytorch_lightning.strategies import DDPStrategy
 
 from foldseg.config import Experiment
+from foldseg.data.content import code_hash
 from foldseg.data.datasets import folded_samples
 from foldseg.data.samples import check_mask_values
 from foldseg.files import locked, remove_partials, write_json
 from foldseg.models.factory import build_network, check_device, check_model, check_view
 from foldseg.scoring.scores import check_score
 from foldseg.training.averaging import EmaWeights, SwaWeights
-from foldseg.training.checks import check_same
+from foldseg.training.checks import check_same, take_over
+from foldseg.training.contents import require_same_contents, write_contents
 from foldseg.training.data import FoldData, class_weights, fold_data
 from foldseg.training.debug import debug_settings
 from foldseg.training.devices import SameBuffers, launch, rank
@@ -29,7 +31,7 @@ from foldseg.training.memory import device_to_fill, explained_memory, find_batch
 from foldseg.training.module import FoldModule
 from foldseg.training.recorder import Recorder
 from foldseg.training.resuming import check_checkpoints
-from foldseg.training.run import RunFolder, fingerprint
+from foldseg.training.run import TRAINING_CODE, RunFolder, fingerprint
 from foldseg.training.sessions import begin_session
 from foldseg.training.stages import Loaders, stage_settings, stage_starts
 from foldseg.training.transfer import check_start, with_start_of_fold
@@ -47,12 +49,13 @@ PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
 }
 
 
-def train_fold(experiment: Experiment, fold: int) -> RunFolder:
+def train_fold(experiment: Experiment, fold: int, *, accept_changed_data: bool = False) -> RunFolder:
     """Train a fold and return its run folder.
 
     A finished run of the same configuration is returned as it is; one that was killed goes on after its last
     finished epoch, to the same weights as if it had not been. FoldsegError when the folder holds another
-    configuration's run or is another process's, and on everything that can be known to be wrong before the first batch.
+    configuration's run or is another process's, when it was trained on images, masks or a label set that have changed
+    (unless that is accepted), and on everything that can be known to be wrong before the first batch.
     """
     check_device(experiment.device, experiment.precision)
     experiment = with_start_of_fold(experiment, fold)
@@ -60,17 +63,21 @@ def train_fold(experiment: Experiment, fold: int) -> RunFolder:
     experiment = debug_settings(experiment)
     run = RunFolder.of(experiment, fold)
     with locked(run.path):
-        return _train(run, experiment, fold)
+        return _train(run, experiment, fold, accept_changed_data)
 
 
-def _train(run: RunFolder, experiment: Experiment, fold: int) -> RunFolder:
+def _train(run: RunFolder, experiment: Experiment, fold: int, accept_changed_data: bool) -> RunFolder:
     if run.config.is_file():
         if experiment.batch_size == "auto":
             experiment = experiment.model_copy(update={"batch_size": run.experiment.batch_size})
-        run = check_same(run, experiment)
+        check_same(run, experiment)
+        if run.summary.is_file() or run.last.is_file():
+            folded = folded_samples(experiment.data)
+            run.check_folds(folded)
+            require_same_contents(run, experiment, folded, accept=accept_changed_data)
+        run = take_over(run, experiment)
         if run.summary.is_file():
-            run.check_folds(folded_samples(experiment.data))
-            logger.info("%s: is finished already", run.path)
+            logger.info("%s: is finished already%s", run.path, _by_other_code(run))
             return run
     data = fold_data(experiment, fold)
     check_score(experiment.score, data.labels, "monitor")
@@ -86,10 +93,10 @@ def _train(run: RunFolder, experiment: Experiment, fold: int) -> RunFolder:
         experiment = _with_batch_size(experiment, fold, data)
     module = _module(experiment, data, resume)
     if resume:
-        run.check_folds(data.all)
         check_checkpoints(run, module)
     else:
         run.describe(experiment, fold, data.labels.names, data.all)
+        write_contents(run, experiment, data)
     begin_session(run)
     with explained_memory(experiment):
         if experiment.devices > 1:
@@ -97,6 +104,12 @@ def _train(run: RunFolder, experiment: Experiment, fold: int) -> RunFolder:
         else:
             _fit(run, module, data, resume)
     return run
+
+
+def _by_other_code(run: RunFolder) -> str:
+    session = [{}, *run.facts.get("sessions", [])][-1]
+    is_other = session.get("code", "") not in ("", code_hash(*TRAINING_CODE))
+    return f" (trained by other code, of commit {session['git_commit'] or 'unknown'})" if is_other else ""
 
 
 def _with_batch_size(experiment: Experiment, fold: int, data: FoldData) -> Experiment:

@@ -1,6 +1,6 @@
 """The folder of one run: an experiment's fold. It describes itself before the first batch.
 
-runs/<experiment>/fold_<k>/config.yaml provenance.json    written before the first batch
+runs/<experiment>/fold_<k>/config.yaml provenance.json data.csv    written before the first batch
                            checkpoints/best.ckpt last.ckpt    and what was asked for: ema swa average snapshot_1 top_7
                            metrics.csv tensorboard/
                            summary.json                   written last: its presence means finished
@@ -21,8 +21,10 @@ import pandas as pd
 
 import foldseg
 from foldseg.config import Experiment, load_experiment, save
+from foldseg.data.content import file_hash
+from foldseg.data.datasets import label_set
 from foldseg.errors import FoldsegError
-from foldseg.files import read_json, sha256, write_json
+from foldseg.files import read_json, write_json
 
 LIBRARIES = (
     "torch", "torchvision", "pytorch-lightning", "segmentation-models-pytorch", "timm", "albumentations",
@@ -30,6 +32,10 @@ LIBRARIES = (
 )  # fmt: skip
 
 _DECISIVE = (":/src", ":/scripts", ":/configs", ":/folds", ":/requirements.txt")  # a row in the ledger changes nothing
+
+
+TRAINING_CODE = ("config", "data", "losses", "models", "scoring", "training", "views")
+"""Rooms whose code decides what a run comes to."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,11 @@ class RunFolder:
     def provenance(self) -> Path:
         """Where the run comes from: commit, versions, seed, fold, classes, data."""
         return self.path / "provenance.json"
+
+    @property
+    def contents(self) -> Path:
+        """What the images and masks held that the run learned from; see `foldseg.training.contents`."""
+        return self.path / "data.csv"
 
     @property
     def metrics(self) -> Path:
@@ -132,7 +143,7 @@ class RunFolder:
 
     def hash_of(self, name: str) -> str:
         """SHA-256 of a checkpoint. FoldsegError when the run has none of that name."""
-        return sha256(self.existing_checkpoint(name))
+        return file_hash(self.existing_checkpoint(name))
 
     def check_folds(self, table: pd.DataFrame) -> None:
         """FoldsegError unless `table`, the folded samples, is divided as it was when the run was trained.
@@ -147,6 +158,7 @@ class RunFolder:
 
     def describe(self, experiment: Experiment, fold: int, classes: list[str], table: pd.DataFrame) -> None:
         """Write config.yaml and provenance.json; `table` is the samples table with its folds."""
+        labels = label_set(experiment.data)
         save(experiment, self.config)
         write_json(
             self.provenance,
@@ -155,6 +167,7 @@ class RunFolder:
                 "fold": fold,
                 "seed": experiment.seed,
                 "classes": classes,
+                "labels": labels.facts if labels.names == classes else None,
                 "data_fingerprint": fingerprint(table),
                 "git_commit": git_commit(),
                 "foldseg": foldseg.__version__,

@@ -1,18 +1,17 @@
 """Sessions of a run: when it was begun and gone on with, by which code and libraries, on which machine."""
 
-import hashlib
 import logging
 import platform
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import torch
 
 import foldseg
 from foldseg.config import Experiment
+from foldseg.data.content import code_hash
 from foldseg.files import read_json, write_json
-from foldseg.training.run import LIBRARIES, RunFolder, git_commit, installed_version
+from foldseg.training.run import LIBRARIES, TRAINING_CODE, RunFolder, git_commit, installed_version
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +48,7 @@ def describe_session(experiment: Experiment) -> dict[str, Any]:
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "git_commit": git_commit(),
-        "code": code_hash(),
+        "code": code_hash(*TRAINING_CODE),
         "foldseg": foldseg.__version__,
         "python": platform.python_version(),
         "libraries": {name: installed_version(name) for name in LIBRARIES},
@@ -65,15 +64,6 @@ def session_changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """Say how the code and libraries of two sessions differ: `git_commit a1b2 -> c3d4-dirty`, `torch 2.8 -> 2.9`."""
     old, new = ({f"version of {name}": value for name, value in s.get("libraries", {}).items()} for s in (before, now))
     return [*_changes(before, now, _CODE), *_changes(old, new, tuple(new))]
-
-
-def code_hash() -> str:
-    """Return 12 hex digits that change with any of the package's own files."""
-    package = Path(foldseg.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        digest.update(str(path.relative_to(package)).encode() + path.read_bytes())
-    return digest.hexdigest()[:12]
 
 
 def _changes(before: dict[str, Any], now: dict[str, Any], keys: tuple[str, ...]) -> list[str]:

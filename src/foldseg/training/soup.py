@@ -18,6 +18,7 @@ from foldseg.files import locked, write_json
 from foldseg.models.network import SegmentationNetwork
 from foldseg.models.weights import load_torch_file, replacing_weights
 from foldseg.training.averaging import State, mean_weights, update_batch_norms
+from foldseg.training.contents import warn_of_changes
 from foldseg.training.data import FoldData, fold_data
 from foldseg.training.run import RunFolder, fingerprint
 from foldseg.training.stages import stage_settings
@@ -67,6 +68,7 @@ class _Kitchen:
         self.network: SegmentationNetwork = load_network(run).to(self._device)
         self.data: FoldData = fold_data(self.experiment, run.fold)
         run.check_folds(self.data.all)
+        warn_of_changes(run, self.data.all)
 
     @property
     def labels(self) -> LabelSet:

@@ -10,6 +10,7 @@ from foldseg.data.labels import LabelSet
 from foldseg.errors import FoldsegError
 from foldseg.models.factory import SegmentationNetwork, build_network
 from foldseg.models.weights import load_strictly, load_torch_file
+from foldseg.training.contents import CURE, label_set_changes
 from foldseg.training.run import RunFolder
 
 _NETWORK = "network."
@@ -38,8 +39,7 @@ def network_state(checkpoint: dict[str, Any]) -> dict[str, Tensor]:
 
 
 def trained_labels(run: RunFolder) -> LabelSet:
-    """Return the label set of a run; FoldsegError if its data set has other classes now."""
-    labels = label_set(run.experiment.data)
-    if labels.names != run.classes:
-        raise FoldsegError(f"{run.path}: its classes {run.classes} are not those of its data set any more")
-    return labels
+    """Return the label set of a run; FoldsegError if its data set has other classes, raw ids or colours now."""
+    if changes := label_set_changes(run, run.experiment):
+        raise FoldsegError(f"{run.path}: was trained with another label set than there is now: {changes[0]}. {CURE}")
+    return label_set(run.experiment.data)

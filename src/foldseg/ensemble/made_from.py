@@ -1,0 +1,89 @@
+"""What a submission was made from, and what of that has changed since.
+
+score.json names the weights, the label set, the code and the data; data.csv beside it has the SHA-256 of every OOF
+image and mask and of every test image (and mask, where there is one).
+"""
+
+from pathlib import Path
+from typing import Any
+
+from foldseg.config import Ensemble, load_ensemble
+from foldseg.data.content import Contents, code_hash, count_of, file_hash
+from foldseg.data.datasets import load_samples
+from foldseg.data.labels import label_changes
+from foldseg.ensemble.members import Members, blended_labels, oof_table
+from foldseg.files import read_json
+from foldseg.notices import say_once
+from foldseg.training.run import RunFolder, git_commit
+
+KEY = "made_from"
+CONTENTS = "data.csv"
+_CODE = ("config", "data", "ensemble", "inference", "scoring", "submission")
+
+
+def contents_of(run: RunFolder, folds: list[int]) -> Contents:
+    """Hash the OOF images and masks of these folds and all test images, of the data that `run` was trained on."""
+    data, oof = run.experiment.data, oof_table(run)
+    samples = load_samples(data)
+    parts = {"OOF": oof[oof["fold"].isin(folds)], "test": samples[samples["split"] == "test"].sort_values("id")}
+    return Contents.of(parts, data.root)
+
+
+def made_from(members: Members, contents: Path) -> dict[str, Any]:
+    """Return what score.json says of its origin, all of it text; `contents`: the data.csv that was written."""
+    runs = [run for runs in members.runs.values() for run in runs.values()]
+    accepted = {str(run.path): run.facts["accepted"][-1]["changes"] for run in runs if "accepted" in run.facts}
+    return {
+        "members": weights_of(members),
+        **({"trained_on_other_data": accepted} if accepted else {}),
+        "labels": members.labels.facts,
+        "data": file_hash(contents),
+        "folds": members.first.facts["data_fingerprint"],
+        "git_commit": git_commit(),
+        "code": code_hash(*_CODE),
+    }
+
+
+def weights_of(members: Members) -> dict[str, str]:
+    """Checkpoint, as a path below the folder of runs -> SHA-256 of its weights."""
+    runs = [(run, member) for member in members.config.members for run in members.runs[member.name].values()]
+    paths = [run.checkpoint(member.checkpoint) for run, member in runs]
+    return {path.relative_to(members.config.runs).as_posix(): file_hash(path) for path in paths}
+
+
+def changes_since(folder: Path) -> list[str]:
+    """Say what has changed since a finished submission was made: images, masks, weights, label set; the first of each.
+
+    FoldsegError when the data is not there, or is divided into folds otherwise. What cannot be told of an older
+    submission is logged.
+    """
+    config, scores = load_ensemble(folder / "config.yaml"), read_json(folder / "score.json")
+    if not (folder / CONTENTS).is_file() or KEY not in scores:
+        say_once(
+            f"{folder}: what it was made from was not recorded (an older version); whether that has changed since "
+            "cannot be told",
+            kind="submission without contents",
+        )
+        return []
+    stated, run = scores[KEY], _any_run(config)
+    if stated["code"] != code_hash(*_CODE):
+        say_once(f"{folder}: was made by other code, of commit {stated['git_commit']}", kind="submission of other code")
+    now = contents_of(run, scores["folds"])
+    labels = label_changes(stated["labels"], blended_labels(config, run).facts)
+    return [
+        *Contents.read(folder / CONTENTS).changes(now),
+        *changed_weights(config, stated["members"]),
+        *(f"label set: {change}" for change in labels),
+    ]
+
+
+def changed_weights(config: Ensemble, stated: dict[str, str]) -> list[str]:
+    """Say which checkpoints hold other weights than when a submission was made of them; those that are gone are not."""
+    there = {name: config.runs / name for name in stated if (config.runs / name).is_file()}
+    changed = [name for name, path in there.items() if file_hash(path) != stated[name]]
+    return [f"members: {count_of(changed, 'checkpoint')} ({changed[0]})"] if changed else []
+
+
+def _any_run(config: Ensemble) -> RunFolder:
+    folders = sorted((config.runs / config.members[0].experiment).glob("fold_*/config.yaml"))
+    return RunFolder(folders[0].parent)

@@ -1,0 +1,127 @@
+"""What a run was trained on: written down before the first batch, compared whenever the run is used again.
+
+`data.csv` in the run's folder has the SHA-256 of every image and mask; provenance.json has the label set.
+"""
+
+import logging
+from collections.abc import Collection
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from foldseg.config import Experiment
+from foldseg.data.content import WEIGHTS, Contents
+from foldseg.data.datasets import label_set
+from foldseg.data.labels import label_changes
+from foldseg.data.sources import has_folders, source_pairs
+from foldseg.errors import FoldsegError
+from foldseg.files import read_json, write_json
+from foldseg.models.weights import run_checkpoint
+from foldseg.notices import say_once
+from foldseg.training.data import FoldData
+from foldseg.training.run import RunFolder
+
+logger = logging.getLogger(__name__)
+
+ACCEPT = "--accept-changed-data"
+"""The option of scripts/train_fold.py that keeps a run whose data has changed."""
+
+
+def write_contents(run: RunFolder, experiment: Experiment, data: FoldData) -> None:
+    """Write the run's data.csv: what is trained and validated on, in its own fold."""
+    train, validation = (table["id"].tolist() for table in (data.train, data.validation))
+    _contents(experiment, run.fold, data.all, train, validation).write(run.contents)
+
+
+def require_same_contents(run: RunFolder, experiment: Experiment, folded: pd.DataFrame, *, accept: bool) -> None:
+    """FoldsegError when a run was trained on other images, masks, weights or label set than `experiment` has now.
+
+    The message names the first of each. With `accept` the run takes what there is now for its own, and provenance.json
+    says since when, and what was different. Of an older run, without data.csv, nothing is known; that is logged.
+    """
+    changes = [*label_set_changes(run, experiment), *content_changes(run, experiment, folded)]
+    if not changes:
+        return
+    if not accept:
+        raise FoldsegError(f"{run.path}: was trained on something else than there is now: {'; '.join(changes)}. {CURE}")
+    before = Contents.read(run.contents)
+    _contents(experiment, run.fold, folded, before.ids("train"), before.ids("validation")).write(run.contents)
+    accepted = [*run.facts.get("accepted", []), {"date": _now(), "changes": changes}]
+    labels = label_set(experiment.data).facts
+    write_json(run.provenance, {**read_json(run.provenance), "labels": labels, "accepted": accepted})
+    logger.warning("%s: is kept, though it was trained on something else: %s", run.path, "; ".join(changes))
+
+
+CURE = (
+    f"Train it anew (name=..., or remove the folder), or keep it: scripts/train_fold.sh CONFIG FOLD {ACCEPT}, "
+    "which provenance.json will tell"
+)
+
+
+def content_changes(run: RunFolder, experiment: Experiment, folded: pd.DataFrame) -> list[str]:
+    """Say which images, masks and weights a run was trained on that are others now: `train: 1 mask (train_0001)`.
+
+    `folded`: the samples with their folds, checked by `RunFolder.check_folds`.
+    """
+    if not run.contents.is_file():
+        say_once(
+            f"{run.path}: what its images and masks held when it was trained was not recorded (an older version); "
+            "whether they have changed cannot be told, here and of other runs",
+            kind="run without contents",
+        )
+        return []
+    before = Contents.read(run.contents)
+    now = _contents(experiment, run.fold, folded, before.ids("train"), before.ids("validation"))
+    return before.changes(now)
+
+
+def warn_of_changes(run: RunFolder, folded: pd.DataFrame) -> None:
+    """Log what a run was trained on and is another now, where its predictions are only scored or looked at."""
+    for change in content_changes(run, run.experiment, folded):
+        logger.warning("%s: was trained on something else than there is now: %s", run.path, change)
+
+
+def label_set_changes(run: RunFolder, experiment: Experiment) -> list[str]:
+    """Say how the label set that a run was trained with differs from the one that its data set has now."""
+    labels = label_set(experiment.data)
+    if labels.names != run.classes:
+        raise FoldsegError(
+            f"{run.path}: was trained on the classes {', '.join(run.classes)}; {experiment.data.dataset} has now "
+            f"{', '.join(labels.names)}; train it anew (name=..., or remove the folder)"
+        )
+    before = run.facts.get("labels")
+    return [] if before is None else [f"label set: {change}" for change in label_changes(before, labels.facts)]
+
+
+def _contents(
+    experiment: Experiment, fold: int, folded: pd.DataFrame, train: Collection[str], validation: Collection[str]
+) -> Contents:
+    """Hash all that a run learns from; a source or weights that are not there any more are a part that is left out."""
+    root, by_id = experiment.data.root, folded.set_index("id")
+    rows: dict[tuple[str, str], tuple[Path | None, Path | None]] = {}
+    for part, ids in (("train", train), ("validation", validation)):
+        chosen = by_id.loc[list(dict.fromkeys(ids)), ["image", "mask"]]
+        rows |= {(part, str(row.Index)): (root / str(row.image), root / str(row.mask)) for row in chosen.itertuples()}
+    held_out = set(folded["id"]) - set(train)
+    for number, source in enumerate(experiment.sampling.sources):
+        for image, mask in source_pairs(source, fold, held_out) if has_folders(source, fold) else []:
+            rows[f"source {number}", image.stem] = image, mask
+    rows |= {(f"{WEIGHTS} of {name}", path.name): (path, None) for name, path in _weights(experiment, fold).items()}
+    return Contents.of_files(rows)
+
+
+def _weights(experiment: Experiment, fold: int) -> dict[str, Path]:
+    """Setting -> file of weights that a run starts from or is taught by, of those that are there."""
+    model, weights = experiment.model, {}
+    if model.start_from is not None:
+        weights["model.start_from"] = run_checkpoint(model.start_from)
+    elif model.encoder_weights not in (None, "imagenet"):
+        weights["model.encoder_weights"] = Path(str(model.encoder_weights))
+    for name in experiment.distillation.teachers if experiment.distillation else ():
+        weights[f"teacher {name}"] = RunFolder(experiment.runs / name / f"fold_{fold}").best
+    return {name: path for name, path in weights.items() if path.is_file()}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
