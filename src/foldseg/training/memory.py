@@ -3,8 +3,8 @@
 import ctypes
 import logging
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -13,12 +13,12 @@ from foldseg.config import Experiment
 from foldseg.errors import FoldsegError
 from foldseg.losses import outputs_loss
 from foldseg.models.network import SegmentationNetwork
+from foldseg.resources import explained_resources, is_out_of_memory
 from foldseg.training.optimizers import build_optimizer
 from foldseg.views.samples import TrainSamples
 
 logger = logging.getLogger(__name__)
 
-_NOT_ENOUGH = ("not enough memory", "can't allocate memory", "out of memory", "CUDNN_STATUS_ALLOC_FAILED")
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # of glibc's malloc.h
 _LARGEST = 1024  # images a batch; more only make the rate harder to choose
 
@@ -49,20 +49,9 @@ def _of_glibc(name: str) -> Any:
     return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
 
 
-@contextmanager
-def explained_memory(experiment: Experiment) -> Iterator[None]:
+def explained_memory(experiment: Experiment) -> AbstractContextManager[None]:
     """Turn "out of memory" inside of the block into a FoldsegError that says what to lower, and from what."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        raise FoldsegError(f"out of memory; {_advice(experiment)}. The last checkpoint is kept ({error})") from error
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Say whether an error means that memory is used up, on whatever device."""
-    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _NOT_ENOUGH)
+    return explained_resources(f"{_advice(experiment)}. The last checkpoint is kept")
 
 
 def _advice(experiment: Experiment) -> str:
