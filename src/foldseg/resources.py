@@ -25,10 +25,21 @@ def explained_resources(memory_cures: str) -> Iterator[None]:
     except FoldsegError:
         raise
     except Exception as error:
+        hidden = _hidden(error)
+        if hidden is not None:
+            raise hidden from None
         explanation = explain_resources(error, memory_cures)
         if explanation is None:
             raise
         raise FoldsegError(explanation) from error
+
+
+def _hidden(error: BaseException) -> FoldsegError | None:
+    """Return the FoldsegError that `error` was raised after: libraries that tidy up fail over what it left."""
+    before = error.__context__
+    while before is not None and not isinstance(before, FoldsegError):
+        before = before.__context__
+    return before
 
 
 def explain_resources(error: Exception, memory_cures: str) -> str | None:
@@ -40,7 +51,8 @@ def explain_resources(error: Exception, memory_cures: str) -> str | None:
             "lower workers"
         )
     if any(words in str(error) for words in _WORKER_DIED):
-        bus = ", or that /dev/shm is full (docker run --shm-size=2g)" if "Bus error" in str(error) else ""
+        cause = f"{error} {error.__cause__}"
+        bus = ", or that /dev/shm is full (docker run --shm-size=2g)" if "Bus error" in cause else ""
         return (
             f"a worker process that reads images was ended from outside ({reason}): most often that means that the "
             f"system had no memory left{bus}; lower workers (0: none) or batch_size"

@@ -22,12 +22,17 @@ from foldseg.inference.predictor import Predictor as Predictor
 from foldseg.inference.small_logits import LogitsPredictor
 from foldseg.inference.store import PredictionStore, StoreFacts, StoreState, quantised
 from foldseg.inference.writing import background_writer
+from foldseg.resources import explained_resources
 from foldseg.training.run import RunFolder
 from foldseg.views.samples import batches, eval_loader
 
 logger = logging.getLogger(__name__)
 
 SPLITS = ("oof", "test")
+MEMORY_CURES = (
+    "predict in tiles (view.predict={kind: tiles, size: [512, 512]}), or lower eval_batch_size, tta or workers; what "
+    "is predicted already is kept"
+)
 
 
 def quantise(maps: Tensor) -> Tensor:
@@ -110,6 +115,7 @@ def facts_of(
     return StoreFacts(name, split, run.fold, run.classes, run.hash_of(checkpoint), seen, merged, ids)
 
 
+@explained_resources(MEMORY_CURES)
 def predict_run(
     run: RunFolder,
     splits: Sequence[str] = SPLITS,

@@ -15,9 +15,10 @@ from foldseg.data.labels import Mask
 from foldseg.ensemble.blend import argmax
 from foldseg.ensemble.members import trained_labels
 from foldseg.errors import FoldsegError
-from foldseg.inference.predict import Predictor, split_table
+from foldseg.inference.predict import MEMORY_CURES, Predictor, split_table
 from foldseg.inference.tta import MERGES, Merge, check_probabilities
 from foldseg.report.tables import number, text_table
+from foldseg.resources import explained_resources
 from foldseg.scoring.compare import Comparison, paired
 from foldseg.scoring.counts import Counts, count_pixels
 from foldseg.scoring.scores import score
@@ -89,9 +90,10 @@ def tta_gains(
     counts: list[Counts] = []
     tables = []
     for run in runs:
-        predictor = Predictor.load(run, device or run.experiment.device, view, checkpoint)
         tables.append(split_table(run, "oof"))
-        counts += _counts_of_images(run, predictor, tables[-1], tta)
+        with explained_resources(MEMORY_CURES):
+            predictor = Predictor.load(run, device or run.experiment.device, view, checkpoint)
+            counts += _counts_of_images(run, predictor, tables[-1], tta)
     groups = pd.concat(tables)["group"].to_numpy()
     plain, *rest = np.stack(counts, 1)  # (candidates, images, classes, 3), as `candidates` orders them
     others = len(tta.views) - 1

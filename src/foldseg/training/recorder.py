@@ -18,7 +18,7 @@ from foldseg.training.averaging import EmaWeights
 from foldseg.training.module import FoldModule
 from foldseg.training.run import RunFolder
 from foldseg.training.stages import snapshot_epochs, stage_of
-from foldseg.training.validation import LOWER_IS_BETTER, sign
+from foldseg.training.validation import LOWER_IS_BETTER, goodness
 
 logger = logging.getLogger(__name__)
 
@@ -61,8 +61,7 @@ class Recorder(Checkpoint):
         return [*(["best"] if is_validated else []), *(f"top_{epoch}" for epoch in self.top)]
 
     def _goodness(self, row: dict[str, float]) -> float:
-        value = sign(self._monitor) * row[self._monitor]
-        return -math.inf if math.isnan(value) else value
+        return goodness(self._monitor, row[self._monitor])
 
     def state_dict(self) -> dict[str, Any]:
         """The rows so far, as plain dictionaries."""
@@ -94,6 +93,8 @@ class Recorder(Checkpoint):
             self.remove_surpassed()
             self.write_metrics()
             self._draw(pl_module, row)
+        if math.isnan(row.get(self._monitor, 0.0)):
+            logger.warning("epoch %d: %s is undefined (NaN); it counts as no better", row["epoch"], self._monitor)
         shown = f", {self._monitor} {row[self._monitor]:.4f}" if self._monitor in row else ""
         shown += " (best)" if is_best else ""
         done = f"{row['epoch'] + 1}/{trainer.max_epochs}"

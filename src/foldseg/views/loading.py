@@ -5,7 +5,9 @@ A worker of torch's DataLoader hands its batch to a thread, and that thread puts
 itself, and falls back to a copy through a pipe.
 """
 
+import errno
 import logging
+import multiprocessing
 import os
 import pickle
 import signal
@@ -15,6 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
+from threading import Timer
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -25,11 +28,11 @@ from foldseg.resources import explain_resources
 
 logger = logging.getLogger(__name__)
 
-_POLL = 10  # seconds that a batch is waited for before the workers are looked at
+_POLL = 5.0  # seconds that a batch is waited for before the workers are looked at
 _STOPPED_POLLS = 2  # a worker that is stopped for so long is given up
-_WARNING_POLLS = 6
-_LAST_POLL = 60
+_WARNING_POLLS, _LAST_POLL = 12, 120  # without a batch
 _CURES = "lower workers (0: none) or batch_size, or use a smaller view.train"
+_MORE_SHARED_MEMORY = "give the container more (docker run --shm-size=2g), lower workers or use workers=0"
 _IN_WORKER = "foldseg.errors.FoldsegError: "
 
 
@@ -91,9 +94,9 @@ class _Parcel:
 @lru_cache(maxsize=1)
 def _warn_of_copies(reason: str) -> None:
     logger.warning(
-        "workers cannot share memory, so batches are copied, which is slower (%s). Usually /dev/shm is too small: "
-        "docker run --shm-size=2g, lower workers or workers=0",
+        "workers cannot share memory, so batches are copied, which is slower (%s). Usually /dev/shm is too small: %s",
         reason,
+        _MORE_SHARED_MEMORY,
     )
 
 
@@ -141,14 +144,18 @@ class Loader(DataLoader[Any]):
     def __init__(
         self, samples: Samples, stack: Callable[[list[Any]], Any] | None = None, *, workers: int, **settings: Any
     ) -> None:
-        timeout = _POLL if workers else 0
-        super().__init__(_Work(samples, stack), num_workers=workers, timeout=timeout, collate_fn=_as_it_is, **settings)
+        super().__init__(_Work(samples, stack), num_workers=workers, collate_fn=_as_it_is, **settings)
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        try:
-            return _Guarded(super().__iter__())
-        except (OSError, RuntimeError) as error:
-            raise FoldsegError(f"workers: {self.num_workers} could not be started: {_message(error)}") from error
+        with _Watchdog(getattr(self._iterator, "_workers", [])):  # those of the last epoch live on
+            try:
+                _check_room(self.num_workers)
+                inner = super().__iter__()
+            except OSError as error:
+                full = error.errno == errno.ENOSPC
+                reason = f"/dev/shm is full; {_MORE_SHARED_MEMORY}" if full else _message(error)
+                raise FoldsegError(f"workers: {self.num_workers} could not be started: {reason}") from error
+        return _Guarded(inner)
 
 
 class _Guarded(Iterator[Any]):
@@ -158,45 +165,78 @@ class _Guarded(Iterator[Any]):
         self._inner = inner
 
     def __next__(self) -> Any:
-        polls = 0
-        while True:
-            try:
-                item = next(self._inner)
-                break
-            except (FoldsegError, StopIteration):
-                raise
-            except Exception as error:
-                if "DataLoader timed out" not in str(error):
-                    raise FoldsegError(_message(error)) from error
-            polls += 1
-            self._look_after_workers(polls)
-        if isinstance(item, _Failure):
-            raise FoldsegError(item.message)
-        if not isinstance(item, _Parcel):
-            return item
-        try:
-            return item.open()
-        except (OSError, RuntimeError, EOFError) as error:
-            raise FoldsegError(f"a batch of a worker process cannot be received: {_message(error)}") from error
+        with _Watchdog(getattr(self._inner, "_workers", [])):
+            item = next(self._inner)
+            if isinstance(item, _Failure):
+                raise FoldsegError(item.message)
+            return item.open() if isinstance(item, _Parcel) else item
 
-    def _look_after_workers(self, polls: int) -> None:
-        """After so many polls without a batch: FoldsegError when a worker is stopped or has long been idle."""
-        workers = getattr(self._inner, "_workers", [])
-        stopped = [worker for worker in workers if _is_stopped(worker.pid)]
-        if stopped and polls >= _STOPPED_POLLS:
-            _end(stopped)
-            raise FoldsegError(
+
+class _Watchdog:
+    """Waits, inside of the block, for `workers` with whoever waits for them, and kills those that will never answer.
+
+    Then, and for whatever else goes wrong inside of the block, a FoldsegError is raised.
+    """
+
+    def __init__(self, workers: Sequence[Any]) -> None:
+        self._workers, self._polls, self._reason = workers, 0, ""
+        self._timer: Timer | None = None
+
+    def __enter__(self) -> None:
+        if self._workers:
+            self._wait()
+
+    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if isinstance(error, Exception) and not isinstance(error, StopIteration):
+            raise FoldsegError(self._reason or _message(error)) from error
+
+    def _wait(self) -> None:
+        self._timer = Timer(_POLL, self._look)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _look(self) -> None:
+        """Look at the workers, in a thread; torch raises an error in the main thread when one of them is killed."""
+        self._polls += 1
+        stopped = [worker for worker in self._workers if _is_stopped(worker.pid)]
+        waited = f"for {_POLL * self._polls:.0f} s"
+        if stopped and self._polls >= _STOPPED_POLLS:
+            self._reason = (
                 f"the worker process {stopped[0].pid}, which reads images, was stopped from outside and is ended now; "
-                "the same command goes on after the last checkpoint"
+                "the same command goes on where it stopped"
             )
-        if polls == _WARNING_POLLS:
-            logger.warning("no image has come from the %d workers for %d s", len(workers), _POLL * polls)
-        if polls >= _LAST_POLL:
-            _end(workers)
-            raise FoldsegError(
-                f"no image has come from the {len(workers)} workers for {_POLL * polls} s, so they are ended; is the "
+            _kill(stopped)
+        elif self._polls >= _LAST_POLL:
+            self._reason = (
+                f"no image has come from the {len(self._workers)} worker processes {waited}, so they are ended; is the "
                 "disk with the data still there? workers=0 reads without them"
             )
+            _kill(self._workers)
+        else:
+            if self._polls == _WARNING_POLLS:
+                logger.warning("no image has come from the %d worker processes %s", len(self._workers), waited)
+            self._wait()
+
+
+def _check_room(workers: int) -> None:
+    """OSError when there is no room for the queues of so many workers: torch's loader, half made, complains at its end.
+
+    A queue has semaphores in /dev/shm and two open files, and starting a process opens four.
+    """
+    queues: list[Any] = []
+    files: list[int] = []
+    try:
+        for _ in range(workers):
+            queues += [multiprocessing.Queue(), multiprocessing.Queue()]
+            files += [os.dup(2), os.dup(2)]
+    finally:
+        for queue in queues:
+            queue.close()
+            queue._reader.close()
+        for file in files:
+            os.close(file)
 
 
 def _as_it_is(batch: Any) -> Any:
@@ -211,12 +251,11 @@ def _is_stopped(pid: int) -> bool:
         return False
 
 
-def _end(workers: Sequence[Any]) -> None:
+def _kill(workers: Sequence[Any]) -> None:
     """Kill workers: one that is stopped would never see the signal that torch and Python send at their end."""
     for worker in workers:
-        with suppress(RuntimeError, OSError):  # torch hears of a dead worker in the midst of this, and raises
+        with suppress(ProcessLookupError):
             os.kill(worker.pid, signal.SIGKILL)
-            worker.join(1)
 
 
 def _message(error: Exception) -> str:
