@@ -64,6 +64,7 @@ def build_network(model: Model, classes: int, *, pretrained: bool = True) -> Seg
     if model.gradient_checkpointing:
         checkpoint_blocks(net.encoder, model.encoder)  # type: ignore[arg-type]
     network = SegmentationNetwork(net, *_statistics(model.encoder), model.dropout)
+    network.title, network.encoder_name = f"{model.architecture} with {model.encoder}", model.encoder
     if model.deep_supervision:
         network.add_auxiliary_heads(_supervised_stages(network, model), classes)
     if model.presence_head:

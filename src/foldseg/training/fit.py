@@ -23,6 +23,7 @@ from foldseg.training.debug import debug_settings
 from foldseg.training.devices import SameBuffers, launch, rank
 from foldseg.training.distillation import build_distiller
 from foldseg.training.finish import finish_averages
+from foldseg.training.inputs import check_inputs
 from foldseg.training.memory import device_to_fill, explained_memory, find_batch_size
 from foldseg.training.module import FoldModule
 from foldseg.training.recorder import Recorder
@@ -82,6 +83,7 @@ def _train(run: RunFolder, experiment: Experiment, fold: int) -> RunFolder:
     if experiment.batch_size == "auto":
         experiment = _with_batch_size(experiment, fold, data)
     module = _module(experiment, data, resume)
+    check_inputs(module.network, experiment, data)
     if resume:
         run.check_folds(data.all)
         check_checkpoints(run, module)

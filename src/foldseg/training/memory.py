@@ -12,6 +12,7 @@ import torch
 from foldseg.config import Experiment
 from foldseg.errors import FoldsegError
 from foldseg.losses import outputs_loss
+from foldseg.models.inputs import explained_forward
 from foldseg.models.network import SegmentationNetwork
 from foldseg.resources import explained_resources, is_out_of_memory
 from foldseg.training.optimizers import build_optimizer
@@ -98,7 +99,7 @@ def find_batch_size(
         try:
             images, masks = (t[None].expand(size, *t.shape).contiguous().to(device) for t in (image, mask))
             optimizer = build_optimizer(experiment.optimizer, network)
-            with torch.autocast(device.type, half, enabled=half is not None):
+            with explained_forward(network, images), torch.autocast(device.type, half, enabled=half is not None):
                 loss = outputs_loss(network.outputs(images), masks, experiment.loss, None)[0]
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
