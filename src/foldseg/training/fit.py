@@ -12,9 +12,10 @@ from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 from pytorch_lightning.strategies import DDPStrategy
 
 from foldseg.config import Experiment
+from foldseg.config.unused import without_effect
 from foldseg.data.datasets import folded_samples
 from foldseg.files import locked, remove_partials, write_json
-from foldseg.models.factory import build_network, check_device, check_model, check_view
+from foldseg.models.factory import build_network, check_device, check_model, check_norm, check_view
 from foldseg.scoring.scores import check_score
 from foldseg.training.averaging import EmaWeights, SwaWeights
 from foldseg.training.checks import check_same
@@ -55,6 +56,9 @@ def train_fold(experiment: Experiment, fold: int) -> RunFolder:
     configuration's run or is another process's, and on everything that can be known to be wrong before the first batch.
     """
     check_device(experiment.device, experiment.precision)
+    for line in without_effect(experiment):
+        logger.warning(line)
+    check_norm(experiment.model.norm, experiment.device, experiment.devices)
     experiment = with_start_of_fold(experiment, fold)
     check_model(experiment.model)
     experiment = debug_settings(experiment)
