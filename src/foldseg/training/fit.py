@@ -63,7 +63,7 @@ def train_fold(experiment: Experiment, fold: int) -> RunFolder:
     check_model(experiment.model)
     experiment = debug_settings(experiment)
     run = RunFolder.of(experiment, fold)
-    with locked(run.path):
+    with locked(run.path), explained_memory(experiment):
         return _train(run, experiment, fold)
 
 
@@ -94,11 +94,10 @@ def _train(run: RunFolder, experiment: Experiment, fold: int) -> RunFolder:
     else:
         run.describe(experiment, fold, data.labels.names, data.all)
     begin_session(run)
-    with explained_memory(experiment):
-        if experiment.devices > 1:
-            launch(experiment.devices, _fit_in_process, run.path, resume)
-        else:
-            _fit(run, module, data, resume)
+    if experiment.devices > 1:
+        launch(experiment.devices, _fit_in_process, run.path, resume)
+    else:
+        _fit(run, module, data, resume)
     return run
 
 

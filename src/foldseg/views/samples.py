@@ -7,13 +7,14 @@ workers changes nothing, and a run that was killed goes on exactly where it was.
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from foldseg.config.schema import CropView, PredictView, ResizedView, TrainView
 from foldseg.data.frames import Frames
@@ -229,7 +230,7 @@ def train_loader(samples: TrainSamples, batch_size: int, workers: int, seed: int
     )
 
 
-def epoch_sampler(loader: Loader) -> EpochSampler:
+def epoch_sampler(loader: DataLoader[Any]) -> EpochSampler:
     """Return the sampler of a `train_loader`, which is told the epoch before its batches are asked for."""
     assert isinstance(loader.sampler, EpochSampler)
     return loader.sampler
