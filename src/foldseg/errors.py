@@ -9,21 +9,7 @@ class FoldsegError(Exception):
     """
 
 
-_NOT_ENOUGH = (
-    "not enough memory",
-    "can't allocate memory",
-    "out of memory",
-    "CUDNN_STATUS_ALLOC_FAILED",
-    "Insufficient memory",  # OpenCV
-    "Failed to allocate memory",  # onnxruntime
-    "bad_alloc",
-)
 _LONGEST_NAME = 80
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Say whether an error, of whatever library, means that memory is used up, on whatever device."""
-    return isinstance(error, MemoryError) or any(words in str(error) for words in _NOT_ENOUGH)
 
 
 def printable(text: str) -> str:

@@ -1,7 +1,7 @@
 """From YAML files and `key=value` overrides to settings; every error names the key, the file and the choices."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from foldseg.config.schema import Data, Ensemble, Experiment, Model, PredictView, Settings, Tta
+from foldseg.config.schema.base import ConflictError
 from foldseg.config.schema.tta import long_form
 from foldseg.errors import FoldsegError
 from foldseg.files import write_text
@@ -200,34 +201,97 @@ def _validate(draft: Draft, model: type[S], path: Path) -> S:
     try:
         return model.model_validate(draft.content)
     except ValidationError as error:
-        lines = [_explain(dict(problem), draft, model) for problem in error.errors()]
+        problems = [_Problem.of(details, draft, model) for details in error.errors()]
+        lines = [problem.line() for problem in _merged(problems)]
         raise FoldsegError(f"{path}: {len(lines)} wrong setting(s)\n" + "\n".join(lines)) from None
 
 
-def _explain(problem: dict[str, Any], draft: Draft, model: type[BaseModel]) -> str:
-    """One problem of pydantic's as `  key (file): what is wrong; what would be right`."""
-    keys = _without_tags(problem["loc"], draft.content)
-    name = ".".join(str(key) for key in keys) or "(the whole)"
-    source = draft.source_of(keys)
-    if problem["type"] == "extra_forbidden":
-        valid = _valid_keys(model, keys[:-1], draft.content)
-        near = difflib.get_close_matches(str(keys[-1]), valid, 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        return f"  {name} ({source}): unknown key; {hint}valid keys here: {', '.join(valid)}"
-    if problem["type"] == "missing":
-        return f"  {name} ({source}): is missing"
-    message = problem["msg"].removeprefix("Value error, ")
-    value = "" if isinstance(problem["input"], dict | BaseModel) else f"; found {problem['input']!r}"
-    return f"  {name} ({source}): {message}{value}"
+@dataclass
+class _Problem:
+    """What pydantic says of a setting: its keys, where it was said, what is wrong, and the value (if it is short)."""
+
+    keys: Keys
+    name: str
+    source: str
+    message: str
+    found: str
+    is_of_type: bool  # the value is of another type, so another member of a union may be what was meant
+    instead_of: Keys | None = None  # the key that was meant by an unknown one
+
+    @staticmethod
+    def of(details: Any, draft: Draft, model: type[BaseModel]) -> "_Problem":
+        """Translate one of pydantic's errors."""
+        kind = details["type"]
+        keys = _without_tags(details["loc"], draft.content, keep_last=kind in ("missing", "extra_forbidden"))
+        cause = details.get("ctx", {}).get("error")
+        if isinstance(cause, ConflictError):
+            blamed = [(*keys, *key.split(".")) for key in cause.keys]
+            name, source = _names(blamed), ", ".join(dict.fromkeys(draft.source_of(key) for key in blamed))
+        else:
+            name, source = _names([keys]) or "(the whole)", draft.source_of(keys)
+        if kind == "missing":
+            return _Problem(keys, name, source, "is missing", "", False)
+        if kind == "extra_forbidden":
+            meant, message = _unknown(model, keys, draft.content)
+            return _Problem(keys, name, source, message, "", False, None if meant is None else (*keys[:-1], meant))
+        message = details["msg"].removeprefix("Value error, ").replace("valid tuple", "list")
+        found = "" if isinstance(details["input"], dict | BaseModel) else f"; found {details['input']!r}"
+        is_of_type = kind.endswith(("_type", "_parsing")) or kind == "literal_error"
+        return _Problem(keys, name, source, message, found, is_of_type)
+
+    def line(self) -> str:
+        """Return `  key (file): what is wrong; what would be right`."""
+        return f"  {self.name} ({self.source}): {self.message}{self.found}"
 
 
-def _without_tags(location: Keys, content: Any) -> Keys:
-    """Drop what pydantic puts into a location that is no key of the file: the member of a union it tried."""
+def _names(keys: Iterable[Keys]) -> str:
+    return ", ".join(".".join(str(key) for key in path) for path in keys)
+
+
+def _merged(problems: list[_Problem]) -> list[_Problem]:
+    """One problem for each wrong setting: pydantic reports every member of a union, and a misnamed key twice."""
+    meant = [problem.instead_of for problem in problems]
+    merged: dict[tuple[Keys, str], _Problem] = {}
+    for problem in problems:
+        if problem.message == "is missing" and problem.keys in meant:
+            continue
+        if problem.is_of_type and any(_is_within(other.keys, problem.keys) for other in problems):
+            continue
+        other = merged.get((problem.keys, problem.name))
+        if other is None or (other.is_of_type and not problem.is_of_type):
+            merged[problem.keys, problem.name] = problem
+        elif other.is_of_type and problem.is_of_type:
+            other.message += f", or {problem.message.removeprefix('Input should be ')}"
+        elif not problem.is_of_type:
+            merged[(*problem.keys, len(merged)), problem.name] = problem
+    return list(merged.values())
+
+
+def _is_within(inner: Keys, outer: Keys) -> bool:
+    return len(inner) > len(outer) and inner[: len(outer)] == outer
+
+
+def _unknown(model: type[BaseModel], keys: Keys, content: Any) -> tuple[str | None, str]:
+    """Return the key that was probably meant by an unknown one, if any, and what is to be said."""
+    block = _block_at(model, keys[:-1], content)
+    valid = list(block.model_fields) if hasattr(block, "model_fields") else []
+    key = str(keys[-1])
+    near = difflib.get_close_matches(key, valid, 1)
+    meant = getattr(block, "mistaken_names", {}).get(key) or (near[0] if near else None)
+    hint = f"did you mean {meant!r}? " if meant else ""
+    return meant, f"unknown key; {hint}valid keys here: {', '.join(valid)}"
+
+
+def _without_tags(location: Keys, content: Any, *, keep_last: bool) -> Keys:
+    """Drop what pydantic puts into a location that is no key of the file: the member of a union it tried.
+
+    `keep_last`: the last part is a key although the file lacks it.
+    """
     keys: list[Any] = []
     for index, part in enumerate(location):
         if isinstance(content, dict):
             is_last = index == len(location) - 1
-            if part not in content and not is_last:
+            if part not in content and not (is_last and keep_last):
                 continue
             if part not in content and part == content.get("kind"):
                 continue
@@ -240,15 +304,15 @@ def _without_tags(location: Keys, content: Any) -> Keys:
     return tuple(keys)
 
 
-def _valid_keys(model: Any, keys: Keys, content: Any) -> list[str]:
-    """Names of the settings that the block at `keys` may hold."""
+def _block_at(model: Any, keys: Keys, content: Any) -> Any:
+    """Return the settings class of the block at `keys`."""
     for key in keys:
         content = content[key]
         if isinstance(key, str):
             model = _block(model.model_fields[key].annotation, content)
         else:
             model = _block(get_args(model)[0], content)
-    return list(model.model_fields) if hasattr(model, "model_fields") else []
+    return model
 
 
 def _block(annotation: Any, content: Any) -> Any:

@@ -17,9 +17,10 @@ from foldseg.data.reading import read_image
 from foldseg.deploy.ahead import ahead, threads
 from foldseg.deploy.drawing import overlay, with_legend
 from foldseg.deploy.sources import Source, no_room_for
-from foldseg.errors import FoldsegError, is_out_of_memory
+from foldseg.errors import FoldsegError
 from foldseg.files import read_json, remove_partials, write_json
 from foldseg.inference.store import PredictionStore, StoreFacts
+from foldseg.resources import is_out_of_memory
 from foldseg.submission.label_png import write_png
 
 logger = logging.getLogger(__name__)

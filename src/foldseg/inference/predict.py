@@ -24,6 +24,7 @@ from foldseg.inference.small_logits import LogitsPredictor
 from foldseg.inference.store import PredictionStore, StoreFacts, StoreState, quantised
 from foldseg.inference.writing import background_writer
 from foldseg.notices import say_once
+from foldseg.resources import explained_resources
 from foldseg.training.run import RunFolder
 from foldseg.training.trained import trained_labels
 from foldseg.views.samples import batches, eval_loader
@@ -33,6 +34,10 @@ logger = logging.getLogger(__name__)
 SPLITS = ("oof", "test")
 PREDICTION_CODE = ("data", "views", "models", "inference")
 """Rooms whose code decides what a network predicts."""
+MEMORY_CURES = (
+    "predict in tiles (view.predict={kind: tiles, size: [512, 512]}), or lower eval_batch_size, tta or workers; what "
+    "is predicted already is kept"
+)
 
 
 def quantise(maps: Tensor) -> Tensor:
@@ -117,6 +122,7 @@ def facts_of(
     return StoreFacts(name, split, run.fold, run.classes, weights, seen, merged, ids, pictures, code)
 
 
+@explained_resources(MEMORY_CURES)
 def predict_run(
     run: RunFolder,
     splits: Sequence[str] = SPLITS,

@@ -12,6 +12,7 @@ from foldseg.data.labels import Image
 from foldseg.inference.tta import TURNS, Merger
 from foldseg.models.factory import check_device, check_view
 from foldseg.models.folding import folded
+from foldseg.models.inputs import explained_forward
 from foldseg.models.network import SegmentationNetwork
 from foldseg.training.run import RunFolder
 from foldseg.training.trained import load_network
@@ -105,6 +106,7 @@ class Predictor:
     def logits(self, images: Tensor) -> Tensor:
         """Images (N, 3, H, W) uint8 of a size that the network takes -> its logits, on the predictor's device."""
         images = images.to(self.device, non_blocking=True).contiguous(memory_format=self.memory_format)
-        with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
+        half = torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None)
+        with explained_forward(self.network, images), half:
             logits: Tensor = self.network(images)
         return logits

@@ -32,7 +32,7 @@ def jaccard(pixels: Pixels) -> Tensor:
 def log_jaccard(pixels: Pixels) -> Tensor:
     """Mean of -log soft intersection over union (Iglovikov et al., 2017, arXiv:1706.06169).
 
-    The AI Edge predecessor's loss, cross-entropy - w log J, is `{cross_entropy: 1, log_jaccard: w}`.
+    The AI Edge predecessor's loss, (1 - w) cross-entropy - w log J, is `{cross_entropy: 1 - w, log_jaccard: w}`.
     """
     return _mean(-_jaccard(pixels).log(), pixels)
 

@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,7 +31,7 @@ HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 # smp asks its hub for these at run time, even offline; encoders that are not listed were trained with ImageNet's
 _TRAINED_WITH_HALF = ("timm-tf_efficientnet_lite", "inceptionresnetv2", "inceptionv4", "inception_v1", "xception")
 
-_SET_BY_US = {"self", "encoder_name", "encoder_weights", "classes", "in_channels", "aux_params", "kwargs"}
+_SET_BY_US = {"self", "encoder_name", "encoder_weights", "classes", "in_channels", "aux_params", "activation", "kwargs"}
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     **smp.MODEL_ARCHITECTURES_MAPPING,
@@ -64,6 +65,7 @@ def build_network(model: Model, classes: int, *, pretrained: bool = True) -> Seg
     if model.gradient_checkpointing:
         checkpoint_blocks(net.encoder, model.encoder)  # type: ignore[arg-type]
     network = SegmentationNetwork(net, *_statistics(model.encoder), model.dropout)
+    network.title, network.encoder_name = f"{model.architecture} with {model.encoder}", model.encoder
     if model.deep_supervision:
         network.add_auxiliary_heads(_supervised_stages(network, model), classes)
     if model.presence_head:
@@ -88,6 +90,10 @@ def _build(model: Model, classes: int, from_hub: bool) -> nn.Module:
         if ours:
             load_torchvision_weights(net.encoder, model.encoder)  # type: ignore[arg-type]
     except (TypeError, ValueError, KeyError, AttributeError) as error:
+        unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+        if unknown and unknown[1] in model.options and model.encoder.startswith("tu-"):
+            valid = _architecture_options(model) | _timm_options(model.encoder)
+            raise _unknown_option(model, unknown[1], valid) from error
         raise FoldsegError(f"model: {model.architecture} with {model.encoder} cannot be built: {error}") from error
     except Exception as error:
         if not from_hub:
@@ -126,17 +132,36 @@ def check_model(model: Model) -> None:
 
 def _check_options(model: Model) -> None:
     """smp passes options that it does not know on to the encoder, and most encoders swallow them in silence."""
+    if model.options.get("activation") is not None:
+        raise FoldsegError(
+            f"model.options.activation: {model.options['activation']} would be applied before the softmax of losses "
+            "and predictions, which take a network's outputs for logits; remove it"
+        )
     if model.encoder.startswith("tu-"):
         return  # timm's take options of their own, and refuse those that they do not know
-    valid = set(inspect.signature(ARCHITECTURES[model.architecture]).parameters) - _SET_BY_US
+    valid = _architecture_options(model)
     for option in model.options:
         if option not in valid:
-            near = difflib.get_close_matches(option, valid, 1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise FoldsegError(
-                f"model.options.{option}: {model.architecture} has no such option; "
-                f"{hint}valid are {', '.join(sorted(valid))}"
-            )
+            raise _unknown_option(model, option, valid)
+
+
+def _architecture_options(model: Model) -> set[str]:
+    return set(inspect.signature(ARCHITECTURES[model.architecture]).parameters) - _SET_BY_US
+
+
+def _unknown_option(model: Model, option: str, valid: set[str]) -> FoldsegError:
+    near = difflib.get_close_matches(option, valid, 1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return FoldsegError(
+        f"model.options.{option}: {model.architecture} with {model.encoder} has no such option; "
+        f"{hint}valid are {', '.join(sorted(valid))}"
+    )
+
+
+def _timm_options(encoder: str) -> set[str]:
+    """Return the options of one of timm's encoders; it is built for that, so ask only when something is wrong."""
+    kind = type(timm.create_model(encoder.removeprefix("tu-"), pretrained=False))
+    return set(inspect.signature(kind).parameters) - {"in_chans", "num_classes", "args", "kwargs", "global_pool"}
 
 
 def check_device(device: str, precision: str = "fp32") -> None:
@@ -147,6 +172,15 @@ def check_device(device: str, precision: str = "fp32") -> None:
         raise FoldsegError("device: gpu was asked for and none is found; use device=auto or device=cpu")
     if precision == "fp16":
         raise FoldsegError("precision: fp16 needs a GPU and none is found; use precision=fp32 or precision=bf16")
+
+
+def check_norm(norm: str, device: str, devices: int) -> None:
+    """FoldsegError when the norm is one over several processes that torch has on GPUs only."""
+    if norm == "sync" and devices > 1 and (device == "cpu" or not torch.cuda.is_available()):
+        raise FoldsegError(
+            f"model.norm: sync works on GPUs only, and {devices} processes are to train on the CPU; use "
+            "model.norm=group, model.norm=batch (each process has its own statistics) or devices=1"
+        )
 
 
 def check_view(view: PredictView, stride: int) -> None:

@@ -21,6 +21,8 @@ class SegmentationNetwork(nn.Module):
 
     mean: Tensor
     scale: Tensor
+    title = "the network"  # for messages: its architecture and its encoder
+    encoder_name = ""
 
     def __init__(self, net: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], dropout: float = 0.0) -> None:
         super().__init__()

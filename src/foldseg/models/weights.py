@@ -1,8 +1,10 @@
 """Encoder weights from a local file, and weights from a checkpoint: what does not fit is named."""
 
+import codecs
 import logging
 import os
 import pickle
+import re
 import struct
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -10,7 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy._core import multiarray
 from torch import Tensor, nn
 
 from foldseg.errors import FoldsegError
@@ -22,23 +26,41 @@ _UNREADABLE = (
     pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError, TypeError,
     struct.error, zipfile.BadZipFile,
 )  # fmt: skip
+_DTYPES = (np.bool_, np.int8, np.uint8, np.int16, np.int32, np.int64, np.float16, np.float32, np.float64)
+_NUMPY: list[Any] = [
+    np.dtype, np.ndarray, *(type(np.dtype(kind)) for kind in _DTYPES), codecs.encode,
+    *(
+        (getattr(multiarray, name), f"{module}.{name}")  # the module's name in numpy 2 and before it
+        for name in ("scalar", "_reconstruct")
+        for module in ("numpy._core.multiarray", "numpy.core.multiarray")
+    ),
+]  # fmt: skip
 _WRAPPERS = ("state_dict", "model", "model_state_dict", "network")
 _PREFIXES = ("module.", "network.", "net.", "model.", "encoder.", "backbone.")
 
 
 def load_torch_file(path: Path) -> Any:
-    """`torch.load` on the CPU with `weights_only=True`. FoldsegError when the file is missing, none, or damaged.
+    """Read a file of torch's or a .safetensors file onto the CPU.
 
-    torch does not look at the checksums that it writes; those of a run's checkpoints are compared here.
+    What it holds beside tensors may be plain types and numpy's numbers and arrays. FoldsegError when the file is
+    missing, damaged, or holds objects that could run code. torch does not look at the checksums that it writes; those
+    of a run's checkpoints are compared here.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_NUMPY):
+            content = torch.load(path, map_location="cpu", weights_only=True)
         damaged = zipfile.ZipFile(path).testzip() if isinstance(content, dict) and "foldseg" in content else None
     except FileNotFoundError as error:
         raise FoldsegError(f"{path}: no such file") from error
     except PermissionError as error:
         raise FoldsegError(f"{path}: cannot be read: {error.strerror}") from error
     except _UNREADABLE as error:
+        if foreign := re.search(r"(?:GLOBAL|[Uu]nsupported (?:class|global):?) ([\w.]+\.\w+)", str(error)):
+            raise FoldsegError(
+                f"{path}: holds an object of {foreign[1]} beside its weights, which is not read: it could run any "
+                "code. If you trust the file, save its weights alone: "
+                f"torch.save(torch.load('{path.name}', weights_only=False)['state_dict'], 'weights.pth')"
+            ) from error
         raise FoldsegError(f"{path}: is not a file of weights, or is damaged ({_reason(path, error)})") from error
     if damaged is not None:
         raise FoldsegError(f"{path}: is damaged ({damaged} has another checksum than when it was written)")
@@ -76,13 +98,13 @@ def replacing_weights(path: Path) -> Iterator[Path]:
 def load_encoder_weights(encoder: nn.Module, path: Path, optional: tuple[str, ...] = ()) -> None:
     """Load an encoder's weights from a file in smp's, torchvision's or timm's naming.
 
-    Wrapping dictionaries and prefixes are stripped, heads that the encoder lacks are left out. If the names differ
-    throughout, tensors are matched by order, provided that every shape agrees. FoldsegError lists what is missing,
+    Wrapping dictionaries and prefixes are stripped, heads that the encoder lacks are left out. If names do not match,
+    tensors are matched by order, provided that every shape agrees, with a warning. FoldsegError lists what is missing,
     but for tensors whose names end with one of `optional`.
     """
     found = _strip(_tensors(load_torch_file(path), path))
     wanted = {name: value for name, value in encoder.state_dict().items() if not name.endswith("num_batches_tracked")}
-    named = {name: found[name] for name in wanted if name in found and found[name].shape == wanted[name].shape}
+    named = _by_name(found, wanted)
     if len(named) < len(wanted):
         named = _by_order(found, wanted) or named
     missing = [name for name in wanted if name not in named and not name.endswith(optional)]
@@ -170,13 +192,37 @@ def _strip(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             return tensors
 
 
+def _by_name(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Match tensors of the same shape by name.
+
+    smp wraps timm's networks: their names begin with `model.`, and `layers.0` may be `layers_0`.
+    """
+    prefix = next((p for p in _PREFIXES if all(name.startswith(p) for name in wanted)), "")
+    plain = {name.replace(".", "_"): value for name, value in found.items()}
+    if len(plain) < len(found):
+        plain = {}
+    named = {}
+    for name, value in wanted.items():
+        short = name.removeprefix(prefix)
+        match = found.get(name, found.get(short, plain.get(short.replace(".", "_"))))
+        if match is not None and match.shape == value.shape:
+            named[name] = match
+    return named
+
+
 def _by_order(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor] | None:
     """Match tensors by position; None unless every shape agrees. A classifier's tensors may be left at the end."""
     tensors = [value for name, value in found.items() if not name.endswith("num_batches_tracked")]
     pairs = list(zip(wanted.items(), tensors, strict=False))
-    if any(name in found and found[name] is not tensor for (name, _), tensor in pairs):
+    named = _by_name(found, wanted)
+    if any(name in named and named[name] is not tensor for (name, _), tensor in pairs):
         return None  # the names that do agree contradict the order
     if len(pairs) < len(wanted) or any(value.shape != tensor.shape for (_, value), tensor in pairs):
         return None
-    logger.info("the file's names differ from the encoder's: %d tensors matched by order and shape", len(pairs))
+    logger.warning(
+        "the file's names (%s, ...) differ from the encoder's (%s, ...): %d tensors are matched by order and shape",
+        next(iter(found)),
+        pairs[0][0][0],
+        len(pairs),
+    )
     return {name: tensor for (name, _), tensor in pairs}

@@ -15,9 +15,10 @@ from foldseg.data.labels import Mask
 from foldseg.ensemble.blend import argmax
 from foldseg.ensemble.members import oof_table, trained_labels
 from foldseg.errors import FoldsegError
-from foldseg.inference.predict import Predictor, split_table
+from foldseg.inference.predict import MEMORY_CURES, Predictor, split_table
 from foldseg.inference.tta import MERGES, Merge, check_probabilities
 from foldseg.report.tables import number, text_table
+from foldseg.resources import explained_resources
 from foldseg.scoring.compare import Comparison, paired
 from foldseg.scoring.counts import Counts, count_pixels
 from foldseg.scoring.intervals import warn_of_large_group
@@ -91,10 +92,11 @@ def tta_gains(
     counts: list[Counts] = []
     tables = []
     for run in runs:
-        predictor = Predictor.load(run, device or run.experiment.device, view, checkpoint)
         tables.append(split_table(run, "oof"))
         warn_of_changes(run, oof_table(run))
-        counts += _counts_of_images(run, predictor, tables[-1], tta)
+        with explained_resources(MEMORY_CURES):
+            predictor = Predictor.load(run, device or run.experiment.device, view, checkpoint)
+            counts += _counts_of_images(run, predictor, tables[-1], tta)
     groups = pd.concat(tables)["group"].to_numpy()
     warn_of_large_group(groups)
     plain, *rest = np.stack(counts, 1)  # (candidates, images, classes, 3), as `candidates` orders them

@@ -32,9 +32,14 @@ def launch(devices: int, function: Callable[..., None], *arguments: Any) -> None
     try:
         work = (devices, port, errors, get_start_method(), function, arguments)
         spawn(_work, work, nprocs=devices)  # type: ignore[no-untyped-call]
-    except (ProcessRaisedException, ProcessExitedException):
+    except (ProcessRaisedException, ProcessExitedException) as error:
         if not errors.empty():
             raise FoldsegError(errors.get()) from None
+        if isinstance(error, ProcessExitedException):
+            raise FoldsegError(
+                f"one of the {devices} processes that train together was ended from outside ({error}): most often that "
+                "means that the system had no memory left; the same command goes on after the last checkpoint"
+            ) from error
         raise
 
 

@@ -9,33 +9,36 @@ from typing import Any, Literal
 import pandas as pd
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, TQDMProgressBar
+from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 from pytorch_lightning.strategies import DDPStrategy
 
 from foldseg.config import Experiment
+from foldseg.config.unused import without_effect
 from foldseg.data.content import code_hash
 from foldseg.data.datasets import folded_samples
 from foldseg.data.samples import check_mask_values
 from foldseg.files import locked, remove_partials, write_json
-from foldseg.models.factory import build_network, check_device, check_model, check_view
+from foldseg.models.factory import build_network, check_device, check_model, check_norm, check_view
 from foldseg.scoring.scores import check_score
 from foldseg.training.averaging import EmaWeights, SwaWeights
 from foldseg.training.checks import check_same, take_over
 from foldseg.training.contents import require_same_contents, write_contents
-from foldseg.training.data import FoldData, class_weights, fold_data
+from foldseg.training.data import FoldData, check_masks, class_weights, fold_data
 from foldseg.training.debug import debug_settings
 from foldseg.training.devices import SameBuffers, launch, rank
 from foldseg.training.distillation import build_distiller
 from foldseg.training.finish import finish_averages
+from foldseg.training.inputs import check_inputs
 from foldseg.training.memory import device_to_fill, explained_memory, find_batch_size
 from foldseg.training.module import FoldModule
 from foldseg.training.recorder import Recorder
 from foldseg.training.resuming import check_checkpoints
 from foldseg.training.run import TRAINING_CODE, RunFolder, fingerprint
+from foldseg.training.schedules import check_plateau
 from foldseg.training.sessions import begin_session
-from foldseg.training.stages import Loaders, stage_settings, stage_starts
+from foldseg.training.stages import Loaders, stage_settings
+from foldseg.training.stopping import build_early_stopping, stop_reason
 from foldseg.training.transfer import check_start, with_start_of_fold
-from foldseg.training.validation import sign
 from foldseg.views.build import train_samples, validation_samples
 from foldseg.views.samples import TrainSamples
 from foldseg.views.sampling import WHOLE, Part
@@ -58,11 +61,14 @@ def train_fold(experiment: Experiment, fold: int, *, accept_changed_data: bool =
     (unless that is accepted), and on everything that can be known to be wrong before the first batch.
     """
     check_device(experiment.device, experiment.precision)
+    for line in without_effect(experiment):
+        logger.warning(line)
+    check_norm(experiment.model.norm, experiment.device, experiment.devices)
     experiment = with_start_of_fold(experiment, fold)
     check_model(experiment.model)
     experiment = debug_settings(experiment)
     run = RunFolder.of(experiment, fold)
-    with locked(run.path):
+    with locked(run.path), explained_memory(experiment):
         return _train(run, experiment, fold, accept_changed_data)
 
 
@@ -81,6 +87,8 @@ def _train(run: RunFolder, experiment: Experiment, fold: int, accept_changed_dat
             return run
     data = fold_data(experiment, fold)
     check_score(experiment.score, data.labels, "monitor")
+    check_plateau(experiment, data.labels)
+    check_masks(experiment, fold, data)
     check_start(experiment, data.validation)
     if experiment.cache is None:  # which is built before the first epoch, and reads all masks
         check_mask_values(
@@ -92,17 +100,17 @@ def _train(run: RunFolder, experiment: Experiment, fold: int, accept_changed_dat
     if experiment.batch_size == "auto":
         experiment = _with_batch_size(experiment, fold, data)
     module = _module(experiment, data, resume)
+    check_inputs(module.network, experiment, data)
     if resume:
         check_checkpoints(run, module)
     else:
         run.describe(experiment, fold, data.labels.names, data.all)
         write_contents(run, experiment, data)
     begin_session(run)
-    with explained_memory(experiment):
-        if experiment.devices > 1:
-            launch(experiment.devices, _fit_in_process, run.path, resume)
-        else:
-            _fit(run, module, data, resume)
+    if experiment.devices > 1:
+        launch(experiment.devices, _fit_in_process, run.path, resume)
+    else:
+        _fit(run, module, data, resume)
     return run
 
 
@@ -153,7 +161,7 @@ def _fit(run: RunFolder, module: FoldModule, data: FoldData, resume: bool) -> No
     module.distiller = build_distiller(config, run.fold, fingerprint(data.all), module.network)
     ema = EmaWeights(config.ema) if config.ema else None
     swa = SwaWeights(config.swa, config.schedule.epochs) if config.swa else None
-    recorder, stopper = Recorder(run, config, ema), _early_stopping(config)
+    recorder, stopper = Recorder(run, config, ema), build_early_stopping(config)
     trainer = build_trainer(config, [callback for callback in (ema, swa, recorder, stopper) if callback is not None])
     lay_out(module)
     if resume:
@@ -177,11 +185,10 @@ def _fit(run: RunFolder, module: FoldModule, data: FoldData, resume: bool) -> No
     if trainer.is_global_zero:
         recorder.remove_surpassed()  # a process that was killed after its last checkpoint may not have come to it,
         recorder.write_metrics()  # and may have left the metrics one row behind
-        stopped_early = stopper is not None and stopper.stopped_epoch > 0
-        write_json(run.summary, {**_summary(config, data, recorder, stopped_early), "averages": averages})
+        write_json(run.summary, {**_summary(config, data, recorder), "averages": averages})
 
 
-def _summary(config: Experiment, data: FoldData, recorder: Recorder, stopped_early: bool) -> dict[str, Any]:
+def _summary(config: Experiment, data: FoldData, recorder: Recorder) -> dict[str, Any]:
     best = recorder.best
     return {
         **({"debug": config.debug} if config.debug else {}),
@@ -189,7 +196,7 @@ def _summary(config: Experiment, data: FoldData, recorder: Recorder, stopped_ear
         "monitor": config.monitor,
         "best": best[config.monitor],
         "epochs": len(recorder.rows),
-        "stopped": f"{config.monitor} got no better" if stopped_early else "the schedule ended",
+        "stopped": stop_reason(config, recorder.rows).text(config.monitor),
         "train_images": data.train["id"].nunique(),
         "validation_images": len(data.validation),
         "seconds": round(sum(row["seconds"] for row in recorder.rows), 1),
@@ -232,37 +239,3 @@ def build_trainer(config: Experiment, callbacks: list[Callback]) -> pl.Trainer:
             use_distributed_sampler=False,
             reload_dataloaders_every_n_epochs=1 if config.stages else 0,
         )
-
-
-class _EarlyStopping(EarlyStopping):
-    """Lightning's, but a run that was killed after it had stopped does not go on training when it is resumed.
-
-    With stages, only the last of them is stopped early.
-    """
-
-    first_epoch = 0
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Look at the score, if it counts yet."""
-        if trainer.current_epoch >= self.first_epoch:
-            super().on_validation_end(trainer, pl_module)
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop at once if it had stopped already."""
-        if self.wait_count >= self.patience:
-            trainer.should_stop = True
-
-
-def _early_stopping(config: Experiment) -> EarlyStopping | None:
-    stop = config.early_stopping
-    if stop is None:
-        return None
-    stopper = _EarlyStopping(
-        config.monitor,
-        mode="max" if sign(config.monitor) > 0 else "min",
-        patience=stop.patience,
-        min_delta=stop.min_delta,
-        check_on_train_epoch_end=False,  # but after a validation, which not every epoch has
-    )
-    stopper.first_epoch = stage_starts(config)[-1]
-    return stopper

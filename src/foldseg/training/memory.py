@@ -3,16 +3,18 @@
 import ctypes
 import logging
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 
 from foldseg.config import Experiment
-from foldseg.errors import FoldsegError, is_out_of_memory
+from foldseg.errors import FoldsegError
 from foldseg.losses import outputs_loss
+from foldseg.models.inputs import explained_forward
 from foldseg.models.network import SegmentationNetwork
+from foldseg.resources import explained_resources, is_out_of_memory
 from foldseg.training.optimizers import build_optimizer
 from foldseg.views.samples import TrainSamples
 
@@ -48,15 +50,9 @@ def _of_glibc(name: str) -> Any:
     return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
 
 
-@contextmanager
-def explained_memory(experiment: Experiment) -> Iterator[None]:
+def explained_memory(experiment: Experiment) -> AbstractContextManager[None]:
     """Turn "out of memory" inside of the block into a FoldsegError that says what to lower, and from what."""
-    try:
-        yield
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        raise FoldsegError(f"out of memory; {_advice(experiment)}. The last checkpoint is kept ({error})") from error
+    return explained_resources(f"{_advice(experiment)}. The last checkpoint is kept")
 
 
 def _advice(experiment: Experiment) -> str:
@@ -103,7 +99,7 @@ def find_batch_size(
         try:
             images, masks = (t[None].expand(size, *t.shape).contiguous().to(device) for t in (image, mask))
             optimizer = build_optimizer(experiment.optimizer, network)
-            with torch.autocast(device.type, half, enabled=half is not None):
+            with explained_forward(network, images), torch.autocast(device.type, half, enabled=half is not None):
                 loss = outputs_loss(network.outputs(images), masks, experiment.loss, None)[0]
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()

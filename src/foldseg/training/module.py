@@ -14,6 +14,7 @@ from foldseg.config import Experiment
 from foldseg.data.labels import Image, LabelSet
 from foldseg.losses import outputs_loss
 from foldseg.models.factory import SegmentationNetwork
+from foldseg.models.inputs import explained_forward
 from foldseg.models.network import freeze_encoder, thaw_encoder
 from foldseg.training.devices import gathered
 from foldseg.training.distillation import Distiller
@@ -87,7 +88,8 @@ class FoldModule(pl.LightningModule):
 
     def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
-        outputs = self.network.outputs(batch.images)
+        with explained_forward(self.network, batch.images):
+            outputs = self.network.outputs(batch.images)
         total, parts = outputs_loss(outputs, batch.masks, self.experiment.loss, self.class_weights)
         if self.distiller is not None:
             taught, terms = self.distiller.loss(batch.images, outputs.logits)
@@ -133,7 +135,8 @@ class FoldModule(pl.LightningModule):
 
     def validation_step(self, sample: EvalSample, batch_idx: int) -> None:
         """Count the pixels of one image."""
-        self._validation.add(self.network, sample)
+        with explained_forward(self.network, sample.inputs):
+            self._validation.add(self.network, sample)
 
     def on_validation_epoch_end(self) -> None:
         """Put every score into `metrics`, and give them to the schedule and to early stopping."""

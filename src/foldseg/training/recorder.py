@@ -9,16 +9,17 @@ from typing import Any
 import pandas as pd
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
-from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import image, scalar
 
 from foldseg.config import Experiment
 from foldseg.files import write_text
 from foldseg.models.weights import replacing_weights
 from foldseg.training.averaging import EmaWeights
+from foldseg.training.events import EventFile
 from foldseg.training.module import FoldModule
 from foldseg.training.run import RunFolder
 from foldseg.training.stages import snapshot_epochs, stage_of
-from foldseg.training.validation import LOWER_IS_BETTER, sign
+from foldseg.training.validation import LOWER_IS_BETTER, goodness
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class Recorder(Checkpoint):
         self._ema, self._snapshots = ema, snapshot_epochs(experiment)
         self.rows: list[dict[str, float]] = []
         self._started = time.monotonic()
-        self._writer: SummaryWriter | None = None
+        self._events: EventFile | None = None
 
     @property
     def best(self) -> dict[str, float]:
@@ -61,8 +62,7 @@ class Recorder(Checkpoint):
         return [*(["best"] if is_validated else []), *(f"top_{epoch}" for epoch in self.top)]
 
     def _goodness(self, row: dict[str, float]) -> float:
-        value = sign(self._monitor) * row[self._monitor]
-        return -math.inf if math.isnan(value) else value
+        return goodness(self._monitor, row[self._monitor])
 
     def state_dict(self) -> dict[str, Any]:
         """The rows so far, as plain dictionaries."""
@@ -89,11 +89,14 @@ class Recorder(Checkpoint):
         with self._ema.applied(pl_module.network) if self._ema else nullcontext():
             for name in self._names(trainer.current_epoch, is_best):
                 self._save(trainer, name)
-        self._save(trainer, "last")
+        if trainer.is_global_zero:
+            self._draw(pl_module, row)
+        self._save(trainer, "last")  # what comes before it is done again by a run that goes on, should it fail
         if trainer.is_global_zero:
             self.remove_surpassed()
             self.write_metrics()
-            self._draw(pl_module, row)
+        if math.isnan(row.get(self._monitor, 0.0)):
+            logger.warning("epoch %d: %s is undefined (NaN); it counts as no better", row["epoch"], self._monitor)
         shown = f", {self._monitor} {row[self._monitor]:.4f}" if self._monitor in row else ""
         shown += " (best)" if is_best else ""
         done = f"{row['epoch'] + 1}/{trainer.max_epochs}"
@@ -124,14 +127,18 @@ class Recorder(Checkpoint):
 
     def _draw(self, module: FoldModule, row: dict[str, float]) -> None:
         epoch = int(row["epoch"])
-        if self._writer is None:
-            self._writer = SummaryWriter(str(self._run.path / "tensorboard"), purge_step=epoch if epoch else None)
-        for name, value in row.items():
-            if name not in ("epoch", "step") and not math.isnan(value):
-                self._writer.add_scalar(_tag(name), value, epoch)
-        for number, picture in enumerate(module.pictures):
-            self._writer.add_image(f"frame, truth, prediction/{number}", picture, epoch, dataformats="HWC")
-        self._writer.flush()
+        if self._events is None:
+            self._events = EventFile(self._run.path / "tensorboard", epoch)
+        drawn = [
+            scalar(_tag(name), value)  # type: ignore[no-untyped-call]
+            for name, value in row.items()
+            if name not in ("epoch", "step") and not math.isnan(value)
+        ]
+        drawn += [
+            image(f"frame, truth, prediction/{number}", picture, dataformats="HWC")  # type: ignore[no-untyped-call]
+            for number, picture in enumerate(module.pictures)
+        ]
+        self._events.write(drawn, epoch)
 
 
 def _tag(name: str) -> str:

@@ -13,7 +13,7 @@ from foldseg.config import Experiment, schema
 from foldseg.data.labels import LabelSet
 from foldseg.errors import FoldsegError
 from foldseg.scoring.scores import SCORES
-from foldseg.training.validation import LOWER_IS_BETTER, sign
+from foldseg.training.validation import LOWER_IS_BETTER, goodness
 
 Curve = Callable[[int, int, schema.Schedule], float]
 """(step, number of steps, settings) -> rate / peak rate."""
@@ -129,9 +129,9 @@ def check_plateau(experiment: Experiment, labels: LabelSet) -> None:
 
 
 def plateau_value(experiment: Experiment, metrics: dict[str, float]) -> float:
-    """What a `plateau` schedule watches, with a sign that makes more better."""
+    """Return what a `plateau` schedule watches, so that more is better; NaN is the worst."""
     metric = experiment.schedule.plateau.metric or experiment.monitor
-    return sign(metric) * metrics[metric]
+    return goodness(metric, metrics[metric])
 
 
 def build_schedule(config: schema.Schedule, optimizer: Optimizer, steps: int) -> RateSchedule:

@@ -5,8 +5,10 @@ scores no less on the fold's OOF images. Like the choice of the best epoch, that
 """
 
 import logging
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -20,10 +22,11 @@ from foldseg.models.weights import load_torch_file, replacing_weights
 from foldseg.training.averaging import State, mean_weights, update_batch_norms
 from foldseg.training.contents import warn_of_changes
 from foldseg.training.data import FoldData, fold_data
+from foldseg.training.memory import explained_memory
 from foldseg.training.run import RunFolder, fingerprint
 from foldseg.training.stages import stage_settings
 from foldseg.training.trained import load_network, network_state
-from foldseg.training.validation import Validation, sign
+from foldseg.training.validation import Validation, goodness
 from foldseg.views.build import train_samples, validation_samples
 from foldseg.views.samples import EvalSamples, epoch_sampler, eval_loader, train_loader
 
@@ -36,21 +39,23 @@ def make_soup(run: RunFolder, names: Sequence[str] = (), *, greedy: bool = True,
     `names`: of checkpoints; () for all that the run keeps. FoldsegError when there are fewer than two, or of unknown
     names.
     """
-    with locked(run.path):
+    with locked(run.path), explained_memory(run.experiment):
         chosen = list(names) or sorted({path.stem for path in run.best.parent.glob("[!.]*.ckpt")} - {"soup"})
         states = {name: network_state(load_torch_file(run.existing_checkpoint(name))) for name in chosen}
         if len(states) < 2:
             raise FoldsegError(f"{run.path}: a soup wants two checkpoints or more; there is {', '.join(states)}")
         kitchen = _Kitchen(run, device)
-        better = sign(run.experiment.monitor)
+        rank = partial(goodness, run.experiment.monitor)
         scores = {name: kitchen.score(state, refresh=False) for name, state in states.items()}
-        order = sorted(states, key=lambda name: -better * scores[name])
+        if all(math.isnan(value) for value in scores.values()):
+            raise FoldsegError(f"{run.path}: {run.experiment.monitor} is undefined (NaN) for {', '.join(scores)}")
+        order = sorted(states, key=lambda name: -rank(scores[name]))
         taken = order[:1] if greedy else order
         best = scores[order[0]] if greedy else kitchen.score(mean_weights(states[name] for name in taken))
         for name in order[1:] if greedy else []:
             value = kitchen.score(mean_weights(states[part] for part in [*taken, name]))
             logger.info("%s: with %s %.4f, without %.4f", run.path, name, value, best)
-            if better * value >= better * best:
+            if rank(value) >= rank(best):
                 taken, best = [*taken, name], value
         _save(run, mean_weights(states[name] for name in taken), kitchen, refresh=len(taken) > 1)
         facts = {"monitor": run.experiment.monitor, "alone": scores, "of": taken, "soup": best, "greedy": greedy}

@@ -4,6 +4,7 @@ A run without stages is a run of one. What a stage is trained on is a function o
 killed and resumed in any of them.
 """
 
+import logging
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
@@ -18,6 +19,8 @@ from foldseg.config import Experiment
 from foldseg.training.schedules import build_schedule, cycle_ends, rate
 from foldseg.views.samples import EvalSample, EvalSamples, TrainSamples, epoch_sampler, eval_loader, train_loader
 from foldseg.views.sampling import WHOLE, Part
+
+logger = logging.getLogger(__name__)
 
 
 def stage_settings(experiment: Experiment) -> list[Experiment]:
@@ -90,7 +93,11 @@ class Loaders(pl.LightningDataModule):
         self._validation = eval_loader(validation, experiment.workers, part)
         self._loader: tuple[int, DataLoader[Any]] | None = None
         for number in range(len(stages)):
-            self.stage_loader(number)  # what cannot be loaded should be known before the first epoch
+            batches = len(self.stage_loader(number))  # what cannot be loaded should be known before the first epoch
+            if experiment.accumulate > batches:
+                logger.warning(
+                    "accumulate: %d has the effect of %d, the batches of an epoch", experiment.accumulate, batches
+                )
 
     @property
     def steps(self) -> list[int]:

@@ -27,6 +27,11 @@ def sign(name: str) -> int:
     return -1 if name in LOWER_IS_BETTER else 1
 
 
+def goodness(name: str, value: float) -> float:
+    """Return `value` of a number of a validation so that more is better; NaN, where it is undefined, is the worst."""
+    return -math.inf if math.isnan(value) else sign(name) * value
+
+
 class Validation:
     """Predicts images that are of the same size `batch_size` at a time, in the order in which they come."""
 

@@ -34,6 +34,7 @@ from foldseg.views.geometry import (
     scaled,
     side_multiple,
 )
+from foldseg.views.loading import Loader
 from foldseg.views.mixing import Mixing, random_pixel
 from foldseg.views.sampling import WHOLE, Draw, EpochPlan, EpochSampler, Part
 
@@ -48,6 +49,10 @@ class TrainBatch:
     images: Tensor
     masks: Tensor
     ids: list[str]
+
+    def tensors(self) -> list[Tensor]:
+        """Return images and masks."""
+        return [self.images, self.masks]
 
     def pin_memory(self) -> "TrainBatch":
         """Lock the pages, so that a GPU copies them on its own; torch's loader calls this."""
@@ -66,6 +71,10 @@ class EvalSample:
     mask: Mask | None
     grid: Grid
     scaled: Mapping[float, Tensor] = field(default_factory=dict)
+
+    def tensors(self) -> list[Tensor]:
+        """Return the inputs by every scale."""
+        return [self.inputs, *self.scaled.values()]
 
     def pin_memory(self) -> "EvalSample":
         """Lock the pages, so that a GPU copies them on its own; torch's loader calls this."""
@@ -116,6 +125,10 @@ class TrainSamples(Dataset[tuple[Tensor, Tensor, str]]):
             self._frames.ids[draw.frame],
         )
 
+    def name(self, place: tuple[int, int]) -> str:
+        """Return the id of the image of a sample."""
+        return self._frames.ids[self._draw(*place).frame]
+
     def _draw(self, epoch: int, index: int) -> Draw:
         """Look up a sample in the plan of its epoch, which every worker draws for itself, once."""
         if self._plan is None:
@@ -158,6 +171,10 @@ class EvalSamples(Dataset[EvalSample]):
         image, mask = self._frames.read(index)
         return eval_sample(self._frames.ids[index], image, mask, self._view, self._stride, self._scales)
 
+    def name(self, index: int) -> str:
+        """Return the id of an image."""
+        return self._frames.ids[index]
+
 
 def eval_sample(
     name: str, image: Image, mask: Mask | None, view: PredictView, stride: int, scales: Sequence[float] = ()
@@ -193,22 +210,20 @@ def _own(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.require(picture, requirements=["C", "W"])
 
 
-def train_loader(
-    samples: TrainSamples, batch_size: int, workers: int, seed: int, part: Part = WHOLE
-) -> DataLoader[Any]:
+def train_loader(samples: TrainSamples, batch_size: int, workers: int, seed: int, part: Part = WHOLE) -> Loader:
     """Batches of `batch_size`, or the `part` of each; a last, smaller one is left out (batch norm makes little of it).
 
     FoldsegError when there are fewer samples than one batch holds.
     """
     if len(samples) < batch_size:
         raise FoldsegError(f"batch_size: {batch_size} is more than the {len(samples)} images to train on")
-    return DataLoader(
+    return Loader(
         samples,
+        _stack,
+        workers=workers,
         batch_size=batch_size // part.of,
         sampler=EpochSampler(len(samples), seed, batch_size, part),
         drop_last=True,
-        num_workers=workers,
-        collate_fn=_stack,
         worker_init_fn=_quiet_worker,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
@@ -221,12 +236,12 @@ def epoch_sampler(loader: DataLoader[Any]) -> EpochSampler:
     return loader.sampler
 
 
-def eval_loader(samples: EvalSamples, workers: int, part: Part = WHOLE) -> DataLoader[EvalSample]:
+def eval_loader(samples: EvalSamples, workers: int, part: Part = WHOLE) -> Loader:
     """One image at a time, in the table's order; of several processes each has every so-manieth image."""
     own = range(part.number, len(samples), part.of)
     pinned = torch.cuda.is_available()
-    return DataLoader(
-        samples, batch_size=None, sampler=own, num_workers=workers, worker_init_fn=_quiet_worker, pin_memory=pinned
+    return Loader(
+        samples, workers=workers, batch_size=None, sampler=own, worker_init_fn=_quiet_worker, pin_memory=pinned
     )
 
 

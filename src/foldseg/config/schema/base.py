@@ -1,6 +1,6 @@
 """What all settings share: how they behave, and types with bounds."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,3 +24,13 @@ class Settings(BaseModel):
     """A block of settings: immutable, and an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+    mistaken_names: ClassVar[dict[str, str]] = {}
+    """What a key is called elsewhere -> its name here, for messages."""
+
+
+class ConflictError(ValueError):
+    """Settings that do not go together; `keys` are their dotted names within the block that raises this."""
+
+    def __init__(self, message: str, *keys: str) -> None:
+        super().__init__(message)
+        self.keys = keys

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from foldseg.config.schema.base import CheckpointName, Count, Positive, ScoreName, Settings
+from foldseg.config.schema.base import CheckpointName, ConflictError, Count, Positive, ScoreName, Settings
 from foldseg.config.schema.steps import Step, ThresholdStep, check_order
 from foldseg.config.schema.tta import Tta
 from foldseg.config.schema.views import PredictView, view_slug
@@ -61,20 +61,30 @@ class Ensemble(Settings):
         names = [member.name for member in self.members]
         double = sorted({name for name in names if names.count(name) > 1})
         if double:
-            raise ValueError(f"members named twice: {', '.join(double)}; use `weight` to count one double")
+            raise ConflictError(
+                f"members named twice: {', '.join(double)}; use `weight` to count one double", "members"
+            )
         check_order(self.steps)
         weights = next((step.weights for step in self.steps if step.weights is not None), None)
         if weights is not None and len(self.members) == 1:
-            raise ValueError("steps: the weight of a single member cannot be fitted; leave the weights step out")
+            raise ConflictError(
+                "steps: the weight of a single member cannot be fitted; leave the weights step out", "steps", "members"
+            )
         if weights is not None and weights.per_class and self.blend.union:
-            raise ValueError("steps: weights per_class do not go with blend.union, which leaves members out by pixel")
+            raise ConflictError(
+                "steps: weights per_class do not go with blend.union, which leaves members out by pixel",
+                "steps",
+                "blend.union",
+            )
         overlap = self.thresholds is not None and self.thresholds.categories == "overlapping"
         if overlap and self.submission != "signate_json":
-            raise ValueError(
-                f"submission {self.submission} gives every pixel one class: use thresholds: {{categories: exclusive}}"
+            raise ConflictError(
+                f"submission {self.submission} gives every pixel one class: use thresholds: {{categories: exclusive}}",
+                "submission",
+                "steps",
             )
         if self.folds is not None and len(set(self.folds)) != len(self.folds):
-            raise ValueError(f"folds {list(self.folds)} name a fold twice")
+            raise ConflictError(f"folds {list(self.folds)} name a fold twice", "folds")
         return self
 
     @property

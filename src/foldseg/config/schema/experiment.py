@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from foldseg.config.schema.base import AugmentName, Count, MonitorName, Positive, ScoreName, Settings
+from foldseg.config.schema.base import AugmentName, ConflictError, Count, MonitorName, Positive, ScoreName, Settings
 from foldseg.config.schema.data import Data
 from foldseg.config.schema.distillation import Distillation
 from foldseg.config.schema.model import Model
@@ -70,18 +70,36 @@ class Experiment(Settings):
     @model_validator(mode="after")
     def _combinations_are_possible(self) -> Self:
         if self.schedule.epochs % self.validate_every:
-            raise ValueError(
+            raise ConflictError(
                 f"validate_every {self.validate_every} does not divide schedule.epochs {self.schedule.epochs}: "
-                "the last epoch would not be validated"
+                "the last epoch would not be validated",
+                "validate_every",
+                "schedule.epochs",
             )
         if self.precision == "fp16" and self.device == "cpu":
-            raise ValueError("precision fp16 needs a GPU; on the CPU use fp32 (or bf16, if it has AVX-512 BF16)")
+            raise ConflictError(
+                "precision fp16 needs a GPU; on the CPU use fp32 (or bf16, if it has AVX-512 BF16)",
+                "precision",
+                "device",
+            )
         if self.loss.presence > 0 and not self.model.presence_head:
-            raise ValueError("loss.presence is the weight of a head: set model.presence_head too")
+            raise ConflictError(
+                "loss.presence is the weight of a head: set model.presence_head too",
+                "loss.presence",
+                "model.presence_head",
+            )
         if self.predictions == "logits" and self.view.predict.kind != "full":
-            raise ValueError(f"predictions logits need view.predict.kind full; found {self.view.predict.kind}")
+            raise ConflictError(
+                f"predictions logits need view.predict.kind full; found {self.view.predict.kind}",
+                "predictions",
+                "view.predict",
+            )
         if self.sampling.class_crops is not None and self.view.train.kind != "crop":
-            raise ValueError(f"sampling.class_crops needs view.train.kind crop; found {self.view.train.kind}")
+            raise ConflictError(
+                f"sampling.class_crops needs view.train.kind crop; found {self.view.train.kind}",
+                "sampling.class_crops",
+                "view.train",
+            )
         return self
 
     @model_validator(mode="after")
@@ -90,12 +108,22 @@ class Experiment(Settings):
             return self
         epochs = sum(stage.epochs for stage in self.stages)
         if epochs != self.schedule.epochs:
-            raise ValueError(f"stages have {epochs} epochs together, schedule.epochs is {self.schedule.epochs}")
+            raise ConflictError(
+                f"stages have {epochs} epochs together, schedule.epochs is {self.schedule.epochs}",
+                "stages",
+                "schedule.epochs",
+            )
         if self.schedule.name == "plateau":
-            raise ValueError("stages: schedule plateau cannot begin anew with each; use another schedule")
+            raise ConflictError(
+                "stages: schedule plateau cannot begin anew with each; use another schedule", "stages", "schedule.name"
+            )
         views = [stage.train_view for stage in self.stages if stage.train_view is not None]
         if self.sampling.class_crops is not None and any(view.kind != "crop" for view in views):
-            raise ValueError("stages: sampling.class_crops needs train_view.kind crop in all of them")
+            raise ConflictError(
+                "stages: sampling.class_crops needs train_view.kind crop in all of them",
+                "stages",
+                "sampling.class_crops",
+            )
         for stage in self.stages:
             Schedule.model_validate({**self.schedule.model_dump(), "epochs": stage.epochs})
         return self
@@ -103,12 +131,24 @@ class Experiment(Settings):
     @model_validator(mode="after")
     def _checkpoints_and_devices_are_possible(self) -> Self:
         if self.snapshots and self.schedule.name != "warm_restarts":
-            raise ValueError(f"snapshots are of the cycles of schedule warm_restarts; found {self.schedule.name}")
+            raise ConflictError(
+                f"snapshots are of the cycles of schedule warm_restarts; found {self.schedule.name}",
+                "snapshots",
+                "schedule.name",
+            )
         if self.distillation is not None and self.distillation.holistic > 0 and self.devices > 1:
-            raise ValueError("distillation.holistic: the critic learns on one device; use devices 1")
+            raise ConflictError(
+                "distillation.holistic: the critic learns on one device; use devices 1",
+                "distillation.holistic",
+                "devices",
+            )
         for size in (self.batch_size, *(stage.batch_size for stage in self.stages)):
             if size == "auto" and self.devices > 1:
-                raise ValueError("batch_size auto is found on one device; with more, give a number")
+                raise ConflictError(
+                    "batch_size auto is found on one device; with more, give a number", "batch_size", "devices"
+                )
             if isinstance(size, int) and size % self.devices:
-                raise ValueError(f"batch_size {size} cannot be divided among {self.devices} devices")
+                raise ConflictError(
+                    f"batch_size {size} cannot be divided among {self.devices} devices", "batch_size", "devices"
+                )
         return self

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from foldseg.config.schema.base import Count, Positive, Settings, Weight
+from foldseg.config.schema.base import ConflictError, Count, Positive, Settings, Weight
 
 Pixels = Annotated[int, Field(ge=0)]
 SomePositive = Positive | Annotated[tuple[Positive, ...], Field(min_length=1)]
@@ -122,7 +122,9 @@ def check_order(steps: Sequence[Step]) -> None:
     names = [step.name for step in steps]
     places = [_PLACE[name] for name in names]
     if places != sorted(places) or any(names.count(name) > 1 for name in _ONCE) or places.count(0) > 1:
-        raise ValueError(
+        raise ConflictError(
             f"steps {', '.join(names)}: weights or stack (one of them, once) work on the members, bias and crf on "
-            "probabilities, thresholds (once) make categories of them, clean_up works on those; they come in this order"
+            "probabilities, thresholds (once) make categories of them, clean_up works on those; they come in this "
+            "order",
+            "steps",
         )

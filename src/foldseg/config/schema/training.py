@@ -4,12 +4,16 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from foldseg.config.schema.base import Count, Fraction, Positive, Settings, Weight
+from foldseg.config.schema.base import ConflictError, Count, Fraction, Positive, Settings, Weight
 
 _TERMS = (
     "cross_entropy", "binary_cross_entropy", "ohem", "focal", "dice", "log_dice", "jaccard", "log_jaccard", "tversky",
     "focal_tversky", "lovasz", "lovasz_hinge", "mcc", "boundary",
 )  # fmt: skip
+
+
+WEIGHTED_TERMS = ("cross_entropy", "ohem")
+"""The terms that take `class_weights`."""
 
 
 class Loss(Settings):
@@ -56,6 +60,16 @@ class Loss(Settings):
     def _something_is_minimised(self) -> Self:
         if not self.terms():
             raise ValueError(f"all terms are 0: give at least one of {', '.join(_TERMS)}")
+        return self
+
+    @model_validator(mode="after")
+    def _class_weights_weigh_something(self) -> Self:
+        if self.class_weights != "none" and not self.terms().keys() & set(WEIGHTED_TERMS):
+            raise ConflictError(
+                f"class_weights are taken by {' and '.join(WEIGHTED_TERMS)} alone, and the terms are "
+                f"{', '.join(self.terms())}: add one of the two, or leave class_weights out",
+                "class_weights",
+            )
         return self
 
 

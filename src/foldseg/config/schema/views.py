@@ -1,6 +1,6 @@
 """What a network sees."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -17,6 +17,7 @@ class FullView(Settings):
 class CropView(Settings):
     """A random window of a randomly scaled image (training only)."""
 
+    mistaken_names: ClassVar = {"factor": "scale"}
     kind: Literal["crop"]
     size: Size
     scale: tuple[Positive, Positive] = (1.0, 1.0)  # the image is scaled by a factor from this range
@@ -31,6 +32,7 @@ class CropView(Settings):
 class ResizedView(Settings):
     """The whole image, resized by a factor and padded to a multiple of the network's stride."""
 
+    mistaken_names: ClassVar = {"scale": "factor"}
     kind: Literal["resized"]
     factor: Annotated[float, Field(gt=0.0, le=4.0)]
 
