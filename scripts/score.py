@@ -7,7 +7,6 @@ score.json and its row in the ledger have to agree to 1e-9 (the ledger has six d
 """
 
 import argparse
-from pathlib import Path
 
 from foldseg import cli
 
@@ -15,11 +14,11 @@ from foldseg import cli
 def main() -> None:
     """Parse, recompute, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", type=Path)
+    parser.add_argument("source", type=cli.path)
     parser.add_argument(
         "--from-stores", action="store_true", help="blend and fit an ensemble anew; compare all of its score.json"
     )
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     from foldseg.report import recompute  # torch and its kin take seconds
 
     if args.from_stores:

@@ -16,6 +16,7 @@ import resource
 import runpy
 import signal
 import sys
+import time
 from pathlib import Path
 
 _MODULES = (
@@ -50,6 +51,8 @@ def supervise(request: dict) -> list[str]:
     if command == 0:
         become(request, folder)
         return request["argv"]
+    while os.getpgid(command) != command:  # until it leads a group of its own, or a signal to that would miss it
+        time.sleep(0.001)
     write(folder / "pid", str(command))
     status = os.waitstatus_to_exitcode(os.waitpid(command, 0)[1])
     write(folder / "status", str(status))

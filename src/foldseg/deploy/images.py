@@ -16,6 +16,7 @@ from foldseg.deploy.sources import Source
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json, remove_partials, write_json
 from foldseg.inference.store import PredictionStore, StoreFacts
+from foldseg.outputs import is_within
 from foldseg.submission.label_png import write_png
 
 logger = logging.getLogger(__name__)
@@ -49,6 +50,10 @@ def find_pictures(paths: Sequence[Path], out: Path) -> list[Picture]:
         raise FoldsegError("no picture or folder is given")
     found: dict[str, Path] = {}
     for path in paths:
+        if not path.is_dir() and is_within(path, out):
+            raise FoldsegError(
+                f"{path}: lies in {out}, where its result would take its place; give --out another folder"
+            )
         for picture in _below(path, out) if path.is_dir() else [Picture(path, path.stem)]:
             if not picture.path.is_file():
                 raise FoldsegError(f"{picture.path}: no such file or folder")
@@ -59,7 +64,7 @@ def find_pictures(paths: Sequence[Path], out: Path) -> list[Picture]:
 
 
 def _below(folder: Path, out: Path) -> list[Picture]:
-    if folder.resolve().is_relative_to(out.resolve()):
+    if is_within(folder, out):
         raise FoldsegError(f"{out}: is where the pictures are; give --out another folder")
     files = [file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES and not _is_hidden(file, folder)]
     files = [file for file in files if not file.resolve().is_relative_to(out.resolve())]

@@ -17,6 +17,7 @@ from foldseg.data.labels import IGNORE_INDEX, Colour, LabelSet, Mask
 from foldseg.data.reading import image_size, read_mask
 from foldseg.data.runs import Runs, mask_of_runs
 from foldseg.errors import FoldsegError
+from foldseg.outputs import check_output, claim
 from foldseg.submission import label_png, signate_json
 from foldseg.submission.formats import Sizes, check_submission, format_of, missing_ids
 
@@ -35,6 +36,8 @@ def convert(source: Path, destination: Path, data: Data, size: tuple[int, int], 
     if format_of(source) is signate_json:
         write_pngs(source, destination, label_set(data), size, wanted)
     else:
+        if destination.suffix == ".json":
+            check_output(destination, ".json", [data.root])
         write_json(source, destination, label_set(data), wanted)
 
 
@@ -46,6 +49,7 @@ def write_json(folder: Path, path: Path, labels: LabelSet, wanted: Sizes | None 
     """
     if path.suffix != ".json":
         raise FoldsegError(f"{path}: should end in .json, since {folder} is a folder of PNGs")
+    check_output(path, ".json")
     files = {name: folder / f"{name}.png" for name in label_png.Submission(folder, labels).names}
     if not files:
         raise FoldsegError(f"{folder}: holds no PNGs")
@@ -66,7 +70,8 @@ def write_pngs(path: Path, folder: Path, labels: LabelSet, size: tuple[int, int]
     """Write the images of a JSON as RGB PNGs into `folder`; where categories overlap, the later class is shown.
 
     `wanted` maps ids to (height, width), None for whatever there is, of `size` each. FoldsegError for other images,
-    for anything that is not valid, and when the folder holds other PNGs: they would be taken for a part of it.
+    for anything that is not valid, and when the folder holds files that were not written by an earlier call, or PNGs of
+    other images: they would be taken for a part of it.
     """
     if folder.suffix == ".json":
         raise FoldsegError(f"{folder}: should be a folder, for the PNGs of {path}")
@@ -74,6 +79,7 @@ def write_pngs(path: Path, folder: Path, labels: LabelSet, size: tuple[int, int]
     sizes = dict.fromkeys(submission.names, size) if wanted is None else wanted
     missing_ids(path, submission.names, sizes)
     _check_names(path, folder, submission.names)
+    claim(folder, "colour PNGs of a submission")
     overlaps = []
     for name in tqdm(submission.names, desc=f"writing {folder.name}", unit="image", leave=False, disable=None):
         indices, overlap = flatten(submission.read(name, sizes[name]), sizes[name])

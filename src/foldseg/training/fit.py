@@ -15,6 +15,7 @@ from foldseg.config import Experiment
 from foldseg.data.datasets import folded_samples
 from foldseg.files import locked, remove_partials, write_json
 from foldseg.models.factory import build_network, check_device, check_model, check_view
+from foldseg.outputs import require_own
 from foldseg.scoring.scores import check_score
 from foldseg.training.averaging import EmaWeights, SwaWeights
 from foldseg.training.checks import check_same
@@ -55,6 +56,7 @@ def train_fold(experiment: Experiment, fold: int) -> RunFolder:
     check_model(experiment.model)
     experiment = debug_settings(experiment)
     run = RunFolder.of(experiment, fold)
+    require_own(run.path, "run", lambda folder: (folder / "config.yaml").is_file())
     with locked(run.path):
         return _train(run, experiment, fold)
 
