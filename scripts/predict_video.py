@@ -18,11 +18,12 @@ def main() -> None:
     parser.add_argument("--alpha", type=cli.share, default=0.5, help="of the colours (default: %(default)s)")
     parser.add_argument("--side-by-side", action="store_true", help="with the frame as it was on the left")
     args = parser.parse_intermixed_args()
-    from foldseg.deploy.sources import asked_for, open_source
-    from foldseg.deploy.video import Look, predict_video
     from foldseg.outputs import check_output
 
     check_output(args.out, ".mp4", [args.source, args.video])
+    from foldseg.deploy.sources import asked_for, open_source
+    from foldseg.deploy.video import Look, predict_video
+
     scale = [] if args.scale is None else [f"view.predict={{kind: resized, factor: {args.scale}}}"]
     asked = asked_for([*args.overrides, *scale], args.tta, args.device, args.checkpoint)
     predict_video(open_source(args.source, asked), args.video, args.out, Look(args.alpha, args.side_by_side), args.fps)
