@@ -9,7 +9,7 @@ import math
 import os
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import rmtree
@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 _BUSY = (errno.EACCES, errno.EAGAIN)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+_CHANGED = "the file was changed, cut or written by another version of foldseg; make it again"
 _VARIABLE = re.compile(r"\$(\w+|\{\w+\})")
 
 
@@ -168,6 +169,49 @@ def read_json(path: Path) -> Any:
         raise FoldsegError(f"{path}: not valid JSON ({error})") from error
     except OSError as error:
         raise FoldsegError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def read_record(path: Path, keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a JSON mapping that foldseg wrote. FoldsegError that names file and key when it was damaged since.
+
+    keys: what it must hold: key -> type, e.g. {"fold": int, "classes": list[str]}. That any other key is missing, at
+    any depth, is the same error when it is asked for.
+    """
+    from pydantic import TypeAdapter, ValidationError  # takes longer to import than --help takes in all
+
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise FoldsegError(f"{path}: should be a mapping, is a {type(content).__name__}; {_CHANGED}")
+    record = _Record.of(content, path, "")
+    for key, kind in keys.items():
+        try:
+            TypeAdapter(kind).validate_python(record[key], strict=True)
+        except ValidationError as error:
+            place = ".".join([key, *(str(part) for part in error.errors()[0]["loc"])])
+            raise FoldsegError(f"{path}: {place}: {error.errors()[0]['msg']}; {_CHANGED}") from None
+    return record
+
+
+class _Record(dict[str, Any]):
+    """A mapping of a file, whose missing keys are errors that name the file."""
+
+    def __init__(self, content: Mapping[str, Any], path: Path, place: str) -> None:
+        super().__init__(content)
+        self._path, self._place = path, place
+
+    @staticmethod
+    def of(content: Any, path: Path, place: str) -> Any:
+        """Return content whose mappings are records, at any depth."""
+        if isinstance(content, dict):
+            return _Record(
+                {key: _Record.of(value, path, f"{place}{key}.") for key, value in content.items()}, path, place
+            )
+        if isinstance(content, list) and content and isinstance(content[0], dict):
+            return [_Record.of(value, path, f"{place}{index}.") for index, value in enumerate(content)]
+        return content
+
+    def __missing__(self, key: str) -> Any:
+        raise FoldsegError(f"{self._path}: {self._place}{key} is missing; {_CHANGED}")
 
 
 def sha256(path: Path) -> str:

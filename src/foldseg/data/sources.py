@@ -9,7 +9,7 @@ from foldseg.data.frames import FileFrames
 from foldseg.data.labels import LabelSet
 from foldseg.data.samples import check_files, existing_folder, pair_by_stem, samples_table, shorten
 from foldseg.errors import FoldsegError
-from foldseg.files import read_json
+from foldseg.files import read_record
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def _of_fold(path: Path, fold: int) -> Path:
 
 def _check_pseudo(path: Path, fold: int, labels: LabelSet, data_fingerprint: str) -> None:
     """Labels by models that have seen a validation image would make its OOF score a lie."""
-    facts = read_json(path)
+    facts = read_record(path, {"fold": int, "classes": list[str], "data_fingerprint": str})
     if facts["fold"] != fold:
         raise FoldsegError(
             f"{path}: these labels are for fold {facts['fold']}, their models have seen what fold {fold} is validated "

@@ -72,7 +72,6 @@ class _Video:
         self._stream.thread_type = "AUTO"
         self._rate = self._stream.average_rate or self._stream.guessed_rate or Fraction(_FPS)
         self._problems: list[str] = []
-        self._turns: int | None = None
         self._square = _square(path, self._stream)
 
     def clip(self) -> Clip:

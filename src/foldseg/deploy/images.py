@@ -14,7 +14,7 @@ from foldseg.deploy.ahead import ahead, threads
 from foldseg.deploy.drawing import overlay, with_legend
 from foldseg.deploy.sources import Source
 from foldseg.errors import FoldsegError
-from foldseg.files import read_json, remove_partials, write_json
+from foldseg.files import read_record, remove_partials, write_json
 from foldseg.inference.store import PredictionStore, StoreFacts
 from foldseg.outputs import is_within
 from foldseg.submission.label_png import write_png
@@ -153,7 +153,7 @@ def _begin(out: Path, facts: dict[str, Any]) -> None:
     """Describe the folder in prediction.json. FoldsegError when it holds anything else."""
     described = out / DESCRIPTION
     if described.is_file():
-        old = read_json(described)
+        old = read_record(described, {})
         if other := [key for key in facts | old if old.get(key) != facts.get(key)]:
             raise FoldsegError(
                 f"{out}: holds predictions of other {', '.join(other)}, see {DESCRIPTION} there; "

@@ -25,7 +25,7 @@ from foldseg.ensemble.scene import Params
 from foldseg.ensemble.steps.crf import require_crf
 from foldseg.ensemble.steps.thresholds import possible_categories
 from foldseg.ensemble.tables import member_worth, stage_scores, step_gains
-from foldseg.ensemble.work import Work, write_arrays
+from foldseg.ensemble.work import Work, read_arrays, write_arrays
 from foldseg.errors import FoldsegError
 from foldseg.files import locked, scratch, write_json
 from foldseg.outputs import require_own
@@ -107,12 +107,11 @@ def scores_again(folder: Path) -> dict[str, Any]:
 def fitted_params(folder: Path, steps: int) -> tuple[Params | None, ...]:
     """Return what a finished ensemble fitted on all OOF images for each of its steps; None for what it did not."""
     path = folder / "fitted.npz"
-    if not path.is_file():
-        raise FoldsegError(f"{path}: no such file; run scripts/predict_ensemble.py again")
-    with np.load(path) as content:
-        parts = [
-            {key.split("/", 1)[1]: content[key] for key in content if key.startswith(f"{i}/")} for i in range(steps)
-        ]
+    try:
+        content = read_arrays(path)
+    except FoldsegError as error:
+        raise FoldsegError(f"{error}; run scripts/predict_ensemble.py again") from error
+    parts = [{key.split("/", 1)[1]: content[key] for key in content if key.startswith(f"{i}/")} for i in range(steps)]
     return tuple(part or None for part in parts)
 
 

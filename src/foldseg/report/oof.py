@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+from annotated_types import MinLen
 from tqdm import tqdm
 
 from foldseg.config import Data, load_ensemble
@@ -17,7 +18,7 @@ from foldseg.data.samples import shorten
 from foldseg.ensemble.blend import argmax
 from foldseg.ensemble.members import blended_labels, oof_table, trained_labels
 from foldseg.errors import FoldsegError
-from foldseg.files import read_json
+from foldseg.files import read_record
 from foldseg.inference.predict import facts_of, store_of
 from foldseg.inference.store import PredictionStore
 from foldseg.scoring.counts import Counts, count_pixels
@@ -115,6 +116,15 @@ def _checked_store(run: RunFolder) -> PredictionStore:
     return store
 
 
+_STAGES = dict[str, dict[str, Any]]
+
+
+def read_scores(folder: Path) -> dict[str, Any]:
+    """Return the content of an ensemble's score.json. FoldsegError that names what is missing of it."""
+    keys = {"score": str, "folds": list[int], "oof": Annotated[_STAGES, MinLen(1)], "steps": _STAGES}
+    return read_record(folder / "score.json", keys)
+
+
 def _of_submission(folder: Path) -> OofLabels:
     """An ensemble's own label maps: the 8-bit PNGs of raw ids that it was scored with."""
     if not (folder / "score.json").is_file():
@@ -128,7 +138,7 @@ def _of_submission(folder: Path) -> OofLabels:
         )
     data, labels = runs[0].experiment.data, blended_labels(config, runs[0])
     table = oof_table(runs[0])
-    facts = read_json(folder / "score.json")
+    facts = read_scores(folder)
     table = table[table["fold"].isin(facts["folds"])]
     maps = label_png.Submission(folder / "oof", labels)
     missing = sorted(set(table["id"]) - set(maps.names))

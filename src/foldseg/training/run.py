@@ -22,7 +22,7 @@ import pandas as pd
 import foldseg
 from foldseg.config import Experiment, load_experiment, save
 from foldseg.errors import FoldsegError
-from foldseg.files import read_json, sha256, write_json
+from foldseg.files import read_record, sha256, write_json
 
 _LIBRARIES = (
     "torch", "torchvision", "pytorch-lightning", "segmentation-models-pytorch", "timm", "albumentations",
@@ -113,7 +113,7 @@ class RunFolder:
     @cached_property
     def facts(self) -> dict[str, Any]:
         """The content of provenance.json."""
-        return dict(read_json(self.provenance))
+        return read_record(self.provenance, {"fold": int, "classes": list[str], "data_fingerprint": str})
 
     @property
     def fold(self) -> int:
