@@ -169,9 +169,8 @@ def _flushed(status: int) -> int:
     try:
         sys.stdout.flush()
     except OSError as error:
+        status = status or _explain(error, True)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        if status == 0:
-            return _explain(error, True)
     return status
 
 

@@ -95,7 +95,8 @@ def test_a_reader_that_has_gone_is_no_error(body: str) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     command = [sys.executable, "-c", MAIN.format(body=body, goes_on=True)]
-    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False, cwd=REPOSITORY)
+    env = os.environ | {"PYTHONUNBUFFERED": ""}  # argparse passes over errors of printing, if they come at once
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False, env=env)
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, "")
 
