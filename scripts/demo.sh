@@ -1,6 +1,13 @@
 #!/usr/bin/env bash
+# usage: scripts/demo.sh [--help]
 # The whole way on the built-in toy city: folds, three variants, OOF and test predictions, ensemble, submission, score.
 set -eu
+if [ $# -gt 0 ]; then
+    case $1 in
+    -h | --help) sed -n '2,/^set /s/^# \{0,1\}//p' "$0" && exit 0 ;;
+    *) echo "demo.sh: unknown word '$1'; it takes none (scripts/demo.sh --help)" >&2 && exit 2 ;;
+    esac
+fi
 cd "$(dirname "$0")/.."
 PATH="$PWD/.venv/bin:$PATH"
 

@@ -1,6 +1,14 @@
 #!/usr/bin/env bash
+# usage: scripts/install.sh [--help]
 # Install foldseg, what it needs and its development tools into .venv: with uv when it is there, with pip otherwise.
+# PYTHON=/path/to/python3.11 says with which Python, if there is no uv.
 set -eu
+if [ $# -gt 0 ]; then
+    case $1 in
+    -h | --help) sed -n '2,/^set /s/^# \{0,1\}//p' "$0" && exit 0 ;;
+    *) echo "install.sh: unknown word '$1'; it takes none (scripts/install.sh --help)" >&2 && exit 2 ;;
+    esac
+fi
 cd "$(dirname "$0")/.."
 
 python=${PYTHON:-python3}

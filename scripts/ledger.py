@@ -5,12 +5,12 @@ import argparse
 from pathlib import Path
 
 from foldseg import cli
-from foldseg.submission.ledger import add_score, read_ledger
 
 
 def show(args: argparse.Namespace) -> None:
     """Print a line per submission, and how well OOF scores foretell the leaderboard's order."""
-    from foldseg.report.ledger import answered, correlation_text, ledger_text  # matplotlib takes a second
+    from foldseg.report.ledger import answered, correlation_text, ledger_text  # matplotlib and pandas take seconds
+    from foldseg.submission.ledger import read_ledger
 
     table = read_ledger(args.ledger)
     print(ledger_text(table))
@@ -20,14 +20,20 @@ def show(args: argparse.Namespace) -> None:
 
 def add(args: argparse.Namespace) -> None:
     """Fill in the leaderboard column of a row."""
+    from foldseg.submission.ledger import add_score
+
     row = add_score(args.ledger, args.name, args.score, args.row, args.replace)
     print(f"{args.ledger}: row {row}, {args.name}: leaderboard {args.score}")
 
 
 def plot(args: argparse.Namespace) -> None:
     """Draw a PNG."""
+    from foldseg.outputs import check_output
+
+    check_output(args.out, ".png", [args.ledger])
     from foldseg.report.figures import save_png
     from foldseg.report.ledger import ledger_figure
+    from foldseg.submission.ledger import read_ledger
 
     save_png(ledger_figure(read_ledger(args.ledger)), args.out, dpi=130)
 
@@ -35,7 +41,7 @@ def plot(args: argparse.Namespace) -> None:
 def main() -> None:
     """Parse, do what is asked."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--ledger", type=Path, default=Path("submissions/ledger.csv"), help="default: %(default)s")
+    parser.add_argument("--ledger", type=cli.path, default=Path("submissions/ledger.csv"), help="default: %(default)s")
     parser.set_defaults(do=show)
     commands = parser.add_subparsers(metavar="add-score | plot", help="default: list the rows")
     adding = commands.add_parser("add-score", help="write down what the leaderboard said")
@@ -45,7 +51,7 @@ def main() -> None:
     adding.add_argument("--replace", action="store_true", help="even if the row has another score")
     adding.set_defaults(do=add)
     plotting = commands.add_parser("plot", help="draw OOF scores against the leaderboard's")
-    plotting.add_argument("out", type=Path, help="PNG to write")
+    plotting.add_argument("out", type=cli.path, help="PNG to write")
     plotting.set_defaults(do=plot)
     args = parser.parse_args()
     args.do(args)

@@ -6,20 +6,20 @@ comparing all frames. A file that is there already is checked, not changed.
 """
 
 import argparse
-from pathlib import Path
 
 from foldseg import cli
-from foldseg.config import load_data
-from foldseg.data.datasets import make_folds_file
 
 
 def main() -> None:
     """Parse, load, divide."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", type=Path, help="YAML with a data block, e.g. configs/data/camvid.yaml")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. data.fold_count=7")
+    parser.add_argument("config", type=cli.path, help="YAML with a data block, e.g. configs/data/camvid.yaml")
+    cli.add_overrides(parser, "data.fold_count=7")
     parser.add_argument("--strict", action="store_true", help="write nothing, and exit with 1, if something is shared")
     args = parser.parse_intermixed_args()
+    from foldseg.config import load_data
+    from foldseg.data.datasets import make_folds_file
+
     make_folds_file(load_data(args.config, args.overrides), args.strict)
 
 

@@ -2,10 +2,8 @@
 """Label the test images with what an ensemble is sure of, fold by fold, to train on."""
 
 import argparse
-from pathlib import Path
 
 from foldseg import cli
-from foldseg.config import load_ensemble
 
 
 def _class_confidence(text: str) -> tuple[str, float]:
@@ -20,14 +18,16 @@ def _class_confidence(text: str) -> tuple[str, float]:
 def main() -> None:
     """Parse, load, label, show."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("config", type=Path, help="YAML of an ensemble; of its steps only a crf is taken")
-    parser.add_argument("out", type=Path, help="folder for fold_<k>/<id>.png")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. tta=[flip]")
-    parser.add_argument("--confidence", type=float, default=0.9, help="least probability (default: %(default)s)")
+    parser.add_argument("config", type=cli.path, help="YAML of an ensemble; of its steps only a crf is taken")
+    parser.add_argument("out", type=cli.path, help="folder for fold_<k>/<id>.png")
+    cli.add_overrides(parser, "tta=[flip]")
+    parser.add_argument("--confidence", type=cli.share, default=0.9, help="least probability (default: %(default)s)")
     parser.add_argument(
         "--of", type=_class_confidence, action="append", default=[], metavar="CLASS=P", help="another one for a class"
     )
     args = parser.parse_intermixed_args()
+    from foldseg.config import load_ensemble
+
     ensemble = load_ensemble(args.config, args.overrides)
     # Imported here so that a mistake in the configuration is told at once: torch and its kin take seconds
     from foldseg.ensemble.pseudo import write_pseudo_labels

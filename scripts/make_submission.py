@@ -5,18 +5,19 @@ import argparse
 from pathlib import Path
 
 from foldseg import cli
-from foldseg.config import load_data
-from foldseg.submission.colour_png import convert
 
 
 def main() -> None:
     """Parse, load, convert."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("source", type=Path, help="a folder of RGB PNGs, named by image id, or a .json file")
-    parser.add_argument("destination", type=Path, help="the .json file or the folder to write")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. data.root=/where/the/images/are")
+    parser.add_argument("source", type=cli.path, help="a folder of RGB PNGs, named by image id, or a .json file")
+    parser.add_argument("destination", type=cli.path, help="the .json file or the folder to write")
+    cli.add_overrides(parser, "data.root=/where/the/images/are")
     parser.add_argument(
-        "--data", type=Path, default=Path("configs/data/signate.yaml"), help="whose colours and test images these are"
+        "--data",
+        type=cli.path,
+        default=Path("configs/data/signate.yaml"),
+        help="whose colours and test images",
     )
     parser.add_argument("--no-check", action="store_true", help="these are not, or not all, of the test images")
     parser.add_argument(
@@ -25,7 +26,10 @@ def main() -> None:
         metavar="WxH",
         help="of the images of a JSON, where these are not at hand, e.g. 1936x1216",
     )
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
+    from foldseg.config import load_data
+    from foldseg.submission.colour_png import convert
+
     data = load_data(args.data, args.overrides)
     convert(args.source, args.destination, data, args.size, check=not args.no_check)
 

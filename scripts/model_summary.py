@@ -9,8 +9,6 @@ import argparse
 from pathlib import Path
 
 from foldseg import cli
-from foldseg.config import load_experiment
-from foldseg.files import write_text
 
 PUBLISHED = Path(__file__).parents[1] / "benchmarks" / "published_networks.csv"
 
@@ -18,18 +16,24 @@ PUBLISHED = Path(__file__).parents[1] / "benchmarks" / "published_networks.csv"
 def main() -> None:
     """Parse, load, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("configs", type=Path, nargs="+", metavar="config", help="YAML of an experiment")
+    parser.add_argument("configs", type=cli.path, nargs="+", metavar="config", help="YAML of an experiment")
     parser.add_argument("--size", type=int, nargs=2, default=(512, 512), metavar=("HEIGHT", "WIDTH"), help="512 512")
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
-    parser.add_argument("--csv", type=Path, help="write the table here, too, with more digits and the sources")
-    args = parser.parse_args()
+    parser.add_argument("--csv", type=cli.path, help="write the table here, too, with more digits and the sources")
+    args = parser.parse_intermixed_args()
+    from foldseg.config import load_experiment
+    from foldseg.files import write_text
+    from foldseg.outputs import check_output
+
+    if args.csv:
+        check_output(args.csv, ".csv", [*args.configs, PUBLISHED], ("experiment", "architecture", "encoder"))
     experiments = [load_experiment(path) for path in args.configs]
-    from foldseg.report.networks import costs_text, network_costs
+    from foldseg.report.networks import costs_text, network_costs  # torch and its kin take seconds
 
     table = network_costs(experiments, tuple(args.size), args.device, PUBLISHED)
-    print(costs_text(table))
     if args.csv:
         write_text(args.csv, table.to_csv(index=False, lineterminator="\n"))
+    print(costs_text(table))
 
 
 if __name__ == "__main__":

@@ -2,19 +2,19 @@
 """Blend the runs of an ensemble, score the blend on OOF, write and validate its submission, note it in the ledger."""
 
 import argparse
-from pathlib import Path
 
 from foldseg import cli
-from foldseg.config import load_ensemble
 
 
 def main() -> None:
     """Parse, load, blend, show."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("config", type=Path, help="YAML of an ensemble")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. tta=[flip] folds=[0,1]")
+    parser.add_argument("config", type=cli.path, help="YAML of an ensemble")
+    cli.add_overrides(parser, "tta=[flip] folds=[0,1]")
     parser.add_argument("--workers", type=int, metavar="N", help="processes that blend; as workers=N")
     args = parser.parse_intermixed_args()
+    from foldseg.config import load_ensemble
+
     workers = [] if args.workers is None else [f"workers={args.workers}"]
     ensemble = load_ensemble(args.config, [*args.overrides, *workers])
     # Imported here because the blending processes import this file again, and they need no torch

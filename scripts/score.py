@@ -8,7 +8,6 @@ so it is if images, masks, weights or classes have changed since the submission 
 """
 
 import argparse
-from pathlib import Path
 
 from foldseg import cli
 
@@ -16,11 +15,11 @@ from foldseg import cli
 def main() -> None:
     """Parse, recompute, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("source", type=Path)
+    parser.add_argument("source", type=cli.path)
     parser.add_argument(
         "--from-stores", action="store_true", help="blend and fit an ensemble anew; compare all of its score.json"
     )
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     from foldseg.report import recompute  # torch and its kin take seconds
 
     if args.from_stores:

@@ -5,20 +5,17 @@ import argparse
 from pathlib import Path
 
 from foldseg import cli
-from foldseg.config import load_data
-from foldseg.report.tables import submission_report
-from foldseg.submission.score import count_submission
 
 
 def main() -> None:
     """Parse, load, score, show."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("truth", type=Path, help="configs/data/X.yaml, a .json file or a folder of PNGs")
-    parser.add_argument("prediction", type=Path, help="a .json file or a folder of PNGs")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. data.labels=scored, as it was trained")
+    parser.add_argument("truth", type=cli.path, help="configs/data/X.yaml, a .json file or a folder of PNGs")
+    parser.add_argument("prediction", type=cli.path, help="a .json file or a folder of PNGs")
+    cli.add_overrides(parser, "data.labels=scored, as it was trained")
     parser.add_argument(
         "--data",
-        type=Path,
+        type=cli.path,
         default=Path("configs/data/signate.yaml"),
         help="whose classes these are, if TRUTH is no YAML (default: %(default)s)",
     )
@@ -29,11 +26,19 @@ def main() -> None:
         metavar="WxH",
         help="of the images of .json files, where these are not at hand, e.g. 1936x1216",
     )
-    parser.add_argument("--per-image", type=Path, metavar="CSV", help="write score and IoUs of every image")
-    args = parser.parse_args()
+    parser.add_argument("--per-image", type=cli.path, metavar="CSV", help="write score and IoUs of every image")
+    args = parser.parse_intermixed_args()
+    from foldseg.config import load_data
+    from foldseg.outputs import check_output
+
     is_config = args.truth.suffix in (".yaml", ".yml")
     data = load_data(args.truth if is_config else args.data, args.overrides)
     truth = None if is_config else args.truth
+    if args.per_image:
+        check_output(args.per_image, ".csv", [args.prediction, truth, data.root, data.folds], ("id", "score"))
+    from foldseg.report.tables import submission_report
+    from foldseg.submission.score import count_submission
+
     counted = count_submission(args.prediction, data, truth, args.allow_missing, args.size)
     if args.per_image:
         counted.write_per_image(args.per_image)

@@ -5,22 +5,26 @@ import argparse
 from pathlib import Path
 
 from foldseg import cli
-from foldseg.config import load_experiment
 
 
 def main() -> None:
     """Parse, load, draw."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("config", type=Path, help="YAML of an experiment")
-    parser.add_argument("words", nargs="*", metavar="[fold] [key=value ...]", help="default: fold 0")
-    parser.add_argument("--out", type=Path, default=Path("batch.png"), help="PNG to write (default: %(default)s)")
+    parser.add_argument("config", type=cli.path, help="YAML of an experiment")
+    parser.add_argument("words", nargs="*", default=[], metavar="[fold] [key=value ...]", help="default: fold 0")
+    parser.add_argument("--out", type=cli.path, default=Path("batch.png"), help="PNG to write (default: %(default)s)")
     parser.add_argument("--augment", choices=["all"], help="every augmentation set, a row each")
-    parser.add_argument("--images", type=int, default=6, help="samples that are drawn (default: %(default)s)")
+    parser.add_argument("--images", type=cli.count, default=6, help="samples that are drawn (default: %(default)s)")
     parser.add_argument("--epoch", type=int, default=0, help="of which epoch (default: %(default)s)")
     args = parser.parse_intermixed_args()
     has_fold = bool(args.words) and args.words[0].isdecimal()
     fold, overrides = (int(args.words[0]), args.words[1:]) if has_fold else (0, args.words)
+    from foldseg.config import load_experiment
+    from foldseg.outputs import check_output
+
     experiment = load_experiment(args.config, overrides)
+    sources = [folder for source in experiment.sampling.sources for folder in (source.images, source.masks)]
+    check_output(args.out, ".png", [experiment.data.root, *sources])
     # Imported here so that a mistake in the configuration is told at once: torch and its kin take seconds
     from foldseg.report.batch import augmentation_sheet, batch_sheet
     from foldseg.report.figures import save_png

@@ -2,24 +2,24 @@
 """Train one fold, or all of them, and predict its OOF and test images. Called by train_fold.sh."""
 
 import argparse
-from pathlib import Path
 
 from foldseg import cli
-from foldseg.config import load_experiment
 
 
 def main() -> None:
     """Parse, load, train."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("config", type=Path, help="YAML of an experiment")
+    parser.add_argument("config", type=cli.path, help="YAML of an experiment")
     parser.add_argument("fold", help="number of the fold to validate on, or `all`")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="e.g. batch_size=4 optimizer.lr=3e-4")
+    cli.add_overrides(parser, "batch_size=4 optimizer.lr=3e-4")
     parser.add_argument(
         "--accept-changed-data",
         action="store_true",
         help="keep runs though their images, masks or label set have changed since; provenance.json tells it",
     )
     args = parser.parse_intermixed_args()
+    from foldseg.config import load_experiment
+
     experiment = load_experiment(args.config, args.overrides)
     # Imported here so that a mistake in the configuration is told at once: torch and its kin take seconds
     from foldseg.inference.predict import predict_run

@@ -6,4 +6,8 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 python="$here/../.venv/bin/python"
 [ -x "$python" ] || python=python3
+"$python" -c 'import foldseg' 2>/dev/null || {
+    echo "error: foldseg is not installed for $python; run scripts/install.sh" >&2
+    exit 1
+}
 exec "$python" "$here/train_fold.py" "$@"

@@ -1,54 +1,22 @@
-"""What scripts share: logging, errors that a user can read, arguments."""
+"""What scripts share: arguments, and by way of `ending.py` how a command ends and what it says."""
 
 import argparse
-import logging
 import re
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
-from foldseg.errors import FoldsegError, printable
+from foldseg.ending import log_to_terminal as log_to_terminal
+from foldseg.ending import run as run
+from foldseg.files import user_path
 
-_CHATTY = ("pytorch_lightning", "lightning", "httpx", "huggingface_hub", "matplotlib")
-_IN_WORKER = "foldseg.errors.FoldsegError: "
 
-
-def run(main: Callable[[], object], *, goes_on: bool = True) -> None:
-    """Call a script's `main`; exit with 1 and one clear message on a FoldsegError, with 130 on Ctrl+C.
-
-    `goes_on`: whether a second call goes on where the first one was stopped.
-    """
-    log_to_terminal()
+def path(text: str) -> Path:
+    """Return a path, as an argument of a script; `~` is filled in, also where the shell does not (--out=~/x)."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty name is no path")
     try:
-        main()
-    except FoldsegError as error:
-        # An error of a loader's worker process arrives as text with a traceback; its last line is the message
-        sys.exit(printable(f"error: {str(error).rsplit(_IN_WORKER, 1)[-1].strip()}"))
-    except KeyboardInterrupt:
-        again = "goes on where it stopped" if goes_on else "begins anew"
-        print(f"interrupted; the same command {again}", file=sys.stderr)  # noqa: T201
-        sys.exit(130)
-
-
-def log_to_terminal() -> None:
-    """Show what this project logs, and of its libraries the errors alone."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(_not_chatter)
-        handler.setFormatter(_Printable("%(asctime)s %(message)s", "%H:%M:%S"))
-
-
-class _Printable(logging.Formatter):
-    """Names of files and of classes are others' and may hold escape codes."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Format as always, fit for a terminal."""
-        return printable(super().format(record))
-
-
-def _not_chatter(record: logging.LogRecord) -> bool:
-    """Leave out what libraries say of themselves; they reset their own loggers' levels when they are imported."""
-    return record.levelno >= logging.ERROR or not record.name.startswith(_CHATTY)
+        return user_path(Path(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def size(text: str) -> tuple[int, int]:
@@ -75,10 +43,24 @@ def positive(text: str) -> float:
     return value
 
 
+def count(text: str) -> int:
+    """Return a whole number from 1, as an argument of a script."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def add_overrides(parser: argparse.ArgumentParser, example: str) -> None:
+    """Add `key=value` words, which may stand before, between and after options (with `parse_intermixed_args`)."""
+    # A default, or argparse calls them required
+    parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help=f"e.g. {example}")
+
+
 def add_source(parser: argparse.ArgumentParser) -> None:
     """Add what scripts that predict with anything trained have in common."""
     parser.add_argument(
-        "source", type=Path, help="runs/x/fold_0, runs/x (the mean of its folds), submissions/x or an exported x.onnx"
+        "source", type=path, help="runs/x/fold_0, runs/x (the mean of its folds), submissions/x or an exported x.onnx"
     )
     parser.add_argument("--tta", metavar="YAML", help="flip, flips, d4 or e.g. '{symmetries: flip, scales: [0.75]}'")
     parser.add_argument("--checkpoint", help="of runs: best (default), last, ema, swa, average, snapshot_1, ...")

@@ -4,30 +4,55 @@ import errno
 import fcntl
 import hashlib
 import json
+import logging
 import math
 import os
 import platform
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
+from foldseg import lockfile
 from foldseg.errors import FoldsegError
+
+logger = logging.getLogger(__name__)
+
+_BUSY = (errno.EACCES, errno.EAGAIN)
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+_CHANGED = "the file was changed, cut or written by another version of foldseg; make it again"
+_VARIABLE = re.compile(r"\$(\w+|\{\w+\})")
+
+
+def user_path(path: Path) -> Path:
+    """Return a path that a user wrote, with `~` filled in. ValueError for the home of an unknown user, and for `$NAME`.
+
+    Only a shell fills in variables: a folder of that very name is not what anybody wants.
+    """
+    if any(_VARIABLE.fullmatch(part) for part in path.parts):
+        raise ValueError(f"{str(path)!r}: variables such as $HOME are not filled in here; write the path itself, or ~")
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{str(path)!r}: no such user's home") from error
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it onto `path` when the block ends without an error.
 
-    A process that is killed inside the block leaves the old file as it was (and a hidden `.partial` file). A full
-    disk or a missing permission becomes a FoldsegError that names `path`; the old file survives that too.
+    Where `path` is a link, that is done to what it points to. A process that is killed inside the block leaves the old
+    file as it was (and a hidden `.partial` file). A full disk or a missing permission becomes a FoldsegError that names
+    `path`; the old file survives that too.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    target = Path(os.path.realpath(path)) if os.path.islink(path) else path  # noqa: PTH114  # is_symlink may raise
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         yield partial
-        partial.replace(path)
+        partial.replace(target)
     except OSError as error:
         raise FoldsegError(f"{path}: could not be written: {error.strerror or error}") from error
     finally:
@@ -58,7 +83,8 @@ def locked(path: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold the lock file `.<name>.lock` beside `path` during the block: `path` is this process's alone.
 
     FoldsegError when another process holds it, unless one is to `wait`. The lock is the operating system's: that of a
-    process that was killed is gone with it, and child processes do not inherit it.
+    process that was killed is gone with it, and child processes do not inherit it. It takes no room on the disk. Where
+    a file system has no locks, a file `.<name>.lock.held` stands in for one.
     """
     lock = path.with_name(f".{path.name}.lock")
     try:
@@ -67,18 +93,33 @@ def locked(path: Path, *, wait: bool = False) -> Iterator[None]:
     except OSError as error:
         raise FoldsegError(f"{lock}: could not be written: {error.strerror or error}") from error
     try:
-        try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EAGAIN):
-                raise FoldsegError(f"{lock}: cannot be locked: {error.strerror}") from error
-            holder = os.pread(descriptor, 100, 0).decode(errors="replace").strip() or "another process"
-            raise FoldsegError(f"{path}: {holder} is at work there; wait for it, or stop it") from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()}".encode(), 0)
-        yield
+        if _has_locked(descriptor, lock, path, wait=wait):
+            with suppress(OSError):  # who holds it is for people to read; a full disk has no room for it
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()}".encode(), 0)
+            yield
+        else:
+            with lockfile.held(lock.with_name(f"{lock.name}.held"), path, wait=wait):
+                yield
     finally:
         os.close(descriptor)
+
+
+def _has_locked(descriptor: int, lock: Path, path: Path, *, wait: bool) -> bool:
+    """Lock an open file; False when its file system has no locks. FoldsegError when it is locked, unless to `wait`."""
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return False
+        if error.errno not in _BUSY:
+            raise FoldsegError(f"{lock}: cannot be locked: {error.strerror}") from error
+        holder = os.pread(descriptor, 100, 0).decode(errors="replace").strip() or "another process"
+        if not wait:
+            raise FoldsegError(f"{path}: {holder} is at work there; wait for it, or stop it") from None
+        logger.info("%s: waiting for %s, which is at work there", path, holder)
+        fcntl.lockf(descriptor, fcntl.LOCK_EX)
+    return True
 
 
 @contextmanager
@@ -122,8 +163,55 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise FoldsegError(f"{path}: no such file") from error
+    except RecursionError as error:
+        raise FoldsegError(f"{path}: not valid JSON (nested too deeply)") from error
     except ValueError as error:
         raise FoldsegError(f"{path}: not valid JSON ({error})") from error
+    except OSError as error:
+        raise FoldsegError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def read_record(path: Path, keys: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a JSON mapping that foldseg wrote. FoldsegError that names file and key when it was damaged since.
+
+    keys: what it must hold: key -> type, e.g. {"fold": int, "classes": list[str]}. That any other key is missing, at
+    any depth, is the same error when it is asked for.
+    """
+    from pydantic import TypeAdapter, ValidationError  # takes longer to import than --help takes in all
+
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise FoldsegError(f"{path}: should be a mapping, is a {type(content).__name__}; {_CHANGED}")
+    record = _Record.of(content, path, "")
+    for key, kind in keys.items():
+        try:
+            TypeAdapter(kind).validate_python(record[key], strict=True)
+        except ValidationError as error:
+            place = ".".join([key, *(str(part) for part in error.errors()[0]["loc"])])
+            raise FoldsegError(f"{path}: {place}: {error.errors()[0]['msg']}; {_CHANGED}") from None
+    return record
+
+
+class _Record(dict[str, Any]):
+    """A mapping of a file, whose missing keys are errors that name the file."""
+
+    def __init__(self, content: Mapping[str, Any], path: Path, place: str) -> None:
+        super().__init__(content)
+        self._path, self._place = path, place
+
+    @staticmethod
+    def of(content: Any, path: Path, place: str) -> Any:
+        """Return content whose mappings are records, at any depth."""
+        if isinstance(content, dict):
+            return _Record(
+                {key: _Record.of(value, path, f"{place}{key}.") for key, value in content.items()}, path, place
+            )
+        if isinstance(content, list) and content and isinstance(content[0], dict):
+            return [_Record.of(value, path, f"{place}{index}.") for index, value in enumerate(content)]
+        return content
+
+    def __missing__(self, key: str) -> Any:
+        raise FoldsegError(f"{self._path}: {self._place}{key} is missing; {_CHANGED}")
 
 
 def sha256(path: Path) -> str:

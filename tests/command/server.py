@@ -19,6 +19,7 @@ import runpy
 import signal
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
 from typing import NoReturn
@@ -56,6 +57,8 @@ def supervise(request: dict) -> list[str]:
     if command == 0:
         become(request, folder)
         return request["argv"]
+    while os.getpgid(command) != command:  # until it leads a group of its own, or a signal to that would miss it
+        time.sleep(0.001)
     write(folder / "pid", str(command))
     status = os.waitstatus_to_exitcode(os.waitpid(command, 0)[1])
     write(folder / "status", str(status))

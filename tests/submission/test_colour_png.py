@@ -90,14 +90,14 @@ def test_every_colour_of_the_contest_by_hand(tmp_path: Path) -> None:
 
 
 def test_an_unknown_colour_is_named_with_its_file_and_leaves_the_old_json(tmp_path: Path) -> None:
-    (tmp_path / "s.json").write_text("old")
+    (tmp_path / "s.json").write_text("{}")
     write_rgb(tmp_path / "in/a.png", row((0, 0, 255)))
     write_rgb(tmp_path / "in/b.png", row((0, 0, 255), (0, 0, 254), (0, 0, 0), (1, 2, 3)))
     with pytest.raises(
         FoldsegError, match=r"b\.png: holds 2 unknown colour\(s\), e\.g\. RGB \(0, 0, 254\), \(1, 2, 3\)"
     ):
         write_json(tmp_path / "in", tmp_path / "s.json", LABELS)
-    assert (tmp_path / "s.json").read_text() == "old"
+    assert (tmp_path / "s.json").read_text() == "{}"
     assert not list(tmp_path.glob(".*"))
 
 

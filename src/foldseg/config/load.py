@@ -14,7 +14,7 @@ from foldseg.config.schema import Data, Ensemble, Experiment, Model, PredictView
 from foldseg.config.schema.base import ConflictError
 from foldseg.config.schema.tta import long_form
 from foldseg.errors import FoldsegError
-from foldseg.files import write_text
+from foldseg.files import user_path, write_text
 
 COMMAND_LINE = "the command line"
 S = TypeVar("S", bound=Settings)
@@ -156,23 +156,32 @@ def _read_into(draft: Draft, path: Path, open_files: tuple[Path, ...]) -> None:
     if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
         raise FoldsegError(f"{path}: base should be a file or a list of files; found {bases!r}")
     for base in bases:
-        target = path.parent / base
+        target = path.parent / _user_path(path, base)
         if not target.is_file():
             raise FoldsegError(f"{path}: base {base!r} does not exist ({target})")
         _read_into(draft, target, (*open_files, path.resolve()))
     draft.merge(content, str(path))
 
 
+def _user_path(path: Path, base: str) -> Path:
+    try:
+        return user_path(Path(base))
+    except ValueError as error:
+        raise FoldsegError(f"{path}: base {error}") from None
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping; FoldsegError when the file is missing, not YAML or not a mapping."""
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text("utf-8"))
     except FileNotFoundError as error:
         beside = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
         near = difflib.get_close_matches(path.name, beside, 3, 0.4) or beside[:5]
         hint = f"; did you mean {', '.join(near)}?" if near else ""
         raise FoldsegError(f"{path}: no such configuration{hint}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise FoldsegError(f"{path}: not valid YAML: it is nested too deeply") from error
+    except (yaml.YAMLError, ValueError) as error:
         raise FoldsegError(f"{path}: not valid YAML: {error}") from error
     except OSError as error:
         raise FoldsegError(f"{path}: cannot be read: {error.strerror}") from error
@@ -190,7 +199,7 @@ def _parse_override(text: str) -> dict[str, Any]:
         raise FoldsegError(f"override {text!r} should read key=value or key.sub=value")
     try:
         result: Any = yaml.safe_load(value)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise FoldsegError(f"override {text!r}: {value!r} is not a YAML value") from error
     for key in reversed(keys.split(".")):
         result = {key: result}

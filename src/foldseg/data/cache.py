@@ -32,7 +32,7 @@ from foldseg.data.frames import FileFrames, count_classes
 from foldseg.data.labels import Image, Mask
 from foldseg.data.reading import image_size
 from foldseg.errors import FoldsegError
-from foldseg.files import read_json, write_json
+from foldseg.files import read_record, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class CachedFrames:
 
     def __init__(self, home: Path, ids: Sequence[str] | None = None) -> None:
         """Open the cache in `home`; `ids` chooses frames and their order (None: all)."""
-        index = read_json(home / "index.json")
+        index = _read_index(home)
         place = {name: row for row, name in enumerate(index["ids"])}
         rows = [place[name] for name in (index["ids"] if ids is None else ids)]
         sizes = np.array(index["sizes"], np.int64)
@@ -107,9 +107,14 @@ def _columns(files: FileFrames) -> tuple[Sequence[str], Sequence[Path], Sequence
     return files.ids, files.images, masks
 
 
+def _read_index(home: Path) -> dict[str, Any]:
+    kinds = {"bytes": int, "ids": list[str], "sizes": list[list[int]], "pixels": list[list[int]]}
+    return read_record(home / "index.json", kinds)
+
+
 def _is_complete(home: Path) -> bool:
     index, frames = home / "index.json", home / "frames.bin"
-    return index.is_file() and frames.is_file() and frames.stat().st_size == read_json(index)["bytes"]
+    return index.is_file() and frames.is_file() and frames.stat().st_size == _read_index(home)["bytes"]
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from foldseg.data.listing import MASKS, list_files, pair_by_stem
 from foldseg.data.reading import AS_SHOWN
 from foldseg.data.samples import check_files, check_mask_values, existing_folder, samples_table, shorten
 from foldseg.errors import FoldsegError
-from foldseg.files import read_json
+from foldseg.files import read_record
 from foldseg.notices import say_once
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def _of_fold(path: Path, fold: int) -> Path:
 
 def _check_pseudo(path: Path, fold: int, labels: LabelSet, data_fingerprint: str, images: Sequence[Path]) -> None:
     """Labels by models that have seen a validation image would make its OOF score a lie."""
-    facts = read_json(path)
+    facts = read_record(path, {"fold": int, "classes": list[str], "data_fingerprint": str})
     if facts["fold"] != fold:
         raise FoldsegError(
             f"{path}: these labels are for fold {facts['fold']}, their models have seen what fold {fold} is validated "

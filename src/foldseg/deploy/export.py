@@ -17,6 +17,7 @@ from foldseg.deploy.facts import INPUT, KEY, OUTPUT, ExportFacts, class_facts
 from foldseg.errors import FoldsegError
 from foldseg.files import write_bytes
 from foldseg.models.network import SegmentationNetwork
+from foldseg.outputs import SIGNATURE, check_output
 from foldseg.training.run import RunFolder
 from foldseg.training.trained import load_network, trained_labels
 from foldseg.views.geometry import padded_size
@@ -44,8 +45,7 @@ def export_onnx(
     (N, classes, H, W) float32. N is free, and so are H and W unless `size` (height, width) is given. `view`: None for
     the run's own. FoldsegError when the network cannot be translated, or its translation predicts something else.
     """
-    if path.suffix != ".onnx":
-        raise FoldsegError(f"{path}: should end in .onnx")
+    check_output(path, ".onnx", [run.path])
     onnx = _onnx(path)
     network = load_network(run, run.existing_checkpoint(checkpoint))
     labels = trained_labels(run)
@@ -63,6 +63,7 @@ def export_onnx(
     )
     checked_plan(facts.view, facts, run.path)
     model = onnx.load_from_string(onnx_bytes(network, size, run.experiment.model.architecture))
+    model.producer_name = SIGNATURE
     onnx.helper.set_model_props(model, {KEY: facts.model_dump_json()})
     onnx.checker.check_model(model)
     write_bytes(path, model.SerializeToString())

@@ -18,8 +18,9 @@ from foldseg.deploy.ahead import ahead, threads
 from foldseg.deploy.drawing import overlay, with_legend
 from foldseg.deploy.sources import Source, no_room_for
 from foldseg.errors import FoldsegError
-from foldseg.files import read_json, remove_partials, write_json
+from foldseg.files import read_record, remove_partials, write_json
 from foldseg.inference.store import PredictionStore, StoreFacts
+from foldseg.outputs import is_within
 from foldseg.resources import is_out_of_memory
 from foldseg.submission.label_png import write_png
 
@@ -57,6 +58,10 @@ def find_pictures(paths: Sequence[Path], out: Path) -> list[Picture]:
     for path in paths:
         if not path.exists():
             raise FoldsegError(f"{path}: no such file or folder")
+        if not path.is_dir() and is_within(path, out):
+            raise FoldsegError(
+                f"{path}: lies in {out}, where its result would take its place; give --out another folder"
+            )
         for picture in _below(path, out) if path.is_dir() else [Picture(path, _name(path))]:
             other = found.setdefault(picture.name, picture.path)
             if other.absolute() != picture.path.absolute():
@@ -70,7 +75,7 @@ def _name(file: Path) -> str:
 
 
 def _below(folder: Path, out: Path) -> list[Picture]:
-    if folder.resolve().is_relative_to(out.resolve()):
+    if is_within(folder, out):
         raise FoldsegError(f"{out}: is where the pictures are; give --out another folder")
     files = list_files(folder, deep=True, without=out).files
     if not files:
@@ -183,7 +188,7 @@ def _begin(out: Path, facts: dict[str, Any], contents: Mapping[str, str], suffix
     """
     described, old = out / DESCRIPTION, {}
     if described.is_file():
-        old = read_json(described)
+        old = read_record(described, {})
         compared = [key for key in facts | old if key not in _RECORDS and (key in old or key not in _LATER)]
         if other := [key for key in compared if old.get(key) != facts.get(key)]:
             raise FoldsegError(

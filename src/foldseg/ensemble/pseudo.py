@@ -27,6 +27,7 @@ from foldseg.ensemble.steps import crf
 from foldseg.errors import FoldsegError
 from foldseg.files import write_json
 from foldseg.inference.predict import split_table
+from foldseg.outputs import claim
 from foldseg.submission.label_png import write_png
 
 logger = logging.getLogger(__name__)
@@ -64,6 +65,8 @@ def write_pseudo_labels(
         raise FoldsegError("steps.crf: pseudo labels want given values, not lists: what is fitted has seen all folds")
     members = find_members(config)
     members.require_same_data()
+    for fold in members.folds:
+        claim(folder / f"fold_{fold}", "pseudo labels", lambda place: (place / DESCRIPTION).is_file())
     members.predict(("test",))
     least = _least(members.labels, confidence, per_class or {})
     return {fold: _write_fold(members, fold, folder / f"fold_{fold}", least) for fold in members.folds}

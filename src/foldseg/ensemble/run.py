@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from foldseg.config import Ensemble, load_ensemble, save
+from foldseg.config.load import read_yaml
 from foldseg.config.schema import Step, Tta
 from foldseg.data.datasets import DATASETS, load_samples
 from foldseg.data.labels import LabelSet, Mask
@@ -25,9 +26,10 @@ from foldseg.ensemble.scene import Params
 from foldseg.ensemble.steps.crf import require_crf
 from foldseg.ensemble.steps.thresholds import possible_categories
 from foldseg.ensemble.tables import member_worth, stage_scores, step_gains
-from foldseg.ensemble.work import Work, write_arrays
+from foldseg.ensemble.work import Work, read_arrays, write_arrays
 from foldseg.errors import FoldsegError
 from foldseg.files import locked, scratch, write_json
+from foldseg.outputs import require_own
 from foldseg.scoring.counts import Counts
 from foldseg.scoring.intervals import warn_of_large_group
 from foldseg.scoring.scores import OF_SCORED_CLASSES, SCORES, check_score
@@ -58,7 +60,10 @@ def predict_ensemble(config: Ensemble) -> EnsembleResult:
     An ensemble that was stopped goes on where it was. FoldsegError, among others, when another process writes the same
     submission.
     """
-    with locked(config.submissions / config.name):
+    folder = config.submissions / config.name
+    require_own(folder, "submission", _is_submission)
+    ledger.read_ledger(config.submissions / "ledger.csv")  # a damaged one is known before hours of work
+    with locked(folder):
         return _predict(config)
 
 
@@ -72,10 +77,25 @@ def _predict(config: Ensemble) -> EnsembleResult:
     save(config, folder / "config.yaml")
     contents.write(folder / CONTENTS)
     scores, path = _make(members, folder)
+    _remove_other_formats(folder, path)
     write_json(folder / "score.json", {**scores, KEY: made_from(members, folder / CONTENTS)})
     _append_to_ledger(members, scores)
     rmtree(folder / "work", ignore_errors=True)
     return EnsembleResult(folder, path, scores)
+
+
+def _is_submission(folder: Path) -> bool:
+    """Whether an ensemble's settings lie in a folder; what else lies there is then foldseg's own."""
+    path = folder / "config.yaml"
+    return path.is_file() and "members" in read_yaml(path)
+
+
+def _remove_other_formats(folder: Path, path: Path) -> None:
+    """Remove submissions of other formats than that of `path`, which an ensemble of other settings left in `folder`."""
+    for other in {folder / kind.NAME for kind in FORMATS.values()} - {path}:
+        if other.exists():
+            logger.warning("%s: removed, an earlier submission in another format than %s", other, path.name)
+            rmtree(other) if other.is_dir() else other.unlink()
 
 
 def scores_again(folder: Path) -> dict[str, Any]:
@@ -85,19 +105,18 @@ def scores_again(folder: Path) -> dict[str, Any]:
     """
     members = _checked(load_ensemble(folder / "config.yaml"))
     members.require_stores(("oof", "test"))
-    with scratch(folder / "again") as place:
+    with scratch(folder / ".again") as place:
         return _make(members, place)[0]
 
 
 def fitted_params(folder: Path, steps: int) -> tuple[Params | None, ...]:
     """Return what a finished ensemble fitted on all OOF images for each of its steps; None for what it did not."""
     path = folder / "fitted.npz"
-    if not path.is_file():
-        raise FoldsegError(f"{path}: no such file; run scripts/predict_ensemble.py again")
-    with np.load(path) as content:
-        parts = [
-            {key.split("/", 1)[1]: content[key] for key in content if key.startswith(f"{i}/")} for i in range(steps)
-        ]
+    try:
+        content = read_arrays(path)
+    except FoldsegError as error:
+        raise FoldsegError(f"{error}; run scripts/predict_ensemble.py again") from error
+    parts = [{key.split("/", 1)[1]: content[key] for key in content if key.startswith(f"{i}/")} for i in range(steps)]
     return tuple(part or None for part in parts)
 
 

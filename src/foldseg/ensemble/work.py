@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldseg.ensemble.parallel import processed
+from foldseg.errors import FoldsegError
 from foldseg.files import remove_partials, write_bytes
 
 Outcome = dict[str, NDArray[Any]]
@@ -54,13 +56,23 @@ def _kept(function: Callable[[TaskT], Outcome], folder: Path, task: TaskT) -> Ou
     path = folder / f"{task.id}.npz"
     if path.is_file():
         try:
-            with np.load(path) as content:
-                return dict(content)
-        except (OSError, ValueError, zipfile.BadZipFile):
+            return read_arrays(path)
+        except FoldsegError:
             path.unlink()  # damaged: it is made again
     outcome = function(task)
     write_arrays(path, outcome)
     return outcome
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Read what `write_arrays` wrote. FoldsegError when the file is missing or damaged."""
+    try:
+        with np.load(path) as content:
+            return dict(content)
+    except FileNotFoundError as error:
+        raise FoldsegError(f"{path}: no such file") from error
+    except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise FoldsegError(f"{path}: is damaged ({error})") from error
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

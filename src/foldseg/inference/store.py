@@ -27,7 +27,7 @@ from foldseg.config.schema import PredictView, Tta
 from foldseg.data.content import count_of
 from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
-from foldseg.files import read_json, remove_partials, write_bytes, write_json
+from foldseg.files import read_record, remove_partials, write_bytes, write_json
 from foldseg.inference.logits import Enlargement, planes_of_logits
 
 _PLANES, _DIFFERENCES, _LOGITS = b"FSP1", b"FSP2", b"FSL1"  # the first: as stores were written at the beginning
@@ -84,6 +84,7 @@ class StoreFacts:
 
 
 _TTA = TypeAdapter(Tta)
+_FACTS = {"split": str, "fold": int, "classes": list[str], "checkpoint": str, "view": dict, "ids": list[str]}
 
 
 def _parsed(kind: TypeAdapter[Any], settings: Any) -> Any:
@@ -103,7 +104,7 @@ class PredictionStore:
     def facts(self) -> StoreFacts:
         """Content of store.json. FoldsegError when it is missing or malformed."""
         try:
-            return StoreFacts(**read_json(self._description))
+            return StoreFacts(**read_record(self._description, _FACTS))
         except TypeError as error:
             raise FoldsegError(f"{self._description}: does not describe a prediction store ({error})") from error
 

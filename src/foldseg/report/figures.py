@@ -18,6 +18,7 @@ from matplotlib.patches import Patch
 
 from foldseg.data.labels import IGNORE_INDEX, Colour, Image, LabelSet, Mask
 from foldseg.files import write_bytes
+from foldseg.outputs import SIGNATURE
 
 RIGHT, MISSED, FALSE_ALARM, UNSCORED, VOID = (70, 70, 70), (235, 40, 40), (255, 170, 0), (80, 110, 190), (0, 0, 0)
 """Colours of an error map; see `error_map`."""
@@ -169,7 +170,8 @@ def heat_map(
 def png_bytes(figure: Figure, dpi: int = 110) -> bytes:
     """Render a figure as the content of a PNG file; `dpi` is pixels per inch."""
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.08)
+    signed = {"Software": SIGNATURE}
+    figure.savefig(stream, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.08, metadata=signed)
     return stream.getvalue()
 
 

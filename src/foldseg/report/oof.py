@@ -4,10 +4,11 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+from annotated_types import MinLen
 from tqdm import tqdm
 
 from foldseg.config import Data, load_ensemble
@@ -19,7 +20,7 @@ from foldseg.ensemble.blend import argmax
 from foldseg.ensemble.made_from import changes_since
 from foldseg.ensemble.members import blended_labels, oof_table, trained_labels
 from foldseg.errors import FoldsegError
-from foldseg.files import read_json
+from foldseg.files import read_record
 from foldseg.inference.predict import facts_of, store_of
 from foldseg.inference.store import PredictionStore
 from foldseg.scoring.counts import Counts, count_pixels
@@ -122,6 +123,15 @@ def _checked_store(run: RunFolder) -> PredictionStore:
     return store
 
 
+_STAGES = dict[str, dict[str, Any]]
+
+
+def read_scores(folder: Path) -> dict[str, Any]:
+    """Return the content of an ensemble's score.json. FoldsegError that names what is missing of it."""
+    keys = {"score": str, "folds": list[int], "oof": Annotated[_STAGES, MinLen(1)], "steps": _STAGES}
+    return read_record(folder / "score.json", keys)
+
+
 def _of_submission(folder: Path) -> OofLabels:
     """An ensemble's own label maps: the 8-bit PNGs of raw ids that it was scored with."""
     if not (folder / "score.json").is_file():
@@ -137,7 +147,7 @@ def _of_submission(folder: Path) -> OofLabels:
     table = oof_table(runs[0])
     for change in changes_since(folder):
         logger.warning("%s: is not of what there is now: %s; run scripts/predict_ensemble.py again", folder, change)
-    facts = read_json(folder / "score.json")
+    facts = read_scores(folder)
     table = table[table["fold"].isin(facts["folds"])]
     maps = label_png.Submission(folder / "oof", labels)
     missing = sorted(set(table["id"]) - set(maps.names))

@@ -19,8 +19,8 @@ from foldseg.config.schema import ScoreName
 from foldseg.data.labels import LabelSet
 from foldseg.ensemble.made_from import changes_since
 from foldseg.errors import FoldsegError
-from foldseg.files import read_json
-from foldseg.report.oof import OofLabels, open_oof
+from foldseg.files import read_record
+from foldseg.report.oof import OofLabels, open_oof, read_scores
 from foldseg.report.tables import between, number, text_table
 from foldseg.scoring.counts import Counts
 from foldseg.scoring.intervals import Resampled, warn_of_large_group
@@ -110,17 +110,27 @@ def _of_runs(source: Path, oof: OofLabels, counts: Counts) -> list[Statement]:
     for run in map(RunFolder, folders):
         part = counts[(oof.table["fold"] == run.fold).to_numpy()]
         found = {name: score(name, part, oof.labels).value for name in SCORES}
-        summary = read_json(run.summary)
+        summary = read_record(run.summary, {"monitor": str, "best": float | None, "best_epoch": int})
         where = f"fold {run.fold} summary.json"
         monitor = summary["monitor"]
         if monitor in found:  # losses cannot be recomputed from label maps
             statements.append(Statement(where, monitor, summary["best"], found[monitor], None))
-        metrics = pd.read_csv(run.metrics)
-        row = metrics[metrics["epoch"] == summary["best_epoch"]].iloc[0]
+        row = _row_of(run.metrics, summary["best_epoch"])
         where = f"fold {run.fold} metrics.csv"
         rest = [name for name in SCORES if name != monitor and name in row]  # a run may be older than a score
         statements += [Statement(where, name, float(row[name]), found[name], None) for name in rest]
     return statements
+
+
+def _row_of(path: Path, epoch: int) -> "pd.Series[Any]":
+    """Return the row of metrics.csv of an epoch. FoldsegError when there is none of it."""
+    try:
+        metrics = pd.read_csv(path)
+        return metrics[metrics["epoch"] == epoch].iloc[0]
+    except FileNotFoundError as error:
+        raise FoldsegError(f"{path}: no such file") from error
+    except (ValueError, KeyError, IndexError) as error:
+        raise FoldsegError(f"{path}: should be a CSV with a row of the epoch {epoch} ({error})") from error
 
 
 @dataclass(frozen=True)
@@ -153,7 +163,7 @@ def stage_statements(where: str, stated: Mapping[str, Any], found: Recounted, na
 
 def _of_submission(folder: Path, oof: OofLabels, counts: Counts) -> tuple[list[Statement], list[str]]:
     """Statements of score.json's final stage, OOF and test, and of the ledger's latest row; and remarks."""
-    config, facts = load_ensemble(folder / "config.yaml"), read_json(folder / "score.json")
+    config, facts = load_ensemble(folder / "config.yaml"), read_scores(folder)
     final = list(facts["oof"])[-1]
     remarks: list[str] = []
     found: dict[str, Recounted] = {}
@@ -192,7 +202,11 @@ def _of_ledger(row: "pd.Series[str]", found: Mapping[str, Recounted], name: Scor
     if "oof" in found and found["oof"].interval is not None:
         numbers["oof_low"], numbers["oof_high"] = found["oof"].interval
     where = f"ledger.csv row {int(str(row.name)) + 1}"
-    return [Statement(where, key, float(row[key]), own, _LEDGER) for key, own in numbers.items() if row[key]]
+    return [
+        Statement(where, key, float(pd.to_numeric(row[key], errors="coerce")), own, _LEDGER)
+        for key, own in numbers.items()
+        if row[key]
+    ]
 
 
 def remake(folder: Path) -> Sequence[Statement]:
@@ -204,7 +218,7 @@ def remake(folder: Path) -> Sequence[Statement]:
 
     if not (folder / "score.json").is_file():
         raise FoldsegError(f"{folder}: is no finished ensemble: it has no score.json")
-    stated, found = _numbers(read_json(folder / "score.json")), _numbers(scores_again(folder))
+    stated, found = _numbers(read_scores(folder)), _numbers(scores_again(folder))
     return [
         Statement("score.json", what, stated.get(what, math.nan), found.get(what, math.nan), EXACT)
         for what in dict.fromkeys([*stated, *found])

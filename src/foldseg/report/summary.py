@@ -15,10 +15,10 @@ from foldseg.ensemble.image import blended, scene_of, stages
 from foldseg.ensemble.members import Members, find_members
 from foldseg.ensemble.oof import rows_of, task_of
 from foldseg.errors import FoldsegError
-from foldseg.files import read_json
+from foldseg.outputs import check_output
 from foldseg.report.eda import spread
 from foldseg.report.figures import Picture, class_legend, picture_grid, save_png
-from foldseg.report.oof import OofLabels, open_oof
+from foldseg.report.oof import OofLabels, open_oof, read_scores
 from foldseg.scoring.counts import TRUTH, Counts, count_pixels
 from foldseg.scoring.scores import image_scores, score
 
@@ -34,9 +34,11 @@ def summary_picture(ensemble: Ensemble, path: Path, image_id: str | None = None)
     or were made with other settings.
     """
     folder = ensemble.submissions / ensemble.name
+    check_output(path, ".png", [folder, ensemble.runs])
     _check_settings(ensemble, folder)
     oof = open_oof(folder)
-    scores = read_json(folder / "score.json")["oof"]
+    check_output(path, ".png", [oof.data.root])
+    scores = read_scores(folder)["oof"]
     ids = [image_id] if image_id is not None else typical_and_rich(oof)
     save_png(summary_figure(find_members(ensemble), oof, scores, ids), path, dpi=120)
 

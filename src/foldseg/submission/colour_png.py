@@ -19,6 +19,7 @@ from foldseg.data.reading import image_size, read_mask
 from foldseg.data.runs import Runs, mask_of_runs
 from foldseg.data.samples import shorten, shown
 from foldseg.errors import FoldsegError
+from foldseg.outputs import check_output, claim
 from foldseg.submission import label_png, signate_json
 from foldseg.submission.formats import Size, Sizes, check_submission, format_of, missing_ids
 from foldseg.submission.sizes import check_given_size, known_sizes
@@ -39,6 +40,8 @@ def convert(source: Path, destination: Path, data: Data, size: Size = None, chec
         known = wanted if wanted is not None else known_sizes(data)
         write_pngs(source, destination, label_set(data), size, known, complete=wanted is not None)
     else:
+        if destination.suffix == ".json":
+            check_output(destination, ".json", [data.root])
         write_json(source, destination, label_set(data), wanted, size)
 
 
@@ -50,6 +53,7 @@ def write_json(folder: Path, path: Path, labels: LabelSet, wanted: Sizes | None 
     """
     if path.suffix != ".json":
         raise FoldsegError(f"{path}: should end in .json, since {folder} is a folder of PNGs")
+    check_output(path, ".json")
     files = label_png.Submission(folder, labels).files
     if not files:
         raise FoldsegError(f"{folder}: holds no PNGs")
@@ -73,7 +77,8 @@ def write_pngs(
     """Write the images of a JSON as RGB PNGs into `folder`; where categories overlap, the later class is shown.
 
     `known` maps ids to (height, width); other images are of `size`. FoldsegError for anything that is not valid, for an
-    image of which neither says the size, and when the folder holds other PNGs: they would be taken for a part of it.
+    image of which neither says the size, and when the folder holds files that were not written by an earlier call, or
+    PNGs of other images: they would be taken for a part of it.
     With `complete` the images must be those of `known`, if there is any.
     """
     if folder.suffix == ".json":
@@ -83,6 +88,7 @@ def write_pngs(
         missing_ids(path, submission.names, known)
     _check_names(path, folder, submission.names)
     sizes = _sizes(path, submission.names, known or {}, size)
+    claim(folder, "colour PNGs of a submission")
     overlaps = []
     for name in tqdm(submission.names, desc=f"writing {folder.name}", unit="image", leave=False, disable=None):
         indices, overlap = flatten(submission.read(name, sizes[name]), sizes[name])

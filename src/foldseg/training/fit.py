@@ -19,6 +19,7 @@ from foldseg.data.datasets import folded_samples
 from foldseg.data.samples import check_mask_values
 from foldseg.files import locked, remove_partials, write_json
 from foldseg.models.factory import build_network, check_device, check_model, check_norm, check_view
+from foldseg.outputs import require_own
 from foldseg.scoring.scores import check_score
 from foldseg.training.averaging import EmaWeights, SwaWeights
 from foldseg.training.checks import check_same, take_over
@@ -68,6 +69,7 @@ def train_fold(experiment: Experiment, fold: int, *, accept_changed_data: bool =
     check_model(experiment.model)
     experiment = debug_settings(experiment)
     run = RunFolder.of(experiment, fold)
+    require_own(run.path, "run", lambda folder: (folder / "config.yaml").is_file())
     with locked(run.path), explained_memory(experiment):
         return _train(run, experiment, fold, accept_changed_data)
 

@@ -24,7 +24,7 @@ from foldseg.config import Experiment, load_experiment, save
 from foldseg.data.content import file_hash
 from foldseg.data.datasets import label_set
 from foldseg.errors import FoldsegError
-from foldseg.files import read_json, write_json
+from foldseg.files import read_record, write_json
 
 LIBRARIES = (
     "torch", "torchvision", "pytorch-lightning", "segmentation-models-pytorch", "timm", "albumentations",
@@ -124,7 +124,7 @@ class RunFolder:
     @cached_property
     def facts(self) -> dict[str, Any]:
         """The content of provenance.json."""
-        return dict(read_json(self.provenance))
+        return read_record(self.provenance, {"fold": int, "classes": list[str], "data_fingerprint": str})
 
     @property
     def fold(self) -> int:

@@ -1,14 +1,23 @@
 """What all settings share: how they behave, and types with bounds."""
 
+from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from foldseg.files import user_path
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Weight = Annotated[float, Field(ge=0.0)]
 Count = Annotated[int, Field(ge=1)]
 Size = tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]]
+UserPath = Annotated[Path, AfterValidator(user_path)]
+"""A file or folder; `~` is filled in."""
+UserPathText = Annotated[str, AfterValidator(lambda text: str(user_path(Path(text))))]
+"""The same as text, where a name may stand instead."""
+Name = Annotated[str, Field(pattern=r"^[^/\\\x00.][^/\\\x00]*$")]
+"""The name of a folder that is made: no path, and not hidden."""
 AugmentName = Literal["none", "light", "strong", "weather", "clahe", "geometric"]
 CheckpointName = Annotated[
     str, Field(pattern=r"^(best|last|ema|swa|average|soup|snapshot_[1-9][0-9]*|(top|epoch)_(0|[1-9][0-9]*))$")

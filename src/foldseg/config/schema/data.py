@@ -1,11 +1,10 @@
 """Which data, how it is divided, which classes are learned."""
 
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from foldseg.config.schema.base import Count, Settings
+from foldseg.config.schema.base import Count, Settings, UserPath
 
 
 class ToyCity(Settings):
@@ -49,8 +48,8 @@ class Data(Settings):
     """Which data, where it lies, how it is divided and which classes are learned."""
 
     dataset: Literal["camvid", "signate", "toy_city"]
-    root: Path
-    folds: Path = Field(description="CSV with id, fold, group, stratum; made by scripts/make_folds.py")
+    root: UserPath
+    folds: UserPath = Field(description="CSV with id, fold, group, stratum; made by scripts/make_folds.py")
     fold_count: Annotated[int, Field(ge=2)] = 5
     fold_splits: tuple[str, ...] = ("train",)  # the official splits whose images are divided into folds
     fold_seed: int = 0

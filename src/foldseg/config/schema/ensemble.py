@@ -5,7 +5,16 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from foldseg.config.schema.base import CheckpointName, ConflictError, Count, Positive, ScoreName, Settings
+from foldseg.config.schema.base import (
+    CheckpointName,
+    ConflictError,
+    Count,
+    Name,
+    Positive,
+    ScoreName,
+    Settings,
+    UserPath,
+)
 from foldseg.config.schema.steps import Step, ThresholdStep, check_order
 from foldseg.config.schema.tta import Tta
 from foldseg.config.schema.views import PredictView, view_slug
@@ -42,7 +51,7 @@ class Blend(Settings):
 class Ensemble(Settings):
     """Which experiments are blended, what is done to the blend, and what is handed in."""
 
-    name: str
+    name: Name
     members: Annotated[tuple[Member, ...], Field(min_length=1)]
     folds: tuple[Annotated[int, Field(ge=0)], ...] | None = None  # null: every fold of the folds file
     tta: Tta = Tta()  # of members that do not say their own
@@ -53,8 +62,8 @@ class Ensemble(Settings):
     submission: Literal["signate_json", "label_png"] = "label_png"
     bootstrap_samples: Annotated[int, Field(ge=100)] = 2000
     workers: Count = 2  # processes that blend and post-process
-    runs: Path = Path("runs")
-    submissions: Path = Path("submissions")
+    runs: UserPath = Path("runs")
+    submissions: UserPath = Path("submissions")
 
     @model_validator(mode="after")
     def _combinations_are_possible(self) -> Self:

@@ -5,7 +5,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from foldseg.config.schema.base import AugmentName, ConflictError, Count, MonitorName, Positive, ScoreName, Settings
+from foldseg.config.schema.base import (
+    AugmentName,
+    ConflictError,
+    Count,
+    MonitorName,
+    Name,
+    Positive,
+    ScoreName,
+    Settings,
+    UserPath,
+)
 from foldseg.config.schema.data import Data
 from foldseg.config.schema.distillation import Distillation
 from foldseg.config.schema.model import Model
@@ -18,7 +28,7 @@ from foldseg.config.schema.weights import Ema, Stage, Swa
 class Experiment(Settings):
     """One recipe for training; `name` is that of its YAML file and of its folder of runs."""
 
-    name: str
+    name: Name
     data: Data
     model: Model = Model()
     view: View
@@ -52,7 +62,7 @@ class Experiment(Settings):
     max_skipped: Count = 25  # skip: so many steps in a row are left out, one more ends the run
     seed: int = 0
     workers: Annotated[int, Field(ge=0)] = 2  # processes that read and augment; 0: none
-    cache: Path | None = None  # folder for decoded images (4 bytes a pixel), shared by folds and runs; null: none
+    cache: UserPath | None = None  # folder for decoded images (4 bytes a pixel), shared by folds and runs; null: none
     channels_last: bool = True
     compile: bool = False  # the network, by torch.compile: faster after a first minute, where sizes stay the same
     device: Literal["auto", "cpu", "gpu"] = "auto"
@@ -60,7 +70,7 @@ class Experiment(Settings):
     # overfit: train and validate on the same `debug_images`; fast: a few batches of all. The run's folder says so
     debug: Literal["overfit", "fast"] | None = None
     debug_images: Count = 4
-    runs: Path = Path("runs")
+    runs: UserPath = Path("runs")
 
     @property
     def score(self) -> ScoreName:

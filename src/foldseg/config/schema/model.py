@@ -1,11 +1,10 @@
 """The network."""
 
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from foldseg.config.schema.base import Settings
+from foldseg.config.schema.base import Settings, UserPath, UserPathText
 
 
 class Model(Settings):
@@ -13,10 +12,10 @@ class Model(Settings):
 
     architecture: str = "unet"
     encoder: str = "resnet34"
-    encoder_weights: str | None = "imagenet"  # "imagenet" (downloads), a local file, or null
+    encoder_weights: UserPathText | None = "imagenet"  # "imagenet" (downloads), a local file, or null
     # A run's folder, an experiment's (its fold of the same number) or a checkpoint, instead of encoder_weights: the
     # encoder must be the same, of the decoder and its heads what fits is taken
-    start_from: Path | None = None
+    start_from: UserPath | None = None
     norm: Literal["batch", "sync", "group", "instance", "evonorm", "none"] = "batch"  # instead of every batch norm
     freeze_batch_norm: bool = False  # the encoder's: statistics, scales and shifts stay as its weights have them
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0  # share of the channels before the last convolution

@@ -1,11 +1,10 @@
 """Which samples an epoch is made of, and how they are mixed with each other."""
 
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from foldseg.config.schema.base import Count, Fraction, Positive, Settings, Weight
+from foldseg.config.schema.base import Count, Fraction, Positive, Settings, UserPath, Weight
 
 
 class ClassCrops(Settings):
@@ -44,8 +43,8 @@ class Source(Settings):
     They are never validated on. `{fold}` in a path is replaced by the fold's number.
     """
 
-    images: Path
-    masks: Path
+    images: UserPath
+    masks: UserPath
     encoding: Literal["raw", "index"] = "raw"  # masks: as in the data set's own, or indices of data.labels, 255 void
     ratio: Positive = 1.0  # samples of it for each sample of the data set's own images
 
