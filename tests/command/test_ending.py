@@ -36,8 +36,8 @@ def ended(body: str, *, goes_on: bool = True, **env: str) -> "subprocess.Complet
         ("raise OSError(errno.ESTALE, 'Stale file handle', 'z')", 1, "mount it again"),
         ("open('/nowhere/x')", 1, "error: /nowhere/x: No such file or directory"),
         ("open('/' + 'x' * 300)", 1, "File name too long; use shorter names"),
-        ("raise MemoryError", 1, "error: there is not enough memory"),
-        ("raise RuntimeError('DefaultCPUAllocator: can\\'t allocate memory: you tried')", 1, "not enough memory"),
+        ("raise MemoryError", 1, "error: out of memory"),
+        ("raise RuntimeError('DefaultCPUAllocator: can\\'t allocate memory: you tried')", 1, "out of memory"),
         ("raise KeyboardInterrupt", 130, "interrupted; the same command goes on where it stopped"),
         ("raise BrokenPipeError(errno.EPIPE, 'Broken pipe')", 1, "error: Broken pipe"),  # that of a worker
         ("sys.exit('nothing to do')", 1, "nothing to do"),
