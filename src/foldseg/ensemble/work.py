@@ -4,7 +4,9 @@ import hashlib
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldseg.ensemble.parallel import processed
+from foldseg.errors import FoldsegError
 from foldseg.files import remove_partials, write_bytes
 
 Outcome = dict[str, NDArray[Any]]
@@ -53,11 +56,8 @@ class Work:
 def _kept(function: Callable[[TaskT], Outcome], folder: Path, task: TaskT) -> Outcome:
     path = folder / f"{task.id}.npz"
     if path.is_file():
-        try:
-            with np.load(path) as content:
-                return dict(content)
-        except (OSError, ValueError, zipfile.BadZipFile):
-            path.unlink()  # damaged: it is made again
+        with suppress(FoldsegError):  # damaged: it is made again
+            return read_arrays(path)
     outcome = function(task)
     write_arrays(path, outcome)
     return outcome
@@ -68,6 +68,19 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     write_bytes(path, buffer.getvalue())
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Read all arrays of an .npz by name. FoldsegError when it is missing, damaged or something else."""
+    try:
+        with np.load(path) as content:
+            if isinstance(content, np.lib.npyio.NpzFile):
+                return dict(content)
+    except OSError as error:
+        raise FoldsegError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        raise FoldsegError(f"{path}: is damaged ({error})") from error
+    raise FoldsegError(f"{path}: is no .npz file")
 
 
 def _plain(value: Any) -> Any:

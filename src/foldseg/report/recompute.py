@@ -145,7 +145,8 @@ def _of_submission(folder: Path, oof: OofLabels, counts: Counts) -> tuple[list[S
     final = list(facts["oof"])[-1]
     remarks: list[str] = []
     found: dict[str, Recounted] = {}
-    if config.thresholds is not None and config.thresholds.categories == "overlapping":
+    is_thresholded = config.thresholds is not None and "thresholds" in final.split(" + ")
+    if is_thresholded and config.thresholds is not None and config.thresholds.categories == "overlapping":
         remarks.append(
             "OOF label maps give every pixel one class, and this ensemble was scored with categories that overlap: "
             "its OOF scores cannot be recomputed from them"
