@@ -23,7 +23,8 @@ from foldseg.ensemble.line import Line
 from foldseg.ensemble.scene import Params, Result, Scene, Target
 from foldseg.ensemble.steps import STEPS
 from foldseg.ensemble.work import Outcome
-from foldseg.inference.store import PredictionStore
+from foldseg.errors import FoldsegError
+from foldseg.inference.store import PredictionStore, Quantised
 from foldseg.scoring.counts import Counts, count_masks, count_pixels
 
 _IN_MEMORY = 256 << 20  # bytes of members' maps that are kept rather than read again
@@ -133,7 +134,7 @@ def process(task: Task) -> Outcome:
     outcome: Outcome = {}
     counts: list[Counts] = []
     if leg.kept is not None:
-        result = Result.of_maps(leg.kept.read(task.id))
+        result = Result.of_maps(_read_kept(leg.kept, task.id))
     else:
         result, counts = _blended(task, scene, truth)
     if truth is not None and leg.members:
@@ -155,6 +156,16 @@ def process(task: Task) -> Outcome:
     given = task.line.rounded(result, leg.until)
     observed = STEPS[step.name].observe(step.settings, given, truth, scene, task.target, task.most)
     return outcome | {f"observed/{key}": value for key, value in observed.items()}
+
+
+def _read_kept(store: PredictionStore, name: str) -> Quantised:
+    try:
+        return store.read(name)
+    except FoldsegError as error:
+        raise FoldsegError(
+            f"{store.path}: what was kept of {name} cannot be read; remove {store.path.parents[1]} and give the same "
+            "command again"
+        ) from error
 
 
 def blended(task: Task) -> Probabilities:

@@ -42,6 +42,11 @@ class PseudoTask:
     path: Path
     least: NDArray[np.float32]
 
+    @property
+    def id(self) -> str:
+        """The image's id."""
+        return self.task.id
+
 
 def pseudo_labels(probabilities: Probabilities, least: NDArray[np.float32]) -> Mask:
     """Probabilities (classes, H, W) -> most probable class (H, W) uint8, void where it is below `least` (classes,)."""
