@@ -179,19 +179,3 @@ def test_damaged_work_is_done_again(command_line, demo, made: Path, tmp_path) ->
     done = command_line.run("predict_ensemble", *words(demo, tmp_path))
     assert done.status == 0, done.said
     assert read_json(tmp_path / "machine/score.json") == read_json(made / "machine/score.json")
-
-
-def test_a_submission_of_another_format_is_removed(command_line, demo, made: Path, tmp_path) -> None:
-    """A folder `labels` that is not of a former call stays."""
-    folder = Path(shutil.copytree(made / "machine", tmp_path / "machine"))
-    (folder / "labels").mkdir()
-    (folder / "labels/test_000.png").write_text("of this call, or the user's")
-    assert command_line.run("predict_ensemble", *words(demo, tmp_path)).status == 0
-    assert (folder / "labels/test_000.png").is_file()
-    config = folder / "config.yaml"
-    config.write_text(config.read_text().replace("submission: signate_json", "submission: label_png"))
-    done = command_line.run("predict_ensemble", *words(demo, tmp_path))
-    assert (
-        done.status == 0 and f"{folder / 'labels'}: removed, since the submission is a signate_json now" in done.stderr
-    )
-    assert not (folder / "labels").exists() and (folder / "submission.json").is_file()

@@ -102,6 +102,8 @@ class Step(Settings):
 COMPARE = """
 import sys
 from dataclasses import replace
+from pathlib import Path
+
 from foldseg.config import load_ensemble
 from foldseg.ensemble import oof
 from foldseg.ensemble.image import Leg, process
@@ -119,7 +121,7 @@ def both(task):
 
 
 oof.process = both
-predict_ensemble(load_ensemble(sys.argv[1], sys.argv[2:]))
+predict_ensemble(load_ensemble(Path(sys.argv[1]), sys.argv[2:]))
 print("alike", sum(equal), "of", len(equal))
 """
 

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,32 +66,13 @@ def _predict(config: Ensemble) -> EnsembleResult:
     members = _checked(config)
     members.predict(("oof", "test"))
     folder = config.submissions / config.name
-    _remove_stale(folder, config)
+    (folder / "score.json").unlink(missing_ok=True)  # its presence means finished
     save(config, folder / "config.yaml")
     scores, path = _make(members, folder)
     write_json(folder / "score.json", scores)
     _append_to_ledger(members, scores)
     rmtree(folder / "work", ignore_errors=True)
     return EnsembleResult(folder, path, scores)
-
-
-def _remove_stale(folder: Path, config: Ensemble) -> None:
-    """Remove what is not of this call: score.json, whose presence means finished, and a submission of another format.
-
-    Which one that is says the config.yaml of the former call. Without it the folder is not one of this command's, and
-    nothing is removed.
-    """
-    path = folder / "score.json"
-    try:
-        path.unlink(missing_ok=True)
-        with suppress(FoldsegError):  # no config.yaml, or a damaged one
-            former = load_ensemble(folder / "config.yaml").submission
-            if former != config.submission:
-                path = folder / FORMATS[former].NAME
-                logger.info("%s: removed, since the submission is a %s now", path, config.submission)
-                rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-    except OSError as error:
-        raise FoldsegError(f"{path}: cannot be removed: {error.strerror}") from error
 
 
 def scores_again(folder: Path) -> dict[str, Any]:
