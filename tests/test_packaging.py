@@ -53,8 +53,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (metadata,) = (name for name in content.namelist() if name.endswith(".dist-info/METADATA"))
         assert "Requires-Dist: torch>=2.4" in content.read(metadata).decode()
     site = tmp_path_factory.mktemp("site")
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", site, wheel]
-    subprocess.run(pip, check=True, capture_output=True)
+    uv = shutil.which("uv")  # as scripts/install.sh: an environment that uv made has no pip
+    pip = [uv, "pip", "install", "--python", sys.executable] if uv else [sys.executable, "-m", "pip", "install"]
+    subprocess.run([*pip, "--no-deps", "--no-index", "--target", site, wheel], check=True, capture_output=True)
     return site
 
 

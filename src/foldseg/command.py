@@ -1,4 +1,4 @@
-"""The command `foldseg`: every script by its name, and the configurations to start from, also from an installed wheel."""
+"""The command `foldseg`: every script by its name, and configurations to start from, also from an installed wheel."""
 
 import argparse
 import runpy
