@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 install: .venv/installed
 
-.venv/installed: requirements.txt pyproject.toml scripts/install.sh
+.venv/installed: requirements.txt requirements-dev.txt pyproject.toml scripts/install.sh
 	scripts/install.sh
 	touch $@
 

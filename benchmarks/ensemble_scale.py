@@ -20,6 +20,7 @@ from contest_scale import MemoryWatch
 from foldseg.config.schema import Blend
 from foldseg.data.labels import LabelClass, LabelSet
 from foldseg.ensemble.image import Leg, Task, process
+from foldseg.ensemble.line import Line
 from foldseg.ensemble.parallel import processed
 from foldseg.ensemble.sample import BYTES
 from foldseg.ensemble.scene import Target
@@ -59,7 +60,7 @@ def make(folder: Path, members: int, images: int) -> list[Task]:
         into = dict.fromkeys(sources, np.arange(CLASSES))
         target = Target("dataset_miou", LABELS, Blend(), np.ones(members))
         leg = Leg(members=members > 1)
-        tasks.append(Task(name, mask, mask, sources, into, target, (), most=BYTES // 2243, leg=leg))
+        tasks.append(Task(name, mask, mask, sources, into, target, Line(), most=BYTES // 2243, leg=leg))
     return tasks
 
 

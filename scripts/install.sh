@@ -26,10 +26,10 @@ else
 fi
 
 echo "installing requirements.txt (torch with its CUDA libraries: about 6 GB, 2 to 7 minutes)"
-add --editable '.[dev]'
+add -r requirements.txt -r requirements-dev.txt --editable .
 
 echo "building pydensecrf2 for the dense CRF (wants a C++ compiler, about a minute)"
-add --editable '.[crf]' || {
+add pydensecrf2==1.1 || {
     echo "NOTE: pydensecrf2 could not be built (is a C++ compiler there? e.g. apt-get install g++)." >&2
     echo "NOTE: everything works without it but the crf step: leave it out of an ensemble's steps." >&2
 }

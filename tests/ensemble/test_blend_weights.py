@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from made_up_members import LABELS, blended, member_of, scene_of, target_of, truth_of
 
-from foldseg.config.schema import Blend, Step, WeightsStep
+from foldseg.config.schema import BiasStep, Blend, Step, WeightsStep
 from foldseg.ensemble.disagreement import MemberSample, observe_members
-from foldseg.ensemble.fitting import fit_step, proven_weights
+from foldseg.ensemble.fitting import fit_step, is_worth_taking
 from foldseg.ensemble.steps import weights as step
 from foldseg.ensemble.tables import member_worth
+from foldseg.scoring.compare import Comparison, paired
 from foldseg.scoring.counts import count_pixels
 
 MUCH = 1 << 22
@@ -119,22 +120,34 @@ def test_a_member_that_is_good_at_one_class_gets_more_of_that_class() -> None:
     assert names["b"]["c3"] == pytest.approx(found[1, 3], abs=1e-4)
 
 
-@pytest.mark.parametrize(("skills", "kept"), [([0.05, 0.75, 0.05], "fitted"), ([0.4, 0.4, 0.4], "given")])
-def test_weights_stay_as_given_unless_the_nested_gain_is_above_noise(skills: list[float], kept: str) -> None:
+@pytest.mark.parametrize(("skills", "taken"), [([0.05, 0.75, 0.05], True), ([0.4, 0.4, 0.4], False)])
+def test_weights_are_taken_only_if_their_nested_gain_is_above_noise(skills: list[float], taken: bool) -> None:
     truths, scenes = ensemble(skills, images=12)
     observed, parts = observe(truths, scenes, 3), np.arange(12) % 3
-    target = target_of(3)
-    fitted = fit_step(Step(weights=WeightsStep()), observed, parts, target, ["a", "b", "c"])
-    proven = proven_weights(fitted, observed, parts, np.arange(12), target, 200)
-    assert proven.facts["kept"] == kept
-    assert proven.facts["same_oof"] >= proven.facts["given"]
-    assert (proven.everything is None) == (kept == "given")
-    assert all((params is None) == (kept == "given") for params in proven.without.values())
-    nested = np.concatenate([
-        counted(*zip(*[(truths[i], scenes[i]) for i in np.flatnonzero(parts == part)], strict=True), params["weights"])
-        for part, params in fitted.without.items()
-    ])  # fmt: skip
-    assert proven.facts["nested"] == pytest.approx(target.value(nested), abs=1e-12)
+    target, settings = target_of(3), WeightsStep()
+    fitted = fit_step(Step(weights=settings), observed, parts, target, ["a", "b", "c"])
+    assert fitted.facts["pixels"] == "all"
+    nested = np.empty((12, len(LABELS), 3), np.int64)
+    for part, params in fitted.without.items():
+        own = np.flatnonzero(parts == part)
+        nested[own] = counted([truths[i] for i in own], [scenes[i] for i in own], params["weights"])
+    gain = paired(target.score, nested, counted(truths, scenes, np.ones(3)), LABELS, np.arange(12), 200)
+    assert is_worth_taking(settings, gain) == taken == (gain.interval[0] > 0)
+
+
+@pytest.mark.parametrize(
+    ("interval", "must_gain", "otherwise"),
+    [
+        ((-0.2, -0.1), False, False),
+        ((-0.1, 0.2), False, True),
+        ((0.1, 0.2), True, True),
+        ((np.nan, np.nan), False, True),
+    ],
+)
+def test_a_step_is_left_out_for_a_loss_above_noise(interval, must_gain: bool, otherwise: bool) -> None:
+    gain = Comparison(float(np.mean(interval)), interval, 0.5)
+    assert is_worth_taking(WeightsStep(), gain) == must_gain
+    assert is_worth_taking(BiasStep(), gain) == otherwise
 
 
 def test_what_a_member_is_worth_is_what_blending_without_it_loses() -> None:

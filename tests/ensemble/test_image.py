@@ -9,6 +9,7 @@ import pytest
 from foldseg.config.schema import Blend
 from foldseg.data import signate
 from foldseg.ensemble.image import Task, process
+from foldseg.ensemble.line import Line
 from foldseg.ensemble.scene import Target
 from foldseg.inference.store import PredictionStore
 
@@ -21,7 +22,7 @@ def peak_of(members: int, folder: Path) -> int:
     sources = {f"member_{i}": [store] for i in range(members)}
     into = dict.fromkeys(sources, np.arange(len(labels)))
     target = Target("dataset_miou", labels, Blend(), np.ones(members))
-    task = Task("a", folder / "none.jpg", None, sources, into, target, ())
+    task = Task("a", folder / "none.jpg", None, sources, into, target, Line())
     tracemalloc.start()
     process(task)
     peak = tracemalloc.get_traced_memory()[1]

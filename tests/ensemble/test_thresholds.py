@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from foldseg.config.schema import Blend, Step, ThresholdStep
 from foldseg.data.labels import LabelClass, LabelSet
-from foldseg.ensemble.blend import quantised
 from foldseg.ensemble.fitting import fit_step, nested_parts
 from foldseg.ensemble.scene import Target
 from foldseg.ensemble.steps.thresholds import (
@@ -170,7 +169,3 @@ def test_overlapping_masks_as_labels_show_the_most_probable_category() -> None:
     filled = np.zeros((4, 1, 2), bool)
     filled[3] = True  # as clean_up fills a hole, where the class itself has no probability
     assert labels_of_masks(filled, np.zeros_like(maps), LABELS).tolist() == [[3, 3]]
-
-
-def test_quantised_rounds_like_the_store() -> None:
-    assert quantised(np.array([0.0, 0.5 / 255, 0.49 / 255, 0.5, 1.0], np.float32)).tolist() == [0, 1, 0, 128, 255]

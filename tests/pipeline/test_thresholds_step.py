@@ -11,12 +11,13 @@ from tiny_demo import TinyDemo
 from foldseg.data.reading import read_mask
 from foldseg.data.runs import mask_of_runs
 from foldseg.data.signate import LABELS
-from foldseg.ensemble.blend import blend, quantised
+from foldseg.ensemble.blend import blend
 from foldseg.ensemble.members import find_members, oof_table
 from foldseg.ensemble.run import EnsembleResult, predict_ensemble
 from foldseg.ensemble.steps.thresholds import best_thresholds, counts_at, curves, labels_above, masks_above
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json
+from foldseg.inference.store import quantised
 from foldseg.report.tables import ensemble_table
 from foldseg.scoring.counts import count_masks, count_pixels
 from foldseg.scoring.scores import score

@@ -11,6 +11,8 @@ import pytest
 
 from foldseg.config import save
 from foldseg.data.camvid import LABELS
+from foldseg.ensemble.fitted import write_line
+from foldseg.ensemble.line import Line
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json, write_json
 from foldseg.report.recompute import Statement, recompute, recomputed_text, require_equal
@@ -62,6 +64,7 @@ def submission(world, experiment, cars) -> Path:
     found = interval(bootstrap("dataset_miou", counts_of(world, cars, world.ids), LABELS, np.arange(6), 300))
     blocks["oof"]["blend"]["interval"] = found
     write_json(folder / "score.json", {"score": "dataset_miou", "folds": [0, 1], **blocks})
+    write_line(folder / "fitted.npz", Line())
     oof, test = (blocks[part]["blend"]["dataset_miou"] for part in ("oof", "test"))
     numbers = {"oof": oof, "oof_low": found[0], "oof_high": found[1], "test": test}
     ledger = folder.parent / "ledger.csv"
@@ -154,6 +157,7 @@ def test_what_cannot_be_recomputed_is_said(submission):
     )
     facts = read_json(submission / "score.json")
     facts.pop("test")
+    facts["oof"]["blend + thresholds"] = facts["oof"]["blend"]
     write_json(submission / "score.json", facts)
     found = recompute(submission)
     assert found.statements == [] and "categories that overlap" in found.remarks[0]

@@ -33,7 +33,7 @@ def test_png_is_written_whole(world, ensemble):
 
 def test_stages_are_members_blend_and_what_was_scored(world, ensemble):
     oof = open_oof(world.root / "subs/both")
-    results = stage_labels(find_members(ensemble), oof, WRONG)
+    results = stage_labels(find_members(ensemble), oof, WRONG, "blend")
     assert list(results) == ["good", "bad", "blend"]
     np.testing.assert_array_equal(results["good"], world.prediction())
     np.testing.assert_array_equal(results["bad"], world.prediction(0.0))
@@ -42,7 +42,8 @@ def test_stages_are_members_blend_and_what_was_scored(world, ensemble):
 
 def test_blend_is_weighted(world, ensemble):
     with_step = ensemble.model_copy(update={"steps": (Step(clean_up=CleanUp(min_area=2)),)})
-    results = stage_labels(find_members(with_step), open_oof(world.root / "subs/both"), WRONG)
+    oof = open_oof(world.root / "subs/both")
+    results = stage_labels(find_members(with_step), oof, WRONG, "blend + clean_up")
     assert list(results) == ["good", "bad", "blend", "blend + clean_up"]
     np.testing.assert_array_equal(results["blend"], world.prediction())
     np.testing.assert_array_equal(results["blend + clean_up"], world.prediction(0.5))

@@ -15,6 +15,7 @@ from foldseg.training import fit
 from foldseg.training.fit import train_fold
 from foldseg.training.soup import make_soup
 from foldseg.training.validation import sign
+from tiny_data import Surroundings, tiny_data
 
 REPOSITORY = Path(__file__).parents[2]
 EXPERIMENTS = sorted((REPOSITORY / "configs/experiments").glob("[!_]*.yaml"))
@@ -59,18 +60,7 @@ def test_every_committed_experiment_is_built_and_stepped_once(path: Path, toy: l
     if "decoder_fc_channels" in as_committed.model.options:  # 120 million parameters of VGG's, and twice that of Adam's
         # oneDNN's gradient of a 7x7 convolution in bf16 reads memory that nobody wrote, where the map is of 2x2
         overrides += ["model.options.decoder_fc_channels=8", "precision=fp32"]
-    if as_committed.data.dataset == "signate":  # the toy city is of the same layout
-        overrides += [*toy[:2], "model.encoder_weights=null", "precision=fp32"]
-    elif as_committed.data.dataset == "camvid":
-        folds = tmp_path / "folds.csv"
-        from foldseg.config import load_data
-        from foldseg.data.datasets import make_folds_file
-
-        data = [f"data.root={camvid_root}", f"data.folds={folds}", "data.fold_count=2"]
-        make_folds_file(load_data(path, data))
-        overrides += [*data, "model.encoder_weights=null"]
-    else:
-        overrides += [*toy[:3], "train_images=null"]
+    overrides += tiny_data(as_committed.data.dataset, Surroundings(path, tmp_path, toy[:3], camvid_root))
     run = train_fold(load_experiment(path, overrides), 0)
     assert run.summary.is_file()
     assert len(pd.read_csv(run.metrics)) == 1

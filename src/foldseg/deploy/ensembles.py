@@ -9,16 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldseg.config import load_ensemble
-from foldseg.config.schema import Step, Tta
+from foldseg.config.schema import Tta
 from foldseg.data.content import file_hash
 from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.deploy.sources import PLAIN, Asked
 from foldseg.ensemble.blend import Levels, merge_classes, weighted_sum
+from foldseg.ensemble.fitted import read_line
 from foldseg.ensemble.image import kept_or_again, result_of
+from foldseg.ensemble.line import Line
 from foldseg.ensemble.made_from import KEY, changed_weights
 from foldseg.ensemble.members import find_members
-from foldseg.ensemble.run import fitted_params
-from foldseg.ensemble.scene import Params, Result, Scene, Target
+from foldseg.ensemble.scene import Result, Scene, Target
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json
 from foldseg.inference.predict import Predictor, quantise
@@ -49,8 +50,7 @@ class EnsembleSource:
     facts: dict[str, Any]
     parts: tuple[OnePart, ...]
     target: Target
-    steps: tuple[Step, ...]
-    params: tuple[Params | None, ...]
+    line: Line
 
     @property
     def labels(self) -> LabelSet:
@@ -68,7 +68,7 @@ class EnsembleSource:
     def _result(self, picture: Image) -> Result:
         members = kept_or_again([partial(part.levels, picture) for part in self.parts], _IN_MEMORY)
         scene = Scene("picture", lambda: picture, self.labels, self.target.blend, members)
-        return result_of(scene, self.target, self.steps, self.params)
+        return result_of(scene, self.target, self.line)
 
 
 def open_ensemble(path: Path, asked: Asked) -> EnsembleSource:
@@ -96,8 +96,9 @@ def open_ensemble(path: Path, asked: Asked) -> EnsembleSource:
             Predictor.load(run, asked.device or run.experiment.device, member.view, member.checkpoint) for run in runs
         ]
         parts.append(OnePart(tuple(predictors), members.tta(member), members.into[member.name]))
-    facts = {"source": f"ensemble {config.name}", "weights": weights, "view": {}, "tta": {}}
+    facts: dict[str, Any] = {"source": f"ensemble {config.name}", "weights": weights, "view": {}, "tta": {}}
     facts["config"] = config.model_dump(mode="json", include={"members", "tta", "blend", "steps", "labels", "folds"})
-    facts["fitted"] = file_hash(path / "fitted.npz") if (path / "fitted.npz").is_file() else ""
-    params = fitted_params(path, len(config.steps))
-    return EnsembleSource(facts, tuple(parts), members.target, config.steps, params)
+    line = read_line(path / "fitted.npz", config.steps)
+    facts["fitted"] = file_hash(path / "fitted.npz")
+    facts["left_out"] = sorted(line.left_out)
+    return EnsembleSource(facts, tuple(parts), members.target, line)

@@ -171,10 +171,3 @@ def argmax(maps: NDArray[Any]) -> NDArray[np.uint8]:
             led *= np.uint8(index)  # indices rise, so the largest that ever led is the one that leads
             np.maximum(label, led, out=label)
     return labels.reshape(maps.shape[1:])
-
-
-def quantised(probabilities: Probabilities) -> Quantised:
-    """Probabilities in 0..1 -> uint8 round(255 p)."""
-    scaled = probabilities * np.float32(255)
-    scaled += np.float32(0.5)
-    return scaled.astype(np.uint8)

@@ -2,19 +2,19 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foldseg.config.schema import Step
-from foldseg.ensemble.disagreement import MemberSample
-from foldseg.ensemble.sample import Arrays
+from foldseg.config.schema.steps import StepSettings
+from foldseg.ensemble.sample import Arrays, PixelSample
 from foldseg.ensemble.scene import Params, Target
 from foldseg.ensemble.steps import STEPS
 from foldseg.errors import FoldsegError
-from foldseg.scoring.compare import paired
+from foldseg.scoring.compare import Comparison
 
 logger = logging.getLogger(__name__)
 
@@ -23,10 +23,10 @@ _PARTS = 5  # that OOF images are divided into where there is only one fold
 
 @dataclass(frozen=True)
 class Fitted:
-    """What was fitted for a step. None: what it would change is not proven, and it changes nothing."""
+    """What was fitted for a step."""
 
-    everything: Params | None  # on all images
-    without: Mapping[int, Params | None]  # part -> on the images of all other parts
+    everything: Params  # on all images
+    without: Mapping[int, Params]  # part -> on the images of all other parts
     facts: Mapping[str, Any]  # to be told to a reader
 
 
@@ -60,7 +60,11 @@ def fit_step(
         )
         for part in np.unique(parts)
     }
-    return Fitted(everything, without, {"fitted": module.describe(everything, target, members)})
+    facts: dict[str, Any] = {"fitted": module.describe(everything, target, members)}
+    if "stands_for" in observations[0]:  # of single pixels
+        sample = PixelSample.of(observations)
+        facts["pixels"] = "all" if sample.is_exact else f"a sample of {len(sample.truth)}"
+    return Fitted(everything, without, facts)
 
 
 def spread(number: int, most: int) -> NDArray[np.intp]:
@@ -68,37 +72,22 @@ def spread(number: int, most: int) -> NDArray[np.intp]:
     return np.unique(np.linspace(0, number - 1, min(number, most)).round().astype(np.intp))
 
 
-def proven_weights(
-    fitted: Fitted,
-    observations: Sequence[Arrays],
-    parts: NDArray[np.intp],
-    groups: NDArray[Any],
-    target: Target,
-    bootstrap_samples: int,
-) -> Fitted:
-    """Return fitted weights if their nested gain over the given ones is above noise; otherwise the given ones stay.
+def is_worth_taking(settings: StepSettings, gain: Comparison) -> bool:
+    """Tell whether a step is taken, by its nested gain on OOF; noise is what the gain's 95% interval says.
 
-    Noise is what the 95% interval of a paired bootstrap over `groups` (images,) says.
+    A step that has to gain is taken if its gain is above noise, any other one unless its loss is.
     """
-    sample = MemberSample(observations, target)
-    before = sample.counts(target.weights)
-    nested = before.copy()
-    for part, params in fitted.without.items():
-        assert params is not None
-        nested[parts == part] = sample.counts(params["weights"])[parts == part]
-    gain = paired(target.score, nested, before, target.labels, groups, bootstrap_samples)
-    assert fitted.everything is not None
-    facts = {
-        **fitted.facts,
-        "given": target.value(before),
-        "same_oof": sample.value(fitted.everything["weights"]),
-        "nested": target.value(nested),
-        "nested_gain": gain.difference,
-        "interval": gain.interval,
-        "pixels": "all" if sample.pixels.is_exact else f"a sample of {len(sample.pixels.truth)}",
-        "kept": "fitted" if gain.interval[0] > 0 else "given",
-    }
-    if gain.interval[0] > 0:
-        return replace(fitted, facts=facts)
-    logger.info("weights: the nested gain of %+.4f is within noise; the given ones stay", gain.difference)
-    return Fitted(None, dict.fromkeys(fitted.without), facts)
+    low, high = gain.interval
+    return low > 0 if settings.must_gain else not high < 0
+
+
+def say_worth(step: Step, gain: Comparison, taken: bool) -> None:
+    """Log that a step is left out, or is taken by force, and why."""
+    low, high = gain.interval
+    found = f"its nested gain on OOF is {gain.difference:+.4f} (95% interval {low:+.4f} to {high:+.4f})"
+    if taken:
+        logger.warning("%s is taken since its `force` says so; %s", step.name, found)
+    elif step.settings.must_gain:
+        logger.info("%s is left out: %s, not above noise; force: true takes it", step.name, found)
+    else:
+        logger.warning("%s is left out: %s, a loss above noise; force: true takes it", step.name, found)

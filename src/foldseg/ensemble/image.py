@@ -19,10 +19,12 @@ from foldseg.data.reading import AS_SHOWN, read_image, read_mask
 from foldseg.data.runs import Runs, runs_of_mask
 from foldseg.ensemble.blend import Blender, Levels, Probabilities, argmax, merge_classes, weighted_sum
 from foldseg.ensemble.disagreement import observe_members
+from foldseg.ensemble.line import Line
 from foldseg.ensemble.scene import Params, Result, Scene, Target
 from foldseg.ensemble.steps import STEPS
 from foldseg.ensemble.work import Outcome
-from foldseg.inference.store import PredictionStore
+from foldseg.errors import FoldsegError
+from foldseg.inference.store import PredictionStore, Quantised
 from foldseg.scoring.counts import Counts, count_masks, count_pixels
 
 _IN_MEMORY = 256 << 20  # bytes of members' maps that are kept rather than read again
@@ -52,8 +54,7 @@ class Task:
     sources: dict[str, list[PredictionStore]]  # per member
     into: dict[str, NDArray[np.intp]]  # per member: for each of its classes the index in the target's labels
     target: Target
-    steps: tuple[Step, ...]
-    params: tuple[Params | None, ...] = ()  # of every step, fitted without this image's fold; None: nothing is fitted
+    line: Line  # for an OOF image with what was fitted without its fold
     everything: tuple[Params | None, ...] = ()  # fitted on all OOF images: counted beside, since that is too good
     most: int = 0  # bytes that may be kept of the image's pixels, where a step lists them
     leg: Leg = Leg()
@@ -65,8 +66,8 @@ class Task:
         return self.target.labels
 
 
-def stages(members: list[str], steps: tuple[Step, ...]) -> list[str]:
-    """Names of what is scored: every member by itself, the blend, and the blend after each step."""
+def stages(members: Sequence[str], steps: Sequence[Step]) -> list[str]:
+    """Names of what is scored: every member by itself, the blend, and the blend after each step that is taken."""
     names = ["blend"]
     for step in steps:
         names.append(f"{names[-1]} + {step.name}")
@@ -108,14 +109,14 @@ def _member(task: Task, name: str, stores: list[PredictionStore]) -> Levels:
     return weighted_sum(((merge_classes(store.read(task.id), task.into[name]), share) for store in stores), task.id)
 
 
-def result_of(scene: Scene, target: Target, steps: Sequence[Step], params: Sequence[Params | None]) -> Result:
+def result_of(scene: Scene, target: Target, line: Line) -> Result:
     """Take an image all the way: blend the members with their given weights, take every step."""
     blender = _blender(target)
     for maps, weight in zip(scene.members(), target.weights, strict=True):
         blender.add(maps, weight, argmax(maps), scene.id)
     result = Result.of(blender.finish())
-    for step, own in zip(steps, params, strict=True):
-        result = STEPS[step.name].apply(step.settings, own, result, scene)
+    for _, _, taken in line.walk(result, scene):
+        result = taken
     return result
 
 
@@ -136,8 +137,7 @@ def process(task: Task) -> Outcome:
     outcome: Outcome = {}
     counts: list[Counts] = []
     if leg.kept is not None:
-        maps = leg.kept.read(task.id)
-        result = Result(argmax(maps), maps=maps)
+        result = Result.of_maps(_read_kept(leg.kept, task.id))
     else:
         result, counts = _blended(task, scene, truth)
     if truth is not None and leg.members:
@@ -155,15 +155,25 @@ def process(task: Task) -> Outcome:
     if not leg.observes:
         return outcome
     assert truth is not None
-    step = task.steps[leg.until]
-    observed = STEPS[step.name].observe(step.settings, result, truth, scene, task.target, task.most)
+    step = task.line.steps[leg.until]
+    given = task.line.rounded(result, leg.until)
+    observed = STEPS[step.name].observe(step.settings, given, truth, scene, task.target, task.most)
     return outcome | {f"observed/{key}": value for key, value in observed.items()}
+
+
+def _read_kept(store: PredictionStore, name: str) -> Quantised:
+    try:
+        return store.read(name)
+    except FoldsegError as error:
+        raise FoldsegError(
+            f"{store.path}: what was kept of {name} cannot be read; remove {store.path.parents[1]} and give the same "
+            "command again"
+        ) from error
 
 
 def blended(task: Task) -> Probabilities:
     """Blend one image and take its steps, all of which give probabilities: (classes, H, W) float32."""
-    params = task.params or (None,) * len(task.steps)
-    return result_of(scene_of(task), task.target, task.steps, params).as_probabilities()
+    return result_of(scene_of(task), task.target, task.line).as_probabilities()
 
 
 def _blended(task: Task, scene: Scene, truth: Mask | None) -> tuple[Result, list[Counts]]:
@@ -188,18 +198,16 @@ def _take_steps(
 ) -> tuple[list[Counts], list[Counts], Result]:
     counts: list[Counts] = []
     fitted: list[Counts] = []
-    for index in range(task.leg.taken, len(task.steps) if task.leg.until is None else task.leg.until):
-        step, params = task.steps[index], task.params[index] if task.params else None
-        before, apply = result, STEPS[step.name].apply
-        result = apply(step.settings, params, before, scene)
-        if truth is None or index < task.leg.counted:
+    for place, given, taken in task.line.walk(result, scene, task.leg.taken, task.leg.until):
+        result = taken
+        if truth is None or place < task.leg.counted:
             continue
         counts.append(_count(truth, result, task.labels))
-        other = task.everything[index] if task.everything else None
-        if other is None or _same(other, params):
+        other = task.everything[place] if task.everything else None
+        if other is None or _same(other, task.line.params[place]):
             fitted.append(counts[-1])
         else:
-            fitted.append(_count(truth, apply(step.settings, other, before, scene), task.labels))
+            fitted.append(_count(truth, task.line.take(place, given, scene, other), task.labels))
     return counts, fitted, result
 
 

@@ -14,16 +14,19 @@ from numpy.typing import NDArray
 
 from foldseg.config.schema import Step
 from foldseg.data.content import code_hash, file_hashes
-from foldseg.ensemble.fitting import Fitted, fit_step, nested_parts, proven_weights, spread
+from foldseg.ensemble.fitting import Fitted, fit_step, is_worth_taking, nested_parts, say_worth, spread
 from foldseg.ensemble.image import Leg, Task, labels_of, part_of, process
+from foldseg.ensemble.line import Line, kept_after
 from foldseg.ensemble.members import Members
 from foldseg.ensemble.sample import BYTES, Arrays
 from foldseg.ensemble.scene import Params
-from foldseg.ensemble.steps import GIVES_PROBABILITIES, STEPS
+from foldseg.ensemble.steps import STEPS
 from foldseg.ensemble.steps.thresholds import compare_categories
 from foldseg.ensemble.work import Outcome, Work
 from foldseg.inference.store import PredictionStore
+from foldseg.scoring.compare import Comparison, paired
 from foldseg.scoring.counts import Counts
+from foldseg.scoring.scores import score
 from foldseg.submission import label_png
 
 logger = logging.getLogger(__name__)
@@ -33,17 +36,27 @@ _CODE = ("config", "data", "ensemble", "inference", "scoring")  # rooms whose co
 
 
 @dataclass(frozen=True)
+class Worth:
+    """What a step gained on OOF, nested: on images whose own part it was not fitted on."""
+
+    gain: Comparison
+    same_oof: float  # score of its stage with what was fitted on all images: too good, where something was fitted
+    forced: bool  # it is taken though it would have been left out
+
+
+@dataclass(frozen=True)
 class OofResult:
     """What came of the OOF images.
 
-    `counts` (stages, images, classes, 3) are nested: of what was fitted without the image's fold. `same_oof` (steps,
-    images, classes, 3) are of what was fitted on all images. `params` are fitted on all images, for new ones; `facts`
-    say of a fitted step, by its place, what was fitted. `members` is what was observed of the members, image by image.
+    `counts` (stages, images, classes, 3) are nested: of what was fitted without the image's fold. Stages are the
+    members, the blend and the steps that are taken. `line` has what was fitted on all images, for new ones, and what is
+    left out. `worth` is of every step, by its place; `facts` say of a fitted one what was fitted. `members` is what was
+    observed of the members, image by image.
     """
 
     counts: Counts
-    same_oof: Counts
-    params: tuple[Params | None, ...]
+    line: Line
+    worth: Mapping[int, Worth]
     facts: Mapping[int, Mapping[str, Any]]
     members: Sequence[Arrays]
 
@@ -55,12 +68,12 @@ def plan(steps: Sequence[Step], members: int) -> list[Leg]:
     """
     legs: list[Leg] = []
     taken = counted = 0
-    for until in [*(i for i, step in enumerate(steps) if STEPS[step.name].is_fitted(step.settings)), None]:
+    fitted = [place for place, step in enumerate(steps) if STEPS[step.name].is_fitted(step.settings)]
+    for until, kept in zip([*fitted, None], [*kept_after(steps), None], strict=True):
         leg = Leg(taken=taken, counted=counted, until=until, members=not legs and members > 1)
-        if until is not None:
-            known = sum(step.name in GIVES_PROBABILITIES for step in steps[:until])  # those come first
-            leg = replace(leg, keeps=not legs or known > taken)
-            taken, counted = known, until
+        if until is not None and kept is not None:
+            leg = replace(leg, keeps=not legs or kept > taken)
+            taken, counted = kept, until
         legs.append(leg)
     return legs
 
@@ -68,35 +81,122 @@ def plan(steps: Sequence[Step], members: int) -> list[Leg]:
 def predict_oof(members: Members, oof: pd.DataFrame, folder: Path) -> OofResult:
     """Blend and score the OOF images, fit what is to be fitted, and write their label maps as PNGs into `folder`/oof.
 
-    Every fitted step takes one more pass over the images. What is made of an image is kept in `folder`/work, so that
-    an ensemble that was stopped goes on where it was; the caller removes that when all is done.
+    Every fitted step takes one more pass over the images. A step that is not worth taking (see `is_worth_taking`) is
+    left out, and the pass that took it is made again without it. What is made of an image is kept in `folder`/work, so
+    that an ensemble that was stopped goes on where it was; the caller removes that when all is done.
     """
-    config, sources = members.config, {fold: members.sources("oof", fold) for fold in members.folds}
-    most = BYTES // len(oof)
-    tasks = [replace(task_of(members, row, sources[row["fold"]]), most=most) for row in rows_of(oof)]
-    legs = plan(config.steps, len(config.members))
-    parts = nested_parts(oof["fold"].tolist(), oof["group"].tolist()) if len(legs) > 1 else np.zeros(len(oof), np.intp)
-    gathered: list[_Gathered] = []
-    facts: dict[int, Mapping[str, Any]] = {}
-    kept: PredictionStore | None = None
-    for leg in legs:
-        chosen = _observed(config.steps, leg, len(oof))
-        outcomes, kept = _take(tasks, replace(leg, kept=kept), chosen, folder / "work", config.workers)
-        found = _Gathered()
-        gathered.append(found)
+    images = _OofImages(members, oof, folder)
+    for leg in plan(members.config.steps, len(members.config.members)):
+        while (place := images.take(leg)) is not None:
+            images.leave_out(place)
+        if leg.until is not None:
+            images.fit(leg.until)
+    return images.result()
+
+
+class _OofImages:
+    """The OOF images of an ensemble on their way: what was counted, fitted and left out so far."""
+
+    def __init__(self, members: Members, oof: pd.DataFrame, folder: Path) -> None:
+        config, sources = members.config, {fold: members.sources("oof", fold) for fold in members.folds}
+        most = BYTES // len(oof)
+        is_fitted = any(STEPS[step.name].is_fitted(step.settings) for step in config.steps)
+        self._members, self._oof, self._folder = members, oof, folder
+        self._tasks = [replace(task_of(members, row, sources[row["fold"]]), most=most) for row in rows_of(oof)]
+        self._parts = np.zeros(len(oof), np.intp)
+        if is_fitted:
+            self._parts = nested_parts(oof["fold"].tolist(), oof["group"].tolist())
+        self._kept: PredictionStore | None = None
+        self._counts: list[Counts] = []  # of each stage, (images, classes, 3)
+        self._worth: dict[int, Worth] = {}
+        self._facts: dict[int, Mapping[str, Any]] = {}
+        self._seen: list[Arrays] = []  # of the members
+        self._observed: list[Arrays] = []  # for the step that is fitted next
+
+    def take(self, leg: Leg) -> int | None:
+        """Take all images along a leg; return the place of a step that is not worth taking, if there is one.
+
+        Then nothing of the leg is kept but what that step gained.
+        """
+        chosen = set(self._chosen(leg.until).tolist())
+        leg = replace(leg, kept=self._kept)
+        tasks = [replace(task, leg=replace(leg, observes=index in chosen)) for index, task in enumerate(self._tasks)]
+        work = Work.of(self._folder / "work", "oof", facts_of(tasks))
+        if leg.keeps:
+            leg = replace(leg, keep=PredictionStore(work.folder / "maps"))
+            tasks = [replace(task, leg=replace(task.leg, keep=leg.keep)) for task in tasks]
+        what = "scoring OOF" if leg.until is None else f"OOF, for {tasks[0].line.steps[leg.until].name}"
+        gathered = _Gathered()
+        outcomes = gathered.passing(work.outcomes(process, tasks, self._members.config.workers, what))
         if leg.until is None:
-            maps = ((task.id, labels_of(one)) for task, one in zip(tasks, found.passing(outcomes), strict=True))
-            label_png.write(folder / "oof", maps, members.labels)
-            break
-        deque(found.passing(outcomes), maxlen=0)
-        part = oof.iloc[chosen].assign(part=parts[chosen], place=chosen)
-        fitted = _fit(members, leg.until, found, part)
-        facts[leg.until] = fitted.facts
-        tasks = [_with_params(task, leg.until, fitted, int(part)) for task, part in zip(tasks, parts, strict=True)]
-    params = tasks[0].everything or (None,) * len(config.steps)
-    counts = np.concatenate([np.stack(leg.counts, 1) for leg in gathered])
-    same_oof = np.concatenate([np.stack(leg.same_oof, 1) for leg in gathered])
-    return OofResult(counts, same_oof, params, facts, gathered[0].members)
+            maps = ((task.id, labels_of(one)) for task, one in zip(tasks, outcomes, strict=True))
+            label_png.write(self._folder / "oof", maps, self._members.labels)
+        else:
+            deque(outcomes, maxlen=0)
+        counts = [*self._counts, *np.stack(gathered.counts, 1)]
+        if (place := self._judge(leg, counts, np.stack(gathered.same_oof, 1))) is not None:
+            return place
+        self._counts, self._observed = counts, gathered.observed
+        self._seen = self._seen or gathered.members
+        self._kept = leg.keep or leg.kept
+        return None
+
+    def _judge(self, leg: Leg, counts: Sequence[Counts], same_oof: Counts) -> int | None:
+        """Compare each stage that a leg has counted with the one before; return the first step that is not worth it."""
+        config, target, groups = self._members.config, self._members.target, self._oof["group"].to_numpy()
+        line = self._tasks[0].line
+        last = len(line.steps) if leg.until is None else leg.until
+        places = [place for place in range(leg.counted, last) if place not in line.left_out]
+        for place, after, before, same in zip(
+            places, counts[len(counts) - len(places) :], counts[len(counts) - len(places) - 1 :], same_oof, strict=False
+        ):
+            step = line.steps[place]
+            gain = paired(config.score, after, before, target.labels, groups, config.bootstrap_samples)
+            worth = is_worth_taking(step.settings, gain)
+            forced = step.settings.force and not worth
+            self._worth[place] = Worth(gain, score(config.score, same, target.labels).value, forced)
+            if not worth:
+                say_worth(step, gain, forced)
+            if not worth and not forced:
+                return place
+        return None
+
+    def leave_out(self, place: int) -> None:
+        """Go on without the step at a place."""
+        self._tasks = [
+            replace(task, line=replace(task.line, left_out=task.line.left_out | {place})) for task in self._tasks
+        ]
+
+    def fit(self, place: int) -> None:
+        """Fit the step at a place on what was observed before it."""
+        target, config = self._members.target, self._members.config
+        step, chosen = config.steps[place], self._chosen(place)
+        observations, parts = [self._observed[index] for index in chosen], self._parts[chosen]
+        logger.info("fitting %s on %d OOF images", step.name, len(observations))
+        fitted = fit_step(step, observations, parts, target, [member.name for member in config.members])
+        self._facts[place] = fitted.facts
+        if step.thresholds is not None:
+            self._facts[place] = {
+                **fitted.facts,
+                **compare_categories(observations, parts, self._counts[-1][chosen], target),
+            }
+        self._tasks = [
+            _with_params(task, place, fitted, int(part)) for task, part in zip(self._tasks, self._parts, strict=True)
+        ]
+
+    def _chosen(self, place: int | None) -> NDArray[np.intp]:
+        """Return the places of the images from which a step is fitted."""
+        number = len(self._tasks)
+        steps = self._members.config.steps
+        return spread(number, number if place is None else steps[place].settings.images_to_fit(number))
+
+    def result(self) -> OofResult:
+        """Return what came of all, at the end of the way."""
+        task = self._tasks[0]
+        everything = enumerate(task.everything or task.line.params)
+        params = tuple(None if place in task.line.left_out else fitted for place, fitted in everything)
+        line = replace(task.line, params=params)
+        return OofResult(np.stack(self._counts), line, self._worth, self._facts, self._seen)
 
 
 class _Gathered:
@@ -119,48 +219,11 @@ class _Gathered:
             yield outcome
 
 
-def _observed(steps: Sequence[Step], leg: Leg, images: int) -> NDArray[np.intp]:
-    """Return the places of the images from which the step at the end of a leg is fitted."""
-    most = images if leg.until is None else getattr(steps[leg.until].settings, "fit_images", images)
-    return spread(images, most)
-
-
-def _take(
-    tasks: Sequence[Task], leg: Leg, chosen: NDArray[np.intp], folder: Path, workers: int
-) -> tuple[Iterator[Outcome], PredictionStore | None]:
-    """Take all images along a leg; return what comes of them, and where the probabilities for the next leg will be."""
-    observed = set(chosen.tolist())
-    tasks = [replace(task, leg=replace(leg, observes=index in observed)) for index, task in enumerate(tasks)]
-    work = Work.of(folder, "oof", facts_of(tasks))
-    kept = PredictionStore(work.folder / "maps") if leg.keeps else leg.kept
-    if leg.keeps:
-        tasks = [replace(task, leg=replace(task.leg, keep=kept)) for task in tasks]
-    what = "scoring OOF" if leg.until is None else f"OOF, for {tasks[0].steps[leg.until].name}"
-    return work.outcomes(process, tasks, workers, what), kept
-
-
-def _fit(members: Members, place: int, found: "_Gathered", images: pd.DataFrame) -> Fitted:
-    """Fit the step at a place on what was gathered before it, of `images`: their `group`, `part` and `place`."""
-    config, target = members.config, members.target
-    step, parts = config.steps[place], images["part"].to_numpy()
-    observations = [found.observed[index] for index in images["place"]]
-    logger.info("fitting %s on %d OOF images", step.name, len(observations))
-    fitted = fit_step(step, observations, parts, target, [member.name for member in config.members])
-    if step.weights is not None:
-        groups = images["group"].to_numpy()
-        return proven_weights(fitted, observations, parts, groups, target, config.bootstrap_samples)
-    if step.thresholds is not None:
-        before = np.stack([found.counts[index][-1] for index in images["place"]])
-        return replace(fitted, facts={**fitted.facts, **compare_categories(observations, parts, before, target)})
-    return fitted
-
-
 def _with_params(task: Task, place: int, fitted: Fitted, part: int) -> Task:
-    none = (None,) * len(task.steps)
-    own, everything = list(task.params or none), list(task.everything or none)
+    own, everything = list(task.line.params), list(task.everything or task.line.params)
     # A part without an observed image is seen by none of the fits
     own[place], everything[place] = fitted.without.get(part, fitted.everything), fitted.everything
-    return replace(task, params=tuple(own), everything=tuple(everything))
+    return replace(task, line=replace(task.line, params=tuple(own)), everything=tuple(everything))
 
 
 def facts_of(tasks: Sequence[Task]) -> dict[str, Any]:
@@ -177,13 +240,14 @@ def facts_of(tasks: Sequence[Task]) -> dict[str, Any]:
             [
                 task.id,
                 [str(s.path) for part in task.sources.values() for s in part],
-                _digest(task.params),
+                _digest(task.line.params),
                 task.leg.observes,
             ]
             for task in tasks
         ],
         "everything": _digest(first.everything),
-        "steps": [step.model_dump(mode="json", exclude_none=True) for step in first.steps],
+        "steps": [step.model_dump(mode="json", exclude_none=True) for step in first.line.steps],
+        "left_out": sorted(first.line.left_out),
         "score": first.target.score,
         "blend": first.target.blend.model_dump(mode="json"),
         "weights": first.target.weights,
@@ -217,6 +281,6 @@ def task_of(members: Members, row: Row, sources: dict[str, list[PredictionStore]
         sources,
         members.into,
         members.target,
-        members.config.steps,
+        Line.of(members.config.steps),
         pictures=data.pictures,
     )

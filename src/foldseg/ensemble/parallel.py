@@ -2,11 +2,14 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
@@ -26,27 +29,67 @@ def processed(
 ) -> Iterator[ResultT]:
     """Results in the order of tasks, only a few of them in memory; `workers` 1 works in this process.
 
-    `function` is one of a module that imports no torch, and so are tasks and results.
+    `function` is one of a module that imports no torch, and so are tasks and results. FoldsegError when memory, a file
+    or a process is wanting; other errors of `function` are passed on.
     """
     with tqdm(total=len(tasks), desc=what, unit="image", leave=False, disable=None) as bar:
-        for result in map(function, tasks) if workers == 1 else _side_by_side(function, tasks, workers):
+        guarded = partial(_guarded, function)
+        for result in map(guarded, tasks) if workers == 1 else _side_by_side(guarded, tasks, workers):
             bar.update()
             yield result
 
 
+def _guarded(function: Callable[[TaskT], ResultT], task: TaskT) -> ResultT:
+    """Call `function`; turn what the machine lacks into a FoldsegError that names the task's image."""
+    try:
+        return function(task)
+    except (MemoryError, cv2.error) as error:
+        if isinstance(error, cv2.error) and error.code != cv2.Error.StsNoMem:
+            raise
+        raise FoldsegError(
+            f"{_name(task)}: does not fit into memory; lower `workers`, or give it more memory"
+        ) from error
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise FoldsegError(f"{_name(task)}: {error.strerror or error}{where}") from error
+
+
+def _name(task: object) -> str:
+    return str(getattr(task, "id", task))
+
+
 def _side_by_side(function: Callable[[TaskT], ResultT], tasks: Sequence[TaskT], workers: int) -> Iterator[ResultT]:
     context = multiprocessing.get_context("spawn")  # torch's and OpenCV's threads do not survive a fork
-    with ProcessPoolExecutor(workers, context, _start_worker) as pool:
-        todo = iter(tasks)
-        running = deque(pool.submit(function, task) for task in islice(todo, _WAITING * workers))
-        try:
-            while running:
-                yield running.popleft().result()
-                running.extend(pool.submit(function, task) for task in islice(todo, 1))
-        except BrokenProcessPool as error:
-            raise FoldsegError(
-                f"workers: one of the {workers} blending processes was killed, most often for want of memory; lower it"
-            ) from error
+    todo = iter(tasks)
+    try:
+        with ProcessPoolExecutor(workers, context, _start_worker) as pool:
+            try:
+                with _without_interrupts():
+                    running = deque(pool.submit(function, task) for task in islice(todo, _WAITING * workers))
+                while running:
+                    yield running.popleft().result()
+                    running.extend(pool.submit(function, task) for task in islice(todo, 1))
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)  # after an error, tasks that wait are not begun
+    except BrokenProcessPool as error:
+        raise FoldsegError(
+            f"workers: one of the {workers} blending processes was killed, most often for want of memory; lower it"
+        ) from error
+    except OSError as error:  # those of `function` have become a FoldsegError
+        raise FoldsegError(
+            f"workers: {workers} blending processes could not be started: {error.strerror or error}; lower it, or "
+            "raise what the system allows (`ulimit -n`, `ulimit -u`)"
+        ) from error
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Start processes that Ctrl+C passes by: this process ends them, and they print nothing. It is not lost here."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start_worker() -> None:

@@ -20,6 +20,7 @@ from foldseg.data.content import code_hash, file_hashes
 from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
 from foldseg.ensemble.blend import Probabilities, argmax
 from foldseg.ensemble.image import Task, blended
+from foldseg.ensemble.line import Line
 from foldseg.ensemble.members import Members, find_members
 from foldseg.ensemble.oof import rows_of, task_of
 from foldseg.ensemble.parallel import processed
@@ -42,6 +43,11 @@ class PseudoTask:
     task: Task
     path: Path
     least: NDArray[np.float32]
+
+    @property
+    def id(self) -> str:
+        """The image's id."""
+        return self.task.id
 
 
 def pseudo_labels(probabilities: Probabilities, least: NDArray[np.float32]) -> Mask:
@@ -85,9 +91,9 @@ def _write_fold(members: Members, fold: int, folder: Path, least: NDArray[np.flo
     for stale in [folder / DESCRIPTION, *folder.glob("*.png")]:  # the first one's presence means complete
         stale.unlink(missing_ok=True)
     table, sources = split_table(members.first, "test"), members.sources("test", fold)
-    steps = tuple(step for step in members.config.steps if step.crf is not None)
+    line = Line.of([step for step in members.config.steps if step.crf is not None])
     tasks = [
-        PseudoTask(replace(task_of(members, row, sources), steps=steps), folder / f"{row['id']}.png", least)
+        PseudoTask(replace(task_of(members, row, sources), line=line), folder / f"{row['id']}.png", least)
         for row in rows_of(table)
     ]
     done = processed(label_image, tasks, members.config.workers, f"labelling for fold {fold}")

@@ -18,15 +18,16 @@ from foldseg.data.datasets import DATASETS, load_samples
 from foldseg.data.labels import LabelSet, Mask
 from foldseg.data.reading import image_size
 from foldseg.data.runs import Runs
+from foldseg.ensemble.fitted import write_line
 from foldseg.ensemble.image import masks_of, process
+from foldseg.ensemble.line import Line
 from foldseg.ensemble.made_from import CONTENTS, KEY, contents_of, made_from
 from foldseg.ensemble.members import Members, find_members, oof_table
 from foldseg.ensemble.oof import facts_of, predict_oof, rows_of, task_of
-from foldseg.ensemble.scene import Params
 from foldseg.ensemble.steps.crf import require_crf
 from foldseg.ensemble.steps.thresholds import possible_categories
-from foldseg.ensemble.tables import member_worth, stage_scores, step_gains
-from foldseg.ensemble.work import Work, read_arrays, write_arrays
+from foldseg.ensemble.tables import best_member, member_worth, stage_scores, step_gains, steps_left_out
+from foldseg.ensemble.work import Work
 from foldseg.errors import FoldsegError
 from foldseg.files import locked, scratch, write_json
 from foldseg.outputs import require_own
@@ -45,7 +46,8 @@ class EnsembleResult:
     """What an ensemble left on disk, and the scores of its score.json.
 
     `scores`: "oof" (and "test", where its truth is known) -> stage -> score -> value and interval; "steps" -> stage ->
-    what the step gained; "members" -> how they agree, and what removing each of them costs.
+    what the step gained; "left_out": the steps that are not taken, and why; "members" -> how they agree, what removing
+    each of them costs, and how the best of them compares with the blend.
     """
 
     folder: Path
@@ -109,17 +111,6 @@ def scores_again(folder: Path) -> dict[str, Any]:
         return _make(members, place)[0]
 
 
-def fitted_params(folder: Path, steps: int) -> tuple[Params | None, ...]:
-    """Return what a finished ensemble fitted on all OOF images for each of its steps; None for what it did not."""
-    path = folder / "fitted.npz"
-    try:
-        content = read_arrays(path)
-    except FoldsegError as error:
-        raise FoldsegError(f"{error}; run scripts/predict_ensemble.py again") from error
-    parts = [{key.split("/", 1)[1]: content[key] for key in content if key.startswith(f"{i}/")} for i in range(steps)]
-    return tuple(part or None for part in parts)
-
-
 def _checked(config: Ensemble) -> Members:
     """Find the members; FoldsegError on all that can be known to be wrong before anything is predicted or blended."""
     if any(step.crf for step in config.steps):
@@ -133,27 +124,35 @@ def _checked(config: Ensemble) -> Members:
 def _make(members: Members, folder: Path) -> tuple[dict[str, Any], Path]:
     """Blend, fit, score, write label maps and the submission; return the content of score.json, and the submission."""
     config, table = members.config, oof_table(members.first)
-    scores, params = _score_oof(members, table[table["fold"].isin(members.folds)], folder)
-    fitted = {f"{place}/{key}": v for place, own in enumerate(params) for key, v in (own or {}).items()}
-    write_arrays(folder / "fitted.npz", fitted)
+    scores, line = _score_oof(members, table[table["fold"].isin(members.folds)], folder)
+    write_line(folder / "fitted.npz", line)
     path = folder / FORMATS[config.submission].NAME
-    test_counts = _write_submission(members, _test_table(members), path, params, folder)
+    test_counts = _write_submission(members, _test_table(members), path, line, folder)
     if test_counts is not None:
-        scores["test"] = stage_scores(config, test_counts, members.labels, None)
+        scores["test"] = stage_scores(config, line.taken, test_counts, members.labels, None)
     return scores, path
 
 
-def _score_oof(members: Members, oof: pd.DataFrame, folder: Path) -> tuple[dict[str, Any], tuple[Params | None, ...]]:
-    """Take the OOF images through the ensemble; return what score.json says of them, and what was fitted."""
+def _score_oof(members: Members, oof: pd.DataFrame, folder: Path) -> tuple[dict[str, Any], Line]:
+    """Take the OOF images through the ensemble; return what score.json says of them, and the line for new images."""
     config, labels, groups = members.config, members.labels, oof["group"].to_numpy()
     warn_of_large_group(groups)
     found = predict_oof(members, oof, folder)
     scores: dict[str, Any] = {"score": config.score, "images": len(oof), "folds": members.folds}
-    scores["oof"] = stage_scores(config, found.counts, labels, groups)
-    scores["steps"] = step_gains(config, found, labels, groups)
+    scores["oof"] = stage_scores(config, found.line.taken, found.counts, labels, groups)
+    scores["steps"] = step_gains(found)
+    scores["left_out"] = steps_left_out(found)
     if found.members:
         scores["members"] = member_worth(config, found.members, members.target, groups)
-    return scores, found.params
+        scores["members"]["best"] = best = best_member(config, found.counts, labels, groups)
+        low, high = best["interval"]
+        if low > 0:
+            logger.warning(
+                "%s alone scores %+.4f more on OOF than the blend of all %d members (95%% interval %+.4f to %+.4f): "
+                "leave the worst members out, or add the step weights",
+                best["member"], best["gain"], len(config.members), low, high,
+            )  # fmt: skip
+    return scores, found.line
 
 
 def _check_classes(config: Ensemble, labels: LabelSet, contest: LabelSet) -> None:
@@ -207,12 +206,10 @@ def _test_table(members: Members) -> pd.DataFrame:
     return test
 
 
-def _write_submission(
-    members: Members, test: pd.DataFrame, path: Path, params: tuple[Params | None, ...], folder: Path
-) -> Counts | None:
+def _write_submission(members: Members, test: pd.DataFrame, path: Path, line: Line, folder: Path) -> Counts | None:
     """Write and validate the test submission; return counts (stages, images, classes, 3) if the truth is known."""
     config, sources = members.config, members.sources("test")
-    tasks = [replace(task_of(members, row, sources), params=params) for row in rows_of(test)]
+    tasks = [replace(task_of(members, row, sources), line=line) for row in rows_of(test)]
     work = Work.of(folder / "work", "test", facts_of(tasks))
     counts: list[Counts] = []
 
@@ -229,7 +226,9 @@ def _write_submission(
     return np.stack(counts, 1) if len(counts) == len(tasks) else None
 
 
-def _described(step: Step) -> str:
+def _described(step: Step, is_left_out: bool) -> str:
+    if is_left_out:
+        return f"{step.name}:left_out"
     if step.thresholds is not None:
         return f"{step.name}:{step.thresholds.categories}"
     return f"{step.name}:{step.weights.search}" if step.weights is not None else step.name
@@ -237,6 +236,7 @@ def _described(step: Step) -> str:
 
 def _append_to_ledger(members: Members, scores: dict[str, Any]) -> None:
     config = members.config
+    left_out = {one["place"] for one in scores["left_out"]}
     final = list(scores["oof"])[-1]
     oof, test = scores["oof"][final], scores.get("test", {}).get(final)
     low, high = oof.get("interval", (float("nan"), float("nan")))
@@ -250,7 +250,7 @@ def _append_to_ledger(members: Members, scores: dict[str, Any]) -> None:
             "folds": " ".join(map(str, members.folds)),
             "tta": "" if config.tta == Tta() else config.tta.slug,
             "labels": config.labels,
-            "steps": " ".join(_described(step) for step in config.steps),
+            "steps": " ".join(_described(step, place in left_out) for place, step in enumerate(config.steps, 1)),
             "score": config.score,
             "oof": f"{oof[config.score]:.6f}",
             "oof_low": "" if np.isnan(low) else f"{low:.6f}",

@@ -1,7 +1,7 @@
 """What steps work on, and what every step has."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from foldseg.config.schema import Blend, ScoreName
 from foldseg.data.labels import Image, LabelSet, Mask
-from foldseg.ensemble.blend import Levels, Probabilities, argmax, quantised
+from foldseg.ensemble.blend import Levels, Probabilities, argmax
 from foldseg.ensemble.sample import Arrays
-from foldseg.inference.store import Quantised
+from foldseg.inference.store import Quantised, quantised
 from foldseg.scoring.scores import score
 
 Params = Mapping[str, NDArray[Any]]
@@ -46,8 +46,17 @@ class Result:
         """Return what probabilities (classes, H, W) come to: the most probable class of each pixel."""
         return Result(argmax(probabilities), probabilities)
 
+    @staticmethod
+    def of_maps(maps: Quantised) -> "Result":
+        """Return what quantised probabilities (classes, H, W) come to."""
+        return Result(argmax(maps), maps=maps)
+
+    def rounded(self) -> "Result":
+        """Return the result as a store keeps it: labels and masks stay, probabilities become quantised maps."""
+        return replace(self, probabilities=None, maps=self.quantised())
+
     def quantised(self) -> Quantised:
-        """Return round(255 p), (classes, H, W) uint8."""
+        """Return round(255 p), (classes, H, W) uint8, with the argmax of the probabilities."""
         if self.maps is not None:
             return self.maps
         assert self.probabilities is not None
@@ -79,16 +88,21 @@ class Target:
 
 
 class StepModule(Protocol):
-    """What a module of `foldseg.ensemble.steps` has.
+    """The functions that a module of `foldseg.ensemble.steps` has to have.
 
-    `settings` are the step's own. `params` are what `fit` returned, None for a step that is not fitted.
+    `settings` are the step's own (see `foldseg.config.schema.steps.StepSettings` for what these state). `params` are
+    what `fit` returned, None for a step that is not fitted. A step that has nothing to fit never comes to `observe`,
+    `fit` and `describe`.
     """
 
     def is_fitted(self, settings: Any) -> bool:
         """Is there something to fit?"""
 
     def apply(self, settings: Any, params: Params | None, result: Result, scene: Scene) -> Result:
-        """Take the step."""
+        """Take the step.
+
+        Probabilities are given back by `Result.of`. What works on labels keeps the maps: `replace(result, labels=...)`.
+        """
 
     def observe(
         self, settings: Any, result: Result, truth: Mask, scene: Scene, target: Target, most: int

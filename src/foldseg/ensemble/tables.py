@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldseg.config import Ensemble
+from foldseg.config.schema import Step
 from foldseg.data.labels import LabelSet
 from foldseg.ensemble.disagreement import MemberSample
 from foldseg.ensemble.image import stages
@@ -21,14 +22,16 @@ Groups = NDArray[Any]
 """(images,): what is drawn as a whole by a bootstrap."""
 
 
-def stage_scores(config: Ensemble, counts: Counts, labels: LabelSet, groups: Groups | None) -> dict[str, Any]:
+def stage_scores(
+    config: Ensemble, taken: Sequence[Step], counts: Counts, labels: LabelSet, groups: Groups | None
+) -> dict[str, Any]:
     """Stage -> every score, the per-class values of the chosen one, and its 95% interval if groups are given.
 
-    `counts` are (stages, images, classes, 3).
+    `counts` are (stages, images, classes, 3); stages are the members, the blend and the steps that are `taken`.
     """
     table: dict[str, Any] = {}
     overlap = config.thresholds is not None and config.thresholds.categories == "overlapping"
-    for stage, part in zip(stages([m.name for m in config.members], config.steps), counts, strict=True):
+    for stage, part in zip(stages([m.name for m in config.members], taken), counts, strict=True):
         # Masks that overlap are of the scored classes alone: there is no pixel accuracy, and no background
         only_scored = overlap and "thresholds" in stage.split(" + ")
         known = OF_SCORED_CLASSES if only_scored else tuple(SCORES)
@@ -41,28 +44,48 @@ def stage_scores(config: Ensemble, counts: Counts, labels: LabelSet, groups: Gro
     return table
 
 
-def step_gains(config: Ensemble, oof: OofResult, labels: LabelSet, groups: Groups) -> dict[str, Any]:
-    """Stage after a step -> what the step gained on OOF, with a 95% interval over groups, and what it was fitted to.
+def step_gains(oof: OofResult) -> dict[str, Any]:
+    """Stage after a step that is taken -> what the step gained on OOF, see `_gain`."""
+    places = [place for place in range(len(oof.line.steps)) if place not in oof.line.left_out]
+    return {stage: _gain(oof, place) for stage, place in zip(stages([], oof.line.taken)[1:], places, strict=True)}
+
+
+def steps_left_out(oof: OofResult) -> list[dict[str, Any]]:
+    """Return the steps that are left out, by name and place (from 1), and what they would have gained, see `_gain`."""
+    steps = oof.line.steps
+    return [{"step": steps[p].name, "place": p + 1, **_gain(oof, p)} for p in sorted(oof.line.left_out)]
+
+
+def _gain(oof: OofResult, place: int) -> dict[str, Any]:
+    """What a step gained on OOF, with a 95% interval over groups, and what it was fitted to.
 
     `gain` is nested: over images whose own fold was not fitted on. `same_oof`, of a fitted step, is its stage's score
-    where it was fitted, which is too good.
+    where it was fitted, which is too good. `forced`: it would have been left out.
     """
-    table: dict[str, Any] = {}
-    before = len(oof.counts) - len(config.steps) - 1
-    for index, stage in enumerate(stages([], config.steps)[1:]):
-        gain = paired(
-            config.score,
-            oof.counts[before + index + 1],
-            oof.counts[before + index],
-            labels,
-            groups,
-            config.bootstrap_samples,
-        )
-        table[stage] = {"gain": gain.difference, "interval": gain.interval, "probability": gain.probability}
-        if index in oof.facts:
-            table[stage]["same_oof"] = score(config.score, oof.same_oof[index], labels).value
-            table[stage] |= oof.facts[index]
-    return table
+    worth = oof.worth[place]
+    gain = worth.gain
+    facts = {"gain": gain.difference, "interval": gain.interval, "probability": gain.probability}
+    if place in oof.facts:
+        facts |= {"same_oof": worth.same_oof, **oof.facts[place]}
+    return facts | ({"forced": True} if worth.forced else {})
+
+
+def best_member(config: Ensemble, counts: Counts, labels: LabelSet, groups: Groups) -> dict[str, Any]:
+    """Return the member that scores highest by itself on OOF, and how much more than the blend of all.
+
+    `counts` (stages, images, classes, 3) begin with the members and the blend. The member is chosen on the images that
+    it is compared on, which flatters it.
+    """
+    values = [score(config.score, part, labels).value for part in counts[: len(config.members)]]
+    best = int(np.nanargmax(values)) if not np.isnan(values).all() else 0
+    blend = counts[len(config.members)]
+    gain = paired(config.score, counts[best], blend, labels, groups, config.bootstrap_samples)
+    return {
+        "member": config.members[best].name,
+        "gain": gain.difference,
+        "interval": gain.interval,
+        "probability": gain.probability,
+    }
 
 
 def member_worth(config: Ensemble, seen: Sequence[Arrays], target: Target, groups: Groups) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -55,24 +56,11 @@ class Work:
 def _kept(function: Callable[[TaskT], Outcome], folder: Path, task: TaskT) -> Outcome:
     path = folder / f"{task.id}.npz"
     if path.is_file():
-        try:
+        with suppress(FoldsegError):  # damaged: it is made again
             return read_arrays(path)
-        except FoldsegError:
-            path.unlink()  # damaged: it is made again
     outcome = function(task)
     write_arrays(path, outcome)
     return outcome
-
-
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Read what `write_arrays` wrote. FoldsegError when the file is missing or damaged."""
-    try:
-        with np.load(path) as content:
-            return dict(content)
-    except FileNotFoundError as error:
-        raise FoldsegError(f"{path}: no such file") from error
-    except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise FoldsegError(f"{path}: is damaged ({error})") from error
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -80,6 +68,19 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     write_bytes(path, buffer.getvalue())
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Read all arrays of an .npz by name. FoldsegError when it is missing, damaged or something else."""
+    try:
+        with np.load(path) as content:
+            if isinstance(content, np.lib.npyio.NpzFile):
+                return dict(content)
+    except OSError as error:
+        raise FoldsegError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+        raise FoldsegError(f"{path}: is damaged ({error})") from error
+    raise FoldsegError(f"{path}: is no .npz file")
 
 
 def _plain(value: Any) -> Any:

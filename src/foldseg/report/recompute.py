@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from foldseg.config import Ensemble, load_ensemble
 from foldseg.config.schema import ScoreName
 from foldseg.data.labels import LabelSet
+from foldseg.ensemble.fitted import left_out_of
 from foldseg.ensemble.made_from import changes_since
 from foldseg.errors import FoldsegError
 from foldseg.files import read_record
@@ -164,10 +165,12 @@ def stage_statements(where: str, stated: Mapping[str, Any], found: Recounted, na
 def _of_submission(folder: Path, oof: OofLabels, counts: Counts) -> tuple[list[Statement], list[str]]:
     """Statements of score.json's final stage, OOF and test, and of the ledger's latest row; and remarks."""
     config, facts = load_ensemble(folder / "config.yaml"), read_scores(folder)
+    _check_left_out(folder, facts)
     final = list(facts["oof"])[-1]
     remarks: list[str] = []
     found: dict[str, Recounted] = {}
-    if config.thresholds is not None and config.thresholds.categories == "overlapping":
+    is_thresholded = config.thresholds is not None and "thresholds" in final.split(" + ")
+    if is_thresholded and config.thresholds is not None and config.thresholds.categories == "overlapping":
         remarks.append(
             "OOF label maps give every pixel one class, and this ensemble was scored with categories that overlap: "
             "its OOF scores cannot be recomputed from them"
@@ -189,6 +192,23 @@ def _of_submission(folder: Path, oof: OofLabels, counts: Counts) -> tuple[list[S
         remarks.append(f"{folder.parent / 'ledger.csv'}: has no row of {folder.name} with {config.score}")
         return statements, remarks
     return statements + _of_ledger(rows.iloc[-1], found, config.score), remarks
+
+
+def _check_left_out(folder: Path, facts: Mapping[str, Any]) -> None:
+    """FoldsegError unless score.json and fitted.npz name the same steps as left out."""
+    stated = sorted(one["place"] for one in facts.get("left_out", []))
+    found = [place + 1 for place in left_out_of(folder / "fitted.npz")]
+    if stated != found:
+        raise FoldsegError(
+            f"{folder}: score.json says that {_named(stated)} left out, fitted.npz that {_named(found)}; "
+            "they are not of one run of scripts/predict_ensemble.py: run it again"
+        )
+
+
+def _named(places: Sequence[int]) -> str:
+    if not places:
+        return "no step was"
+    return f"step {places[0]} was" if len(places) == 1 else f"steps {', '.join(map(str, places))} were"
 
 
 def _recounted_test(folder: Path, config: Ensemble, oof: OofLabels) -> Recounted:

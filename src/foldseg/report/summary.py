@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from foldseg.config import Ensemble, load_ensemble
 from foldseg.data.labels import LabelSet, Mask
 from foldseg.ensemble.blend import argmax
-from foldseg.ensemble.image import blended, scene_of, stages
+from foldseg.ensemble.image import blended, scene_of
+from foldseg.ensemble.line import Line
 from foldseg.ensemble.members import Members, find_members
 from foldseg.ensemble.oof import rows_of, task_of
 from foldseg.errors import FoldsegError
@@ -81,7 +82,7 @@ def summary_figure(members: Members, oof: OofLabels, scores: Mapping[str, Any], 
     rows: list[list[Picture | None]] = []
     shown: list[Mask] = []
     for name in ids:
-        truth, results = oof.truth(name), stage_labels(members, oof, name)
+        truth, results = oof.truth(name), stage_labels(members, oof, name, list(scores)[-1])
         shown += [truth, *results.values()]
         pictures: list[Picture | None] = [
             Picture(oof.image(name), f"OOF image\n{name}"),
@@ -101,17 +102,17 @@ def _wrapped(pictures: list[Picture | None]) -> list[list[Picture | None]]:
     return [pictures[start : start + number] for start in range(0, len(pictures), number)]
 
 
-def stage_labels(members: Members, oof: OofLabels, name: str) -> dict[str, Mask]:
+def stage_labels(members: Members, oof: OofLabels, name: str, final: str) -> dict[str, Mask]:
     """Stage (see `foldseg.ensemble.image.stages`) -> class indices: every member, the blend, the final result.
 
-    The final one is read as it was scored; what lies between two steps is left out.
+    `final` is the name of the last stage, which is read as it was scored; stages between are not shown.
     """
     row = next(row for row in rows_of(oof.table) if row["id"] == name)
     task = task_of(members, row, members.sources("oof", int(row["fold"])))
     every = zip(task.sources, scene_of(task).members(), strict=True)
     results = {member: argmax(maps) for member, maps in every}
-    results["blend"] = argmax(blended(replace(task, steps=())))
-    results[stages(list(task.sources), members.config.steps)[-1]] = oof.prediction(name)
+    results["blend"] = argmax(blended(replace(task, line=Line())))
+    results[final] = oof.prediction(name)
     return results
 
 

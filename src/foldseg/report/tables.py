@@ -73,8 +73,8 @@ def ensemble_table(result: "EnsembleResult") -> str:
     """Scores of members and stages on OOF (and test, if its truth is known), gains, and where the files are."""
     scores = result.scores
     blocks = [_stage_table(scores)]
-    if scores["steps"]:
-        blocks.append(_gain_table(scores["steps"]))
+    if scores["steps"] or scores["left_out"]:
+        blocks.append(_gain_table(scores["steps"], scores["left_out"]))
     if "members" in scores:
         blocks.append(_member_table(scores["members"]))
     blocks += [_threshold_table(facts["categories"]) for facts in scores["steps"].values() if "categories" in facts]
@@ -94,14 +94,15 @@ def _stage_table(scores: Mapping[str, Any]) -> str:
     return text_table(header, rows)
 
 
-def _gain_table(steps: Mapping[str, Any]) -> str:
+def _gain_table(steps: Mapping[str, Any], left_out: Sequence[Mapping[str, Any]]) -> str:
     """What each step gained on OOF, on folds that it was not fitted on; beside it the score where it was fitted."""
+    taken = [
+        (stage.rpartition(" + ")[2], facts, "forced" if "forced" in facts else "") for stage, facts in steps.items()
+    ]
     rows = []
-    for stage, facts in steps.items():
-        note = facts.get("kept", "") and f"{facts['kept']} weights"
-        low, high = facts["interval"]
+    for name, facts, note in [*taken, *((facts["step"], facts, "left out") for facts in left_out)]:
         same = number(facts["same_oof"]) if "same_oof" in facts else ""
-        rows.append([stage.rpartition(" + ")[2], *_signed(facts["gain"], low, high), same, note])
+        rows.append([name, *_signed(facts["gain"], *facts["interval"]), same, note])
     return text_table(["step", "gain", "95% interval", "same OOF", ""], rows)
 
 

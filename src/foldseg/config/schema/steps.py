@@ -1,8 +1,12 @@
-"""What is done to a blend, step by step. What a step is not told, it fits on OOF: never on an image's own fold."""
+"""What is done to a blend, step by step. What a step is not told, it fits on OOF: never on an image's own fold.
+
+The class of a step's settings also states what the ensemble has to know of the step, see `StepSettings`.
+"""
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from enum import IntEnum
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -17,34 +21,99 @@ SomePixels = Pixels | Annotated[tuple[Pixels, ...], Field(min_length=1)]
 _MOST_COMBINATIONS = 64
 
 
-class WeightsStep(Settings):
+class Place(IntEnum):
+    """Where a step may stand in the line of steps. Steps come in the order of their places."""
+
+    MEMBERS = 0
+    """takes the members' probabilities, gives probabilities in place of the blend's; one step at most"""
+    PROBABILITIES = 1
+    """takes probabilities, gives probabilities"""
+    CATEGORIES = 2
+    """takes probabilities, gives labels, or masks that may overlap"""
+    LABELS = 3
+    """takes labels or masks, gives the same"""
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether OOF passes may keep what a step of this place gives."""
+        return self in (Place.MEMBERS, Place.PROBABILITIES)
+
+
+_DONE_TO = {
+    Place.MEMBERS: "(one of them, once) work on the members",
+    Place.PROBABILITIES: "on probabilities",
+    Place.CATEGORIES: "make categories of them",
+    Place.LABELS: "on those",
+}
+
+
+class StepSettings(Settings):
+    """The settings of a step, and its statements. A class that does not make every statement is an error at import."""
+
+    place: ClassVar[Place]
+    repeatable: ClassVar[bool]
+    """may an ensemble have several steps of this kind?"""
+    must_gain: ClassVar[bool]
+    """True: the step is left out unless its nested gain is above noise. False: only if its loss is above noise."""
+
+    force: bool = False  # take the step whatever its nested gain is
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """TypeError unless the class makes every statement."""
+        missing = [name for name in ("place", "repeatable", "must_gain") if not hasattr(cls, name)]
+        if missing:
+            raise TypeError(f"{cls.__name__}: a step's settings have to state {', '.join(missing)} (see StepSettings)")
+
+    def images_to_fit(self, images: int) -> int:
+        """Return how many of so many OOF images the step is fitted on."""
+        return images
+
+
+class WeightsStep(StepSettings):
     """The members' weights, in place of those that are given; given ones stay where fitted ones are not proven better.
 
     hill_climbing adds members with replacement, one after the other (Caruana et al., 2004). continuous moves all
     weights together (Nelder and Mead, 1965).
     """
 
+    place = Place.MEMBERS
+    repeatable = False
+    must_gain = True
+
     search: Literal["hill_climbing", "continuous"] = "hill_climbing"
     per_class: bool = False  # a weight per member and class
     rounds: Count = 30  # hill climbing: members that are added, at most
 
 
-class StackStep(Settings):
+class StackStep(StepSettings):
     """Logistic regression on members' log-probabilities and the picture, in place of the blend."""
+
+    place = Place.MEMBERS
+    repeatable = False
+    must_gain = False
 
     pixels_per_image: Count = 400  # that it learns from
     picture: bool = True  # colour and place of the pixel as features, too
     regularisation: Positive = 1.0  # inverse strength of the L2 penalty, scikit-learn's C
 
 
-class BiasStep(Settings):
+class BiasStep(StepSettings):
     """A factor per class on its probability, fitted with the ensemble's score."""
+
+    place = Place.PROBABILITIES
+    repeatable = True
+    must_gain = False
 
     limit: Annotated[float, Field(gt=1.0, le=64.0)] = 8.0  # factors are of 1/limit to limit
 
 
-class Crf(Settings):
+class Crf(StepSettings):
     """Dense CRF (Krähenbühl and Koltun, 2011); the names are those of the paper's kernels. Lists are fitted."""
+
+    place = Place.PROBABILITIES
+    repeatable = True
+    must_gain = False
 
     iterations: Count = 5
     smooth_std: SomePositive = 3.0  # pixels
@@ -55,6 +124,10 @@ class Crf(Settings):
     scale: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0  # of the image's sides, on which it is computed
     sure: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0  # pixels whose class is that probable, and all around, stay
     fit_images: Count = 32  # OOF images on which lists are tried, spread over all of them
+
+    def images_to_fit(self, images: int) -> int:
+        """Return how many of so many OOF images lists are tried on."""
+        return min(images, self.fit_images)
 
     @model_validator(mode="after")
     def _combinations_are_few(self) -> Self:
@@ -67,16 +140,24 @@ class Crf(Settings):
         return self
 
 
-class CleanUp(Settings):
+class CleanUp(StepSettings):
     """Removal of small components and holes: they take the class that surrounds them. Lists are fitted per class."""
+
+    place = Place.LABELS
+    repeatable = True
+    must_gain = False
 
     min_area: SomePixels = 0  # pixels; smaller connected components are relabelled
     hole_area: SomePixels = 0  # pixels; smaller holes in a class are filled with it
     classes: tuple[str, ...] | None = None  # only components, and holes in components, of these; null: of all
 
 
-class ThresholdStep(Settings):
+class ThresholdStep(StepSettings):
     """A probability threshold per scored class, fitted on OOF with the ensemble's score."""
+
+    place = Place.CATEGORIES
+    repeatable = False
+    must_gain = False
 
     categories: Literal["overlapping", "exclusive"] = "overlapping"  # may a pixel be of several classes?
 
@@ -108,23 +189,32 @@ class Step(Settings):
         return self._given[0]
 
     @property
-    def settings(self) -> Settings:
+    def settings(self) -> StepSettings:
         """What it is set to."""
         return getattr(self, self.name)
 
 
-_PLACE = {"weights": 0, "stack": 0, "bias": 1, "crf": 1, "thresholds": 2, "clean_up": 3}
-_ONCE = ("weights", "stack", "thresholds")
+STEP_SETTINGS: dict[str, type[StepSettings]] = {
+    name: get_args(field.annotation)[0] for name, field in Step.model_fields.items()
+}
+"""Key of a step -> its settings."""
 
 
 def check_order(steps: Sequence[Step]) -> None:
     """ValueError when steps do not come in an order in which each finds what it works on."""
     names = [step.name for step in steps]
-    places = [_PLACE[name] for name in names]
-    if places != sorted(places) or any(names.count(name) > 1 for name in _ONCE) or places.count(0) > 1:
-        raise ConflictError(
-            f"steps {', '.join(names)}: weights or stack (one of them, once) work on the members, bias and crf on "
-            "probabilities, thresholds (once) make categories of them, clean_up works on those; they come in this "
-            "order",
-            "steps",
-        )
+    places = [step.settings.place for step in steps]
+    twice = any(names.count(step.name) > 1 and not step.settings.repeatable for step in steps)
+    if places != sorted(places) or places.count(Place.MEMBERS) > 1 or twice:
+        raise ConflictError(f"steps {', '.join(names)}: {_order()}; they come in this order", "steps")
+
+
+def _order() -> str:
+    parts = []
+    for place in Place:
+        kinds = {name: kind for name, kind in STEP_SETTINGS.items() if kind.place is place}
+        named = [
+            name if kind.repeatable or place is Place.MEMBERS else f"{name} (once)" for name, kind in kinds.items()
+        ]
+        parts.append(f"{' or '.join(named)} {_DONE_TO[place]}")
+    return ", ".join(parts)
