@@ -105,7 +105,7 @@ def world(tmp_path: Path) -> World:
     for split, ids in splits.items():
         (root / split).mkdir(parents=True)
         (root / f"{split}annot").mkdir()
-        (root / f"{split}.txt").write_text("".join(f"/SegNet/CamVid/{split}/{i}.png x\n" for i in ids))
+        (root / f"{split}.txt").write_text("".join(f"/SegNet/CamVid/{split}/{i}.png {i}.png\n" for i in ids))
         for image in ids:
             frame = rng.integers(0, 256, (48, 64, 3), dtype=np.uint8)
             cv2.imwrite(str(root / split / f"{image}.png"), frame)
