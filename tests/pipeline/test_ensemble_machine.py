@@ -37,8 +37,7 @@ def assert_one_error(done: Finished, *says: str) -> None:
 def test_a_full_disk_is_told_and_the_same_command_goes_on(
     command_line: CommandLine, demo: TinyDemo, tmp_path: Path, workers: int
 ) -> None:
-    """On a disk for a third of the work, then on one without a limit: the folder itself, under the mount."""
-    for size in (4096, 24 << 10, 64 << 10):
+    for size in (4096, 64 << 10):
         more = words(demo, tmp_path, f"workers={workers}")
         done = command_line.run("predict_ensemble", *more, disks={tmp_path: size})
         assert_one_error(done, "No space left on device", str(tmp_path))
@@ -47,23 +46,10 @@ def test_a_full_disk_is_told_and_the_same_command_goes_on(
     assert not (tmp_path / "machine/work").exists()
 
 
-def test_what_was_done_before_the_disk_was_full_is_not_done_again(command_line, demo, tmp_path) -> None:
-    """RLIMIT_FSIZE stands for a disk that is full for big files alone: the submission's label maps."""
-    done = command_line.run("predict_ensemble", *words(demo, tmp_path), limits={"RLIMIT_FSIZE": 1500})
-    assert_one_error(done, "File too large", str(tmp_path))
-    kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("machine/work/*/*.npz")}
-    assert kept
-    started = command_line.start("predict_ensemble", *words(demo, tmp_path))
-    assert started.wait().status == 0, started.said
-
-
-@pytest.mark.parametrize("number", [24, 40, 64])
+@pytest.mark.parametrize("number", [20, 26])
 def test_too_few_open_files_are_told(command_line, demo, tmp_path, number: int) -> None:
     done = command_line.run("predict_ensemble", *words(demo, tmp_path, "workers=3"), limits={"RLIMIT_NOFILE": number})
-    if done.status:
-        assert_one_error(done, "Too many open files")
-    done = command_line.run("predict_ensemble", *words(demo, tmp_path, "workers=2"))
-    assert done.status == 0, done.said
+    assert_one_error(done, "Too many open files")
 
 
 def workers_of(pid: int) -> list[int]:
@@ -164,12 +150,16 @@ def test_a_damaged_config_of_a_submission_is_named(command_line, demo, made: Pat
 
 
 def test_damaged_work_is_done_again(command_line, demo, made: Path, tmp_path) -> None:
-    """Work that a stopped ensemble has left: an empty file, one cut short, one of something else."""
-    stopped = command_line.run("predict_ensemble", *words(demo, tmp_path), limits={"RLIMIT_FSIZE": 1500})
-    assert stopped.status == 1
+    """Work that a killed ensemble has left: an empty file, one cut short, one of something else."""
+    started = command_line.start("predict_ensemble", *words(demo, tmp_path))
+    while len(list(tmp_path.glob("machine/work/*/*.npz"))) < 30:  # the second pass: it starts from what the first kept
+        assert started.is_running(), started.said
+        time.sleep(0.01)
+    started.kill()
+    started.wait()
     kept = sorted(tmp_path.glob("machine/work/*/*.npz"))
-    for path, content in zip(kept, (b"", b"PK\x03\x04 cut short", b"\x93NUMPY"), strict=False):
-        path.write_bytes(content)
+    for path, damaged in zip(kept, (b"", b"PK\x03\x04 cut short", b"\x93NUMPY"), strict=False):
+        path.write_bytes(damaged)
     maps = sorted(tmp_path.glob("machine/work/*/maps/*.prob"))
     content = maps[0].read_bytes()
     maps[0].write_bytes(content[:-5])
