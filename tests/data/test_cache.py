@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
+import foldseg
 from foldseg.data import cache as module
 from foldseg.data import camvid, signate
 from foldseg.data.cache import CachedFrames, cached_frames, fingerprint
@@ -114,6 +116,16 @@ def test_the_fingerprint_changes_with_the_code_that_decodes(camvid_root: Path, m
     before = fingerprint(camvid_frames(camvid_root))
     monkeypatch.setattr(module, "code_hash", lambda *_: "0123456789ab")
     assert fingerprint(camvid_frames(camvid_root)) != before
+
+
+def test_all_code_that_decodes_is_in_the_fingerprint() -> None:
+    """Whatever of the room `data` is imported by it decodes, too."""
+    package = Path(foldseg.__file__).parent
+    for part in module._DECODING:
+        text = (package / part).read_text()
+        found = {f"data/{name}.py" for name in re.findall(r"from foldseg\.data\.(\w+) import", text)}
+        found |= {f"data/{name}.py" for name in re.findall(r"from foldseg\.data import (\w+)", text)}
+        assert found <= set(module._DECODING), part
 
 
 def test_data_that_moves_or_is_touched_keeps_its_cache(camvid_root: Path, tmp_path: Path) -> None:

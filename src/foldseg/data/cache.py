@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 _FORMAT = 2  # part of the fingerprint: to be raised when the layout changes
 _BYTES = 4  # per pixel: red, green, blue and the class
 _GIB = 2**30
-_DECODING = ("data/reading.py", "data/labels.py", "data/frames.py")
+_DECODING = tuple(f"data/{name}.py" for name in ("frames", "headers", "jpegs", "labels", "reading"))
 
 
 class CachedFrames:
