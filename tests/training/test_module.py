@@ -287,6 +287,13 @@ def test_a_gradient_that_is_not_finite_stops_the_run_before_it_is_blamed_on_the_
         fit(module(experiment(), overflow(3)))
 
 
+def test_a_gradient_is_blamed_on_all_batches_of_its_step() -> None:
+    with pytest.raises(
+        FoldsegError, match=r"norm of the gradient is (inf|nan) in epoch 0, on the images 2a, 2b, 3a, 3b"
+    ):
+        fit(module(experiment(accumulate=2), overflow(2)))
+
+
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_steps_without_a_finite_gradient_are_left_out(accumulate: int, caplog: pytest.LogCaptureFixture) -> None:
     """Weights and running statistics are those from before the step; what is left of the epoch is trained on."""

@@ -32,6 +32,7 @@ class Watch:
         self._norms: Tensor | None = None  # (4,): sum, largest and number of the finite ones; number of the others
         self._ids: list[str] = []  # of the last batch
         self._step_ids: list[str] = []  # of the batches since the last step
+        self._norm_ids: list[str] = []  # of the batches of the last step
         self._unchecked: list[Tensor] = []  # the last loss, and the norm of the gradient if it was followed by a step
 
     def loss(self, total: Tensor, parts: dict[str, Tensor], ids: list[str]) -> None:
@@ -56,7 +57,7 @@ class Watch:
         self._norms = sums
         if self._policy == "stop":
             self._unchecked += [] if self._scaled else [norm]
-            self._step_ids = []
+            self._norm_ids, self._step_ids = self._step_ids, []
             return False
         images, self._step_ids = ", ".join(self._step_ids), []
         if bool(finite):
@@ -79,9 +80,10 @@ class Watch:
         values = torch.stack(self._unchecked).tolist()
         if all(math.isfinite(value) for value in values):
             return
-        what = f"loss is {values[0]}" if not math.isfinite(values[0]) else f"norm of the gradient is {values[1]}"
+        of_loss = not math.isfinite(values[0])
+        what = f"loss is {values[0]}" if of_loss else f"norm of the gradient is {values[1]}"
         raise FoldsegError(
-            f"the {what} in epoch {self._epoch}, on the images {', '.join(self._ids)}; "
+            f"the {what} in epoch {self._epoch}, on the images {', '.join(self._ids if of_loss else self._norm_ids)}; "
             "the last checkpoint is kept. Lower optimizer.lr, set clip_gradient_norm or use precision=fp32 "
             "(on_non_finite=skip leaves such steps out)"
         )
