@@ -55,14 +55,15 @@ def test_what_is_broken_is_named_with_its_reason_and_the_others_are_predicted(pr
     broken = odd_pictures.broken_pictures()
     files = {name: content for name, (content, _) in broken.items()}
     good = {"good.jpg": odd_pictures.encoded(odd_pictures.scene())}
-    for part in (dict(list(files.items())[:14]), dict(list(files.items())[14:])):  # no more than 20 are shown
-        folder = fill(tmp_path / f"in{len(part)}", {**part, **good})
-        done = predict(folder, "--out", tmp_path / f"out{len(part)}")
+    halves = dict(list(files.items())[:14]), dict(list(files.items())[14:])  # no more than 20 are shown
+    for number, part in enumerate(halves):
+        folder = fill(tmp_path / f"in{number}", {**part, **good})
+        done = predict(folder, "--out", tmp_path / f"out{number}")
         assert done.status == 1
         assert f"error: {len(part)} of {len(part) + 1} pictures could not be predicted" in done.stderr
         for name in part:
             assert broken[name][1] in said_of(done, name)
-        written = {path.name for path in (tmp_path / f"out{len(part)}").rglob("*.png")}
+        written = {path.name for path in (tmp_path / f"out{number}").rglob("*.png")}
         assert written == {"good.png"}
 
 

@@ -64,7 +64,10 @@ def test_a_damaged_picture_is_an_error_when_the_others_are_done(exported: Path, 
     (pictures / "0.png").write_bytes(b"nothing")
     done = run("predict_images", exported, pictures, "--out", tmp_path / "out", "--as", "overlay", "--alpha", "0.3")
     assert done.returncode == 1
-    assert "error: 1 of 3 pictures could not be predicted" in done.stderr and "0.png: is damaged" in done.stderr
+    assert (
+        "error: 1 of 3 pictures could not be predicted" in done.stderr
+        and "0.png: is not a readable image" in done.stderr
+    )
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["1.png", "2.png", "prediction.json"]
     assert "Traceback" not in done.stderr
 
