@@ -55,7 +55,7 @@ def test_a_score_that_is_undefined_on_the_fold_is_refused_before_training(
     command_line: CommandLine, toy: list[str], tmp_path: Path, settings: list[str], says: str
 ):
     done = trained(command_line, [*toy, *settings])
-    assert_refused(done, says, "6 validation masks hold only background", "use dataset_miou or")
+    assert_refused(done, says, "6 masks hold only background", "use dataset_miou or")
     assert not (tmp_path / "runs/toy_full/fold_0/config.yaml").exists()
 
 
@@ -67,7 +67,7 @@ def test_a_score_that_is_defined_is_trained_by(command_line: CommandLine, toy: l
 
 @pytest.mark.parametrize(
     ("fold", "says"),
-    [(1, "all pixels of all 4 training masks are void"), (0, "4 validation masks hold only void pixels; divide")],
+    [(1, "all pixels of all 4 training masks are void"), (0, "4 masks hold only void pixels; divide")],
 )
 def test_masks_that_are_all_void_are_refused(
     command_line: CommandLine, camvid_root: Path, tmp_path: Path, fold: int, says: str

@@ -32,6 +32,7 @@ from foldseg.errors import FoldsegError
 from foldseg.files import locked, scratch, write_json
 from foldseg.outputs import require_own
 from foldseg.scoring.counts import Counts
+from foldseg.scoring.defined import check_defined
 from foldseg.scoring.intervals import warn_of_large_group
 from foldseg.scoring.scores import OF_SCORED_CLASSES, SCORES, check_score
 from foldseg.submission import ledger
@@ -118,6 +119,10 @@ def _checked(config: Ensemble) -> Members:
     members = find_members(config)
     _check_classes(config, members.labels, DATASETS[members.first.experiment.data.dataset].labels)
     _test_table(members)
+    table, data = oof_table(members.first), members.first.experiment.data
+    oof = table[table["fold"].isin(members.folds)]
+    where = f"fold {', '.join(map(str, members.folds))}"
+    check_defined({"score": config.score}, list(SCORES), oof, data, members.labels, where)
     return members
 
 
