@@ -14,7 +14,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from foldseg import cli
+from foldseg import ending
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RECIPE = REPOSITORY / "configs/experiments/camvid_short.yaml"
@@ -60,7 +60,7 @@ def train(name: str, fold: int) -> None:
     """Train one fold, or go on with it; a finished one takes seconds."""
     config = RECIPE.with_stem(folder(name).name) if name in NETWORKS else RECIPE
     changes = [f"name={folder(name).name}", *CHANGES[name]] if name in CHANGES else []
-    subprocess.run([REPOSITORY / "scripts/train_fold.sh", config, str(fold), *changes], check=True)
+    subprocess.run([REPOSITORY / "foldseg train", config, str(fold), *changes], check=True)
 
 
 def table(names: Sequence[str], folds: Sequence[int]) -> str:
@@ -81,4 +81,4 @@ def table(names: Sequence[str], folds: Sequence[int]) -> str:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    ending.run(main)

@@ -34,8 +34,8 @@ class Stage:
 
 
 STAGES = {
-    "build": Stage("build the city, scan, make folds", [PYTHON, "scripts/make_folds.py", CONFIG], (DATA,)),
-    "folds": Stage("scan, make folds", [PYTHON, "scripts/make_folds.py", CONFIG]),
+    "build": Stage("build the city, scan, make folds", [PYTHON, "foldseg folds", CONFIG], (DATA,)),
+    "folds": Stage("scan, make folds", [PYTHON, "foldseg folds", CONFIG]),
     "eda": Stage(
         "EDA notebook",
         [PYTHON, "-m", "jupyter", "execute", "notebooks/01_eda.ipynb"],
@@ -43,40 +43,40 @@ STAGES = {
     ),
     "train": Stage(
         "train on 192 crops of 512, validate and predict fold 0, predict test",
-        ["scripts/train_fold.sh", "configs/experiments/toy_contest.yaml", "0"],
+        ["foldseg train", "configs/experiments/toy_contest.yaml", "0"],
         (RUN,),
         images=192 + 41 + 41 + 60,
     ),
     "predict": Stage(
         "... of which predicting test",
-        [PYTHON, "scripts/predict_fold.py", "runs/toy_contest/fold_0", "--split", "test"],
+        [PYTHON, "foldseg predict", "runs/toy_contest/fold_0", "--split", "test"],
         (RUN / "predictions/test",),
         images=60,
     ),
     "ensemble": Stage(
         "blend, fit thresholds, score OOF; write and validate the submission",
-        [PYTHON, "scripts/predict_ensemble.py", "configs/ensembles/toy_contest.yaml"],
+        [PYTHON, "foldseg ensemble", "configs/ensembles/toy_contest.yaml"],
         images=41 + 60,
     ),
     "tiles": Stage(
         "predict OOF and test in overlapping tiles of 768, flipped, too; CRF, thresholds, clean-up, submission",
-        [PYTHON, "scripts/predict_ensemble.py", "configs/ensembles/toy_contest_tiles.yaml"],
+        [PYTHON, "foldseg ensemble", "configs/ensembles/toy_contest_tiles.yaml"],
         (RUN / "predictions/oof-tiles_768x768_0.25_mean_gaussian-flip",
          RUN / "predictions/test-tiles_768x768_0.25_mean_gaussian-flip"),
         images=41 + 60,
     ),
     "score": Stage(
         "score the submission (against itself)",
-        [PYTHON, "scripts/score_submission.py", SUBMISSION, SUBMISSION, "--data", CONFIG],
+        [PYTHON, "foldseg score", SUBMISSION, SUBMISSION, "--data", CONFIG],
         images=60,
     ),
     "pngs": Stage(
-        "submission to colour PNGs", [PYTHON, "scripts/make_submission.py", SUBMISSION, "runs/toy_contest/png"],
+        "submission to colour PNGs", [PYTHON, "foldseg convert", SUBMISSION, "runs/toy_contest/png"],
         (ROOT / "runs/toy_contest/png",), images=60,
     ),
     "json": Stage(
         "colour PNGs to a submission",
-        [PYTHON, "scripts/make_submission.py", "runs/toy_contest/png", "runs/toy_contest/again.json"],
+        [PYTHON, "foldseg convert", "runs/toy_contest/png", "runs/toy_contest/again.json"],
         images=60,
     ),
 }  # fmt: skip

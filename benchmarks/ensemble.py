@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from foldseg import cli
+from foldseg import ending
 from foldseg.config import load_ensemble
 from foldseg.ensemble.run import predict_ensemble
 from foldseg.files import read_json
@@ -127,4 +127,4 @@ def members(scores: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    ending.run(main)

@@ -5,7 +5,7 @@
     benchmarks/kill.py --rounds 50 --only plain stages    # of these
     benchmarks/kill.py --list
 
-A round gives the command scripts/train_fold.py for a tiny city, kills its whole process group by SIGKILL at a moment
+A round gives the command foldseg train for a tiny city, kills its whole process group by SIGKILL at a moment
 drawn uniformly over the time that an unkilled run takes, and gives the command again, until it has been killed one to
 `--kills` times and has come to its end. Every time it has a number of loader workers drawn from `--workers`. All
 checkpoints, metrics.csv, summary.json (but their seconds) and predictions are then compared with those of a run that
@@ -31,7 +31,7 @@ from kill_setups import CITY, PHASES, SETUPS, TEACHER  # noqa: E402
 from command.line import CommandLine, Finished, Started  # noqa: E402
 from outcome import differences, outcome  # noqa: E402
 
-COMMAND = str(REPOSITORY / "benchmarks/kill_watched")
+COMMAND = REPOSITORY / "benchmarks/kill_watched.py"
 
 
 def main() -> None:
@@ -92,7 +92,7 @@ class Bench:
         """Build the city, divide it, and train what others learn from."""
         bench = Bench(folder.resolve(), CommandLine(folder.resolve() / "commands" / str(time.time_ns())), workers)
         if not (bench.folder / "folds.csv").is_file():
-            expect(bench.line.run("make_folds", "configs/data/toy_city.yaml", *bench.data))
+            expect(bench.line.run("folds", "configs/data/toy_city.yaml", *bench.data))
         shutil.rmtree(bench.folder / "teachers", ignore_errors=True)
         expect(bench.start(bench.folder / "teachers", [*TEACHER, "name=teacher"], 0).wait(1800))
         return bench
@@ -112,7 +112,7 @@ class Bench:
         config = "configs/experiments/toy_crop.yaml"
         self.phase_file.parent.mkdir(parents=True, exist_ok=True)
         self.phase_file.write_bytes(bytes(1))
-        return self.line.start(COMMAND, config, "0", *words, env={"PHASE_FILE": str(self.phase_file)})
+        return self.line.start("train", config, "0", *words, program=COMMAND, env={"PHASE_FILE": str(self.phase_file)})
 
     @property
     def phase_file(self) -> Path:

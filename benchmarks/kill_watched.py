@@ -1,18 +1,13 @@
-"""`scripts/train_fold.py`, which also writes down what it is doing, for `kill.py`. The command itself is the same."""
+"""`foldseg train`, which also writes down what it is doing, for `kill.py`. The command itself is the same."""
 
 import os
-import sys
 from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
-
-import train_fold
 from kill_setups import PHASES
 
-from foldseg import cli
+from foldseg.cli.app import main
 from foldseg.inference import predict
 from foldseg.training import fit
 from foldseg.training.module import FoldModule
@@ -61,4 +56,4 @@ if int(os.environ.get("LOCAL_RANK", "0")) == 0:
     watch(predict, "predict_run", PREDICTION)
 
 if __name__ == "__main__":
-    cli.run(train_fold.main)
+    main()

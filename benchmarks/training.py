@@ -38,7 +38,7 @@ from table import HEADER, Row, times_faster
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
-from foldseg import cli
+from foldseg import ending
 from foldseg.config import Experiment, load_data, load_experiment
 from foldseg.data.datasets import folded_samples, label_set, make_folds_file
 from foldseg.data.labels import IGNORE_INDEX
@@ -93,7 +93,7 @@ def plain(experiment: Experiment, batches: int, turn: Turn, *, kept: bool = Fals
 
 
 def foldseg(experiment: Experiment, batches: int, turn: Turn) -> None:
-    """Train as scripts/train_fold.sh does, without validation and checkpoints."""
+    """Train as foldseg train does, without validation and checkpoints."""
     labels, module = label_set(experiment.data), _module(experiment)
     table = folded_samples(experiment.data).iloc[: batches * _size(experiment)]
     stride = module.network.stride
@@ -299,5 +299,5 @@ def _data(folder: Path) -> tuple[Path, list[str]]:
 
 
 if __name__ == "__main__":
-    cli.log_to_terminal()
+    ending.log_to_terminal()
     main()

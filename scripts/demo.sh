@@ -23,10 +23,10 @@ run() {
     "$@"
 }
 
-run scripts/make_folds.py configs/data/toy_city.yaml
+run foldseg folds configs/data/toy_city.yaml
 for variant in full crop resized; do
     run scripts/train_fold.sh "configs/experiments/toy_$variant.yaml" all
 done
 run scripts/predict_ensemble.py "$ensemble" ${steps[@]+"${steps[@]}"}
-run scripts/summary_picture.py "$ensemble" submissions/toy/summary.png ${steps[@]+"${steps[@]}"}
+run foldseg show-ensemble "$ensemble" submissions/toy/summary.png ${steps[@]+"${steps[@]}"}
 printf '\nlook at submissions/toy/summary.png, and open notebooks/02_error_analysis.ipynb\n'

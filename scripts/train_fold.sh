@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Train one fold (or all), then write its OOF and test predictions. The same command goes on where it was stopped.
-#   scripts/train_fold.sh CONFIG FOLD|all [key=value ...] [--accept-changed-data]
+# usage: scripts/train_fold.sh EXPERIMENT FOLD|all [key=value ...]
+# `foldseg train`: train one fold (or all), then predict its OOF and test images.
 #   scripts/train_fold.sh configs/experiments/toy_crop.yaml 0 batch_size=4
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -10,4 +10,4 @@ python="$here/../.venv/bin/python"
     echo "error: foldseg is not installed for $python; run scripts/install.sh" >&2
     exit 1
 }
-exec "$python" "$here/train_fold.py" "$@"
+exec "$python" -m foldseg train "$@"

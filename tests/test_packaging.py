@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from foldseg.command import VERBS
 from foldseg.config import load_ensemble, load_experiment
 
 REPOSITORY = Path(__file__).parents[1]
@@ -34,15 +33,11 @@ def test_every_range_holds_the_version_that_is_tested() -> None:
     assert sorted(pinned) == sorted(one.name for one in asked)
 
 
-def test_every_script_is_a_verb() -> None:
-    assert sorted(VERBS) == sorted(path.stem for path in (REPOSITORY / "scripts").glob("*.py"))
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of this tree, installed into a folder."""
     tree = tmp_path_factory.mktemp("tree")
-    for part in ("src", "scripts", "configs", "folds"):
+    for part in ("src", "configs", "folds"):
         shutil.copytree(REPOSITORY / part, tree / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(REPOSITORY / name, tree)
@@ -68,30 +63,30 @@ def foldseg(site: Path, cwd: Path, *words: str) -> subprocess.CompletedProcess[s
 
 def test_an_installed_wheel_has_the_command_and_what_it_starts_from(site: Path, tmp_path: Path) -> None:
     helped = foldseg(site, tmp_path, "--help")
-    assert helped.returncode == 0 and "train_fold" in helped.stdout and "configs" in helped.stdout
+    assert helped.returncode == 0 and "train" in helped.stdout and "init" in helped.stdout
     assert foldseg(site, tmp_path).stdout == helped.stdout
-    unknown = foldseg(site, tmp_path, "trian_fold")
-    assert unknown.returncode == 2 and "invalid choice: 'trian_fold'" in unknown.stderr
-    copied = foldseg(site, tmp_path, "configs", "mine")
+    unknown = foldseg(site, tmp_path, "trian")
+    assert unknown.returncode == 2 and "Did you mean 'train'?" in unknown.stderr
+    copied = foldseg(site, tmp_path, "init", "mine")
     assert copied.returncode == 0, copied.stderr
     for path in REPOSITORY.glob("configs/*/*.yaml"):
         copy = tmp_path / "mine" / path.relative_to(REPOSITORY)
         assert copy.read_bytes() == path.read_bytes()
     assert load_experiment(tmp_path / "mine/configs/experiments/toy_full.yaml").name == "toy_full"
     assert load_ensemble(tmp_path / "mine/configs/ensembles/toy.yaml").name == "toy"
-    again = foldseg(site, tmp_path, "configs", "mine")
+    again = foldseg(site, tmp_path, "init", "mine")
     assert again.returncode == 1 and again.stderr.endswith(
         "mine/configs: is there already; give another folder, or remove it\n"
     )
 
 
-def test_an_installed_verb_is_the_script(site: Path, tmp_path: Path) -> None:
-    foldseg(site, tmp_path, "configs", ".")
+def test_an_installed_verb_works(site: Path, tmp_path: Path) -> None:
+    foldseg(site, tmp_path, "init", ".")
     overrides = ["data.root=city", "data.folds=folds.csv"]
     overrides.append("data.toy_city={width: 96, height: 64, train_frames: 24, test_frames: 4, seed: 1}")
-    done = foldseg(site, tmp_path, "make_folds", "configs/data/toy_city.yaml", *overrides)
+    done = foldseg(site, tmp_path, "folds", "configs/data/toy_city.yaml", *overrides)
     assert done.returncode == 0, done.stderr
     assert len((tmp_path / "folds.csv").read_text().splitlines()) == 25
-    wrong = foldseg(site, tmp_path, "predict_ensemble", "configs/ensembles/toy.yaml")
+    wrong = foldseg(site, tmp_path, "ensemble", "configs/ensembles/toy.yaml")
     assert wrong.returncode == 1 and "Traceback" not in wrong.stderr
     assert "no such experiment among the runs" in wrong.stderr

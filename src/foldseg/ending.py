@@ -41,15 +41,23 @@ _CURES = {
 }
 
 
+_goes_on = True  # whether the same command, given again, goes on where it was stopped
+
+
+def begin_anew_after_interruption() -> None:
+    """Let an interrupted command say that the same command begins anew; without this it says that it goes on."""
+    global _goes_on
+    _goes_on = False
+
+
 class _Terminated(BaseException):
     """SIGTERM has come; no Exception, so that nobody takes it for an error to go on from."""
 
 
-def run(main: Callable[[], object], *, goes_on: bool = True) -> NoReturn:
-    """Call a script's `main` and end the process, with one clear message for whatever goes wrong.
+def run(main: Callable[[], object]) -> NoReturn:
+    """Call `main` and end the process, with one clear message for whatever goes wrong.
 
-    `goes_on`: whether a second call goes on where the first one was stopped. With FOLDSEG_TRACEBACK=1 in the
-    environment the traceback is shown as well.
+    With FOLDSEG_TRACEBACK=1 in the environment the traceback is shown as well.
     """
     _make_streams_robust()
     log_to_terminal()
@@ -61,9 +69,9 @@ def run(main: Callable[[], object], *, goes_on: bool = True) -> NoReturn:
     except SystemExit as end:
         # Lightning turns Ctrl+C into an exit in silence
         interrupted = isinstance(end.__context__, KeyboardInterrupt)
-        status = _explain(KeyboardInterrupt(), goes_on) if interrupted else _status_of(end)
+        status = _explain(KeyboardInterrupt()) if interrupted else _status_of(end)
     except BaseException as error:
-        status = _explain(error, goes_on)
+        status = _explain(error)
     sys.exit(_flushed(status))
 
 
@@ -74,13 +82,13 @@ def _status_of(end: SystemExit) -> int:
     return _MISTAKE
 
 
-def _explain(error: BaseException, goes_on: bool) -> int:
+def _explain(error: BaseException) -> int:
     """Say on standard error what went wrong; return the exit status."""
     if os.environ.get("FOLDSEG_TRACEBACK", "") not in ("", "0"):
         traceback.print_exception(error)
     if isinstance(error, KeyboardInterrupt | _Terminated):
         stopped = isinstance(error, _Terminated)
-        again = "goes on where it stopped" if goes_on else "begins anew"
+        again = "goes on where it stopped" if _goes_on else "begins anew"
         _say(f"{'terminated' if stopped else 'interrupted'}; the same command {again}")
         return _TERMINATED if stopped else _INTERRUPTED
     if isinstance(error, BrokenPipeError) and _nobody_reads():
@@ -155,7 +163,7 @@ def _flushed(status: int) -> int:
     try:
         sys.stdout.flush()
     except OSError as error:
-        status = status or _explain(error, True)
+        status = status or _explain(error)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return status
 

@@ -78,7 +78,7 @@ class Started:
 
 @dataclass
 class CommandLine:
-    """Runs scripts; `folder` is where their streams are kept."""
+    """Runs the verbs of `foldseg`; `folder` is where their streams are kept."""
 
     folder: Path
     _numbers: itertools.count = field(default_factory=itertools.count)
@@ -86,18 +86,20 @@ class CommandLine:
 
     def start(
         self,
-        script: str,
+        verb: str,
         *words: object,
+        program: Path | None = None,
         cwd: Path = REPOSITORY,
         env: Mapping[str, str] | None = None,
         stdin: bytes = b"",
         limits: Mapping[str, int] | None = None,
         disks: Mapping[Path, int] | None = None,
     ) -> Started:
-        """Start `scripts/<script>.py`.
+        """Start `foldseg VERB WORDS`.
 
-        `limits`: of the module resource, e.g. {"RLIMIT_NOFILE": 64}. `disks`: folders on which the command alone sees
-        an empty disk of so many bytes (see `can_mount`).
+        `program`: a Python file that stands in for the command `foldseg`. `limits`: of the module resource, e.g.
+        {"RLIMIT_NOFILE": 64}. `disks`: folders on which the command alone sees an empty disk of so many bytes (see
+        `can_mount`).
         """
         folder = self.folder / str(next(self._numbers))
         folder.mkdir(parents=True)
@@ -105,7 +107,8 @@ class CommandLine:
         for name in ("stdout", "stderr"):
             (folder / name).touch()
         request = {
-            "argv": [str(REPOSITORY / "scripts" / f"{script}.py"), *map(str, words)],
+            "argv": ["foldseg", verb, *map(str, words)],
+            "program": "" if program is None else str(program),
             "cwd": str(cwd),
             "env": dict(env or {}),
             "folder": str(folder),
@@ -118,9 +121,9 @@ class CommandLine:
         server.stdin.flush()
         return Started(folder)
 
-    def run(self, script: str, *words: object, seconds: float = 300, **surroundings: object) -> Finished:
-        """Start a script as `start` does and wait for its end."""
-        return self.start(script, *words, **surroundings).wait(seconds)  # type: ignore[arg-type]
+    def run(self, verb: str, *words: object, seconds: float = 300, **surroundings: object) -> Finished:
+        """Start a verb as `start` does and wait for its end."""
+        return self.start(verb, *words, **surroundings).wait(seconds)  # type: ignore[arg-type]
 
     def stop(self) -> None:
         """End the server; commands that run go on."""

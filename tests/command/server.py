@@ -2,7 +2,7 @@
 
 Started by `command.line`. Reads one JSON object a line from standard input:
 
-`argv`: a script and its words; `cwd`; `env`
+`argv`: foldseg, a verb and its words; `program`: a Python file that stands in for foldseg, or ""; `cwd`; `env`
 `folder`: where `stdin` lies, and where `stdout`, `stderr`, `pid` and `status` are written
 `limits`: name of the resource module -> value
 `disks`: folder -> bytes; the command alone sees a disk of that size mounted there
@@ -36,8 +36,8 @@ _NEW_MOUNTS = 0x00020000  # CLONE_NEWNS
 _PRIVATE = 0x40000 | 0x4000  # MS_PRIVATE | MS_REC
 
 
-def serve() -> list[str]:
-    """Answer requests until the input ends; return the command's words in the process that is to be the command."""
+def serve() -> dict:
+    """Answer requests until the input ends; return the request in the process that is to be the command."""
     for name in _MODULES:
         importlib.import_module(name)
     gc.freeze()  # a collection in a command would copy all of the memory that it shares with this process
@@ -50,13 +50,13 @@ def serve() -> list[str]:
     os._exit(0)
 
 
-def supervise(request: dict) -> list[str]:
+def supervise(request: dict) -> dict:
     """Fork the command and write down how it ended; return in the command's own process."""
     folder = Path(request["folder"])
     command = os.fork()
     if command == 0:
         become(request, folder)
-        return request["argv"]
+        return request
     while os.getpgid(command) != command:  # until it leads a group of its own, or a signal to that would miss it
         time.sleep(0.001)
     write(folder / "pid", str(command))
@@ -98,10 +98,14 @@ def write(path: Path, text: str) -> None:
     partial.rename(path)
 
 
-def run_script(path: str) -> int:
-    """Run a script as Python does; return its exit status."""
+def run_command(program: str) -> int:
+    """Run `python -m foldseg`, or a program in its place; return its exit status."""
     try:
-        runpy.run_path(path, run_name="__main__")
+        if program:
+            sys.path[0] = str(Path(program).parent)
+            runpy.run_path(program, run_name="__main__")
+        else:
+            runpy.run_module("foldseg", run_name="__main__", alter_sys=True)
     except SystemExit as ended:
         if isinstance(ended.code, str):
             print(ended.code, file=sys.stderr)  # noqa: T201
@@ -125,6 +129,6 @@ def end(status: int) -> NoReturn:
 
 
 if __name__ == "__main__":
-    sys.argv = serve()
-    sys.path[0] = str(Path(sys.argv[0]).parent)
-    end(run_script(sys.argv[0]))
+    request = serve()
+    sys.argv = request["argv"]
+    end(run_command(request["program"]))

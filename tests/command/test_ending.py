@@ -13,16 +13,16 @@ from command.line import REPOSITORY
 
 MAIN = """
 import errno, logging, os, sys
-from foldseg import cli
+from foldseg import ending
 from foldseg.errors import FoldsegError
 def main():
     {body}
-cli.run(main, goes_on={goes_on})
+ending.run(main)
 """
 
 
-def ended(body: str, *, goes_on: bool = True, **env: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-c", MAIN.format(body=body, goes_on=goes_on)]
+def ended(body: str, **env: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-c", MAIN.format(body=body)]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | env, cwd=REPOSITORY)
 
 
@@ -65,7 +65,10 @@ def test_a_defect_is_said_to_be_one_and_its_traceback_is_kept(tmp_path: Path) ->
 
 
 def test_a_command_that_begins_anew_says_so() -> None:
-    assert "the same command begins anew" in ended("raise KeyboardInterrupt", goes_on=False).stderr
+    assert (
+        "the same command begins anew"
+        in ended("ending.begin_anew_after_interruption(); raise KeyboardInterrupt").stderr
+    )
 
 
 @pytest.mark.parametrize("env", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
@@ -78,7 +81,7 @@ def test_no_terminal_is_too_odd_to_print_on(env: dict[str, str]) -> None:
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_are_no_error(closed: str) -> None:
     body = "from tqdm import tqdm; print(1); logging.getLogger('foldseg').info('2'); list(tqdm([1]))"
-    script = MAIN.format(body=body, goes_on=True)
+    script = MAIN.format(body=body)
     command = ["bash", "-c", f'"$0" -c "$1" {closed}', sys.executable, script]
     assert subprocess.run(command, check=False, cwd=REPOSITORY).returncode == 0
 
@@ -94,7 +97,7 @@ def test_closed_streams_are_no_error(closed: str) -> None:
 def test_a_reader_that_has_gone_is_no_error(body: str) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, "-c", MAIN.format(body=body, goes_on=True)]
+    command = [sys.executable, "-c", MAIN.format(body=body)]
     env = os.environ | {"PYTHONUNBUFFERED": ""}  # argparse passes over errors of printing, if they come at once
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False, env=env)
     os.close(writer)
@@ -118,7 +121,7 @@ def test_a_signal_ends_a_command_with_a_word_and_cleans_up(
     body = f"""from foldseg.files import replacing; from pathlib import Path; import time
     with replacing(Path({str(tmp_path / "x")!r})) as partial:
         partial.write_text('half'); print('ready', flush=True); time.sleep(60)"""
-    script = MAIN.format(body=body, goes_on=True)
+    script = MAIN.format(body=body)
     (tmp_path / "x").write_text("old")
     process = subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY

@@ -48,7 +48,7 @@ def ledger(tmp_path: Path) -> Path:
 
 
 def add_score(ledger: Path, score: str, library: Path, seconds: float = 60) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "scripts/ledger.py", "--ledger", ledger, "add-score", "x", score, "--replace"]
+    command = [sys.executable, "-m", "foldseg", "ledger", "--ledger", ledger, "add-score", "x", score, "--replace"]
     env = os.environ | {"LD_PRELOAD": str(library)}
     return subprocess.run(
         list(map(str, command)), capture_output=True, text=True, check=False, env=env, cwd=REPOSITORY, timeout=seconds
@@ -93,16 +93,15 @@ def test_a_lock_takes_no_room(command_line: CommandLine, tmp_path: Path) -> None
     (tmp_path / "fill.py").write_text(
         "import runpy, sys\n"
         "open(sys.argv[1] + '/fill', 'wb', 0).write(b'x' * 100000)\n"
-        "sys.argv = [sys.argv[2], *sys.argv[3:]]\n"
-        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+        "del sys.argv[1]\n"
+        "runpy.run_module('foldseg', run_name='__main__', alter_sys=True)\n"
     )
     disk = tmp_path / "disk"
     disk.mkdir()
-    script = str(REPOSITORY / "scripts/ledger.py")
     row = f"{HEADER}\nx,2025-01-01,,a*1,0,,,,dataset_miou,0.5,,,,\n"
     command = (
         f"mount -t tmpfs -o size=16k none {disk} && printf '%s' '{row}' > {disk}/ledger.csv && "
-        f"exec {sys.executable} {tmp_path}/fill.py {disk} {script} --ledger {disk}/ledger.csv add-score x 0.7"
+        f"exec {sys.executable} {tmp_path}/fill.py {disk} ledger --ledger {disk}/ledger.csv add-score x 0.7"
     )
     done = subprocess.run(["unshare", "-m", "sh", "-c", command], capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "Traceback" not in done.stderr

@@ -1,34 +1,37 @@
-"""What every script does alike: --help and wrong words at once, overrides anywhere, paths with `~`, readers that go."""
+"""What all commands do alike: --help and wrong words at once, overrides anywhere, paths with `~`, readers that go."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from command.line import REPOSITORY, CommandLine
+from foldseg.cli.app import app
 
-SCRIPTS = sorted(path.stem for path in (REPOSITORY / "scripts").glob("*.py"))
+VERBS = sorted(name for name in typer.main.get_command(app).commands)
 FRESH = """
-import io, runpy, sys, time
+import io, sys, time
 from contextlib import redirect_stderr, redirect_stdout
-statuses, script = [], sys.argv[1]
+statuses, verb = [], sys.argv[1]
 for words in (["--help"], ["--no-such-option"]):
-    sys.argv = [script, *words]
+    sys.argv = ["foldseg", verb, *words]
     with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
         try:
-            runpy.run_path(script, run_name="__main__")
+            from foldseg.cli.app import main
+            main()
         except SystemExit as end:
             statuses.append(end.code)
-    assert words == ["--help"] or "error: " in err.getvalue()
+    assert words == ["--help"] or "No such option" in err.getvalue()
 heavy = [name for name in ("torch", "pandas", "cv2", "matplotlib") if name in sys.modules]
 print(statuses, heavy, time.process_time() < 1)
 """
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_help_and_wrong_words_are_answered_without_torch(script: str) -> None:
-    command = [sys.executable, "-c", FRESH, f"scripts/{script}.py"]
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_and_wrong_words_are_answered_without_torch(verb: str) -> None:
+    command = [sys.executable, "-c", FRESH, verb]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY)
     assert done.stdout == "[0, 2] [] True\n", done.stderr
 
@@ -44,15 +47,15 @@ def test_shell_scripts_have_help_and_refuse_other_words(script: str) -> None:
 @pytest.mark.parametrize(
     ("script", "words"),
     [
-        ("score_submission", ["configs/data/camvid.yaml", "/nowhere", "--size", "480x360", "data.no_such_key=1"]),
-        ("make_submission", ["/nowhere", "x.json", "--no-check", "data.no_such_key=1"]),
-        ("make_folds", ["configs/data/camvid.yaml", "--strict", "data.no_such_key=1"]),
-        ("make_folds", ["--strict", "configs/data/camvid.yaml", "data.no_such_key=1"]),
-        ("predict_ensemble", ["configs/ensembles/toy.yaml", "--workers", "1", "no_such_key=1"]),
-        ("make_pseudo_labels", ["configs/ensembles/toy.yaml", "--confidence", "0.5", "/nowhere/x", "no_such_key=1"]),
-        ("summary_picture", ["configs/ensembles/toy.yaml", "--image", "x", "/nowhere/x.png", "no_such_key=1"]),
-        ("show_batch", ["configs/experiments/toy_crop.yaml", "--images", "2", "no_such_key=1"]),
-        ("train_fold", ["configs/experiments/toy_crop.yaml", "0", "no_such_key=1"]),
+        ("score", ["configs/data/camvid.yaml", "/nowhere", "--size", "480x360", "data.no_such_key=1"]),
+        ("convert", ["/nowhere", "x.json", "--no-check", "data.no_such_key=1"]),
+        ("folds", ["configs/data/camvid.yaml", "--strict", "data.no_such_key=1"]),
+        ("folds", ["--strict", "configs/data/camvid.yaml", "data.no_such_key=1"]),
+        ("ensemble", ["configs/ensembles/toy.yaml", "--workers", "1", "no_such_key=1"]),
+        ("pseudo-labels", ["configs/ensembles/toy.yaml", "--confidence", "0.5", "/nowhere/x", "no_such_key=1"]),
+        ("show-ensemble", ["configs/ensembles/toy.yaml", "--image", "x", "/nowhere/x.png", "no_such_key=1"]),
+        ("show-batch", ["configs/experiments/toy_crop.yaml", "--images", "2", "no_such_key=1"]),
+        ("train", ["configs/experiments/toy_crop.yaml", "0", "no_such_key=1"]),
     ],
 )
 def test_overrides_stand_anywhere(command_line: CommandLine, script: str, words: list[str]) -> None:
@@ -61,8 +64,8 @@ def test_overrides_stand_anywhere(command_line: CommandLine, script: str, words:
 
 
 def test_only_what_is_missing_is_said_to_be(command_line: CommandLine) -> None:
-    done = command_line.run("make_submission")
-    assert done.status == 2 and "required: source, destination\n" in done.stderr
+    done = command_line.run("convert")
+    assert done.status == 2 and "Missing argument 'SOURCE'" in done.stderr
 
 
 def test_a_path_may_begin_with_a_tilde(command_line: CommandLine, tmp_path: Path) -> None:
@@ -71,10 +74,10 @@ def test_a_path_may_begin_with_a_tilde(command_line: CommandLine, tmp_path: Path
     env = {"HOME": str(tmp_path / "home")}
     city = "data.toy_city={width: 64, height: 48, train_frames: 12, test_frames: 1}"
     (tmp_path / "my.yaml").write_text("data: {dataset: toy_city, root: ~/city, folds: ~/folds.csv, fold_count: 2}\n")
-    done = command_line.run("make_folds", tmp_path / "my.yaml", city, cwd=tmp_path, env=env)
+    done = command_line.run("folds", tmp_path / "my.yaml", city, cwd=tmp_path, env=env)
     assert done.status == 0, done.stderr
     assert (tmp_path / "home/folds.csv").is_file() and (tmp_path / "home/city").is_dir()
-    done = command_line.run("make_folds", "~/../my.yaml", "data.folds=~/more.csv", cwd=tmp_path, env=env)
+    done = command_line.run("folds", "~/../my.yaml", "data.folds=~/more.csv", cwd=tmp_path, env=env)
     assert done.status == 0 and (tmp_path / "home/more.csv").is_file()
     done = command_line.run("ledger", "--ledger=~/none.csv", "plot", "~/x.txt", cwd=tmp_path, env=env)
     assert done.status == 1 and f"{tmp_path}/home/x.txt: should end in .png" in done.stderr
@@ -83,18 +86,16 @@ def test_a_path_may_begin_with_a_tilde(command_line: CommandLine, tmp_path: Path
 
 @pytest.mark.parametrize("path", ["$HOME/x", "${DATA}/x", "a/$USER/x"])
 def test_variables_in_paths_are_refused(command_line: CommandLine, tmp_path: Path, path: str) -> None:
-    done = command_line.run("make_folds", REPOSITORY / "configs/data/camvid.yaml", f"data.root={path}", cwd=tmp_path)
+    done = command_line.run("folds", REPOSITORY / "configs/data/camvid.yaml", f"data.root={path}", cwd=tmp_path)
     assert done.status == 1 and "variables such as $HOME are not filled in here" in done.stderr
-    done = command_line.run("score", path, cwd=tmp_path)
+    done = command_line.run("verify", path, cwd=tmp_path)
     assert done.status == 2 and "variables such as $HOME are not filled in here" in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["../elsewhere", "", ".hidden", "a/b"])
 def test_a_name_is_no_path(command_line: CommandLine, tmp_path: Path, name: str) -> None:
-    done = command_line.run(
-        "train_fold", "configs/experiments/toy_crop.yaml", "0", f"name='{name}'", f"runs={tmp_path}"
-    )
+    done = command_line.run("train", "configs/experiments/toy_crop.yaml", "0", f"name='{name}'", f"runs={tmp_path}")
     assert done.status == 1 and "  name (the command line): " in done.stderr and list(tmp_path.iterdir()) == []
 
 
@@ -102,7 +103,7 @@ def test_a_reader_that_goes_is_no_error(tmp_path: Path) -> None:
     header = "name,date,git_commit,members,folds,tta,labels,steps,score,oof,oof_low,oof_high,test,leaderboard"
     rows = [f"x{number},2025-01-01,,a*1,0,,,,dataset_miou,0.5,,,," for number in range(2000)]
     (tmp_path / "ledger.csv").write_text("\n".join([header, *rows]) + "\n")
-    command = f'set -o pipefail; "{sys.executable}" scripts/ledger.py --ledger {tmp_path}/ledger.csv | head -1'
+    command = f'set -o pipefail; "{sys.executable}" -m foldseg ledger --ledger {tmp_path}/ledger.csv | head -1'
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, cwd=REPOSITORY)
     assert (done.returncode, done.stderr, len(done.stdout.splitlines())) == (141, "", 1)
 
@@ -110,5 +111,5 @@ def test_a_reader_that_goes_is_no_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["[" * 100_000, "a: " * 1000, "\x00", "- 1"])
 def test_a_configuration_that_is_none_is_said(command_line: CommandLine, tmp_path: Path, content: str) -> None:
     (tmp_path / "x.yaml").write_text(content)
-    done = command_line.run("train_fold", tmp_path / "x.yaml", "0", f"runs={tmp_path}")
+    done = command_line.run("train", tmp_path / "x.yaml", "0", f"runs={tmp_path}")
     assert done.status == 1 and f"{tmp_path}/x.yaml: " in done.stderr and "Traceback" not in done.stderr

@@ -73,7 +73,7 @@ def test_committed_experiments_have_no_such_setting(path: Path):
 
 def test_it_is_said_before_training(command_line: CommandLine):
     words = ["loss.focal_gamma=3", "early_stopping.patience=200", "optimizer.freeze_encoder_steps=5"]
-    done = command_line.run("train_fold", FULL, "0", *words, "model.encoder_weights=null", "data.root=nowhere")
+    done = command_line.run("train", FULL, "0", *words, "model.encoder_weights=null", "data.root=nowhere")
     assert done.status == 1 and done.stderr.count("has no effect") == 2
     assert "loss.focal_gamma: 3.0 has no effect: loss.focal is 0" in done.stderr
     assert "optimizer.freeze_encoder_steps: freezes random weights" in done.stderr
@@ -105,7 +105,7 @@ def test_it_is_said_before_training(command_line: CommandLine):
     ],
 )
 def test_one_mistake_is_one_line(command_line: CommandLine, overrides: list[str], says: str):
-    done = command_line.run("train_fold", FULL, "0", *overrides)
+    done = command_line.run("train", FULL, "0", *overrides)
     assert done.status == 1 and "1 wrong setting(s)" in done.stderr and says in done.stderr, done.stderr
     assert "(the whole)" not in done.stderr and len(done.stderr.splitlines()) == 2
 
@@ -122,13 +122,13 @@ def test_one_mistake_is_one_line(command_line: CommandLine, overrides: list[str]
     ],
 )
 def test_one_wrong_number_of_a_step_is_one_line(command_line: CommandLine, step: str, says: str):
-    done = command_line.run("predict_ensemble", "configs/ensembles/toy.yaml", f"steps=[{{{step}}}]")
+    done = command_line.run("ensemble", "configs/ensembles/toy.yaml", f"steps=[{{{step}}}]")
     assert done.status == 1 and "1 wrong setting(s)" in done.stderr and says in done.stderr, done.stderr
 
 
 def test_settings_of_an_ensemble_that_do_not_go_together_are_named(command_line: CommandLine):
     words = ["submission=label_png", "steps=[{thresholds: {categories: overlapping}}]"]
-    done = command_line.run("predict_ensemble", "configs/ensembles/toy.yaml", *words)
+    done = command_line.run("ensemble", "configs/ensembles/toy.yaml", *words)
     assert done.status == 1 and "submission, steps (the command line): submission label_png gives" in done.stderr
 
 
@@ -150,7 +150,7 @@ def test_a_network_that_cannot_be_is_refused(
     command_line: CommandLine, camvid_root: Path, tmp_path: Path, overrides: list[str], says: str
 ):
     data = [f"data.root={camvid_root}", f"data.folds={tmp_path / 'folds.csv'}", "data.fold_count=2"]
-    assert command_line.run("make_folds", "configs/data/camvid.yaml", *data).status == 0
+    assert command_line.run("folds", "configs/data/camvid.yaml", *data).status == 0
     words = [*data, "model.encoder_weights=null", f"runs={tmp_path}", "batch_size=2", *overrides]
-    done = command_line.run("train_fold", FULL, "0", *words)
+    done = command_line.run("train", FULL, "0", *words)
     assert done.status == 1 and says in done.stderr and "Traceback" not in done.stderr, done.stderr

@@ -161,7 +161,7 @@ def test_a_file_that_is_no_such_csv_is_named(table: pd.DataFrame, tmp_path: Path
 
 
 def test_a_missing_file_is_named(table: pd.DataFrame, tmp_path: Path) -> None:
-    with pytest.raises(FoldsegError, match=r"f\.csv: no such folds file; make it with scripts/make_folds\.py"):
+    with pytest.raises(FoldsegError, match=r"f\.csv: no such folds file; make it with foldseg folds"):
         load_folds(tmp_path / "f.csv", table)
 
 

@@ -16,8 +16,6 @@ from foldseg.data.datasets import fold_leaks, load_samples, make_folds_file
 from foldseg.data.leaks import find_leaks
 from foldseg.errors import FoldsegError
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "make_folds.py"
-
 
 def street(seed: int, zoom: float = 1.0) -> np.ndarray:
     """The middle of a picture of soft random shapes, enlarged: what a car sees that is so much further on."""
@@ -145,7 +143,9 @@ def test_the_script_warns_or_fails(drives: Data, tmp_path: Path):
     config.write_text(yaml.safe_dump({"data": drives.model_dump(mode="json", exclude={"toy_city"})}))
 
     def run(*words: str) -> subprocess.CompletedProcess:
-        return subprocess.run([sys.executable, SCRIPT, config, *words], capture_output=True, text=True, check=False)
+        return subprocess.run(
+            [sys.executable, "-m", "foldseg", "folds", config, *words], capture_output=True, text=True, check=False
+        )
 
     strict = run("--strict")
     assert strict.returncode == 1 and not drives.folds.exists()

@@ -16,7 +16,7 @@ TINY = ("model.encoder=resnet18", "model.encoder_weights=null", "workers=0", "sc
 
 def make_folds(command_line: CommandLine, root: Path, *words: str, config: str = CONFIG, count: int = 2) -> Finished:
     folds = f"data.folds={root.parent / 'folds.csv'}"
-    return command_line.run("make_folds", config, f"data.root={root}", folds, f"data.fold_count={count}", *words)
+    return command_line.run("folds", config, f"data.root={root}", folds, f"data.fold_count={count}", *words)
 
 
 def failed(done: Finished) -> str:
@@ -179,7 +179,7 @@ def test_a_folds_file_that_was_edited_is_read_or_explained(
     path.write_bytes(change(path.read_text()).encode())  # type: ignore[operator]
     words = f"data.root={signate_root}", f"data.folds={path}", "data.dataset=signate", "data.toy_city=null"
     picture = signate_root.parent / "batch.png"
-    done = command_line.run("show_batch", "configs/experiments/toy_full.yaml", *words, "--out", picture)
+    done = command_line.run("show-batch", "configs/experiments/toy_full.yaml", *words, "--out", picture)
     assert (done.status == 0, says in done.stderr) == (not says, True), done.said
     assert "Traceback" not in done.said
 
@@ -194,7 +194,7 @@ def test_unknown_colours_of_any_mask_are_found_before_the_first_epoch(command_li
     runs = signate_root.parent / "runs"
     words = f"data.root={signate_root}", f"data.folds={signate_root.parent / 'folds.csv'}", f"runs={runs}"
     data = "data.dataset=signate", "data.toy_city=null"
-    said = failed(command_line.run("train_fold", "configs/experiments/toy_full.yaml", "0", *words, *data, *TINY))
+    said = failed(command_line.run("train", "configs/experiments/toy_full.yaml", "0", *words, *data, *TINY))
     assert said.startswith("2 masks cannot be used:\n  ")
     for index in (2, 6):
         assert f"train_{index:04d}.png: holds 1 unknown colour(s), e.g. RGB (3, 2, 1)" in said

@@ -92,7 +92,7 @@ def test_a_damaged_file_is_told(exported: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (None, "was not written by scripts/export_onnx"),
+        (None, "was not written by foldseg export-onnx"),
         ("{}", "metadata 'foldseg' is not what this version reads"),
         ("[", "metadata 'foldseg' is not what this version reads"),
     ],

@@ -33,7 +33,7 @@ def predict(command_line: CommandLine, exported: Path, tmp_path: Path):
 
     def run(folder: Path, *words: object, **surroundings: object) -> Finished:
         words = (exported, folder, "--out", tmp_path / "out", "--as", "colours", *words)
-        done = command_line.run("predict_images", *words, **surroundings)
+        done = command_line.run("predict-images", *words, **surroundings)
         assert not [text for text in NOISE if text in done.stderr.replace("(Corrupt JPEG", "(")], done.stderr
         return done
 

@@ -1,4 +1,4 @@
-"""The scripts as a user runs them: export a run, then predict from the file alone, on a machine without torch."""
+"""The commands as a user gives them: export a run, then predict from the file alone, on a machine without torch."""
 
 import shutil
 import subprocess
@@ -20,15 +20,14 @@ REPOSITORY = Path(__file__).parents[2]
 WITHOUT_TORCH = """
 import runpy, sys
 sys.modules["torch"] = None
-del sys.argv[0]
-runpy.run_path(sys.argv[0], run_name="__main__")
+runpy.run_module("foldseg", run_name="__main__", alter_sys=True)
 """
 HALF = "view.predict={kind: resized, factor: 0.5}"
 
 
-def run(script: str, *words: object) -> "subprocess.CompletedProcess[str]":
-    """Run a script in an interpreter that finds no torch."""
-    command = [sys.executable, "-c", WITHOUT_TORCH, f"scripts/{script}.py", *map(str, words)]
+def run(verb: str, *words: object) -> "subprocess.CompletedProcess[str]":
+    """Run a command in an interpreter that finds no torch."""
+    command = [sys.executable, "-c", WITHOUT_TORCH, verb, *map(str, words)]
     return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
 
 
@@ -41,7 +40,7 @@ def pictures(tmp_path: Path) -> Path:
 
 def test_a_run_is_exported_and_compared_on_its_data(camvid_root: Path, tmp_path: Path) -> None:
     finished = make_run(tmp_path / "x", root=camvid_root)
-    command = [sys.executable, "scripts/export_onnx.py", finished.path, tmp_path / "x.onnx", HALF, "--check"]
+    command = [sys.executable, "-m", "foldseg", "export-onnx", finished.path, tmp_path / "x.onnx", HALF, "--check"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("8 pictures: probabilities differ by up to ")
@@ -50,7 +49,7 @@ def test_a_run_is_exported_and_compared_on_its_data(camvid_root: Path, tmp_path:
 
 
 def test_pictures_are_predicted_from_the_file_alone(exported: Path, pictures: Path, tmp_path: Path) -> None:
-    done = run("predict_images", exported, pictures, "--out", tmp_path / "out", "--tta", "flip", HALF)
+    done = run("predict-images", exported, pictures, "--out", tmp_path / "out", "--tta", "flip", HALF)
     assert done.returncode == 0, done.stderr
     source = open_source(exported, Asked((HALF,), FLIP))
     for number, size in enumerate([(64, 96), (50, 71), (33, 40)]):
@@ -62,7 +61,7 @@ def test_pictures_are_predicted_from_the_file_alone(exported: Path, pictures: Pa
 
 def test_a_damaged_picture_is_an_error_when_the_others_are_done(exported: Path, pictures: Path, tmp_path: Path) -> None:
     (pictures / "0.png").write_bytes(b"nothing")
-    done = run("predict_images", exported, pictures, "--out", tmp_path / "out", "--as", "overlay", "--alpha", "0.3")
+    done = run("predict-images", exported, pictures, "--out", tmp_path / "out", "--as", "overlay", "--alpha", "0.3")
     assert done.returncode == 1
     assert (
         "error: 1 of 3 pictures could not be predicted" in done.stderr
@@ -77,7 +76,7 @@ def test_a_video_is_predicted_from_the_file_alone(exported: Path, tmp_path: Path
     for number, frame in enumerate(frames):
         write_png(tmp_path / f"frames/{number}.png", frame[..., ::-1])
     out, options = tmp_path / "out.mp4", ["--scale", "0.5", "--fps", "4", "--alpha", "1", "--side-by-side"]
-    done = run("predict_video", exported, tmp_path / "frames", out, *options)
+    done = run("predict-video", exported, tmp_path / "frames", out, *options)
     assert done.returncode == 0, done.stderr
     source = open_source(exported, Asked((HALF,)))
     with av.open(str(out)) as video:

@@ -1,4 +1,4 @@
-"""scripts/predict_video.py as a user runs it: damaged, cut and odd videos, and outputs that would destroy something."""
+"""foldseg predict-video as a user runs it: damaged, cut and odd videos, and outputs that would destroy something."""
 
 import os
 from fractions import Fraction
@@ -53,7 +53,7 @@ def size_of(path: Path) -> tuple[int, int]:
 
 
 def predicted(command_line: CommandLine, exported: Path, *words: object, **surroundings: object) -> Finished:
-    done = command_line.run("predict_video", exported, *words, **surroundings)
+    done = command_line.run("predict-video", exported, *words, **surroundings)
     assert "Traceback" not in done.said
     return done
 

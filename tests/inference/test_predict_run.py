@@ -96,7 +96,7 @@ def test_a_head_that_enlarges_nothing_has_no_logits_to_keep(make: Make) -> None:
 
 def test_another_tta_of_a_run_that_keeps_logits_says_what_to_do(make: Make) -> None:
     run = make(predictions="logits")
-    with pytest.raises(FoldsegError, match=r"for TTA flip give scripts/predict_fold\.py --predictions probabilities"):
+    with pytest.raises(FoldsegError, match=r"for TTA flip give foldseg predict --predictions probabilities"):
         predict_run(run, ["oof"], ["flip"])
     predict_run(run, ["oof"], ["flip"], form="probabilities")
     predict_run(run, ["oof"], ["flip"])  # which is complete, in whatever form

@@ -174,7 +174,7 @@ def test_states_are_told_apart(tmp_path: Path) -> None:
     store = PredictionStore(tmp_path / "oof")
     newer = dataclasses.replace(FACTS, checkpoint="cd" * 32, ids=["a"])
     assert store.state(FACTS) is StoreState.ABSENT
-    with pytest.raises(FoldsegError, match=r"oof: has not been predicted yet; make it with scripts/predict_fold\.py"):
+    with pytest.raises(FoldsegError, match=r"oof: has not been predicted yet; make it with foldseg predict"):
         store.require_complete(FACTS)
     store.begin(FACTS)
     assert (store.state(FACTS), store.state(newer)) == (StoreState.PARTIAL, StoreState.STALE)

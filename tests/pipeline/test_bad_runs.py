@@ -142,7 +142,7 @@ def test_killed_prediction_leaves_only_whole_maps_and_goes_on(copied: Path):
     run = copied / "toy_full/fold_0"
     reference = {f.name: f.read_bytes() for f in (run / "predictions/oof").glob("*.prob")}
     shutil.rmtree(run / "predictions")
-    command = [sys.executable, str(REPOSITORY / "scripts/predict_fold.py"), str(run), "--split", "oof"]
+    command = [sys.executable, "-m", "foldseg", "predict", str(run), "--split", "oof"]
     process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 120
     while not list((run / "predictions").glob("oof/*.prob")):
@@ -172,7 +172,7 @@ def test_interrupted_training_exits_with_an_error_and_goes_on(demo: TinyDemo, tm
         "schedule.epochs=60",
         "early_stopping=null",
     ]
-    command = [sys.executable, str(REPOSITORY / "scripts/train_fold.py"), *config]
+    command = [sys.executable, "-m", "foldseg", "train", *config]
     process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c)
     run = RunFolder(tmp_path / "toy_full/fold_0")
     deadline = time.monotonic() + 120
@@ -191,15 +191,15 @@ def test_interrupted_training_exits_with_an_error_and_goes_on(demo: TinyDemo, tm
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["train_fold", "configs/experiments/toy_fulll.yaml", "0"], "did you mean toy_full.yaml"),
-        (["train_fold", "configs/experiments/toy_full.yaml", "0", "batchsize=4"], "did you mean 'batch_size'"),
+        (["train", "configs/experiments/toy_fulll.yaml", "0"], "did you mean toy_full.yaml"),
+        (["train", "configs/experiments/toy_full.yaml", "0", "batchsize=4"], "did you mean 'batch_size'"),
         (
-            ["train_fold", "configs/experiments/camvid_full.yaml", "0", "data.root=nowhere"],
+            ["train", "configs/experiments/camvid_full.yaml", "0", "data.root=nowhere"],
             "nowhere: no such folder",
         ),
-        (["predict_fold", "runs/nothing/fold_0"], "runs/nothing/fold_0: no such run"),
-        (["predict_ensemble", "configs/ensembles/toy.yaml", "--workers", "0"], "workers (the command line)"),
-        (["score_submission", "configs/data/toy_city.yaml", "nothing.json"], "nothing.json: is no submission"),
+        (["predict", "runs/nothing/fold_0"], "runs/nothing/fold_0: no such run"),
+        (["ensemble", "configs/ensembles/toy.yaml", "--workers", "0"], "workers (the command line)"),
+        (["score", "configs/data/toy_city.yaml", "nothing.json"], "nothing.json: is no submission"),
     ],
 )
 def test_scripts_print_one_error_without_a_traceback_and_exit_with_1(

@@ -110,7 +110,7 @@ def copied(demo: TinyDemo, tmp_path: Path) -> RunFolder:
 def test_a_finished_run_is_predicted_in_another_view_by_the_command(copied: RunFolder):
     before = {p: p.stat().st_mtime_ns for p in copied.predictions.rglob("*.prob")}
     view = "view.predict={kind: tiles, size: [32, 32], overlap: 0.5, merge: vote}"
-    command = [sys.executable, "scripts/predict_fold.py", str(copied.path), "--split", "oof", "--tta", "flip", view]
+    command = [sys.executable, "-m", "foldseg", "predict", str(copied.path), "--split", "oof", "--tta", "flip", view]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     own, other = (PredictionStore(copied.predictions / f"oof{part}-flip") for part in ("", "-tiles_32x32_0.5_vote"))
@@ -126,7 +126,7 @@ def test_a_finished_run_is_predicted_in_another_view_by_the_command(copied: RunF
 
 def test_the_gains_of_views_are_those_of_the_stores(demo: TinyDemo, copied: RunFolder):
     """The command scores plain, flip and both as their stores are scored, but for what rounding moves."""
-    command = [sys.executable, "scripts/tta_gains.py", str(copied.path), "--tta", "flip"]
+    command = [sys.executable, "-m", "foldseg", "tta-gains", str(copied.path), "--tta", "flip"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     told = {line.split()[0]: line.split()[1] for line in done.stdout.splitlines() if line.split()}

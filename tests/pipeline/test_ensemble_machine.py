@@ -39,16 +39,16 @@ def test_a_full_disk_is_told_and_the_same_command_goes_on(
 ) -> None:
     for size in (4096, 64 << 10):
         more = words(demo, tmp_path, f"workers={workers}")
-        done = command_line.run("predict_ensemble", *more, disks={tmp_path: size})
+        done = command_line.run("ensemble", *more, disks={tmp_path: size})
         assert_one_error(done, "No space left on device", str(tmp_path))
-    done = command_line.run("predict_ensemble", *words(demo, tmp_path))
+    done = command_line.run("ensemble", *words(demo, tmp_path))
     assert done.status == 0, done.said
     assert not (tmp_path / "machine/work").exists()
 
 
 @pytest.mark.parametrize("number", [20, 26])
 def test_too_few_open_files_are_told(command_line, demo, tmp_path, number: int) -> None:
-    done = command_line.run("predict_ensemble", *words(demo, tmp_path, "workers=3"), limits={"RLIMIT_NOFILE": number})
+    done = command_line.run("ensemble", *words(demo, tmp_path, "workers=3"), limits={"RLIMIT_NOFILE": number})
     assert_one_error(done, "Too many open files")
 
 
@@ -74,13 +74,13 @@ def wait_for_workers(started, number: int) -> list[int]:
 
 
 def test_a_killed_worker_is_told(command_line, demo, tmp_path) -> None:
-    started = command_line.start("predict_ensemble", *words(demo, tmp_path, "workers=2"))
+    started = command_line.start("ensemble", *words(demo, tmp_path, "workers=2"))
     os.kill(wait_for_workers(started, 2)[0], signal.SIGKILL)
     assert_one_error(started.wait(), "workers: one of the 2 blending processes was killed")
 
 
 def test_interrupted_workers_say_nothing_and_the_same_command_goes_on(command_line, demo, tmp_path) -> None:
-    started = command_line.start("predict_ensemble", *words(demo, tmp_path, "workers=2"))
+    started = command_line.start("ensemble", *words(demo, tmp_path, "workers=2"))
     wait_for_workers(started, 2)
     started.kill(signal.SIGINT)
     done = started.wait()
@@ -93,7 +93,7 @@ def test_a_damaged_store_is_named_by_workers_too(command_line, demo, tmp_path, w
     runs = Path(shutil.copytree(demo.root / "runs", tmp_path / "runs"))
     store = sorted((runs / "toy_crop/fold_0/predictions/oof-flip").glob("*.prob"))[3]
     store.write_bytes(store.read_bytes()[:-9])
-    done = command_line.run("predict_ensemble", *words(demo, tmp_path, f"runs={runs}", f"workers={workers}"))
+    done = command_line.run("ensemble", *words(demo, tmp_path, f"runs={runs}", f"workers={workers}"))
     assert_one_error(done, str(store), "is damaged")
 
 
@@ -104,7 +104,7 @@ def test_no_memory_for_an_image_is_told(command_line, demo, tmp_path) -> None:
     header = json.dumps({"classes": 5, "height": 900_000, "width": 900_000}).encode()
     body = zstandard.ZstdCompressor().compress(bytes(10))
     store.write_bytes(b"FSP2" + struct.pack("<I", len(header)) + header + body)
-    done = command_line.run("predict_ensemble", *words(demo, tmp_path, f"runs={runs}", "workers=2"))
+    done = command_line.run("ensemble", *words(demo, tmp_path, f"runs={runs}", "workers=2"))
     assert done.status == 1 and "Traceback" not in done.said
     assert store.stem in done.stderr.splitlines()[-1]
 
@@ -112,7 +112,7 @@ def test_no_memory_for_an_image_is_told(command_line, demo, tmp_path) -> None:
 @pytest.fixture(scope="module")
 def made(command_line, demo, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("submissions")
-    done = command_line.run("predict_ensemble", *words(demo, folder))
+    done = command_line.run("ensemble", *words(demo, folder))
     assert done.status == 0, done.said
     return folder
 
@@ -120,7 +120,7 @@ def made(command_line, demo, tmp_path_factory) -> Path:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (None, "fitted.npz: no such file; run scripts/predict_ensemble.py again"),
+        (None, "fitted.npz: no such file; run foldseg ensemble again"),
         (b"", "fitted.npz: is damaged"),
         (b"PK\x03\x04 cut short", "fitted.npz: is damaged"),
         (b"\x93NUMPY", "fitted.npz: is damaged"),
@@ -136,7 +136,7 @@ def test_a_damaged_fitted_npz_is_named(command_line, demo, made: Path, tmp_path,
         np.savez(folder / "fitted.npz", **content)
     elif content is not None:
         (folder / "fitted.npz").write_bytes(content)
-    done = command_line.run("predict_images", folder, demo.root / "city/seg_test_images", "--out", tmp_path / "out")
+    done = command_line.run("predict-images", folder, demo.root / "city/seg_test_images", "--out", tmp_path / "out")
     assert_one_error(done, says)
 
 
@@ -146,12 +146,12 @@ def test_a_damaged_fitted_npz_is_named(command_line, demo, made: Path, tmp_path,
 def test_a_damaged_config_of_a_submission_is_named(command_line, demo, made: Path, tmp_path, content: bytes) -> None:
     folder = Path(shutil.copytree(made / "machine", tmp_path / "machine"))
     (folder / "config.yaml").write_bytes(content)
-    assert_one_error(command_line.run("score", folder), "config.yaml")
+    assert_one_error(command_line.run("verify", folder), "config.yaml")
 
 
 def test_damaged_work_is_done_again(command_line, demo, made: Path, tmp_path) -> None:
     """Work that a killed ensemble has left: an empty file, one cut short, one of something else."""
-    started = command_line.start("predict_ensemble", *words(demo, tmp_path))
+    started = command_line.start("ensemble", *words(demo, tmp_path))
     while len(list(tmp_path.glob("machine/work/*/*.npz"))) < 30:  # the second pass: it starts from what the first kept
         assert started.is_running(), started.said
         time.sleep(0.01)
@@ -163,9 +163,9 @@ def test_damaged_work_is_done_again(command_line, demo, made: Path, tmp_path) ->
     maps = sorted(tmp_path.glob("machine/work/*/maps/*.prob"))
     content = maps[0].read_bytes()
     maps[0].write_bytes(content[:-5])
-    done = command_line.run("predict_ensemble", *words(demo, tmp_path))
+    done = command_line.run("ensemble", *words(demo, tmp_path))
     assert_one_error(done, f"what was kept of {maps[0].stem} cannot be read; remove {tmp_path / 'machine/work'} and")
     maps[0].write_bytes(content)
-    done = command_line.run("predict_ensemble", *words(demo, tmp_path))
+    done = command_line.run("ensemble", *words(demo, tmp_path))
     assert done.status == 0, done.said
     assert read_json(tmp_path / "machine/score.json") == read_json(made / "machine/score.json")

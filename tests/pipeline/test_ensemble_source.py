@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_demo import REPOSITORY, TinyDemo
+from tiny_demo import TinyDemo
 
 from foldseg.data.reading import read_image
 from foldseg.data.runs import mask_of_runs
@@ -37,7 +37,7 @@ def test_it_labels_test_images_as_it_handed_them_in(demo: TinyDemo) -> None:
 
 def test_the_script_takes_a_submission_folder(demo: TinyDemo, tmp_path: Path) -> None:
     images = demo.root / "city/seg_test_images"
-    command = [sys.executable, REPOSITORY / "scripts/predict_images.py", demo.result.folder, images]
+    command = [sys.executable, "-m", "foldseg", "predict-images", demo.result.folder, images]
     done = subprocess.run([*command, "--out", tmp_path / "out"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "out").glob("*.png"))) == len(list(images.iterdir()))

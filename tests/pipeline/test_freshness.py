@@ -36,13 +36,13 @@ class Contest:
         return self.root / "submissions/e"
 
     def train(self, *more: str, fold: str = "all") -> Finished:
-        return self.line.run("train_fold", CONFIG, fold, *self.words, *more)
+        return self.line.run("train", CONFIG, fold, *self.words, *more)
 
     def blend(self, *more: str) -> Finished:
-        return self.line.run("predict_ensemble", self.root / "e.yaml", *more)
+        return self.line.run("ensemble", self.root / "e.yaml", *more)
 
     def score(self, *more: str) -> Finished:
-        return self.line.run("score", self.submission, *more)
+        return self.line.run("verify", self.submission, *more)
 
     def maps(self) -> dict[str, int]:
         """Prediction -> time of change."""
@@ -112,7 +112,7 @@ def test_data_that_has_moved_or_was_touched_is_the_same_data(contest: Contest) -
 def test_a_replaced_test_picture_alone_is_predicted_again(submitted: Contest) -> None:
     before, pictures = submitted.maps(), submitted.city / "seg_test_images"
     replace(pictures / "test_000.jpg", pictures / "test_003.jpg")
-    refused(submitted.score(), "is stale", "test: 1 image (test_000)", "run scripts/predict_ensemble.py again")
+    refused(submitted.score(), "is stale", "test: 1 image (test_000)", "run foldseg ensemble again")
     done = submitted.train()
     assert done.status == 0
     assert "predictions/test: 1 picture (e.g. test_000) changed after being predicted; predicted again" in done.stderr
@@ -185,15 +185,15 @@ def test_another_label_set_is_refused_before_anything_is_written(submitted: Cont
     refused(submitted.train(), "fold_0: was trained on something else", told)
     refused(submitted.blend(), told)
     refused(submitted.score(), told)
-    for command in ("predict_images", "make_pseudo_labels"):
+    for command in ("predict-images", "pseudo-labels"):
         words = {
-            "predict_images": [
+            "predict-images": [
                 submitted.runs()[0],
                 submitted.city / "seg_test_images",
                 "--out",
                 submitted.root / "out",
             ],
-            "make_pseudo_labels": [submitted.root / "e.yaml", submitted.root / "out"],
+            "pseudo-labels": [submitted.root / "e.yaml", submitted.root / "out"],
         }
         refused(submitted.line.run(command, *words[command]), told)
     assert submitted.made() == made
@@ -204,7 +204,7 @@ def test_a_label_set_that_was_changed_in_the_code_is_refused(submitted: Contest)
     shutil.copytree(REPOSITORY / "src", source, ignore=shutil.ignore_patterns("__pycache__"))
     module = source / "foldseg/data/signate.py"
     module.write_text(module.read_text().replace("(raw_id,)", "((raw_id + 1) % 20,)"))
-    command = [sys.executable, str(REPOSITORY / "scripts/predict_ensemble.py"), str(submitted.root / "e.yaml")]
+    command = [sys.executable, "-m", "foldseg", "ensemble", str(submitted.root / "e.yaml")]
     surroundings = os.environ | {"PYTHONPATH": str(source)}
     done = subprocess.run(command, cwd=REPOSITORY, env=surroundings, capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -221,7 +221,7 @@ def test_a_picture_of_the_same_size_and_time_is_seen_to_be_another(contest: Cont
         assert cv2.imwrite(str(photos / f"{name}.bmp"), frame)
 
     def predict(folder: Path = photos) -> str:
-        done = contest.line.run("predict_images", contest.runs()[0], folder, "--out", out, "--as", form)
+        done = contest.line.run("predict-images", contest.runs()[0], folder, "--out", out, "--as", form)
         assert done.status == 0, done.said
         return done.stderr
 
@@ -272,11 +272,11 @@ def test_other_code_is_told(submitted: Contest) -> None:
 def test_damaged_and_unwritable_memories_of_hashes_are_no_matter(contest: Contest) -> None:
     memory = contest.root / "memory"
     environment = {"FOLDSEG_CACHE": str(memory)}
-    assert contest.line.run("train_fold", CONFIG, "all", *contest.words, env=environment).status == 0
+    assert contest.line.run("train", CONFIG, "all", *contest.words, env=environment).status == 0
     for file in memory.rglob("*.json"):
         file.write_bytes(file.read_bytes()[:20])
     for place in (memory, Path("/dev/null/nowhere")):
-        done = contest.line.run("train_fold", CONFIG, "all", *contest.words, env={"FOLDSEG_CACHE": str(place)})
+        done = contest.line.run("train", CONFIG, "all", *contest.words, env={"FOLDSEG_CACHE": str(place)})
         assert done.status == 0 and done.stderr.count("is finished already") == 2
 
 

@@ -29,10 +29,10 @@ def runs(demo: TinyDemo, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def blend(command_line: CommandLine, demo: TinyDemo, runs: Path, name: str, *members: str, steps: str) -> Finished:
-    """Run scripts/predict_ensemble.py; members are experiments, perhaps with more settings."""
+    """Run foldseg ensemble; members are experiments, perhaps with more settings."""
     blended = ", ".join(f"{{experiment: {member}}}" for member in members)
     done = command_line.run(
-        "predict_ensemble", TOY, *ensemble_overrides(demo.root), f"runs={runs}", f"submissions={runs.parent / 'subs'}",
+        "ensemble", TOY, *ensemble_overrides(demo.root), f"runs={runs}", f"submissions={runs.parent / 'subs'}",
         f"members=[{blended}]", f"steps=[{steps}]", f"name={name}",
     )  # fmt: skip
     assert done.status == 0, done.said
@@ -65,7 +65,7 @@ def test_a_given_step_that_does_harm_is_left_out_of_all_that_is_written(command_
     assert read_line(folder / "fitted.npz", steps).left_out == {0}
     assert [row.split()[-2:] for row in harm.stdout.splitlines() if row.startswith("clean_up")] == [["left", "out"]]
     for more in ([], ["--from-stores"]):
-        again = command_line.run("score", folder, *more)
+        again = command_line.run("verify", folder, *more)
         assert again.status == 0, again.said
 
 
@@ -75,7 +75,7 @@ def test_pictures_are_predicted_without_what_was_left_out(command_line, demo, ru
     for name in ("plain", "harm", "forced"):
         out = tmp_path / name
         pictures = demo.root / "city/seg_test_images"
-        done = command_line.run("predict_images", runs.parent / "subs" / name, pictures, "--out", out)
+        done = command_line.run("predict-images", runs.parent / "subs" / name, pictures, "--out", out)
         assert done.status == 0, done.said
         found[name] = np.stack([cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in sorted(out.glob("*.png"))])
     assert np.array_equal(found["plain"], found["harm"])
@@ -109,7 +109,7 @@ def test_what_follows_a_step_that_is_left_out_is_fitted_without_it(command_line,
 def test_files_that_disagree_about_what_was_left_out_are_told(command_line, runs, harm, tmp_path):
     copied = Path(shutil.copytree(runs.parent / "subs", tmp_path / "subs"))
     write_json(copied / "harm/score.json", read_json(copied / "harm/score.json") | {"left_out": []})
-    done = command_line.run("score", copied / "harm")
+    done = command_line.run("verify", copied / "harm")
     assert done.status == 1 and "Traceback" not in done.said
     assert "score.json says that no step was left out, fitted.npz that step 1 was" in done.stderr
 

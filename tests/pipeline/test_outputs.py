@@ -55,18 +55,18 @@ def test_a_picture_of_the_data_is_not_drawn_over(command_line: CommandLine, demo
     mask = copied / "city/seg_train_annotations/train_0000.png"
     before = mask.read_bytes()
     overrides = data_overrides(copied)
-    says = refused(command_line, "show_batch", "configs/experiments/toy_crop.yaml", *overrides, "--out", mask)
+    says = refused(command_line, "show-batch", "configs/experiments/toy_crop.yaml", *overrides, "--out", mask)
     assert "which this command reads" in says
     frame = mask.parents[1] / "seg_test_images/test_0000.jpg"
     assert "should end in .png" in refused(
-        command_line, "show_batch", "configs/experiments/toy_crop.yaml", *overrides, "--out", frame
+        command_line, "show-batch", "configs/experiments/toy_crop.yaml", *overrides, "--out", frame
     )
     own = demo.root / "submissions/toy/oof"
     picture = next(own.glob("*.png"))
-    says = refused(command_line, "summary_picture", TOY, *ensemble_overrides(demo.root), picture)
+    says = refused(command_line, "show-ensemble", TOY, *ensemble_overrides(demo.root), picture)
     assert "which this command reads" in says
     truth = next((demo.root / "city/seg_train_annotations").glob("*.png"))
-    says = refused(command_line, "summary_picture", TOY, *ensemble_overrides(demo.root), truth)
+    says = refused(command_line, "show-ensemble", TOY, *ensemble_overrides(demo.root), truth)
     assert "which this command reads" in says and mask.read_bytes() == before
 
 
@@ -74,7 +74,7 @@ def test_a_figure_may_be_drawn_again_where_it_was(command_line: CommandLine, cop
     out = copied / "city/batch.png"
     words = ["configs/experiments/toy_crop.yaml", *data_overrides(copied), "--images", "1", "--out", out]
     for _ in range(2):
-        assert command_line.run("show_batch", *words).status == 0
+        assert command_line.run("show-batch", *words).status == 0
 
 
 @pytest.mark.usefixtures("nothing_changes")
@@ -87,7 +87,7 @@ def test_a_table_replaces_nothing_but_its_like(command_line: CommandLine, copied
     submission = copied / "submissions/toy/submission.json"
     words = submission, submission, "--data", "configs/data/toy_city.yaml", *data_overrides(copied)
     for out, says in ((submission, ".csv"), (copied / "folds.csv", "read by this command"), (truth, ".csv")):
-        assert says in refused(command_line, "score_submission", *words, "--per-image", out)
+        assert says in refused(command_line, "score", *words, "--per-image", out)
     ledger = copied / "submissions/ledger.csv"
     assert "should end in .png" in refused(command_line, "ledger", "--ledger", ledger, "plot", ledger)
 
@@ -96,16 +96,16 @@ def test_a_table_may_be_written_again(command_line: CommandLine, demo: TinyDemo,
     submission = demo.root / "submissions/toy/submission.json"
     words = submission, submission, "--data", "configs/data/toy_city.yaml", *data_overrides(demo.root)
     for _ in range(2):
-        done = command_line.run("score_submission", *words, "--per-image", tmp_path / "x.csv")
+        done = command_line.run("score", *words, "--per-image", tmp_path / "x.csv")
         assert done.status == 0, done.stderr
 
 
 @pytest.mark.usefixtures("nothing_changes")
 def test_a_run_is_not_exported_into_itself(command_line: CommandLine, copied: Path) -> None:
     run, best = copied / "runs/toy_full/fold_0", copied / "runs/toy_full/fold_0/checkpoints/best.ckpt"
-    for script, suffix in (("export_encoder", ".pth"), ("export_onnx", ".onnx")):
+    for script, suffix in (("export-encoder", ".pth"), ("export-onnx", ".onnx")):
         assert f"should end in {suffix}" in refused(command_line, script, run, best)
-    assert "is a folder" in refused(command_line, "export_onnx", run, folder_named(copied.parent / "x.onnx"))
+    assert "is a folder" in refused(command_line, "export-onnx", run, folder_named(copied.parent / "x.onnx"))
 
 
 def folder_named(path: Path) -> Path:
@@ -119,7 +119,7 @@ def test_a_file_of_another_kind_is_not_replaced(
 ) -> None:
     out = tmp_path / f"notes{suffix}"
     out.write_text("my notes")
-    script = "export_encoder" if suffix == ".pth" else "export_onnx"
+    script = "export-encoder" if suffix == ".pth" else "export-onnx"
     assert "is there already and holds no" in refused(command_line, script, demo.root / "runs/toy_full/fold_0", out)
     assert out.read_text() == "my notes"
 
@@ -128,16 +128,16 @@ def test_pictures_are_not_predicted_over_themselves(command_line: CommandLine, d
     run, pictures = demo.root / "runs/toy_full/fold_0", copied / "city/seg_test_images"
     before = contents(copied)
     for out in (pictures, copied, copied / "city/seg_train_images/../seg_test_images"):
-        assert "give --out another folder" in refused(command_line, "predict_images", run, pictures, "--out", out)
+        assert "give --out another folder" in refused(command_line, "predict-images", run, pictures, "--out", out)
     strangers = copied / "city/seg_train_images"
-    assert "no empty folder" in refused(command_line, "predict_images", run, pictures, "--out", strangers)
+    assert "no empty folder" in refused(command_line, "predict-images", run, pictures, "--out", strangers)
     assert contents(copied) == before
     out = copied / "predicted"
-    assert command_line.run("predict_images", run, pictures, "--out", out).status == 0
+    assert command_line.run("predict-images", run, pictures, "--out", out).status == 0
     mask = next(out.glob("*.png"))
     before = contents(copied)
     for name in spelled(mask)[:2]:
-        assert "its result" in refused(command_line, "predict_images", run, name, "--out", out)
+        assert "its result" in refused(command_line, "predict-images", run, name, "--out", out)
     assert {name: content for name, content in contents(copied).items() if not name.startswith("names")} == before
 
 
@@ -145,35 +145,35 @@ def test_pseudo_labels_clear_no_folder_but_their_own(command_line: CommandLine, 
     words = TOY, tmp_path, *ensemble_overrides(demo.root), "steps=[]"
     (tmp_path / "fold_1").mkdir()
     (tmp_path / "fold_1/mine.png").write_text("drawn by hand")
-    assert "mine.png" in refused(command_line, "make_pseudo_labels", *words)
+    assert "mine.png" in refused(command_line, "pseudo-labels", *words)
     assert [p.name for p in (tmp_path / "fold_1").iterdir()] == ["mine.png"]
     (tmp_path / "fold_1/mine.png").unlink()
     for _ in range(2):
-        assert command_line.run("make_pseudo_labels", *words).status == 0
+        assert command_line.run("pseudo-labels", *words).status == 0
     (tmp_path / "fold_0/pseudo.json").unlink()  # as if it had been killed
-    assert command_line.run("make_pseudo_labels", *words).status == 0
+    assert command_line.run("pseudo-labels", *words).status == 0
 
 
 def test_a_submission_is_not_made_in_anothers_folder(command_line: CommandLine, demo: TinyDemo, tmp_path: Path) -> None:
     (tmp_path / "toy/oof").mkdir(parents=True)
     (tmp_path / "toy/oof/mine.png").write_text("mine")
     words = [*ensemble_overrides(demo.root), f"submissions={tmp_path}"]
-    assert "no submission of foldseg's (oof)" in refused(command_line, "predict_ensemble", TOY, *words)
+    assert "no submission of foldseg's (oof)" in refused(command_line, "ensemble", TOY, *words)
     run = demo.root / "runs/toy_full"
-    says = refused(command_line, "predict_ensemble", TOY, *words, f"submissions={run}", "name=fold_0")
+    says = refused(command_line, "ensemble", TOY, *words, f"submissions={run}", "name=fold_0")
     assert "no submission of foldseg's" in says
-    says = refused(command_line, "train_fold", "configs/experiments/toy_crop.yaml", "0", *demo.overrides,
+    says = refused(command_line, "train", "configs/experiments/toy_crop.yaml", "0", *demo.overrides,
                    f"runs={tmp_path}", "name=toy")  # fmt: skip
     assert "error: " in says or (tmp_path / "toy/oof/mine.png").read_text() == "mine"
     (tmp_path / "ledger.csv").write_text("my,own\n")
-    assert "ledger.csv: should have the columns" in refused(command_line, "predict_ensemble", TOY, *words, "name=other")
+    assert "ledger.csv: should have the columns" in refused(command_line, "ensemble", TOY, *words, "name=other")
 
 
 def test_a_run_is_not_trained_in_anothers_folder(command_line: CommandLine, demo: TinyDemo, tmp_path: Path) -> None:
     (tmp_path / "toy_crop/fold_0").mkdir(parents=True)
     (tmp_path / "toy_crop/fold_0/mine.txt").write_text("mine")
     words = "configs/experiments/toy_crop.yaml", "0", *demo.overrides, f"runs={tmp_path}"
-    assert "no run of foldseg's (mine.txt)" in refused(command_line, "train_fold", *words)
+    assert "no run of foldseg's (mine.txt)" in refused(command_line, "train", *words)
     assert [p.name for p in (tmp_path / "toy_crop/fold_0").iterdir()] == ["mine.txt"]
 
 
@@ -181,8 +181,8 @@ def test_a_submission_of_another_format_does_not_stay(
     command_line: CommandLine, demo: TinyDemo, tmp_path: Path
 ) -> None:
     words = [*ensemble_overrides(demo.root), f"submissions={tmp_path}"]
-    assert command_line.run("predict_ensemble", TOY, *words, "submission=label_png").status == 0
-    done = command_line.run("predict_ensemble", TOY, *words, "submission=signate_json")
+    assert command_line.run("ensemble", TOY, *words, "submission=label_png").status == 0
+    done = command_line.run("ensemble", TOY, *words, "submission=signate_json")
     assert done.status == 0 and "labels: removed, an earlier submission in another format" in done.stderr
     assert (tmp_path / "toy/submission.json").is_file() and not (tmp_path / "toy/labels").exists()
 
@@ -194,27 +194,27 @@ def test_a_submission_is_converted_into_new_folders_and_files(
     settings = "--data", "configs/data/toy_city.yaml", *data_overrides(copied)
     before = contents(copied)
     for folder in ("city/seg_train_annotations", "city", "submissions/toy/oof", "submissions/toy"):
-        refused(command_line, "make_submission", submission, copied / folder, *settings)
+        refused(command_line, "convert", submission, copied / folder, *settings)
     annotation = next((copied / "city/seg_train_annotations").glob("*.json"))
     pngs = copied.parent / "pngs"
     for _ in range(2):
-        assert command_line.run("make_submission", submission, pngs, *settings).status == 0
-    refused(command_line, "make_submission", pngs, annotation, *settings)
+        assert command_line.run("convert", submission, pngs, *settings).status == 0
+    refused(command_line, "convert", pngs, annotation, *settings)
     assert contents(copied) == before
     for _ in range(2):
-        assert command_line.run("make_submission", pngs, copied.parent / "again.json", *settings).status == 0
+        assert command_line.run("convert", pngs, copied.parent / "again.json", *settings).status == 0
     assert json.loads((copied.parent / "again.json").read_text()).keys() == json.loads(submission.read_text()).keys()
 
 
 @pytest.mark.parametrize(
     ("file", "key", "value", "script", "words"),
     [
-        ("submissions/toy/score.json", "folds", None, "score", ["submissions/toy"]),
-        ("submissions/toy/score.json", "oof", [], "score", ["submissions/toy"]),
-        ("submissions/toy/score.json", "oof", {}, "score", ["submissions/toy"]),
-        ("runs/toy_full/fold_0/summary.json", "best_epoch", "two", "score", ["runs/toy_full/fold_0"]),
-        ("runs/toy_full/fold_0/provenance.json", "classes", None, "score", ["runs/toy_full/fold_0"]),
-        ("runs/toy_full/fold_0/provenance.json", "fold", "zero", "predict_fold", ["runs/toy_full/fold_0"]),
+        ("submissions/toy/score.json", "folds", None, "verify", ["submissions/toy"]),
+        ("submissions/toy/score.json", "oof", [], "verify", ["submissions/toy"]),
+        ("submissions/toy/score.json", "oof", {}, "verify", ["submissions/toy"]),
+        ("runs/toy_full/fold_0/summary.json", "best_epoch", "two", "verify", ["runs/toy_full/fold_0"]),
+        ("runs/toy_full/fold_0/provenance.json", "classes", None, "verify", ["runs/toy_full/fold_0"]),
+        ("runs/toy_full/fold_0/provenance.json", "fold", "zero", "predict", ["runs/toy_full/fold_0"]),
         ("runs/toy_full/fold_0/predictions/oof/store.json", "ids", 5, "compare", ["runs/toy_full", "runs/toy_crop"]),
     ],
 )
@@ -231,20 +231,20 @@ def test_a_damaged_json_of_ours_is_named_with_its_key(
 @pytest.mark.parametrize(
     ("file", "content", "script", "words"),
     [
-        ("submissions/toy/score.json", b"[]", "score", ["submissions/toy"]),
-        ("submissions/toy/score.json", b"{" + b'"a": [' * 50_000, "score", ["submissions/toy"]),
-        ("submissions/toy/config.yaml", b"members: 5", "score", ["submissions/toy"]),
+        ("submissions/toy/score.json", b"[]", "verify", ["submissions/toy"]),
+        ("submissions/toy/score.json", b"{" + b'"a": [' * 50_000, "verify", ["submissions/toy"]),
+        ("submissions/toy/config.yaml", b"members: 5", "verify", ["submissions/toy"]),
         ("submissions/ledger.csv", b"\x00\xff", "ledger", []),
-        ("submissions/ledger.csv", b"", "score", ["submissions/toy"]),
-        ("runs/toy_full/fold_0/metrics.csv", b"", "score", ["runs/toy_full/fold_0"]),
-        ("runs/toy_full/fold_0/metrics.csv", b"epoch\n99\n", "score", ["runs/toy_full/fold_0"]),
-        ("submissions/toy/fitted.npz", b"PK", "predict_images", ["submissions/toy", "city/seg_test_images"]),
+        ("submissions/ledger.csv", b"", "verify", ["submissions/toy"]),
+        ("runs/toy_full/fold_0/metrics.csv", b"", "verify", ["runs/toy_full/fold_0"]),
+        ("runs/toy_full/fold_0/metrics.csv", b"epoch\n99\n", "verify", ["runs/toy_full/fold_0"]),
+        ("submissions/toy/fitted.npz", b"PK", "predict-images", ["submissions/toy", "city/seg_test_images"]),
     ],
 )
 def test_a_damaged_file_of_ours_is_named(
     command_line: CommandLine, copied: Path, file: str, content: bytes, script: str, words: list[str]
 ) -> None:
     (copied / file).write_bytes(content)
-    more = {"ledger": ["--ledger", copied / file], "predict_images": ["--out", copied / "out"]}.get(script, [])
+    more = {"ledger": ["--ledger", copied / file], "predict-images": ["--out", copied / "out"]}.get(script, [])
     says = refused(command_line, script, *(copied / word for word in words), *more)
     assert Path(file).name in says and str(REPOSITORY) not in says

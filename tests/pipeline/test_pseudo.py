@@ -50,7 +50,7 @@ def test_mistakes_are_named(demo: TinyDemo, tmp_path) -> None:
 
 
 def test_the_command_shows_what_was_kept(demo: TinyDemo, tmp_path) -> None:
-    command = [sys.executable, "scripts/make_pseudo_labels.py", "configs/ensembles/toy.yaml", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "foldseg", "pseudo-labels", "configs/ensembles/toy.yaml", str(tmp_path / "out")]
     more = ["--confidence", "0.5", "--of", "car=0.3", *ensemble_overrides(demo.root)]
     done = subprocess.run([*command, *more], cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

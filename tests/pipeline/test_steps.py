@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_demo import REPOSITORY, TinyDemo
+from tiny_demo import TinyDemo
 
 from foldseg.data.reading import read_mask
 from foldseg.data.signate import LABELS
@@ -74,7 +74,7 @@ def test_a_number_that_cannot_be_made_again_is_named(result: EnsembleResult, tmp
     facts = read_json(made / "score.json")
     facts["steps"]["blend + weights + bias"]["fitted"]["car"] += 1e-6
     write_json(made / "score.json", facts)
-    command = [sys.executable, REPOSITORY / "scripts/score.py", made, "--from-stores"]
+    command = [sys.executable, "-m", "foldseg", "verify", made, "--from-stores"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "the largest difference is 1.0e-06" in done.stdout

@@ -53,7 +53,7 @@ def test_every_augmentation_set_has_a_row_of_the_same_samples(experiment):
 def test_the_script_writes_a_sheet(experiment, tmp_path):
     save(experiment, tmp_path / "sheet.yaml")
     out = tmp_path / "out.png"
-    command = [sys.executable, REPOSITORY / "scripts/show_batch.py", tmp_path / "sheet.yaml", "1", "augment=light"]
+    command = [sys.executable, "-m", "foldseg", "show-batch", tmp_path / "sheet.yaml", "--fold", "1", "augment=light"]
     done = subprocess.run([*command, "--out", out, "--images", "3"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert cv2.imread(str(out)).std() > 10

@@ -20,8 +20,6 @@ from foldseg.scoring.compare import paired, paired_classes
 from foldseg.scoring.counts import count_pixels
 from foldseg.scoring.scores import score
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "compare.py"
-
 
 def expected_counts(world, cars: dict[str, float]) -> np.ndarray:
     return np.stack([count_pixels(world.truth(), world.prediction(cars.get(i, 1.0)), len(LABELS)) for i in world.ids])
@@ -136,7 +134,7 @@ def test_another_division_into_folds_is_named(world):
 def test_the_script_prints_the_table_and_writes_it(world, cars, tmp_path):
     one, two = world.runs("one", cars[0]), world.runs("two", cars[1])
     csv = tmp_path / "table.csv"
-    command = [sys.executable, SCRIPT, one, two, "--score", "pixel_accuracy", "--csv", csv]
+    command = [sys.executable, "-m", "foldseg", "compare", one, two, "--score", "pixel_accuracy", "--csv", csv]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("pixel_accuracy on 6 OOF images in 6 groups")
@@ -144,5 +142,7 @@ def test_the_script_prints_the_table_and_writes_it(world, cars, tmp_path):
     assert table["source"].unique().tolist() == ["one", "two"]
     expected = score("pixel_accuracy", expected_counts(world, cars[1]), LABELS).value
     assert table["score"][len(LABELS) + 1] == pytest.approx(expected, abs=1e-15)
-    wrong = subprocess.run([sys.executable, SCRIPT, one, tmp_path], capture_output=True, text=True, check=False)
+    wrong = subprocess.run(
+        [sys.executable, "-m", "foldseg", "compare", one, tmp_path], capture_output=True, text=True, check=False
+    )
     assert wrong.returncode == 1 and "holds no OOF predictions" in wrong.stderr

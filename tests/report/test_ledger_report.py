@@ -13,8 +13,6 @@ from foldseg.report.figures import png_bytes
 from foldseg.report.ledger import answered, correlation_text, ledger_figure, ledger_text, rank_correlation
 from foldseg.submission.ledger import append, read_ledger
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "ledger.py"
-
 
 def write(path: Path, rows: list[tuple[str, str, str, str]]) -> Path:
     """(name, score, OOF, leaderboard); OOF intervals reach 0.02 to either side."""
@@ -88,7 +86,7 @@ def test_without_any_answer_there_is_no_picture(tmp_path: Path) -> None:
 
 def test_the_script_lists_adds_and_draws(ledger: Path, tmp_path: Path) -> None:
     def run(*words: str) -> subprocess.CompletedProcess:
-        command = [sys.executable, SCRIPT, "--ledger", ledger, *words]
+        command = [sys.executable, "-m", "foldseg", "ledger", "--ledger", ledger, *words]
         return subprocess.run(command, capture_output=True, text=True, check=False)
 
     listed = run()

@@ -42,7 +42,7 @@ def test_a_size_that_does_not_fit_is_told() -> None:
 
 def test_the_script_prints_and_writes_the_table(tmp_path: Path) -> None:
     out = tmp_path / "costs.csv"
-    command = [sys.executable, str(REPOSITORY / "scripts/model_summary.py"), str(CONFIGS / "toy_full.yaml")]
+    command = [sys.executable, "-m", "foldseg", "show-network", str(CONFIGS / "toy_full.yaml")]
     done = subprocess.run(
         [*command, "--size", "32", "32", "--device", "cpu", "--csv", str(out)],
         check=True, capture_output=True, text=True, cwd=REPOSITORY,

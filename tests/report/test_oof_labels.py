@@ -52,11 +52,11 @@ def test_incomplete_and_stale_predictions_are_refused(world):
     run = world.runs("two", {}) / "fold_0"
     (run / "checkpoints/best.ckpt").write_bytes(b"newer weights")
     with pytest.raises(
-        FoldsegError, match=r"oof: is stale, it was predicted with other weights; run scripts/\S+ again"
+        FoldsegError, match=r"oof: is stale, it was predicted with other weights; run foldseg predict again"
     ):
         open_oof(run)
     (run / "predictions/oof/store.json").unlink()
-    with pytest.raises(FoldsegError, match=r"oof: has not been predicted yet; make it with scripts/predict_fold\.py"):
+    with pytest.raises(FoldsegError, match=r"oof: has not been predicted yet; make it with foldseg predict"):
         open_oof(run)
 
 

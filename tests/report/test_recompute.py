@@ -21,7 +21,6 @@ from foldseg.scoring.scores import SCORES, bootstrap, interval, score
 from foldseg.submission import label_png
 from foldseg.submission.ledger import append
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "score.py"
 SHARES = [0.1, 0.3, 0.2, 0.5, 0.3, 0.4]  # of the car that is found, per image
 
 
@@ -179,7 +178,7 @@ def test_when_a_statement_is_wrong(stated, found, tolerance, wrong):
 
 
 def test_the_script_shows_everything_and_fails_where_numbers_differ(submission):
-    command = [sys.executable, SCRIPT, submission]
+    command = [sys.executable, "-m", "foldseg", "verify", submission]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == recomputed_text(recompute(submission)) + "\n"

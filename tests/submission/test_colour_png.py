@@ -251,7 +251,7 @@ def test_data_that_is_not_there_is_said_and_not_built(tmp_path: Path, dataset: s
 
 
 def script(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "scripts/make_submission.py", *map(str, arguments)]
+    command = [sys.executable, "-m", "foldseg", "convert", *map(str, arguments)]
     return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
 
 

@@ -34,7 +34,7 @@ def train(command_line: CommandLine, signate_root: Path, tmp_path: Path):
             "workers=0",
         ]
         settings += ["schedule.epochs=1", "validate_every=1", "batch_size=2", f"cache={tmp_path / 'cache'}", *words]
-        done = command_line.run("train_fold", "configs/experiments/toy_crop.yaml", "0", *settings)
+        done = command_line.run("train", "configs/experiments/toy_crop.yaml", "0", *settings)
         assert "Traceback" not in done.stderr
         return done
 
@@ -102,7 +102,7 @@ def test_every_broken_frame_is_named_before_training(
     assert f"{files[1].name}: is 40000x40000 pixels; at most 1,073,741,824 are read" in done.stderr
     assert not list((tmp_path / "runs").rglob("config.yaml"))
     folds = [f"data.root={signate_root}", f"data.folds={tmp_path / 'new.csv'}", "data.fold_count=2"]
-    made = command_line.run("make_folds", "configs/data/signate.yaml", *folds)
+    made = command_line.run("folds", "configs/data/signate.yaml", *folds)
     assert made.status == 1 and f"{files[0].name}: is damaged" in made.stderr and "Traceback" not in made.stderr
 
 

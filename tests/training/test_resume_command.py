@@ -21,7 +21,7 @@ def words(tmp_path_factory: pytest.TempPathFactory, command_line: CommandLine) -
     root = tmp_path_factory.mktemp("city")
     city = "data.toy_city={width: 64, height: 48, train_frames: 12, test_frames: 2, seed: 3}"
     data = [f"data.root={root / 'city'}", f"data.folds={root / 'folds.csv'}", "data.fold_count=2", city]
-    assert command_line.run("make_folds", "configs/data/toy_city.yaml", *data).status == 0
+    assert command_line.run("folds", "configs/data/toy_city.yaml", *data).status == 0
     network = "model={dropout: 0.2, options: {encoder_depth: 3, decoder_channels: [8, 8, 8]}}"
     view = "view.train={kind: crop, size: [32, 32], scale: [0.7, 1.5]}"
     kept = ["early_stopping=null", "validate_every=1", "batch_size=2", "augment=strong", "ema={warm_up: 2}", "top_k=2"]
@@ -32,7 +32,7 @@ def words(tmp_path_factory: pytest.TempPathFactory, command_line: CommandLine) -
 def whole(tmp_path_factory: pytest.TempPathFactory, command_line: CommandLine, words: list[str]) -> Path:
     """The folder of a run that was left alone, and had no workers."""
     runs = tmp_path_factory.mktemp("whole")
-    done = command_line.run("train_fold", CONFIG, "0", *words, f"runs={runs}", "workers=0")
+    done = command_line.run("train", CONFIG, "0", *words, f"runs={runs}", "workers=0")
     assert done.status == 0, done.said
     return runs / "toy_crop/fold_0"
 
@@ -41,7 +41,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, command_line: CommandLine, w
 def test_killed_within_epochs_a_run_with_workers_ends_as_one_without(
     command_line: CommandLine, words: list[str], whole: Path, tmp_path: Path, workers: int
 ):
-    command = ("train_fold", CONFIG, "0", *words, f"runs={tmp_path}", f"workers={workers}")
+    command = ("train", CONFIG, "0", *words, f"runs={tmp_path}", f"workers={workers}")
     for epoch in (2, 4):
         started = command_line.start(*command)
         started.wait_to_say(f"epoch {epoch}/{EPOCHS}")
@@ -111,7 +111,7 @@ def test_a_damaged_checkpoint_is_named_before_training_goes_on(
     damage(checkpoints / f"{name}.ckpt")
     before = {path: path.stat().st_mtime_ns for path in unfinished.rglob("*") if path.is_file()}
     runs = f"runs={unfinished.parents[1]}"
-    done = command_line.run("train_fold", CONFIG, "0", *words, runs, "workers=0")
+    done = command_line.run("train", CONFIG, "0", *words, runs, "workers=0")
     assert_one_message(done, f"{name}.ckpt", reason, f"remove {unfinished}")
     after = {path: path.stat().st_mtime_ns for path in unfinished.rglob("*") if path.is_file()}
     assert before == after
@@ -120,14 +120,14 @@ def test_a_damaged_checkpoint_is_named_before_training_goes_on(
 @pytest.mark.parametrize(
     ("name", "command"),
     [
-        ("best", ["train_fold", CONFIG, "0", "WORDS"]),
-        ("best", ["predict_fold", "RUN"]),
-        ("average", ["predict_fold", "RUN", "--checkpoint", "average"]),
-        ("best", ["predict_images", "RUN", "CITY/seg_test_images", "--out", "OUT"]),
-        ("best", ["export_onnx", "RUN", "OUT/x.onnx"]),
-        ("best", ["export_encoder", "RUN", "OUT/encoder.pth"]),
-        ("average", ["make_soup", "RUN"]),
-        ("best", ["train_fold", CONFIG, "0", "WORDS", "name=other", "model.start_from=RUN"]),
+        ("best", ["train", CONFIG, "0", "WORDS"]),
+        ("best", ["predict", "RUN"]),
+        ("average", ["predict", "RUN", "--checkpoint", "average"]),
+        ("best", ["predict-images", "RUN", "CITY/seg_test_images", "--out", "OUT"]),
+        ("best", ["export-onnx", "RUN", "OUT/x.onnx"]),
+        ("best", ["export-encoder", "RUN", "OUT/encoder.pth"]),
+        ("average", ["soup", "RUN"]),
+        ("best", ["train", CONFIG, "0", "WORDS", "name=other", "model.start_from=RUN"]),
     ],
 )
 def test_a_finished_run_with_a_damaged_checkpoint_is_refused_by_name_and_nothing_is_lost(
@@ -149,7 +149,7 @@ def test_a_finished_run_with_a_damaged_checkpoint_is_refused_by_name_and_nothing
 def test_every_session_is_recorded_and_other_code_is_said(
     command_line: CommandLine, words: list[str], unfinished: Path
 ):
-    command = ("train_fold", CONFIG, "0", *words, f"runs={unfinished.parents[1]}", "workers=0")
+    command = ("train", CONFIG, "0", *words, f"runs={unfinished.parents[1]}", "workers=0")
     provenance = unfinished / "provenance.json"
     facts = json.loads(provenance.read_text())
     (first,) = facts["sessions"]

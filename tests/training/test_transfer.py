@@ -82,7 +82,7 @@ def test_an_unfinished_run_is_not_started_from(toy: list[str], source: RunFolder
 
 def test_an_exported_encoder_is_loaded_by_name(source: RunFolder, tmp_path: Path) -> None:
     out = tmp_path / "weights/encoder.pth"
-    command = [sys.executable, str(REPOSITORY / "scripts/export_encoder.py"), str(source.path), str(out)]
+    command = [sys.executable, "-m", "foldseg", "export-encoder", str(source.path), str(out)]
     subprocess.run(command, check=True, capture_output=True)
     model = source.experiment.model.model_copy(update={"encoder_weights": str(out)})
     trained = encoder(source.best)

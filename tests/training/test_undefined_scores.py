@@ -73,7 +73,7 @@ def test_masks_that_are_all_void_are_refused(
     command_line: CommandLine, camvid_root: Path, tmp_path: Path, fold: int, says: str
 ):
     data = [f"data.root={camvid_root}", f"data.folds={tmp_path / 'folds.csv'}", "data.fold_count=2"]
-    assert command_line.run("make_folds", "configs/data/camvid.yaml", *data).status == 0
+    assert command_line.run("folds", "configs/data/camvid.yaml", *data).status == 0
     folds = pd.read_csv(tmp_path / "folds.csv")
     for name in folds["id"][folds["fold"] == fold]:
         cv2.imwrite(str(camvid_root / f"trainannot/{name}.png"), np.full((48, 64), 11, np.uint8))

@@ -29,7 +29,7 @@ def test_too_little_memory_to_predict_says_what_to_do(command_line: CommandLine,
     assert trained(command_line, [*toy, f"runs={tmp_path}", "schedule.epochs=1"]).status == 0
     run = tmp_path / "toy_full/fold_0"
     large = "view.predict={kind: tiles, size: [16384, 16384]}"
-    done = command_line.run("predict_fold", run, large, limits={"RLIMIT_AS": 9 * GIB})
+    done = command_line.run("predict", run, large, limits={"RLIMIT_AS": 9 * GIB})
     assert_refused(done, "out of memory", "view.predict={kind: tiles", "what is predicted already is kept")
 
 

@@ -27,7 +27,7 @@ def tiny_overrides(root: Path) -> list[str]:
 
 def started(command_line: CommandLine, words: Sequence[object], config: str = FULL, **surroundings: object) -> Started:
     """Start a training of fold 0."""
-    return command_line.start("train_fold", config, "0", *words, **surroundings)  # type: ignore[arg-type]
+    return command_line.start("train", config, "0", *words, **surroundings)  # type: ignore[arg-type]
 
 
 def trained(command_line: CommandLine, words: Sequence[object], config: str = FULL, **surroundings: object) -> Finished:

@@ -128,7 +128,7 @@ def load_folds(path: Path, table: pd.DataFrame) -> pd.DataFrame:
 def _read(path: Path) -> pd.DataFrame:
     """Read the columns of a folds file; FoldsegError unless they are there and `fold` holds whole numbers from 0."""
     if not path.is_file():
-        raise FoldsegError(f"{path}: no such folds file; make it with scripts/make_folds.py")
+        raise FoldsegError(f"{path}: no such folds file; make it with foldseg folds")
     try:
         folds = pd.read_csv(path, dtype="str", keep_default_na=False, encoding="utf-8-sig")
     except (ValueError, OSError) as error:

@@ -103,5 +103,5 @@ def _check_labelled(path: Path, pictures: Mapping[str, str] | None, images: Sequ
     if changed:
         raise FoldsegError(
             f"{path}: {count_of(changed, 'image')} changed after being labelled, e.g. {changed[0]}; label anew with "
-            "scripts/make_pseudo_labels.py"
+            "foldseg pseudo-labels"
         )

@@ -72,7 +72,7 @@ class EnsembleSource:
 
 
 def open_ensemble(path: Path, asked: Asked) -> EnsembleSource:
-    """Open a folder of submissions that scripts/predict_ensemble.py has finished, with all folds of its members.
+    """Open a folder of submissions that foldseg ensemble has finished, with all folds of its members.
 
     FoldsegError when it is not finished, a run is missing, or it is `asked` for another view, TTA or checkpoint than
     the members were fitted with.
@@ -80,14 +80,12 @@ def open_ensemble(path: Path, asked: Asked) -> EnsembleSource:
     if asked.view or asked.tta != PLAIN or asked.checkpoint is not None:
         raise FoldsegError(f"{path}: an ensemble predicts as it was fitted, in no other view, TTA or checkpoint")
     if not (path / "score.json").is_file():
-        raise FoldsegError(f"{path}: is not finished (score.json is missing); run scripts/predict_ensemble.py again")
+        raise FoldsegError(f"{path}: is not finished (score.json is missing); run foldseg ensemble again")
     config = load_ensemble(path / "config.yaml")
     members = find_members(config)
     stated = read_json(path / "score.json").get(KEY, {})
     if changes := changed_weights(config, stated.get("members", {})):
-        raise FoldsegError(
-            f"{path}: was fitted with other weights: {changes[0]}; run scripts/predict_ensemble.py again"
-        )
+        raise FoldsegError(f"{path}: was fitted with other weights: {changes[0]}; run foldseg ensemble again")
     parts, weights = [], []
     for member in config.members:
         runs = members.runs[member.name].values()

@@ -47,7 +47,7 @@ class Exported:
 
 
 def open_exported(path: Path, asked: Asked) -> Exported:
-    """Open a file of scripts/export_onnx.py. FoldsegError when it is none, or cannot predict as `asked`."""
+    """Open a file of foldseg export-onnx. FoldsegError when it is none, or cannot predict as `asked`."""
     if asked.checkpoint is not None:
         raise FoldsegError(f"{path}: an exported file has no checkpoints, {asked.checkpoint!r} was asked for")
     if asked.tta not in (PLAIN, FLIP):
@@ -55,7 +55,7 @@ def open_exported(path: Path, asked: Asked) -> Exported:
     session = _session(path, asked.device or "auto")
     metadata = session.get_modelmeta().custom_metadata_map
     if KEY not in metadata:
-        raise FoldsegError(f"{path}: was not written by scripts/export_onnx.py (its metadata have no {KEY!r})")
+        raise FoldsegError(f"{path}: was not written by foldseg export-onnx (its metadata have no {KEY!r})")
     exported = read_facts(metadata[KEY], path)
     view = override_view(exported.view, asked.view, path)
     facts = {

@@ -18,7 +18,7 @@ from foldseg.ensemble.work import read_arrays, write_arrays
 from foldseg.errors import FoldsegError
 
 _LEFT_OUT = "left_out"
-_REMEDY = "run scripts/predict_ensemble.py again"
+_REMEDY = "run foldseg ensemble again"
 
 
 def write_line(path: Path, line: Line) -> None:

@@ -110,7 +110,7 @@ def find_members(config: Ensemble) -> Members:
         folder = config.runs / member.experiment
         found = sorted(int(p.name.removeprefix("fold_")) for p in folder.glob("fold_*") if p.name[5:].isdecimal())
         if not found:
-            raise FoldsegError(f"{folder}: no such experiment among the runs; train it with scripts/train_fold.sh")
+            raise FoldsegError(f"{folder}: no such experiment among the runs; train it with foldseg train")
         runs[member.name] = {}
         for fold in config.folds if config.folds is not None else _every_fold(RunFolder(folder / f"fold_{found[0]}")):
             try:

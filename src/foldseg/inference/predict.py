@@ -217,5 +217,5 @@ def _check_form(run: RunFolder, form: str, view: PredictView, tta: Tta) -> None:
         what = f"TTA {tta.slug}" if tta != PLAIN else f"view {view_slug(view)}"
         raise FoldsegError(
             f"{run.path}: its predictions are kept as logits, and only the full view without TTA has such; "
-            f"for {what} give scripts/predict_fold.py --predictions probabilities"
+            f"for {what} give foldseg predict --predictions probabilities"
         )

@@ -170,7 +170,7 @@ class PredictionStore:
 
     def require_complete(self, expected: StoreFacts | None = None) -> None:
         """FoldsegError that says what is wrong unless every image is there, predicted as `expected`, if given, says."""
-        remedy = "scripts/predict_fold.py"
+        remedy = "foldseg predict"
         if expected is not None:
             state = self.state(expected)
             if state is StoreState.ABSENT:

@@ -60,7 +60,7 @@ def ledger_figure(table: pd.DataFrame) -> Figure:
     """
     rows = answered(table)
     if rows.empty:
-        raise FoldsegError("the ledger has no leaderboard scores yet; scripts/ledger.py add-score NAME SCORE adds one")
+        raise FoldsegError("the ledger has no leaderboard scores yet; foldseg ledger add-score NAME SCORE adds one")
     figure = Figure(figsize=(8.5, 5.5), layout="constrained")
     axis = figure.subplots()
     for number, (score, part) in enumerate(rows.groupby("score", sort=True)):

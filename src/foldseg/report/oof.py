@@ -135,7 +135,7 @@ def read_scores(folder: Path) -> dict[str, Any]:
 def _of_submission(folder: Path) -> OofLabels:
     """An ensemble's own label maps: the 8-bit PNGs of raw ids that it was scored with."""
     if not (folder / "score.json").is_file():
-        raise FoldsegError(f"{folder}: is not finished (score.json is missing); run scripts/predict_ensemble.py again")
+        raise FoldsegError(f"{folder}: is not finished (score.json is missing); run foldseg ensemble again")
     config = load_ensemble(folder / "config.yaml")
     member = config.runs / config.members[0].experiment
     runs = [RunFolder(path.parent) for path in sorted(member.glob("fold_*/config.yaml"))]
@@ -146,7 +146,7 @@ def _of_submission(folder: Path) -> OofLabels:
     data, labels = runs[0].experiment.data, blended_labels(config, runs[0])
     table = oof_table(runs[0])
     for change in changes_since(folder):
-        logger.warning("%s: is not of what there is now: %s; run scripts/predict_ensemble.py again", folder, change)
+        logger.warning("%s: is not of what there is now: %s; run foldseg ensemble again", folder, change)
     facts = read_scores(folder)
     table = table[table["fold"].isin(facts["folds"])]
     maps = label_png.Submission(folder / "oof", labels)
@@ -154,7 +154,7 @@ def _of_submission(folder: Path) -> OofLabels:
     if missing:
         raise FoldsegError(
             f"{folder / 'oof'}: {len(missing)} of {len(table)} label maps are missing, e.g. {shorten(missing)}; "
-            "run scripts/predict_ensemble.py again"
+            "run foldseg ensemble again"
         )
     images = {str(row["id"]): data.root / row["image"] for row in table.to_dict("records")}
     size_of = {name: image_size(image, data.pictures) for name, image in images.items()}

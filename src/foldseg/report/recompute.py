@@ -71,7 +71,7 @@ def require_fresh(source: Path) -> None:
     if changes:
         raise FoldsegError(
             f"{source}: is stale, what it was made from has changed since: {'; '.join(changes)}; run "
-            "scripts/predict_ensemble.py again"
+            "foldseg ensemble again"
         )
 
 
@@ -201,7 +201,7 @@ def _check_left_out(folder: Path, facts: Mapping[str, Any]) -> None:
     if stated != found:
         raise FoldsegError(
             f"{folder}: score.json says that {_named(stated)} left out, fitted.npz that {_named(found)}; "
-            "they are not of one run of scripts/predict_ensemble.py: run it again"
+            "they are not of one run of foldseg ensemble: run it again"
         )
 
 

@@ -31,7 +31,7 @@ def summary_picture(ensemble: Ensemble, path: Path, image_id: str | None = None)
     """Write a PNG that shows an ensemble at work on one or two OOF images.
 
     Without `image_id` these are an image of median score and the one richest in classes. Nothing is predicted: the
-    stores, label maps and scores that scripts/predict_ensemble.py left are read. FoldsegError when they are missing
+    stores, label maps and scores that foldseg ensemble left are read. FoldsegError when they are missing
     or were made with other settings.
     """
     folder = ensemble.submissions / ensemble.name
@@ -47,14 +47,14 @@ def summary_picture(ensemble: Ensemble, path: Path, image_id: str | None = None)
 def _check_settings(ensemble: Ensemble, folder: Path) -> None:
     made = folder / "config.yaml"
     if not made.is_file():
-        raise FoldsegError(f"{folder}: no such submission; make it with scripts/predict_ensemble.py")
+        raise FoldsegError(f"{folder}: no such submission; make it with foldseg ensemble")
     ours, theirs = ensemble.model_dump(), load_ensemble(made).model_dump()
     different = [
         key for key in ("members", "folds", "tta", "labels", "blend", "steps", "score") if ours[key] != theirs[key]
     ]
     if different:
         raise FoldsegError(
-            f"{made}: was made with other {', '.join(different)} than asked for; run scripts/predict_ensemble.py again"
+            f"{made}: was made with other {', '.join(different)} than asked for; run foldseg ensemble again"
         )
 
 

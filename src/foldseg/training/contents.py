@@ -25,7 +25,7 @@ from foldseg.training.run import RunFolder
 logger = logging.getLogger(__name__)
 
 ACCEPT = "--accept-changed-data"
-"""The option of scripts/train_fold.py that keeps a run whose data has changed."""
+"""The option of foldseg train that keeps a run whose data has changed."""
 
 
 def write_contents(run: RunFolder, experiment: Experiment, data: FoldData) -> None:
@@ -54,7 +54,7 @@ def require_same_contents(run: RunFolder, experiment: Experiment, folded: pd.Dat
 
 
 CURE = (
-    f"Train it anew (name=..., or remove the folder), or keep it: scripts/train_fold.sh CONFIG FOLD {ACCEPT}, "
+    f"Train it anew (name=..., or remove the folder), or keep it: foldseg train CONFIG FOLD {ACCEPT}, "
     "which provenance.json will tell"
 )
 

@@ -14,7 +14,7 @@ from pytorch_lightning.callbacks import Callback
 from torch import distributed
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
 
-from foldseg import cli
+from foldseg import ending
 from foldseg.errors import FoldsegError
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ def _work(
     if not torch.cuda.is_available():
         torch.set_num_threads(max(1, torch.get_num_threads() // devices))
     if rank == 0:
-        cli.log_to_terminal()
+        ending.log_to_terminal()
     else:
         logging.disable()
     try:

@@ -55,12 +55,12 @@ class RunFolder:
         """Return a finished run. FoldsegError when it is missing, half written or still being trained."""
         run = RunFolder(path)
         if not path.is_dir():
-            raise FoldsegError(f"{path}: no such run; train it with scripts/train_fold.sh")
+            raise FoldsegError(f"{path}: no such run; train it with foldseg train")
         missing = [f.name for f in (run.config, run.provenance, run.best, run.summary) if not f.is_file()]
         if missing:
             raise FoldsegError(
                 f"{path}: the run is not finished ({', '.join(missing)} missing); "
-                "the same scripts/train_fold.sh command goes on where it stopped"
+                "the same foldseg train command goes on where it stopped"
             )
         return run
 

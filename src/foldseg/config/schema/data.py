@@ -49,7 +49,7 @@ class Data(Settings):
 
     dataset: Literal["camvid", "signate", "toy_city"]
     root: UserPath
-    folds: UserPath = Field(description="CSV with id, fold, group, stratum; made by scripts/make_folds.py")
+    folds: UserPath = Field(description="CSV with id, fold, group, stratum; made by foldseg folds")
     fold_count: Annotated[int, Field(ge=2)] = 5
     fold_splits: tuple[str, ...] = ("train",)  # the official splits whose images are divided into folds
     fold_seed: int = 0

@@ -1,0 +1,101 @@
+"""Verbs about ensembles and what they hand in."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from foldseg.cli import panels
+from foldseg.cli.arguments import EnsembleFile, Overrides, SizeOption, parse_class_share, parse_path
+
+
+def add_verbs(app: typer.Typer) -> None:
+    """Add this module's verbs."""
+    add = app.command
+    add(
+        rich_help_panel=panels.ENSEMBLES,
+        epilog="Example: foldseg ensemble configs/ensembles/toy.yaml tta=[flip] folds=[0,1]",
+    )(ensemble)
+    add(
+        "show-ensemble",
+        rich_help_panel=panels.ENSEMBLES,
+        epilog="Example: foldseg show-ensemble configs/ensembles/toy.yaml summary.png",
+    )(show_ensemble)
+    add(
+        "pseudo-labels",
+        rich_help_panel=panels.ENSEMBLES,
+        epilog="Example: foldseg pseudo-labels configs/ensembles/toy.yaml data/pseudo --confidence 0.8 --of signal=0.5",
+    )(pseudo_labels)
+    add(rich_help_panel=panels.ENSEMBLES, epilog="Example: foldseg convert my_colour_pngs/ submission.json")(convert)
+
+
+def ensemble(
+    config: EnsembleFile,
+    overrides: Overrides = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that blend; as workers=N.")] = None,
+) -> None:
+    """Blend runs, score the blend on OOF, write and validate its submission, add it to the ledger."""
+    from foldseg.config import load_ensemble
+
+    more = [] if workers is None else [f"workers={workers}"]
+    loaded = load_ensemble(config, [*(overrides or ()), *more])
+    from foldseg.ensemble.run import predict_ensemble
+    from foldseg.report.tables import ensemble_table
+
+    typer.echo(ensemble_table(predict_ensemble(loaded)))
+
+
+def show_ensemble(
+    config: EnsembleFile,
+    out: Annotated[Path, typer.Argument(parser=parse_path, metavar="PNG", help="Picture to write.")],
+    overrides: Overrides = None,
+    image: Annotated[
+        str | None, typer.Option(help="Id of an OOF image. Default: a median one, rich in classes.")
+    ] = None,
+) -> None:
+    """Draw a frame, its truth, what each member predicts, and the blend."""
+    from foldseg.config import load_ensemble
+
+    loaded = load_ensemble(config, overrides or ())
+    from foldseg.report.summary import summary_picture
+
+    summary_picture(loaded, out, image)
+
+
+def pseudo_labels(
+    config: EnsembleFile,
+    out: Annotated[Path, typer.Argument(parser=parse_path, metavar="FOLDER", help="Gets fold_K/ID.png.")],
+    overrides: Overrides = None,
+    confidence: Annotated[float, typer.Option(min=0.0, max=1.0, help="Least probability of a label.")] = 0.9,
+    of: Annotated[
+        list[str] | None, typer.Option(metavar="CLASS=P", help="Another least probability for a class.")
+    ] = None,
+) -> None:
+    """Write labels of the test images of which an ensemble's members are sure, to train on, fold by fold."""
+    from foldseg.config import load_ensemble
+
+    loaded = load_ensemble(config, overrides or ())
+    per_class = dict(map(parse_class_share, of or ()))
+    from foldseg.ensemble.pseudo import write_pseudo_labels
+    from foldseg.report.tables import share_table
+
+    typer.echo(share_table(write_pseudo_labels(loaded, out, confidence, per_class)))
+
+
+def convert(
+    source: Annotated[
+        Path, typer.Argument(parser=parse_path, metavar="SOURCE", help="Folder of RGB PNGs, or a .json.")
+    ],
+    destination: Annotated[Path, typer.Argument(parser=parse_path, metavar="DESTINATION", help="What to write.")],
+    overrides: Overrides = None,
+    data: Annotated[
+        Path, typer.Option(parser=parse_path, metavar="DATA", help="Whose colours and test images.")
+    ] = Path("configs/data/signate.yaml"),
+    check: Annotated[bool, typer.Option(help="They have to be the test images, all of them.")] = True,
+    size: SizeOption = None,
+) -> None:
+    """Convert a folder of colour PNGs to the AI Edge Contest's JSON, or such a JSON to PNGs."""
+    from foldseg.config import load_data
+    from foldseg.submission.colour_png import convert as convert_submission
+
+    convert_submission(source, destination, load_data(data, overrides or ()), size, check=check)

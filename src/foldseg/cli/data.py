@@ -1,0 +1,58 @@
+"""Verbs about data: folds, and what a network is trained on."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from foldseg.cli import panels
+from foldseg.cli.arguments import ExperimentFile, Overrides, parse_path
+
+
+def add_verbs(app: typer.Typer) -> None:
+    """Add this module's verbs."""
+    app.command(rich_help_panel=panels.DATA, epilog="Example: foldseg folds configs/data/camvid.yaml")(folds)
+    app.command(
+        "show-batch",
+        rich_help_panel=panels.DATA,
+        epilog="Example: foldseg show-batch configs/experiments/toy_crop.yaml --out batch.png",
+    )(show_batch)
+
+
+def folds(
+    config: Annotated[Path, typer.Argument(parser=parse_path, metavar="DATA", help="configs/data/X.yaml")],
+    overrides: Overrides = None,
+    strict: Annotated[bool, typer.Option(help="Write nothing, and exit with 1, if folds share something.")] = False,
+) -> None:
+    """Divide the images of a data set into folds, and look for leaks between them."""
+    from foldseg.config import load_data
+    from foldseg.data.datasets import make_folds_file
+
+    make_folds_file(load_data(config, overrides or ()), strict)
+
+
+def show_batch(
+    config: ExperimentFile,
+    overrides: Overrides = None,
+    fold: Annotated[int, typer.Option(help="Of which fold.")] = 0,
+    out: Annotated[Path, typer.Option(parser=parse_path, metavar="PNG", help="Picture to write.")] = Path("batch.png"),
+    all_augmentations: Annotated[bool, typer.Option(help="Every augmentation, a row each.")] = False,
+    images: Annotated[int, typer.Option(min=1, help="How many samples are drawn.")] = 6,
+    epoch: Annotated[int, typer.Option(min=0, help="Of which epoch.")] = 0,
+) -> None:
+    """Draw what the network is trained on: samples with their masks, as they are cut and augmented."""
+    from foldseg.config import load_experiment
+    from foldseg.outputs import check_output
+
+    experiment = load_experiment(config, overrides or ())
+    sources = [folder for source in experiment.sampling.sources for folder in (source.images, source.masks)]
+    check_output(out, ".png", [experiment.data.root, *sources])
+    from foldseg.report.batch import augmentation_sheet, batch_sheet
+    from foldseg.report.figures import save_png
+    from foldseg.views.augment import AUGMENTATIONS
+
+    if all_augmentations:
+        figure = augmentation_sheet(experiment, fold, list(AUGMENTATIONS), images, epoch)
+    else:
+        figure = batch_sheet(experiment, fold, images, epoch)
+    save_png(figure, out)

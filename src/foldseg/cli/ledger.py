@@ -1,0 +1,69 @@
+"""Verbs about the ledger: all submissions, their OOF scores and the leaderboard's."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from foldseg.cli import panels
+from foldseg.cli.arguments import parse_path
+
+ledger = typer.Typer(
+    no_args_is_help=False,
+    invoke_without_command=True,
+    epilog="Example: foldseg ledger add-score toy 0.652",
+    help="List submissions, note what the leaderboard said, draw both.",
+)
+_File = Annotated[Path, typer.Option("--ledger", parser=parse_path, metavar="CSV", help="The ledger.")]
+_LEDGER = Path("submissions/ledger.csv")
+
+
+def add_verbs(app: typer.Typer) -> None:
+    """Add this module's verbs."""
+    app.add_typer(ledger, name="ledger", rich_help_panel=panels.SCORES)
+
+
+@ledger.callback()
+def list_rows(context: typer.Context, file: _File = _LEDGER) -> None:
+    """List submissions and how well OOF scores foretell the leaderboard's order."""
+    context.obj = file
+    if context.invoked_subcommand:
+        return
+    from foldseg.report.ledger import answered, correlation_text, ledger_text
+    from foldseg.submission.ledger import read_ledger
+
+    table = read_ledger(file)
+    typer.echo(ledger_text(table))
+    for score, rows in answered(table).groupby("score"):
+        typer.echo(correlation_text(rows, str(score)))
+
+
+@ledger.command("add-score", epilog="Example: foldseg ledger add-score camvid_cpu 0.652")
+def add_score(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Of the submission. Its latest row is filled.")],
+    score: Annotated[str, typer.Argument(help="E.g. 0.652.")],
+    row: Annotated[int | None, typer.Option(help="This row instead, as numbered in the list.")] = None,
+    replace: Annotated[bool, typer.Option(help="Even if the row has another score.")] = False,
+) -> None:
+    """Write down what the leaderboard said."""
+    from foldseg.submission import ledger as file
+
+    number = file.add_score(context.obj, name, score, row, replace)
+    typer.echo(f"{context.obj}: row {number}, {name}: leaderboard {score}")
+
+
+@ledger.command(epilog="Example: foldseg ledger plot ledger.png")
+def plot(
+    context: typer.Context,
+    out: Annotated[Path, typer.Argument(parser=parse_path, metavar="PNG", help="Picture to write.")],
+) -> None:
+    """Draw OOF scores against the leaderboard's."""
+    from foldseg.outputs import check_output
+
+    check_output(out, ".png", [context.obj])
+    from foldseg.report.figures import save_png
+    from foldseg.report.ledger import ledger_figure
+    from foldseg.submission.ledger import read_ledger
+
+    save_png(ledger_figure(read_ledger(context.obj)), out, dpi=130)

@@ -1,0 +1,153 @@
+"""Verbs that predict: the images of a run, any pictures, videos."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from foldseg import ending
+from foldseg.cli import panels
+from foldseg.cli.arguments import (
+    CheckpointOption,
+    DeviceOption,
+    Overrides,
+    Run,
+    TtaOption,
+    parse_path,
+    split_words,
+)
+from foldseg.config.schema import ScoreName
+
+Form = Literal["masks", "colours", "overlay", "probabilities"]
+"""What is written of a predicted picture."""
+
+Source = Annotated[
+    Path,
+    typer.Argument(
+        parser=parse_path,
+        metavar="SOURCE",
+        help="runs/X/fold_K, runs/X (the mean of its folds), submissions/X, or an exported X.onnx",
+    ),
+]
+ExperimentRuns = Annotated[
+    Path, typer.Argument(parser=parse_path, metavar="RUNS", help="runs/EXPERIMENT/fold_K or runs/EXPERIMENT")
+]
+Alpha = Annotated[float, typer.Option(min=0.0, max=1.0, help="Opacity of the colours.")]
+
+
+def add_verbs(app: typer.Typer) -> None:
+    """Add this module's verbs."""
+    add = app.command
+    add(
+        rich_help_panel=panels.PREDICTION,
+        epilog="Example: foldseg predict runs/toy_crop/fold_0 --tta flip view.predict='{kind: full}'",
+    )(predict)
+    add(
+        "predict-images",
+        rich_help_panel=panels.PREDICTION,
+        epilog="Example: foldseg predict-images runs/toy_crop photos/ --out predicted --as overlay",
+    )(predict_images)
+    add(
+        "predict-video",
+        rich_help_panel=panels.PREDICTION,
+        epilog="Example: foldseg predict-video runs/toy_crop drive.mp4 overlay.mp4 --side-by-side",
+    )(predict_video)
+    add("tta-gains", rich_help_panel=panels.PREDICTION, epilog="Example: foldseg tta-gains runs/camvid_cpu --tta d4")(
+        tta_gains
+    )
+
+
+def predict(
+    run: Run,
+    overrides: Overrides = None,
+    split: Annotated[Literal["oof", "test", "both"], typer.Option(help="Which images.")] = "both",
+    tta: TtaOption = None,
+    checkpoint: CheckpointOption = None,
+    device: DeviceOption = None,
+    predictions: Annotated[
+        Literal["probabilities", "logits"] | None, typer.Option(help="Default: as the run says.")
+    ] = None,
+) -> None:
+    """Predict the OOF and test images of a finished run, as far as they are missing."""
+    from foldseg.inference.predict import SPLITS, asked_for, predict_run
+    from foldseg.training.run import RunFolder
+
+    folder = RunFolder.open(run)
+    view, merged = asked_for(folder, tta, overrides or ())
+    predict_run(
+        folder, SPLITS if split == "both" else (split,), merged, device, view, checkpoint or "best", predictions
+    )
+
+
+def predict_images(
+    source: Source,
+    words: Annotated[
+        list[str], typer.Argument(metavar="PICTURE|FOLDER|KEY=VALUE", help="What to predict, and in which view.")
+    ],
+    out: Annotated[Path, typer.Option(parser=parse_path, metavar="FOLDER", help="A new folder, or one to go on with.")],
+    form: Annotated[Form, typer.Option("--as", help="What is written.")] = "masks",
+    alpha: Alpha = 0.5,
+    white_level: Annotated[
+        int | None, typer.Option(help="Value of white in 16-bit pictures, e.g. 4095 for 12 bits.")
+    ] = None,
+    tta: TtaOption = None,
+    checkpoint: CheckpointOption = None,
+    device: DeviceOption = None,
+) -> None:
+    """Predict any pictures with a run, an experiment, a finished ensemble or an exported file."""
+    from foldseg.deploy.images import find_pictures
+    from foldseg.deploy.images import predict_images as write_predictions
+    from foldseg.deploy.sources import asked_for, open_source
+
+    paths, overrides = split_words(words)
+    pictures = find_pictures(paths, out)
+    opened = open_source(source, asked_for(overrides, tta, device, checkpoint))
+    write_predictions(opened, pictures, out, form, alpha, white_level)
+
+
+def predict_video(
+    source: Source,
+    video: Annotated[
+        Path, typer.Argument(parser=parse_path, metavar="VIDEO", help="Or a folder of frames of one size.")
+    ],
+    out: Annotated[Path, typer.Argument(parser=parse_path, metavar="MP4", help="The file to write.")],
+    overrides: Overrides = None,
+    scale: Annotated[float | None, typer.Option(help="The network sees frames resized by this factor.")] = None,
+    fps: Annotated[float | None, typer.Option(help="Of a folder's frames. Default: 10.")] = None,
+    alpha: Alpha = 0.5,
+    side_by_side: Annotated[bool, typer.Option(help="With the frame as it was on the left.")] = False,
+    tta: TtaOption = None,
+    checkpoint: CheckpointOption = None,
+    device: DeviceOption = None,
+) -> None:
+    """Write a video, or a folder of frames, with predictions laid over it."""
+    ending.begin_anew_after_interruption()
+    for name, value in (("--scale", scale), ("--fps", fps)):
+        if value is not None and not 0 < value < float("inf"):
+            raise typer.BadParameter(f"{value:g} is not above 0", param_hint=name)
+    from foldseg.deploy.sources import asked_for, open_source
+    from foldseg.deploy.video import Look
+    from foldseg.deploy.video import predict_video as write_video
+    from foldseg.outputs import check_output
+
+    check_output(out, ".mp4", [source, video])
+    resized = [] if scale is None else [f"view.predict={{kind: resized, factor: {scale}}}"]
+    opened = open_source(source, asked_for([*(overrides or ()), *resized], tta, device, checkpoint))
+    write_video(opened, video, out, Look(alpha, side_by_side), fps)
+
+
+def tta_gains(
+    runs: ExperimentRuns,
+    overrides: Overrides = None,
+    tta: TtaOption = None,
+    score: Annotated[ScoreName | None, typer.Option(help="Default: what the runs were chosen by.")] = None,
+    checkpoint: CheckpointOption = None,
+    device: DeviceOption = None,
+) -> None:
+    """Show what each view of test-time augmentation gains on OOF, and which to leave out."""
+    from foldseg.inference.predict import asked_for
+    from foldseg.report import tta_gains as report
+
+    folders = report.open_runs(runs)
+    view, merged = asked_for(folders[0], tta or "d4", overrides or ())
+    typer.echo(report.gains_text(report.tta_gains(folders, merged, view, checkpoint or "best", device, score)))

@@ -1,0 +1,38 @@
+"""From which folder a command works: the project's, whatever folder it is given in.
+
+Relative paths in settings are relative to the project. Relative paths on the command line are relative to where the
+command is given, or else to the project.
+"""
+
+import os
+from pathlib import Path
+
+from foldseg.errors import FoldsegError
+
+_given_in: Path | None = None  # the folder in which the command was given, if it is not the project's
+
+
+def enter_project(project: Path | None) -> None:
+    """Make the project's folder the working directory.
+
+    project: the folder; None: the nearest one, from the working directory upwards, that has `configs/`. Where there is
+        none, the working directory stays. FoldsegError when `project` has no `configs/`.
+    """
+    global _given_in
+    here = Path.cwd()
+    if project is not None and not (project / "configs").is_dir():
+        raise FoldsegError(f"{project}: is no project of foldseg: it has no folder configs")
+    home = project or next((folder for folder in (here, *here.parents) if (folder / "configs").is_dir()), here)
+    if not home.samefile(here):
+        _given_in = here
+        os.chdir(home)
+
+
+def path_in_project(path: Path) -> Path:
+    """Return a path of the command line as seen from the project's folder."""
+    if _given_in is None or path.is_absolute():
+        return path
+    there = _given_in / path
+    if path.exists() and not there.exists():
+        return path
+    return Path(os.path.relpath(there))

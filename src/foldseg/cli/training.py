@@ -1,0 +1,82 @@
+"""Verbs about training."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from foldseg.cli import panels
+from foldseg.cli.arguments import CsvOption, Device, ExperimentFile, Overrides, Run, SizeOption, parse_path
+
+PUBLISHED = Path("benchmarks/published_networks.csv")
+
+
+def add_verbs(app: typer.Typer) -> None:
+    """Add this module's verbs."""
+    app.command(
+        rich_help_panel=panels.TRAINING,
+        epilog="Example: foldseg train configs/experiments/toy_crop.yaml 0 batch_size=4 optimizer.lr=3e-4",
+    )(train)
+    app.command(rich_help_panel=panels.TRAINING, epilog="Example: foldseg soup runs/toy_crop/fold_0")(soup)
+    app.command(
+        "show-network",
+        rich_help_panel=panels.TRAINING,
+        epilog="Example: foldseg show-network configs/experiments/toy_full.yaml --size 512x512",
+    )(show_network)
+
+
+def train(
+    config: ExperimentFile,
+    fold: Annotated[str, typer.Argument(help="The fold to validate on, or `all`.")],
+    overrides: Overrides = None,
+    accept_changed_data: Annotated[
+        bool, typer.Option(help="Keep runs whose images, masks or classes have changed; provenance.json records it.")
+    ] = False,
+) -> None:
+    """Train one fold, or all, and predict its OOF and test images. The same command goes on where it was stopped."""
+    from foldseg.config import load_experiment
+
+    experiment = load_experiment(config, overrides or ())
+    from foldseg.inference.predict import predict_run
+    from foldseg.training.data import fold_numbers
+    from foldseg.training.fit import train_fold
+
+    for number in fold_numbers(experiment, fold):
+        predict_run(train_fold(experiment, number, accept_changed_data=accept_changed_data))
+
+
+def soup(
+    run: Run,
+    of: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A checkpoint to take. Default: all.")] = None,
+    uniform: Annotated[bool, typer.Option(help="Take all of them, whatever they score.")] = False,
+    device: Annotated[Device, typer.Option()] = "auto",
+) -> None:
+    """Average checkpoints of a run into one more, `soup`: those that help on OOF, one after the other."""
+    from foldseg.training.run import RunFolder
+    from foldseg.training.soup import make_soup
+
+    folder = RunFolder.open(run)
+    taken = make_soup(folder, of or [], greedy=not uniform, device=device)
+    typer.echo(f"{folder.checkpoint('soup')}: the mean of {', '.join(taken)}")
+
+
+def show_network(
+    configs: Annotated[list[Path], typer.Argument(parser=parse_path, metavar="EXPERIMENT")],
+    size: SizeOption = None,
+    device: Annotated[Device, typer.Option()] = "auto",
+    csv: CsvOption = None,
+) -> None:
+    """Show parameters, operations, memory and latency of networks, beside published figures."""
+    from foldseg.config import load_experiment
+    from foldseg.files import write_text
+    from foldseg.outputs import check_output
+
+    if csv:
+        check_output(csv, ".csv", [*configs, PUBLISHED], ("experiment", "architecture", "encoder"))
+    experiments = [load_experiment(path) for path in configs]
+    from foldseg.report.networks import costs_text, network_costs
+
+    table = network_costs(experiments, size or (512, 512), device, PUBLISHED)
+    if csv:
+        write_text(csv, table.to_csv(index=False, lineterminator="\n"))
+    typer.echo(costs_text(table))
