@@ -1,5 +1,7 @@
 """The tree of verbs, and how it is run."""
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -9,10 +11,11 @@ from foldseg import ending
 from foldseg.cli import blending, data, exporting, ledger, prediction, scoring, settings, starting, training
 from foldseg.cli.project import enter_project
 
-_INTERRUPTED = 130
+_NAME = "foldseg"
+_COMPLETION = "_FOLDSEG_COMPLETE"
 
 app = typer.Typer(
-    name="foldseg",
+    name=_NAME,
     help="From a folder of images and masks to a leaderboard file whose score you can believe.",
     epilog="`foldseg VERB --help` has an example of each. Settings are changed by key=value, anywhere behind the verb.",
     no_args_is_help=True,
@@ -39,15 +42,19 @@ def main() -> None:
 
 
 def _run() -> None:
-    try:
-        status = app(prog_name="foldseg", standalone_mode=False)
-    except typer.TyperException as error:  # wrong words
+    if _COMPLETION in os.environ:  # the shell asks what may come next
+        app(prog_name=_NAME)
+    command = typer.main.get_command(app)
+    try:  # not `app()`, which has words of its own for Ctrl+C and for a reader that has gone
+        with command.make_context(_NAME, sys.argv[1:]) as context:
+            command.invoke(context)
+    except typer.Exit as end:
+        raise SystemExit(end.exit_code) from None
+    except typer.TyperException as error:
         _show(error)
-    if status == _INTERRUPTED:  # what typer makes of Ctrl+C
-        raise KeyboardInterrupt
-    raise SystemExit(status)
 
 
 def _show(error: Any) -> NoReturn:
+    """Show a mistake in the words of a command, with its usage."""
     error.show()
     raise SystemExit(error.exit_code) from None

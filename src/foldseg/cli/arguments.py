@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import typer
 
@@ -23,12 +23,19 @@ def parse_path(text: str) -> Path:
         raise typer.BadParameter(str(error)) from None
 
 
-def parse_size(text: str) -> tuple[int, int]:
+class ImageSize(NamedTuple):
+    """Of an image, in pixels."""
+
+    height: int
+    width: int
+
+
+def parse_size(text: str) -> ImageSize:
     """WIDTHxHEIGHT -> (height, width)."""
     match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
     if not match:
         raise typer.BadParameter(f"{text!r} is no WIDTHxHEIGHT, e.g. 1936x1216")
-    return int(match[2]), int(match[1])
+    return ImageSize(int(match[2]), int(match[1]))
 
 
 def parse_class_share(text: str) -> tuple[str, float]:
@@ -65,7 +72,7 @@ CheckpointOption = Annotated[
     str | None, typer.Option("--checkpoint", help="best (default), last, ema, swa, average, soup, snapshot_1, ...")
 ]
 DeviceOption = Annotated[Device | None, typer.Option("--device", help="Default: as trained.")]
-SizeOption = Annotated[tuple[int, int] | None, typer.Option("--size", parser=parse_size, metavar="WIDTHxHEIGHT")]
+SizeOption = Annotated[ImageSize | None, typer.Option("--size", parser=parse_size, metavar="WIDTHxHEIGHT")]
 CsvOption = Annotated[
     Path | None,
     typer.Option("--csv", parser=parse_path, metavar="FILE", help="Write the table here, too, with all digits."),

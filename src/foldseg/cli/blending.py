@@ -42,7 +42,7 @@ def ensemble(
     from foldseg.ensemble.run import predict_ensemble
     from foldseg.report.tables import ensemble_table
 
-    typer.echo(ensemble_table(predict_ensemble(loaded)))
+    print(ensemble_table(predict_ensemble(loaded)))
 
 
 def show_ensemble(
@@ -79,7 +79,7 @@ def pseudo_labels(
     from foldseg.ensemble.pseudo import write_pseudo_labels
     from foldseg.report.tables import share_table
 
-    typer.echo(share_table(write_pseudo_labels(loaded, out, confidence, per_class)))
+    print(share_table(write_pseudo_labels(loaded, out, confidence, per_class)))
 
 
 def convert(

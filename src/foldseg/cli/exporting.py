@@ -52,7 +52,7 @@ def export_onnx(
     chosen = [picture.path for picture in find_pictures(pictures, out)] if pictures else []
     write_onnx(folder, out, overridden_view(folder, overrides or ()), checkpoint or "best", size)
     if check or chosen:
-        typer.echo(check_export(folder, out, chosen or frames_to_check(folder), checkpoint or "best"))
+        print(check_export(folder, out, chosen or frames_to_check(folder), checkpoint or "best"))
 
 
 def export_encoder(

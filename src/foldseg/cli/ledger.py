@@ -33,9 +33,9 @@ def list_rows(context: typer.Context, file: _File = _LEDGER) -> None:
     from foldseg.submission.ledger import read_ledger
 
     table = read_ledger(file)
-    typer.echo(ledger_text(table))
+    print(ledger_text(table))
     for score, rows in answered(table).groupby("score"):
-        typer.echo(correlation_text(rows, str(score)))
+        print(correlation_text(rows, str(score)))
 
 
 @ledger.command("add-score", epilog="Example: foldseg ledger add-score camvid_cpu 0.652")
@@ -50,7 +50,7 @@ def add_score(
     from foldseg.submission import ledger as file
 
     number = file.add_score(context.obj, name, score, row, replace)
-    typer.echo(f"{context.obj}: row {number}, {name}: leaderboard {score}")
+    print(f"{context.obj}: row {number}, {name}: leaderboard {score}")
 
 
 @ledger.command(epilog="Example: foldseg ledger plot ledger.png")

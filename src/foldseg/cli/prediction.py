@@ -150,4 +150,4 @@ def tta_gains(
 
     folders = report.open_runs(runs)
     view, merged = asked_for(folders[0], tta or "d4", overrides or ())
-    typer.echo(report.gains_text(report.tta_gains(folders, merged, view, checkpoint or "best", device, score)))
+    print(report.gains_text(report.tta_gains(folders, merged, view, checkpoint or "best", device, score)))

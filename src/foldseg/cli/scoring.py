@@ -56,7 +56,7 @@ def score(
     counted = count_submission(prediction, loaded, true_file, allow_missing, size)
     if per_image:
         counted.write_per_image(per_image)
-    typer.echo(submission_report(counted))
+    print(submission_report(counted))
 
 
 def verify(
@@ -78,10 +78,10 @@ def verify(
 
     if from_stores:
         statements = recompute.remake(source)
-        typer.echo(recompute.statements_text(statements))
+        print(recompute.statements_text(statements))
     else:
         recomputed = recompute.recompute(source)
-        typer.echo(recompute.recomputed_text(recomputed))
+        print(recompute.recomputed_text(recomputed))
         statements = recomputed.statements
     recompute.require_equal(statements)
 
@@ -110,4 +110,4 @@ def compare(
     compared = compare_sources(sources, score)
     if csv:
         write_text(csv, compared.table.to_csv(index=False, lineterminator="\n"))
-    typer.echo(comparison_text(compared))
+    print(comparison_text(compared))

@@ -34,4 +34,4 @@ def settings(
     if schema:
         write_text(schema, json.dumps(reference.yaml_schema(), indent=1) + "\n")
     if not (markdown or schema):
-        typer.echo(block_text(reference.block(block)) if block else blocks_text())
+        print(block_text(reference.block(block)) if block else blocks_text())

@@ -32,7 +32,7 @@ def init(
             shutil.copytree(_shared_root() / name, folder / name)
         except OSError as error:
             raise FoldsegError(f"{folder / name}: could not be written: {error}") from error
-    typer.echo(f"{' and '.join(str(folder / name) for name in _COPIED)}: give commands in {folder}")
+    print(f"{' and '.join(str(folder / name) for name in _COPIED)}: give commands in {folder}")
 
 
 def _shared_root() -> Path:

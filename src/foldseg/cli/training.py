@@ -57,7 +57,7 @@ def soup(
 
     folder = RunFolder.open(run)
     taken = make_soup(folder, of or [], greedy=not uniform, device=device)
-    typer.echo(f"{folder.checkpoint('soup')}: the mean of {', '.join(taken)}")
+    print(f"{folder.checkpoint('soup')}: the mean of {', '.join(taken)}")
 
 
 def show_network(
@@ -79,4 +79,4 @@ def show_network(
     table = network_costs(experiments, size or (512, 512), device, PUBLISHED)
     if csv:
         write_text(csv, table.to_csv(index=False, lineterminator="\n"))
-    typer.echo(costs_text(table))
+    print(costs_text(table))
