@@ -63,10 +63,10 @@ def test_a_picture_of_the_data_is_not_drawn_over(command_line: CommandLine, demo
     )
     own = demo.root / "submissions/toy/oof"
     picture = next(own.glob("*.png"))
-    says = refused(command_line, "summary_picture", TOY, *ensemble_overrides(demo.root), picture)
+    says = refused(command_line, "summary_picture", TOY, picture, *ensemble_overrides(demo.root))
     assert "which this command reads" in says
     truth = next((demo.root / "city/seg_train_annotations").glob("*.png"))
-    says = refused(command_line, "summary_picture", TOY, *ensemble_overrides(demo.root), truth)
+    says = refused(command_line, "summary_picture", TOY, truth, *ensemble_overrides(demo.root))
     assert "which this command reads" in says and mask.read_bytes() == before
 
 
@@ -162,9 +162,6 @@ def test_a_submission_is_not_made_in_anothers_folder(command_line: CommandLine, 
     run = demo.root / "runs/toy_full"
     says = refused(command_line, "predict_ensemble", TOY, *words, f"submissions={run}", "name=fold_0")
     assert "no submission of foldseg's" in says
-    says = refused(command_line, "train_fold", "configs/experiments/toy_crop.yaml", "0", *demo.overrides,
-                   f"runs={tmp_path}", "name=toy")  # fmt: skip
-    assert "error: " in says or (tmp_path / "toy/oof/mine.png").read_text() == "mine"
     (tmp_path / "ledger.csv").write_text("my,own\n")
     assert "ledger.csv: should have the columns" in refused(command_line, "predict_ensemble", TOY, *words, "name=other")
 
@@ -177,14 +174,13 @@ def test_a_run_is_not_trained_in_anothers_folder(command_line: CommandLine, demo
     assert [p.name for p in (tmp_path / "toy_crop/fold_0").iterdir()] == ["mine.txt"]
 
 
-def test_a_submission_of_another_format_does_not_stay(
-    command_line: CommandLine, demo: TinyDemo, tmp_path: Path
-) -> None:
-    words = [*ensemble_overrides(demo.root), f"submissions={tmp_path}"]
-    assert command_line.run("predict_ensemble", TOY, *words, "submission=label_png").status == 0
-    done = command_line.run("predict_ensemble", TOY, *words, "submission=signate_json")
-    assert done.status == 0 and "labels: removed, an earlier submission in another format" in done.stderr
-    assert (tmp_path / "toy/submission.json").is_file() and not (tmp_path / "toy/labels").exists()
+def test_a_submission_of_another_format_does_not_stay(command_line: CommandLine, copied: Path) -> None:
+    (copied / "submissions/toy/labels").mkdir()
+    shutil.copy(next((copied / "submissions/toy/oof").glob("*.png")), copied / "submissions/toy/labels")
+    done = command_line.run("predict_ensemble", TOY, *ensemble_overrides(copied))
+    assert done.status == 0 and "labels: removed, an earlier submission in another format" in done.stderr, done.said
+    assert (copied / "submissions/toy/submission.json").is_file()
+    assert not (copied / "submissions/toy/labels").exists()
 
 
 def test_a_submission_is_converted_into_new_folders_and_files(

@@ -17,7 +17,7 @@ from foldseg.data.listing import list_files
 from foldseg.data.reading import image_size
 from foldseg.data.samples import check_files, shorten
 from foldseg.errors import FoldsegError
-from foldseg.files import read_json, write_text
+from foldseg.files import read_record, write_text
 from foldseg.notices import say_once
 from toycity import generate_toy_city
 
@@ -57,7 +57,7 @@ def load_samples(data: Data) -> pd.DataFrame:
 
 def _check_toy(root: Path, toy: ToyCity) -> None:
     """FoldsegError when the city in `root` was built with other settings: as toy_city.json says, and as it shows."""
-    stated = read_json(root / _TOY_SETTINGS) if (root / _TOY_SETTINGS).is_file() else {}
+    stated = read_record(root / _TOY_SETTINGS, {}) if (root / _TOY_SETTINGS).is_file() else {}
     folders = [root / name for name in ("seg_train_images", "seg_test_images")]
     found = [list_files(folder).files if folder.is_dir() else [] for folder in folders]
     if not all(found):

@@ -18,10 +18,10 @@ from foldseg.config import Ensemble, load_ensemble
 from foldseg.config.schema import ScoreName
 from foldseg.data.labels import LabelSet
 from foldseg.ensemble.fitted import left_out_of
-from foldseg.ensemble.made_from import changes_since
+from foldseg.ensemble.made_from import changes_since, read_scores
 from foldseg.errors import FoldsegError
 from foldseg.files import read_record
-from foldseg.report.oof import OofLabels, open_oof, read_scores
+from foldseg.report.oof import OofLabels, open_oof
 from foldseg.report.tables import between, number, text_table
 from foldseg.scoring.counts import Counts
 from foldseg.scoring.intervals import Resampled, warn_of_large_group
