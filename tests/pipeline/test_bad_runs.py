@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from tiny_demo import REPOSITORY, TinyDemo
 
 from command.line import CommandLine
 from foldseg.config import load_experiment
@@ -25,6 +24,7 @@ from foldseg.inference.predict import predict_run, store_of
 from foldseg.report.oof import open_oof
 from foldseg.training.fit import train_fold
 from foldseg.training.run import RunFolder
+from tiny_demo import REPOSITORY, TinyDemo
 
 
 @pytest.fixture

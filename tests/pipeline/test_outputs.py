@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tiny_demo import TinyDemo, data_overrides, ensemble_overrides
 
 from command.line import REPOSITORY, CommandLine
+from tiny_demo import TinyDemo, data_overrides, ensemble_overrides
 
 TOY = "configs/ensembles/toy.yaml"
 
