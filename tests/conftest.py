@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -17,6 +18,9 @@ from hypothesis import settings
 
 from command.line import CommandLine
 from foldseg.data import camvid, signate
+
+if TYPE_CHECKING:
+    from tiny_demo import TinyDemo
 
 HEIGHT, WIDTH = 48, 64
 SEED = 7
@@ -44,6 +48,14 @@ def command_line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLi
     line = CommandLine(tmp_path_factory.mktemp("commands"))
     yield line
     line.stop()
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> "TinyDemo":
+    """The tiny demo, made once: trained, predicted, blended, scored."""
+    from tiny_demo import make_demo  # torch and its kin take seconds
+
+    return make_demo(tmp_path_factory.mktemp("demo"))
 
 
 def street(index: int, sky: int, road: int, building: int, car: int) -> np.ndarray:

@@ -7,8 +7,9 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "foldseg"
 ROOMS = [
-    "errors", "notices", "resources", "lockfile", "files", "outputs", "ending", "config", "data", "views",
-    "models", "losses", "scoring", "training", "inference", "submission", "ensemble", "deploy", "report", "cli",
+    "errors", "notices", "resources", "lockfile", "inputs", "files", "outputs", "ending", "config", "data",
+    "views", "models", "losses", "scoring", "training", "inference", "submission", "ensemble", "deploy", "report",
+    "cli",
 ]  # fmt: skip
 
 

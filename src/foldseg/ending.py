@@ -125,9 +125,9 @@ def _defect(error: BaseException) -> str:
     """Write the traceback to a file; return what to say."""
     about = "".join(traceback.format_exception(error))
     told = f"error: this is a defect of foldseg, not of your input: {type(error).__name__}: {_first_line(error)}"
-    path = Path(tempfile.gettempdir()) / f"foldseg-defect-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
     try:
-        path.write_text(f"$ {shlex.join(sys.argv)}\n\n{about}", "utf-8", "backslashreplace")
+        path = tempfile.mkstemp(".txt", f"foldseg-defect-{time.strftime('%Y%m%d-%H%M%S')}-")[1]
+        Path(path).write_text(f"$ {shlex.join(sys.argv)}\n\n{about}", "utf-8", "backslashreplace")
     except OSError:
         return f"{about}{told}; please report it with the lines above"
     return f"{told}; please report it with the file {path}, or see it with FOLDSEG_TRACEBACK=1"

@@ -17,6 +17,7 @@ from typing import Any
 
 from foldseg import lockfile
 from foldseg.errors import FoldsegError
+from foldseg.inputs import check_is_file, is_absent, read_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,8 @@ def replacing(path: Path) -> Iterator[Path]:
     `path`; the old file survives that too.
     """
     target = Path(os.path.realpath(path)) if os.path.islink(path) else path  # noqa: PTH114  # is_symlink may raise
+    if not is_absent(target):
+        check_is_file(target)  # a rename would replace a pipe or a device
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -159,16 +162,13 @@ def _without_nan(content: Any) -> Any:
 
 def read_json(path: Path) -> Any:
     """Read a JSON file; FoldsegError when it is missing or not JSON."""
+    content = read_bytes(path)
     try:
-        return json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise FoldsegError(f"{path}: no such file") from error
+        return json.loads(content)
     except RecursionError as error:
         raise FoldsegError(f"{path}: not valid JSON (nested too deeply)") from error
     except ValueError as error:
         raise FoldsegError(f"{path}: not valid JSON ({error})") from error
-    except OSError as error:
-        raise FoldsegError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def read_record(path: Path, keys: Mapping[str, Any]) -> dict[str, Any]:
@@ -215,6 +215,7 @@ class _Record(dict[str, Any]):
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's content as 64 hex digits."""
+    """Return the SHA-256 of a file's content as 64 hex digits. FoldsegError when it is no plain file."""
+    check_is_file(path)
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

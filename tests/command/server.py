@@ -13,6 +13,7 @@ import ctypes
 import gc
 import importlib
 import json
+import logging
 import os
 import resource
 import runpy
@@ -31,6 +32,10 @@ _MODULES = (
     "foldseg.report.tables",
     "foldseg.report.summary",
     "foldseg.deploy.images",
+    "sklearn.model_selection",
+    "onnx",
+    "onnxruntime",
+    "av",
 )
 _NEW_MOUNTS = 0x00020000  # CLONE_NEWNS
 _PRIVATE = 0x40000 | 0x4000  # MS_PRIVATE | MS_REC
@@ -38,8 +43,11 @@ _PRIVATE = 0x40000 | 0x4000  # MS_PRIVATE | MS_REC
 
 def serve() -> dict:
     """Answer requests until the input ends; return the request in the process that is to be the command."""
+    bystander = logging.NullHandler()  # or Lightning would think that nobody shows what it logs, and show it itself
+    logging.getLogger().addHandler(bystander)
     for name in _MODULES:
         importlib.import_module(name)
+    logging.getLogger().removeHandler(bystander)
     gc.freeze()  # a collection in a command would copy all of the memory that it shares with this process
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # supervisors are not waited for
     print("ready", flush=True)  # noqa: T201

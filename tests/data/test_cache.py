@@ -9,7 +9,6 @@ import subprocess
 import sys
 import textwrap
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -207,23 +206,30 @@ def test_a_build_that_is_killed_half_way_is_taken_up_by_the_next(camvid_root: Pa
     assert same(files, cached_frames(files, tmp_path / "cache"))
 
 
-def test_of_several_that_start_at_once_one_builds_and_the_others_wait(
-    camvid_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The lock belongs to an open file, so that threads exclude each other as processes do."""
-    build, built = module._build, []
-
-    def slow(files: FileFrames, home: Path) -> None:
-        built.append(home)
-        time.sleep(0.1)
-        build(files, home)
-
-    monkeypatch.setattr(module, "_build", slow)
+def test_of_several_that_start_at_once_one_builds_and_the_others_wait(camvid_root: Path, tmp_path: Path) -> None:
+    """Another process is building: what it has built by then is taken."""
     files = camvid_frames(camvid_root)
-    with ThreadPoolExecutor(4) as pool:
-        caches = list(pool.map(lambda _: cached_frames(files, tmp_path), range(4)))
-    assert len(built) == 1
-    assert all(same(files, cached) for cached in caches)
+    built = cached_frames(files, tmp_path / "first").home
+    home = tmp_path / "cache" / built.name
+    code = f"""
+        import shutil, time
+        from pathlib import Path
+        from foldseg.files import locked
+        with locked(Path({str(home / "frames.bin")!r}), wait=True):
+            print("building", flush=True)
+            time.sleep(1)
+            shutil.copy({str(built / "frames.bin")!r}, {str(home)!r})
+            shutil.copy({str(built / "index.json")!r}, {str(home)!r})
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "building\n"
+        assert not (home / "index.json").exists()
+        before = time.monotonic()
+        cached = cached_frames(files, tmp_path / "cache")
+        assert time.monotonic() - before > 0.5
+    assert same(files, cached)
 
 
 def test_the_index_is_plain_json(camvid_root: Path, tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from tiny_demo import REPOSITORY, TinyDemo
 
 from command.line import CommandLine
 from foldseg.config import load_experiment
@@ -25,6 +24,7 @@ from foldseg.inference.predict import predict_run, store_of
 from foldseg.report.oof import open_oof
 from foldseg.training.fit import train_fold
 from foldseg.training.run import RunFolder
+from tiny_demo import REPOSITORY, TinyDemo
 
 
 @pytest.fixture
@@ -199,7 +199,7 @@ def test_interrupted_training_exits_with_an_error_and_goes_on(demo: TinyDemo, tm
         ),
         (["predict", "runs/nothing/fold_0"], "runs/nothing/fold_0: no such run"),
         (["ensemble", "configs/ensembles/toy.yaml", "--workers", "0"], "workers (the command line)"),
-        (["score", "configs/data/toy_city.yaml", "nothing.json"], "nothing.json: is no submission"),
+        (["verify", "configs/data/toy_city.yaml", "nothing.json"], "nothing.json: is no submission"),
     ],
 )
 def test_scripts_print_one_error_without_a_traceback_and_exit_with_1(

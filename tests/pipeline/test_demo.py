@@ -13,7 +13,6 @@ import pandas as pd
 import pytest
 import yaml
 from nbclient import NotebookClient
-from tiny_demo import REPOSITORY, TinyDemo
 
 from foldseg.config.schema import FullView, ResizedView, TilesView
 from foldseg.data import signate
@@ -26,6 +25,7 @@ from foldseg.inference.store import PredictionStore
 from foldseg.scoring.counts import count_pixels
 from foldseg.scoring.scores import score
 from foldseg.training.run import RunFolder
+from tiny_demo import REPOSITORY, TinyDemo
 
 LABELS = signate.LABELS.view("scored")
 

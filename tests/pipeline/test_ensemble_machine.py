@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zstandard
-from tiny_demo import REPOSITORY, TinyDemo, ensemble_overrides
 
 from command.line import CommandLine, Finished, can_mount
 from foldseg.files import read_json
+from tiny_demo import REPOSITORY, TinyDemo, ensemble_overrides
 
 TOY = REPOSITORY / "configs/ensembles/toy.yaml"
 STEPS = "steps=[{bias: {force: true}}, {clean_up: {min_area: [4], force: true}}]"

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_demo import TinyDemo
 
 from foldseg.data.reading import read_image
 from foldseg.data.runs import mask_of_runs
@@ -15,6 +14,7 @@ from foldseg.deploy.sources import FLIP, Asked, open_source
 from foldseg.ensemble.run import predict_ensemble
 from foldseg.errors import FoldsegError
 from foldseg.submission.signate_json import Submission
+from tiny_demo import TinyDemo
 
 STEPS = "steps=[{stack: {pixels_per_image: 100}}, {bias: {limit: 4}}, {clean_up: {min_area: [4, 12]}}]"
 

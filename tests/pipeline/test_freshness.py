@@ -11,10 +11,10 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
-from tiny_demo import REPOSITORY, TinyDemo
 
 from command.line import CommandLine, Finished
 from foldseg.files import read_json, write_json
+from tiny_demo import REPOSITORY, TinyDemo
 
 CONFIG = "configs/experiments/toy_crop.yaml"
 

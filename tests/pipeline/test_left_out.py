@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_up_stores import biased_by_fold, fill_stores, guessing, knowing
-from tiny_demo import REPOSITORY, TinyDemo, ensemble_overrides
 
 from command.line import CommandLine, Finished
 from foldseg.config import load_ensemble
 from foldseg.ensemble.fitted import read_line
 from foldseg.files import read_json, write_json
+from tiny_demo import REPOSITORY, TinyDemo, ensemble_overrides
 
 TOY = REPOSITORY / "configs/ensembles/toy.yaml"
 CLEAN_UP = "{clean_up: {min_area: 700%s}}"

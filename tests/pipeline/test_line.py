@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny_demo import REPOSITORY, TinyDemo, ensemble_overrides
 
 from foldseg.config.schema.steps import Place, StepSettings
 from foldseg.ensemble import oof, steps
 from foldseg.ensemble.image import Leg, Task, process
 from foldseg.ensemble.run import predict_ensemble
 from foldseg.ensemble.steps import bias
+from tiny_demo import REPOSITORY, TinyDemo, ensemble_overrides
 
 CRF = "{crf: {iterations: 1, smooth_weight: [0.5, 1.0], appearance_weight: 2.0, appearance_std: 10.0, force: true}}"
 LINES = {

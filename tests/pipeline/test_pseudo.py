@@ -6,13 +6,13 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from tiny_demo import REPOSITORY, TinyDemo, ensemble_overrides
 
 from foldseg.ensemble.blend import blend
 from foldseg.ensemble.members import find_members
 from foldseg.ensemble.pseudo import pseudo_labels, write_pseudo_labels
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json
+from tiny_demo import REPOSITORY, TinyDemo, ensemble_overrides
 
 
 def test_pixels_below_the_confidence_of_their_class_are_void() -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_demo import TinyDemo
 
 from foldseg.data.reading import read_mask
 from foldseg.data.signate import LABELS
@@ -26,6 +25,7 @@ from foldseg.files import read_json, write_json
 from foldseg.report.tables import ensemble_table
 from foldseg.scoring.counts import count_pixels
 from foldseg.scoring.scores import score
+from tiny_demo import TinyDemo
 
 STEPS = (  # the first is not proven
     "steps=[{weights: {rounds: 6, force: true}}, {bias: {limit: 4}}, {thresholds: {categories: exclusive}}, "

@@ -6,7 +6,6 @@ import numpy as np
 import orjson
 import pandas as pd
 import pytest
-from tiny_demo import TinyDemo
 
 from foldseg.data.reading import read_mask
 from foldseg.data.runs import mask_of_runs
@@ -22,6 +21,7 @@ from foldseg.report.tables import ensemble_table
 from foldseg.scoring.counts import count_masks, count_pixels
 from foldseg.scoring.scores import score
 from foldseg.submission.signate_json import Submission
+from tiny_demo import TinyDemo
 
 SCORED = LABELS.view("scored")
 SCORE = "image_mean_iou_present"

@@ -15,6 +15,7 @@ from foldseg.config.schema.base import ConflictError
 from foldseg.config.schema.tta import long_form
 from foldseg.errors import FoldsegError
 from foldseg.files import user_path, write_text
+from foldseg.inputs import is_absent, read_text
 
 COMMAND_LINE = "the command line"
 S = TypeVar("S", bound=Settings)
@@ -172,19 +173,17 @@ def _user_path(path: Path, base: str) -> Path:
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping; FoldsegError when the file is missing, not YAML or not a mapping."""
-    try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except FileNotFoundError as error:
+    if is_absent(path):
         beside = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
         near = difflib.get_close_matches(path.name, beside, 3, 0.4) or beside[:5]
         hint = f"; did you mean {', '.join(near)}?" if near else ""
-        raise FoldsegError(f"{path}: no such configuration{hint}") from error
+        raise FoldsegError(f"{path}: no such configuration{hint}")
+    try:
+        content = yaml.safe_load(read_text(path))
     except RecursionError as error:
         raise FoldsegError(f"{path}: not valid YAML: it is nested too deeply") from error
     except (yaml.YAMLError, ValueError) as error:
         raise FoldsegError(f"{path}: not valid YAML: {error}") from error
-    except OSError as error:
-        raise FoldsegError(f"{path}: cannot be read: {error.strerror}") from error
     if content is None:
         return {}
     if not isinstance(content, dict):

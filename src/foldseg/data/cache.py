@@ -2,7 +2,6 @@
 
     <cache>/<fingerprint>/frames.bin    per frame: image (H, W, 3) uint8 RGB, then mask (H, W) uint8 class indices
                           index.json    written last: its presence means complete
-                          lock          held by the process that builds it
 
 The fingerprint changes with what the files hold, the label set, how pictures are read, the code that reads them and
 OpenCV's version: a cache is either right or not found. Several processes may start at once: one builds, the others
@@ -32,7 +31,7 @@ from foldseg.data.frames import FileFrames, count_classes
 from foldseg.data.labels import Image, Mask
 from foldseg.data.reading import image_size
 from foldseg.errors import FoldsegError
-from foldseg.files import read_record, write_json
+from foldseg.files import locked, read_record, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -120,16 +119,8 @@ def _is_complete(home: Path) -> bool:
 @contextmanager
 def _locked(home: Path) -> Iterator[None]:
     """Hold the lock of a cache; wait for whoever builds it."""
-    import fcntl  # which Windows lacks: the cache is for Linux and macOS
-
     try:
-        home.mkdir(parents=True, exist_ok=True)
-        with (home / "lock").open("w") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                logger.info("%s: another process is building this cache; waiting for it", home)
-                fcntl.flock(stream, fcntl.LOCK_EX)
+        with locked(home / "frames.bin", wait=True):
             yield
     except OSError as error:
         raise FoldsegError(f"{home}: the cache could not be written: {error.strerror or error}") from error

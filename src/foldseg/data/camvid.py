@@ -12,6 +12,7 @@ from foldseg.data.labels import LabelClass, LabelSet
 from foldseg.data.listing import MASKS, Listing, list_files, pair_by_stem
 from foldseg.data.samples import existing_folder, samples_table, shorten, shown
 from foldseg.errors import FoldsegError
+from foldseg.inputs import is_absent, read_text
 from foldseg.notices import say_once
 
 SPLITS = ("train", "val", "test")
@@ -74,14 +75,9 @@ def _names(path: Path) -> list[str]:
 
     FoldsegError for a line of another form, and one that is there twice.
     """
-    if not path.is_file():
+    if is_absent(path):
         raise FoldsegError(f"{path}: no such file; expected the lists of the SegNet tutorial beside the folders")
-    try:
-        lines = path.read_text("utf-8-sig").splitlines()
-    except OSError as error:
-        raise FoldsegError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise FoldsegError(f"{path}: is no list in UTF-8 ({error})") from error
+    lines = read_text(path).splitlines()
     names: dict[str, int] = {}
     for number, line in enumerate(lines, 1):
         stems = [PurePosixPath(word.replace("\\", "/")).stem for word in line.split()]

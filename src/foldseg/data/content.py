@@ -29,6 +29,7 @@ from tqdm import tqdm
 import foldseg
 from foldseg.errors import FoldsegError
 from foldseg.files import sha256, write_text
+from foldseg.inputs import check_is_file
 
 logger = logging.getLogger(__name__)
 
@@ -91,15 +92,14 @@ def _stamp(path: Path) -> Stamp | None:
 def _hash(path: Path) -> str:
     try:
         return sha256(path)
-    except OSError:
+    except (OSError, FoldsegError):
         return ""
 
 
 def _raise_unreadable(path: Path) -> None:
+    check_is_file(path)
     try:
         path.open("rb").close()
-    except FileNotFoundError:
-        raise FoldsegError(f"{path}: no such file") from None
     except OSError as error:
         raise FoldsegError(f"{path}: cannot be read: {error.strerror}") from error
     raise FoldsegError(f"{path}: cannot be read")

@@ -17,7 +17,8 @@ from foldseg.data.listing import list_files
 from foldseg.data.reading import image_size
 from foldseg.data.samples import check_files, shorten
 from foldseg.errors import FoldsegError
-from foldseg.files import read_json, write_text
+from foldseg.files import read_record, write_text
+from foldseg.inputs import is_absent, read_text
 from foldseg.notices import say_once
 from toycity import generate_toy_city
 
@@ -57,7 +58,7 @@ def load_samples(data: Data) -> pd.DataFrame:
 
 def _check_toy(root: Path, toy: ToyCity) -> None:
     """FoldsegError when the city in `root` was built with other settings: as toy_city.json says, and as it shows."""
-    stated = read_json(root / _TOY_SETTINGS) if (root / _TOY_SETTINGS).is_file() else {}
+    stated = read_record(root / _TOY_SETTINGS, {}) if (root / _TOY_SETTINGS).is_file() else {}
     folders = [root / name for name in ("seg_train_images", "seg_test_images")]
     found = [list_files(folder).files if folder.is_dir() else [] for folder in folders]
     if not all(found):
@@ -121,7 +122,7 @@ def make_folds_file(data: Data, strict: bool = False) -> pd.DataFrame:
     table = load_samples(data)
     folds = make_folds(_of_fold_splits(table, data), data.fold_count, data.fold_seed)
     check_files(table, data.root, data.pictures)
-    if data.folds.is_file() and data.folds.read_text() != folds_csv(folds):
+    if not is_absent(data.folds) and read_text(data.folds) != folds_csv(folds):
         raise FoldsegError(
             f"{data.folds}: exists and divides the data in another way; runs that were trained on it could not be "
             "blended with new ones. Give data.folds another name, or remove the file"

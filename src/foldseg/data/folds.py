@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from foldseg.data.samples import shorten, shown
 from foldseg.errors import FoldsegError
+from foldseg.inputs import is_absent, read_csv
 
 logger = logging.getLogger(__name__)
 
@@ -127,19 +128,14 @@ def load_folds(path: Path, table: pd.DataFrame) -> pd.DataFrame:
 
 def _read(path: Path) -> pd.DataFrame:
     """Read the columns of a folds file; FoldsegError unless they are there and `fold` holds whole numbers from 0."""
-    if not path.is_file():
+    if is_absent(path):
         raise FoldsegError(f"{path}: no such folds file; make it with foldseg folds")
-    try:
-        folds = pd.read_csv(path, dtype="str", keep_default_na=False, encoding="utf-8-sig")
-    except (ValueError, OSError) as error:
-        raise FoldsegError(f"{path}: is not a CSV of {', '.join(FOLD_COLUMNS)} ({error})") from error
+    folds = read_csv(path)
     columns = [str(column) for column in folds.columns]
     if columns != FOLD_COLUMNS:
         separator = next((sign for sign in ";\t" if columns == [sign.join(FOLD_COLUMNS)]), "")
         has = f"is separated by {separator!r}" if separator else f"has {shorten(columns)}"
         raise FoldsegError(f"{path}: should have the columns {', '.join(FOLD_COLUMNS)}, separated by commas; it {has}")
-    if not isinstance(folds.index, pd.RangeIndex) or folds.isna().any(axis=None):
-        raise FoldsegError(f"{path}: has rows of more or fewer columns than {', '.join(FOLD_COLUMNS)}")
     odd = folds[~folds["fold"].str.fullmatch("0|[1-9][0-9]{0,5}")]
     if len(odd):
         row = odd.iloc[0]

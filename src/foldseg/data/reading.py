@@ -5,7 +5,6 @@ JPEGs is an error (`jpegs.py`), and what a file leaves open is decided by the se
 """
 
 import io
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from foldseg.data import jpegs
 from foldseg.data.headers import Header, read_header
 from foldseg.data.labels import IGNORE_INDEX, Image, LabelSet, Mask, ids_of_colours
 from foldseg.errors import FoldsegError
+from foldseg.inputs import check_is_file, read_bytes
 
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # its lines name no file; the errors here do
 
@@ -107,7 +107,7 @@ def image_size(path: Path, pictures: Pictures = AS_SHOWN) -> tuple[int, int]:
 
 def image_header(path: Path) -> Header:
     """Read the header; FoldsegError for what is no picture or is cut short."""
-    _check_is_file(path)
+    check_is_file(path)
     try:
         with path.open("rb") as stream:
             return read_header(path, stream)
@@ -143,24 +143,8 @@ def check_whole(path: Path, pictures: Pictures = AS_SHOWN) -> Header:
     return header
 
 
-def _check_is_file(path: Path) -> None:
-    """A named pipe would be waited for, for ever."""
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError as error:
-        raise FoldsegError(f"{path}: no such file") from error
-    except OSError as error:
-        raise FoldsegError(f"{path}: cannot be read: {error.strerror}") from error
-    if not stat.S_ISREG(mode):
-        raise FoldsegError(f"{path}: is a {'folder' if stat.S_ISDIR(mode) else 'pipe or device'}, not a file")
-
-
 def _read(path: Path) -> tuple[bytes, Header]:
-    _check_is_file(path)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise FoldsegError(f"{path}: cannot be read: {error.strerror}") from error
+    content = read_bytes(path)
     return content, read_header(path, io.BytesIO(content), check_sums=True)
 
 

@@ -13,6 +13,7 @@ from foldseg.data.reading import AS_SHOWN
 from foldseg.data.samples import check_files, check_mask_values, existing_folder, samples_table, shorten
 from foldseg.errors import FoldsegError
 from foldseg.files import read_record
+from foldseg.inputs import is_absent
 from foldseg.notices import say_once
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ def source_frames(
     """
     images, masks = _folders(source, fold)
     pairs = source_pairs(source, fold)
-    if (masks / DESCRIPTION).is_file():
+    if not is_absent(masks / DESCRIPTION):
         _check_pseudo(masks / DESCRIPTION, fold, labels, data_fingerprint, [image for image, _ in pairs])
     kept = [pair for pair in pairs if pair[0].stem not in held_out]
     if len(kept) < len(pairs):

@@ -17,11 +17,10 @@ from foldseg.ensemble.blend import Levels, merge_classes, weighted_sum
 from foldseg.ensemble.fitted import read_line
 from foldseg.ensemble.image import kept_or_again, result_of
 from foldseg.ensemble.line import Line
-from foldseg.ensemble.made_from import KEY, changed_weights
+from foldseg.ensemble.made_from import KEY, changed_weights, read_scores
 from foldseg.ensemble.members import find_members
 from foldseg.ensemble.scene import Result, Scene, Target
 from foldseg.errors import FoldsegError
-from foldseg.files import read_json
 from foldseg.inference.predict import Predictor, quantise
 from foldseg.inference.store import Quantised
 
@@ -83,7 +82,7 @@ def open_ensemble(path: Path, asked: Asked) -> EnsembleSource:
         raise FoldsegError(f"{path}: is not finished (score.json is missing); run foldseg ensemble again")
     config = load_ensemble(path / "config.yaml")
     members = find_members(config)
-    stated = read_json(path / "score.json").get(KEY, {})
+    stated = read_scores(path).get(KEY, {})
     if changes := changed_weights(config, stated.get("members", {})):
         raise FoldsegError(f"{path}: was fitted with other weights: {changes[0]}; run foldseg ensemble again")
     parts, weights = [], []

@@ -5,19 +5,23 @@ image and mask and of every test image (and mask, where there is one).
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import MinLen
 
 from foldseg.config import Ensemble, load_ensemble
 from foldseg.data.content import Contents, code_hash, count_of, file_hash
 from foldseg.data.datasets import load_samples
 from foldseg.data.labels import label_changes
 from foldseg.ensemble.members import Members, blended_labels, oof_table
-from foldseg.files import read_json
+from foldseg.errors import FoldsegError
+from foldseg.files import read_record
 from foldseg.notices import say_once
 from foldseg.training.run import RunFolder, git_commit
 
 KEY = "made_from"
 CONTENTS = "data.csv"
+_STAGES = dict[str, dict[str, Any]]
 _CODE = ("config", "data", "ensemble", "inference", "scoring", "submission")
 
 
@@ -51,13 +55,19 @@ def weights_of(members: Members) -> dict[str, str]:
     return {path.relative_to(members.config.runs).as_posix(): file_hash(path) for path in paths}
 
 
+def read_scores(folder: Path) -> dict[str, Any]:
+    """Return the content of an ensemble's score.json. FoldsegError that names what is missing of it."""
+    keys = {"score": str, "folds": list[int], "oof": Annotated[_STAGES, MinLen(1)], "steps": _STAGES}
+    return read_record(folder / "score.json", keys)
+
+
 def changes_since(folder: Path) -> list[str]:
     """Say what has changed since a finished submission was made: images, masks, weights, label set; the first of each.
 
     FoldsegError when the data is not there, or is divided into folds otherwise. What cannot be told of an older
     submission is logged.
     """
-    config, scores = load_ensemble(folder / "config.yaml"), read_json(folder / "score.json")
+    config, scores = load_ensemble(folder / "config.yaml"), read_scores(folder)
     if not (folder / CONTENTS).is_file() or KEY not in scores:
         say_once(
             f"{folder}: what it was made from was not recorded (an older version); whether that has changed since "
@@ -86,4 +96,8 @@ def changed_weights(config: Ensemble, stated: dict[str, str]) -> list[str]:
 
 def _any_run(config: Ensemble) -> RunFolder:
     folders = sorted((config.runs / config.members[0].experiment).glob("fold_*/config.yaml"))
+    if not folders:
+        raise FoldsegError(
+            f"{config.runs / config.members[0].experiment}: no such experiment, of which the ensemble is"
+        )
     return RunFolder(folders[0].parent)

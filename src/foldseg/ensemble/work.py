@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from foldseg.ensemble.parallel import processed
 from foldseg.errors import FoldsegError
 from foldseg.files import remove_partials, write_bytes
+from foldseg.inputs import check_is_file
 
 Outcome = dict[str, NDArray[Any]]
 
@@ -72,6 +73,7 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Read all arrays of an .npz by name. FoldsegError when it is missing, damaged or something else."""
+    check_is_file(path)
     try:
         with np.load(path) as content:
             if isinstance(content, np.lib.npyio.NpzFile):

@@ -10,6 +10,7 @@ Measured in benchmarks/inference.md.
 """
 
 import json
+import math
 import struct
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
@@ -29,6 +30,7 @@ from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
 from foldseg.files import read_record, remove_partials, write_bytes, write_json
 from foldseg.inference.logits import Enlargement, planes_of_logits
+from foldseg.inputs import is_absent, read_bytes
 
 _PLANES, _DIFFERENCES, _LOGITS = b"FSP1", b"FSP2", b"FSL1"  # the first: as stores were written at the beginning
 _SUFFIX = ".prob"
@@ -206,13 +208,13 @@ class PredictionStore:
     def read(self, name: str) -> Quantised:
         """Read one image's probabilities, (classes, H, W) uint8 = round(255 p). FoldsegError names file and reason."""
         path = self._file(name)
+        if is_absent(path):
+            raise FoldsegError(f"{self.path}: has no prediction for {name}")
+        content = read_bytes(path)
         try:
-            content = path.read_bytes()
             start = 8 + struct.unpack("<I", content[4:8])[0]
             return _READERS[content[:4]](json.loads(content[8:start]), content[start:])
-        except FileNotFoundError as error:
-            raise FoldsegError(f"{self.path}: has no prediction for {name}") from error
-        except (OSError, ValueError, KeyError, TypeError, struct.error, zstandard.ZstdError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError, struct.error, zstandard.ZstdError) as error:
             raise FoldsegError(f"{path}: is damaged ({error}); remove it and predict again") from error
 
     def _write(self, name: str, magic: bytes, header: dict[str, Any], content: Quantised) -> None:
@@ -263,7 +265,11 @@ def _sums(differences: Quantised) -> Quantised:
 
 
 def _decompressed(body: bytes, shape: tuple[int, ...]) -> Quantised:
-    planes = zstandard.ZstdDecompressor().decompress(body, max_output_size=int(np.prod(shape)))
+    """ValueError unless a frame holds exactly the bytes of an array of this shape; no more are ever decompressed."""
+    size = math.prod(shape)
+    if min(shape) < 1 or zstandard.frame_content_size(body) != size:
+        raise ValueError(f"its planes of {'x'.join(map(str, shape))} do not fit what is compressed")
+    planes = zstandard.ZstdDecompressor().decompress(body)
     return np.frombuffer(planes, np.uint8).reshape(shape)
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from foldseg.errors import FoldsegError
 from foldseg.files import replacing
+from foldseg.inputs import check_is_file
 
 logger = logging.getLogger(__name__)
 
@@ -46,12 +47,11 @@ def load_torch_file(path: Path) -> Any:
     missing, damaged, or holds objects that could run code. torch does not look at the checksums that it writes; those
     of a run's checkpoints are compared here.
     """
+    check_is_file(path)
     try:
         with torch.serialization.safe_globals(_NUMPY):
             content = torch.load(path, map_location="cpu", weights_only=True)
         damaged = zipfile.ZipFile(path).testzip() if isinstance(content, dict) and "foldseg" in content else None
-    except FileNotFoundError as error:
-        raise FoldsegError(f"{path}: no such file") from error
     except PermissionError as error:
         raise FoldsegError(f"{path}: cannot be read: {error.strerror}") from error
     except _UNREADABLE as error:
@@ -68,8 +68,6 @@ def load_torch_file(path: Path) -> Any:
 
 
 def _reason(path: Path, error: Exception) -> str:
-    if path.is_dir():
-        return "it is a folder"
     with path.open("rb") as stream:
         start = stream.read(2)
     if not start:

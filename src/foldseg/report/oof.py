@@ -4,11 +4,10 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from annotated_types import MinLen
 from tqdm import tqdm
 
 from foldseg.config import Data, load_ensemble
@@ -17,10 +16,9 @@ from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.data.reading import image_size, read_image, read_mask
 from foldseg.data.samples import shorten
 from foldseg.ensemble.blend import argmax
-from foldseg.ensemble.made_from import changes_since
+from foldseg.ensemble.made_from import changes_since, read_scores
 from foldseg.ensemble.members import blended_labels, oof_table, trained_labels
 from foldseg.errors import FoldsegError
-from foldseg.files import read_record
 from foldseg.inference.predict import facts_of, store_of
 from foldseg.inference.store import PredictionStore
 from foldseg.scoring.counts import Counts, count_pixels
@@ -121,15 +119,6 @@ def _checked_store(run: RunFolder) -> PredictionStore:
     store = store_of(run, "oof")
     store.require_complete(facts_of(run, "oof"))
     return store
-
-
-_STAGES = dict[str, dict[str, Any]]
-
-
-def read_scores(folder: Path) -> dict[str, Any]:
-    """Return the content of an ensemble's score.json. FoldsegError that names what is missing of it."""
-    keys = {"score": str, "folds": list[int], "oof": Annotated[_STAGES, MinLen(1)], "steps": _STAGES}
-    return read_record(folder / "score.json", keys)
 
 
 def _of_submission(folder: Path) -> OofLabels:

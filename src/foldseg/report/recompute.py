@@ -18,10 +18,11 @@ from foldseg.config import Ensemble, load_ensemble
 from foldseg.config.schema import ScoreName
 from foldseg.data.labels import LabelSet
 from foldseg.ensemble.fitted import left_out_of
-from foldseg.ensemble.made_from import changes_since
+from foldseg.ensemble.made_from import changes_since, read_scores
 from foldseg.errors import FoldsegError
 from foldseg.files import read_record
-from foldseg.report.oof import OofLabels, open_oof, read_scores
+from foldseg.inputs import read_csv
+from foldseg.report.oof import OofLabels, open_oof
 from foldseg.report.tables import between, number, text_table
 from foldseg.scoring.counts import Counts
 from foldseg.scoring.intervals import Resampled, warn_of_large_group
@@ -125,11 +126,9 @@ def _of_runs(source: Path, oof: OofLabels, counts: Counts) -> list[Statement]:
 
 def _row_of(path: Path, epoch: int) -> "pd.Series[Any]":
     """Return the row of metrics.csv of an epoch. FoldsegError when there is none of it."""
+    metrics = read_csv(path)
     try:
-        metrics = pd.read_csv(path)
-        return metrics[metrics["epoch"] == epoch].iloc[0]
-    except FileNotFoundError as error:
-        raise FoldsegError(f"{path}: no such file") from error
+        return metrics[metrics["epoch"].astype("int64") == epoch].iloc[0]
     except (ValueError, KeyError, IndexError) as error:
         raise FoldsegError(f"{path}: should be a CSV with a row of the epoch {epoch} ({error})") from error
 

@@ -13,13 +13,14 @@ from foldseg.data.labels import LabelSet, Mask
 from foldseg.ensemble.blend import argmax
 from foldseg.ensemble.image import blended, scene_of
 from foldseg.ensemble.line import Line
+from foldseg.ensemble.made_from import read_scores
 from foldseg.ensemble.members import Members, find_members
 from foldseg.ensemble.oof import rows_of, task_of
 from foldseg.errors import FoldsegError
 from foldseg.outputs import check_output
 from foldseg.report.eda import spread
 from foldseg.report.figures import Picture, class_legend, picture_grid, save_png
-from foldseg.report.oof import OofLabels, open_oof, read_scores
+from foldseg.report.oof import OofLabels, open_oof
 from foldseg.scoring.counts import TRUTH, Counts, count_pixels
 from foldseg.scoring.scores import image_scores, score
 

@@ -9,6 +9,7 @@ import pandas as pd
 from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
 from foldseg.files import locked, write_text
+from foldseg.inputs import is_absent, read_csv
 
 COLUMNS = [
     "name", "date", "git_commit", "members", "folds", "tta", "labels", "steps",
@@ -18,14 +19,11 @@ COLUMNS = [
 
 def read_ledger(path: Path) -> pd.DataFrame:
     """Read the ledger, every cell as it is written; an empty table when there is none yet."""
-    if not path.is_file():
+    if is_absent(path):
         return pd.DataFrame(columns=COLUMNS, dtype="str")
-    try:
-        table = pd.read_csv(path, dtype="str", keep_default_na=False)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise FoldsegError(f"{path}: is not a CSV ({error})") from error
+    table = read_csv(path)
     if list(table.columns) != COLUMNS:
-        raise FoldsegError(f"{path}: should have the columns {', '.join(COLUMNS)}; has {', '.join(table.columns)}")
+        raise FoldsegError(f"{path}: should have the columns {', '.join(COLUMNS)}; has {shorten(table.columns)}")
     return table
 
 

@@ -22,6 +22,7 @@ from foldseg.data.labels import LabelSet, Mask
 from foldseg.data.runs import FIRST, LAST, NO_RUNS, ROW, Runs, runs_of_labels
 from foldseg.errors import FoldsegError, short_name
 from foldseg.files import replacing
+from foldseg.inputs import read_bytes
 
 NAME = "submission.json"
 SUFFIX = ".jpg"
@@ -172,10 +173,9 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_Object, parse_constant=_no_consta
 
 def _images(path: Path) -> Iterator[tuple[str, Any]]:
     """Id and content of every image, one after the other, so that only one is in memory as Python objects."""
+    content = read_bytes(path)
     try:
-        text = path.read_text("utf-8")
-    except OSError as error:
-        raise FoldsegError(f"{path}: cannot be read: {error.strerror}") from error
+        text = content.decode()
     except UnicodeDecodeError as error:
         raise FoldsegError(f"{path}: is not a JSON mapping of images ({error})") from error
     if text.startswith("\ufeff"):

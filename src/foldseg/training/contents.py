@@ -16,7 +16,7 @@ from foldseg.data.datasets import label_set
 from foldseg.data.labels import label_changes
 from foldseg.data.sources import has_folders, source_pairs
 from foldseg.errors import FoldsegError
-from foldseg.files import read_json, write_json
+from foldseg.files import read_record, write_json
 from foldseg.models.weights import run_checkpoint
 from foldseg.notices import say_once
 from foldseg.training.data import FoldData
@@ -49,7 +49,7 @@ def require_same_contents(run: RunFolder, experiment: Experiment, folded: pd.Dat
     _contents(experiment, run.fold, folded, before.ids("train"), before.ids("validation")).write(run.contents)
     accepted = [*run.facts.get("accepted", []), {"date": _now(), "changes": changes}]
     labels = label_set(experiment.data).facts
-    write_json(run.provenance, {**read_json(run.provenance), "labels": labels, "accepted": accepted})
+    write_json(run.provenance, {**read_record(run.provenance, {}), "labels": labels, "accepted": accepted})
     logger.warning("%s: is kept, though it was trained on something else: %s", run.path, "; ".join(changes))
 
 

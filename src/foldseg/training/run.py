@@ -15,9 +15,10 @@ from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
+from pydantic import Field
 
 import foldseg
 from foldseg.config import Experiment, load_experiment, save
@@ -36,6 +37,9 @@ _DECISIVE = (":/src", ":/scripts", ":/configs", ":/folds", ":/requirements.txt")
 
 TRAINING_CODE = ("config", "data", "losses", "models", "scoring", "training", "views")
 """Rooms whose code decides what a run comes to."""
+
+
+_FACTS = {"fold": Annotated[int, Field(ge=0)], "classes": list[str], "data_fingerprint": str}
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ class RunFolder:
     @cached_property
     def facts(self) -> dict[str, Any]:
         """The content of provenance.json."""
-        return read_record(self.provenance, {"fold": int, "classes": list[str], "data_fingerprint": str})
+        return read_record(self.provenance, _FACTS)
 
     @property
     def fold(self) -> int:

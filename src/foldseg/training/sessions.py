@@ -10,7 +10,7 @@ import torch
 import foldseg
 from foldseg.config import Experiment
 from foldseg.data.content import code_hash
-from foldseg.files import read_json, write_json
+from foldseg.files import read_record, write_json
 from foldseg.training.run import LIBRARIES, TRAINING_CODE, RunFolder, git_commit, installed_version
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ def begin_session(run: RunFolder) -> None:
     A warning names what is not as it was in the session before: the commit, the code, Python or a library. Another
     machine is logged, too: it may round otherwise.
     """
-    facts = read_json(run.provenance)
+    facts = read_record(run.provenance, {})
     earlier = facts.get("sessions", [])
     if not earlier and run.last.is_file():  # a run of an older version, of which the first session alone is known
         earlier = [{"started": facts.get("created"), **{key: facts[key] for key in _OF_OLDER if key in facts}}]

@@ -6,11 +6,11 @@ from pathlib import Path
 from foldseg.config import load_data, load_ensemble, load_experiment
 from foldseg.config.schema import Ensemble
 from foldseg.data.datasets import make_folds_file
-from foldseg.ensemble.run import EnsembleResult
+from foldseg.ensemble.run import EnsembleResult, predict_ensemble
 from foldseg.inference.predict import predict_run
 from foldseg.training.fit import train_fold
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[1]
 VARIANTS = ("full", "crop", "resized")
 
 
@@ -48,3 +48,10 @@ def train_variants(root: Path) -> list[str]:
         for fold in (0, 1):
             predict_run(train_fold(experiment, fold))
     return overrides
+
+
+def make_demo(root: Path) -> TinyDemo:
+    """Train, predict, blend, submit."""
+    overrides = train_variants(root)
+    config = load_ensemble(REPOSITORY / "configs/ensembles/toy.yaml", ensemble_overrides(root))
+    return TinyDemo(root, config, predict_ensemble(config), overrides)

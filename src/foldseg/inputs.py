@@ -1,0 +1,68 @@
+"""What may be read: plain files alone, whose text is UTF-8. What is wrong is said with the file's name."""
+
+import io
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from foldseg.errors import FoldsegError
+
+if TYPE_CHECKING:  # pandas takes a second to import
+    import pandas as pd
+
+
+def check_is_file(path: Path) -> None:
+    """FoldsegError unless there is a plain file: a named pipe would be waited for, and a device read, for ever."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError as error:
+        raise FoldsegError(f"{path}: no such file") from error
+    except (OSError, ValueError) as error:  # a NUL in the name is a ValueError
+        raise FoldsegError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if not stat.S_ISREG(mode):
+        raise FoldsegError(f"{path}: is a {'folder' if stat.S_ISDIR(mode) else 'pipe or device'}, not a file")
+
+
+def is_absent(path: Path) -> bool:
+    """Whether there is nothing at all: no file, and no folder, pipe or broken link in its place either."""
+    return not os.path.lexists(path)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return what a file holds. FoldsegError when it is missing, no plain file, or cannot be read."""
+    check_is_file(path)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise FoldsegError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def read_text(path: Path) -> str:
+    """Return what a file of text holds, without a byte order mark; FoldsegError also when it is not text in UTF-8."""
+    try:
+        text = read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FoldsegError(f"{path}: is not text in UTF-8 ({error})") from error
+    if "\0" in text:
+        raise FoldsegError(f"{path}: is not text: it holds a NUL character")
+    return text
+
+
+def read_csv(path: Path) -> "pd.DataFrame":
+    """Return a table of text, every cell as it is written. FoldsegError when rows have more or fewer cells than others.
+
+    So a file is found out that was cut short, but for one that was cut at the end of a row.
+    """
+    import pandas as pd
+
+    text = read_text(path)
+    try:
+        table = pd.read_csv(io.StringIO(text), dtype="str", keep_default_na=False)
+    except ValueError as error:  # pandas' own are such
+        raise FoldsegError(f"{path}: is not a CSV ({error})") from error
+    if not isinstance(table.index, pd.RangeIndex) or table.isna().any(axis=None):
+        raise FoldsegError(
+            f"{path}: has rows of more or fewer columns than its first, {text.partition(chr(10))[0][:200]}"
+        )
+    return table

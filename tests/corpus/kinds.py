@@ -1,0 +1,39 @@
+"""The kinds of files that commands read, and the bad ones of each."""
+
+from collections.abc import Callable, Iterator
+
+from corpus import binaries, pictures, texts
+from corpus.bad import Bad
+
+# Bad files that no command has to refuse, by kind
+HARMLESS = {
+    "json": ("utf_16",),  # which JSON may be
+}
+
+KINDS: dict[str, Callable[[bytes], Iterator[Bad]]] = {
+    "photo": pictures.of_photo,
+    "frame": pictures.of_frame,
+    "mask": pictures.of_mask,
+    "video": pictures.of_video,
+    "yaml": texts.of_yaml,
+    "json": texts.of_json,
+    "submission": texts.of_submission,
+    "csv": texts.of_csv,
+    "folds": texts.of_folds,
+    "list": texts.of_list,
+    "checkpoint": binaries.of_checkpoint,
+    "weights": binaries.of_weights,
+    "safetensors": binaries.of_safetensors,
+    "map": binaries.of_map,
+    "arrays": binaries.of_arrays,
+    "onnx": binaries.of_onnx,
+}
+"""Kind -> a function of a good file's content to bad ones. To add a kind: a line here and in `good.py`."""
+
+
+def bad_files(kind: str, good: bytes) -> dict[str, Bad]:
+    """Return the bad files of a kind by name; `good` is the content of one that is right."""
+    files = list(KINDS[kind](good))
+    named = {bad.name: bad for bad in files}
+    assert len(named) == len(files), f"{kind}: two bad files have one name"
+    return named
