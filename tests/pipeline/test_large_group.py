@@ -3,7 +3,7 @@
 import pandas as pd
 
 from command.line import CommandLine
-from conftest import TinyDemo
+from tiny_demo import TinyDemo
 
 
 def test_a_group_of_half_of_the_images_is_said_beside_intervals(demo: TinyDemo, command_line: CommandLine):

@@ -1,9 +1,9 @@
 """What an ensemble and its runs state is recomputed from what they left on disk, to 1e-9."""
 
-from conftest import TinyDemo
 from foldseg.report.compare import OVERALL, compare
 from foldseg.report.recompute import recompute, require_equal
 from foldseg.scoring.scores import SCORES
+from tiny_demo import TinyDemo
 
 
 def test_every_number_of_the_final_stage_and_of_the_ledger_is_found_again(demo: TinyDemo):

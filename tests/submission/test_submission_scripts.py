@@ -117,7 +117,7 @@ def test_a_name_with_dots_and_blanks_is_one(command_line: CommandLine, tmp_path:
     assert sorted(json.loads((tmp_path / "s.json").read_bytes())) == ["a.b.jpg", "v1.0 (2).jpg", "ä.jpg"]
     words = tmp_path / "s.json", tmp_path / "out", "data.root=nowhere", "--size", "4x3"
     assert command_line.run("convert", *words).status == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.b.png", "v1.0 (2).png", "ä.png"]
+    assert sorted(path.name for path in (tmp_path / "out").glob("[!.]*")) == ["a.b.png", "v1.0 (2).png", "ä.png"]
 
 
 @pytest.fixture

@@ -90,12 +90,12 @@ def _train(run: RunFolder, experiment: Experiment, fold: int, accept_changed_dat
     data = fold_data(experiment, fold)
     check_score(experiment.score, data.labels, "monitor")
     check_plateau(experiment, data.labels)
-    check_masks(experiment, fold, data)
-    check_start(experiment, data.validation)
     if experiment.cache is None:  # which is built before the first epoch, and reads all masks
         check_mask_values(
             pd.concat([data.train, data.validation]), experiment.data.root, data.labels, experiment.data.pictures
         )
+    check_masks(experiment, fold, data)
+    check_start(experiment, data.validation)
     resume = run.last.is_file()
     for folder in (run.path, run.last.parent):
         remove_partials(folder)
