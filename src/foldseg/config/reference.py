@@ -107,7 +107,7 @@ def _block(title: str, definitions: Schema) -> BlockDoc:
     content = definitions[title]
     needed = content.get("required", ())
     settings = tuple(
-        SettingDoc(name, _values(schema), _default(schema, name in needed), _one_line(schema.get("description", "")))
+        SettingDoc(name, _values(schema), _default(schema, name in needed), _one_line(_meaning(schema, definitions)))
         for name, schema in content["properties"].items()
     )
     used_in = tuple(
@@ -117,6 +117,13 @@ def _block(title: str, definitions: Schema) -> BlockDoc:
         if title in _references(schema)
     )
     return BlockDoc(block_name(title), content.get("description", "").strip(), settings, used_in)
+
+
+def _meaning(schema: Schema, definitions: Schema) -> str:
+    """Return a setting's description; pydantic leaves one out that is the same as that of the block it holds."""
+    if "description" not in schema and "$ref" in schema:
+        schema = definitions[str(schema["$ref"]).rsplit("/", 1)[-1]]
+    return str(schema.get("description", ""))
 
 
 def _one_line(text: str) -> str:

@@ -9,8 +9,10 @@ _HEAD = """# Settings
 All settings, by block. This page is made by `foldseg settings --markdown docs/reference/settings.md` from the settings
 classes. `foldseg settings BLOCK` shows one block in the terminal.
 
-Sizes are [height, width] in pixels. Relative paths are relative to the project's folder. A block with a `kind` may be
-written as the bare name of the kind: `schedule: cosine` is short for `schedule: {kind: cosine}`.
+Sizes are [height, width] in pixels. Relative paths are relative to the project's folder.
+
+An editor that knows YAML completes and checks these settings with `configs/schema.json`: begin a file with
+`# yaml-language-server: $schema=../schema.json`.
 """
 
 
