@@ -1,5 +1,6 @@
 """A run that is killed again and again, at moments drawn by chance, ends as the run that was left alone."""
 
+import math
 import os
 import random
 import signal
@@ -18,8 +19,8 @@ from foldseg.training.run import RunFolder
 from outcome import differences, outcome
 
 REPOSITORY = Path(__file__).parents[2]
-KILLS = 6  # of each recipe
-MOMENTS = (5, 32)  # before a process is killed; an epoch has 15 or 18, the start some more
+EPOCHS_BEFORE_KILLS = (0, 1, 0, 1, 0, 1)  # that a process finishes before its moments are counted
+MOMENTS = (1, 12)  # until it is killed; an epoch has a few more
 
 RECIPES = {
     "one cycle, EMA, SWA, accumulation, top": [
@@ -62,28 +63,29 @@ def experiment(toy: list[str], runs: Path, recipe: list[str]) -> Experiment:
     return load_experiment(path, [*toy, *recipe, f"runs={runs}"])
 
 
-def count_moments(at: Callable[..., None]) -> None:
-    """Call `at` before every step, before every validation image, and before and after every file appears."""
+def watch(at: Callable[[str], None]) -> None:
+    """Call `at` before every epoch, step and validation image, and before and after a file appears (with its name)."""
 
-    def around(owner: Any, name: str, *, after: bool) -> None:
+    def around(owner: Any, name: str, what: str = "") -> None:
         original = getattr(owner, name)
 
         def wrapped(*args: Any, **kwargs: Any) -> Any:
-            at(*(args if owner is Path else ()))
+            at(what or Path(args[-1]).name)
             result = original(*args, **kwargs)
-            if after:
-                at()
+            if not what:
+                at("")
             return result
 
         setattr(owner, name, wrapped)
 
-    around(FoldModule, "training_step", after=False)
-    around(FoldModule, "validation_step", after=False)
-    around(Path, "replace", after=True)
+    around(FoldModule, "on_train_epoch_start", "epoch")
+    around(FoldModule, "training_step", "step")
+    around(FoldModule, "validation_step", "image")
+    around(Path, "replace")
 
 
-def train_in_child(config: Experiment, moments: int | None, file: str = "") -> bool:
-    """Train in a forked process, killed as by `kill -9` after so many moments, or when `file` is about to appear.
+def train_in_child(config: Experiment, epochs: int = 0, moments: float = math.inf, file: str = "") -> bool:
+    """Train in a forked process, killed as by `kill -9` after so many epochs and moments, or when `file` is to appear.
 
     Return whether it came to its end.
     """
@@ -91,14 +93,16 @@ def train_in_child(config: Experiment, moments: int | None, file: str = "") -> b
     if child == 0:
         status = 1
         try:
-            left = [moments]
+            begun, left = 0, moments
 
-            def at(*arguments: Any) -> None:
-                left[0] = None if left[0] is None else left[0] - 1
-                if left[0] == 0 or (file and arguments and Path(arguments[-1]).name == file):
+            def at(what: str) -> None:
+                nonlocal begun, left
+                begun += what == "epoch"
+                left -= epochs == 0 or begun > epochs
+                if left == 0 or (file and what == file):
                     os.kill(os.getpid(), signal.SIGKILL)
 
-            count_moments(at)
+            watch(at)
             train_fold(config, 0)
             status = 0
         finally:
@@ -121,10 +125,11 @@ def test_killed_at_random_moments_it_ends_as_the_run_that_was_left_alone(name, t
     torch.set_num_threads(1)
     whole = train_fold(experiment(toy, tmp_path / "whole", RECIPES[name]), 0)
     config = experiment(toy, tmp_path / "killed", RECIPES[name])
-    run, rng = RunFolder.of(config, 0), random.Random(name)
-    left = [finished_epochs(run) for _ in range(KILLS) if not train_in_child(config, rng.randint(*MOMENTS))]
-    assert len(left) == KILLS
+    run, rng, left = RunFolder.of(config, 0), random.Random(name), []
+    for epochs in EPOCHS_BEFORE_KILLS:
+        assert not train_in_child(config, epochs, rng.randint(*MOMENTS))
+        left.append(finished_epochs(run))
     assert len({*left} - {0}) >= 2, f"a run that begins anew shows nothing: it went on after the epochs {left}"
-    assert not train_in_child(config, None, "summary.json"), "all is done but the last file"
+    assert not train_in_child(config, file="summary.json"), "all is done but the last file"
     killed = train_fold(config, 0)
     assert differences(outcome(whole.path), outcome(killed.path)) == []
