@@ -1,7 +1,7 @@
-# make demo | make test | make check; each installs into .venv first (with uv when it is there, pip otherwise)
+# make demo | make test | make check | make docs; each installs into .venv first (with uv when it is there, pip otherwise)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: install demo test check clean-demo
+.PHONY: install demo test check docs clean-demo
 
 install: .venv/installed
 
@@ -19,6 +19,9 @@ check: install
 	ruff check .
 	ruff format --check .
 	mypy
+
+docs: install
+	mkdocs build --quiet
 
 clean-demo:
 	rm -rf data/toy_city runs/toy_full runs/toy_crop runs/toy_resized submissions/toy

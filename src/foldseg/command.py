@@ -26,6 +26,7 @@ VERBS = {
     "predict_video": "predict a video",
     "score": "score stored predictions anew, compare with what files state",
     "score_submission": "score a submission whose truth is known",
+    "settings": "look up settings: names, values, defaults, meaning",
     "show_batch": "draw what a network is trained on",
     "summary_picture": "draw an ensemble at work",
     "train_fold": "train one fold of an experiment, or all",

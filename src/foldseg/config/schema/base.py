@@ -32,7 +32,9 @@ MonitorName = Literal[ScoreName, "val_cross_entropy"]
 class Settings(BaseModel):
     """A block of settings: immutable, and an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        use_attribute_docstrings=True, extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
+    )
     mistaken_names: ClassVar[dict[str, str]] = {}
     """What a key is called elsewhere -> its name here, for messages."""
 

@@ -11,10 +11,15 @@ class ToyCity(Settings):
     """The built-in data set: how large, how many, which city."""
 
     width: Annotated[int, Field(ge=64, le=4096)] = 256
+    """Width of the frames, in pixels."""
     height: Annotated[int, Field(ge=48, le=4096)] = 160
+    """Height of the frames, in pixels."""
     train_frames: Annotated[int, Field(ge=4)] = 60
+    """Number of training frames."""
     test_frames: Count = 20
+    """Number of test frames."""
     seed: int = 0
+    """Another seed gives another city."""
 
 
 WhiteLevel = Annotated[int, Field(ge=255, le=65535)]
@@ -48,14 +53,23 @@ class Data(Settings):
     """Which data, where it lies, how it is divided and which classes are learned."""
 
     dataset: Literal["camvid", "signate", "toy_city"]
+    """Which layout and classes: README.md lists them."""
     root: UserPath
-    folds: UserPath = Field(description="CSV with id, fold, group, stratum; made by scripts/make_folds.py")
+    """Folder of the data, in the layout that belongs to `dataset`."""
+    folds: UserPath
+    """CSV with id, fold, group, stratum. `scripts/make_folds.py` makes it."""
     fold_count: Annotated[int, Field(ge=2)] = 5
-    fold_splits: tuple[str, ...] = ("train",)  # the official splits whose images are divided into folds
+    """Number of folds that `scripts/make_folds.py` makes."""
+    fold_splits: tuple[str, ...] = ("train",)
+    """Official splits whose images are divided into folds."""
     fold_seed: int = 0
-    labels: Literal["all", "scored"] | tuple[str, ...] = "all"  # a list of class names: the rest is background
+    """Seed of the division into folds."""
+    labels: Literal["all", "scored"] | tuple[str, ...] = "all"
+    """Classes that are learned: all, the scored ones, or a list of names. All other classes become `background`."""
     pictures: Pictures = Pictures()
+    """How picture files are read where the file alone does not decide it."""
     toy_city: ToyCity | None = None
+    """Size of the toy city that is built. Only for dataset toy_city."""
 
     @model_validator(mode="after")
     def _toy_settings_belong_to_toy_city(self) -> Self:

@@ -10,14 +10,20 @@ from foldseg.config.schema.base import Count, Positive, Settings, Weight
 class Distillation(Settings):
     """Structured knowledge distillation (Liu et al., 2019, arXiv:1903.04197); the weights are the paper's."""
 
-    # Experiments in `runs`. Of each the run of the same fold teaches: the others have seen its validation images
     teachers: Annotated[tuple[str, ...], Field(min_length=1)]
-    pixel: Weight = 10.0  # class probabilities of every pixel, labelled or not
-    pair: Weight = 10.0  # likeness of every two places of the encoder's last features
-    holistic: Weight = 0.0  # a critic that tells the student's maps from the teacher's (adversarial; 0.1 in the paper)
-    temperature: Positive = 1.0  # of the softmax of the pixel term
-    pair_node: Count = 2  # cells of the features, on a side, that are one place
+    """Experiments in `runs`. The run of the same fold teaches, since the others have seen its validation images."""
+    pixel: Weight = 10.0
+    """Weight of the term that compares the class probabilities of every pixel."""
+    pair: Weight = 10.0
+    """Weight of the term that compares the likeness of every two places in the encoder's last features."""
+    holistic: Weight = 0.0
+    """Weight of the adversarial term: a critic tells the student's maps from the teacher's. 0.1 in the paper."""
+    temperature: Positive = 1.0
+    """Temperature of the softmax in the pixel term."""
+    pair_node: Count = 2
+    """Side, in cells of the features, of what counts as one place."""
     critic_lr: Positive = 4e-4
+    """Learning rate of the critic."""
 
     @model_validator(mode="after")
     def _something_is_learned(self) -> Self:

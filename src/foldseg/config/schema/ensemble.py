@@ -24,10 +24,15 @@ class Member(Settings):
     """An experiment in an ensemble; its folds are averaged. With several views or checkpoints it is several members."""
 
     experiment: str
+    """Name of an experiment in `runs`."""
     weight: Positive = 1.0
-    view: PredictView | None = None  # in which it is predicted; null: as its runs remember
-    checkpoint: CheckpointName = "best"  # or last, ema, swa, average, snapshot_<k>, top_<epoch>: what its runs keep
-    tta: Tta | None = None  # null: the ensemble's
+    """Weight of this member in the blend."""
+    view: PredictView | None = None
+    """View in which it is predicted. Null: the view of its runs."""
+    checkpoint: CheckpointName = "best"
+    """Checkpoint it is predicted with: best, last, ema, swa, average, soup, snapshot_K, top_EPOCH."""
+    tta: Tta | None = None
+    """Test-time augmentation of this member. Null: that of the ensemble."""
 
     @property
     def name(self) -> str:
@@ -45,25 +50,40 @@ class Blend(Settings):
     """
 
     rule: Literal["mean", "geometric_mean", "rank_mean", "vote"] = "mean"
-    union: tuple[str, ...] = ()  # classes that win a pixel if they win it in any member: only those members count there
+    """How probabilities are combined."""
+    union: tuple[str, ...] = ()
+    """Classes that win a pixel if they win it in any member. At such a pixel, only these members count."""
 
 
 class Ensemble(Settings):
     """Which experiments are blended, what is done to the blend, and what is handed in."""
 
     name: Name
+    """Name of the ensemble and of its folder of submissions. Default: the name of the YAML file."""
     members: Annotated[tuple[Member, ...], Field(min_length=1)]
-    folds: tuple[Annotated[int, Field(ge=0)], ...] | None = None  # null: every fold of the folds file
-    tta: Tta = Tta()  # of members that do not say their own
-    labels: Literal["as_trained", "scored"] = "as_trained"  # scored: members' classes are merged into those, background
+    """The experiments that are blended."""
+    folds: tuple[Annotated[int, Field(ge=0)], ...] | None = None
+    """Folds that are used. Null: all folds of the folds file."""
+    tta: Tta = Tta()
+    """Test-time augmentation of members that do not state their own."""
+    labels: Literal["as_trained", "scored"] = "as_trained"
+    """as_trained: the classes that the members have learned. scored: the scored ones and background."""
     blend: Blend = Blend()
+    """How the members' probabilities become one."""
     steps: tuple[Step, ...] = ()
+    """What is done to the blend, in this order."""
     score: ScoreName = "dataset_miou"
+    """The score that is fitted and reported."""
     submission: Literal["signate_json", "label_png"] = "label_png"
+    """Format of the submission."""
     bootstrap_samples: Annotated[int, Field(ge=100)] = 2000
-    workers: Count = 2  # processes that blend and post-process
+    """Resamples from which intervals are computed."""
+    workers: Count = 2
+    """Processes that blend images."""
     runs: UserPath = Path("runs")
+    """Folder of all runs."""
     submissions: UserPath = Path("submissions")
+    """Folder of all submissions."""
 
     @model_validator(mode="after")
     def _combinations_are_possible(self) -> Self:

@@ -29,48 +29,89 @@ class Experiment(Settings):
     """One recipe for training; `name` is that of its YAML file and of its folder of runs."""
 
     name: Name
+    """Name of the experiment and of its folder of runs. Default: the name of the YAML file."""
     data: Data
+    """Which data, and how it is divided."""
     model: Model = Model()
+    """The network."""
     view: View
+    """What the network sees."""
     augment: AugmentName = "light"
+    """Set of random changes to training samples. `scripts/show_batch.py` draws them."""
     sampling: Sampling = Sampling()
+    """Which samples an epoch is made of."""
     cut_mix: CutMix | None = None
+    """Replace a rectangle of a sample by that of another one."""
     copy_paste: CopyPaste | None = None
+    """Copy regions of rare classes into other samples."""
     loss: Loss = Loss(cross_entropy=1.0)
-    distillation: Distillation | None = None  # terms of a larger network's opinion, added to the loss
+    """What is minimised."""
+    distillation: Distillation | None = None
+    """Add terms to the loss that compare with a larger network."""
     optimizer: Optimizer = Optimizer()
+    """Which optimiser, and its learning rates."""
     schedule: Schedule = Schedule()
-    stages: tuple[Stage, ...] = ()  # spans of schedule.epochs, each with its own view, batch size, rate; (): one
+    """How the learning rate moves, and for how many epochs."""
+    stages: tuple[Stage, ...] = ()
+    """Spans of epochs, each with its own view, batch size and rate. Together they have schedule.epochs. Empty: a single
+    stage."""
     ema: Ema | None = None
+    """Keep a moving average of the weights."""
     swa: Swa | None = None
-    snapshots: bool = False  # keep snapshot_<k>.ckpt at the end of the k-th cycle (from 1) of warm restarts
-    top_k: Count | None = None  # keep top_<epoch>.ckpt of so many best epochs, and their average.ckpt
-    keep_every: Count | None = None  # keep epoch_<n>.ckpt (from 0) at the end of every so-manieth epoch
-    train_images: Count | None = None  # only so many, drawn by `seed`: for trying things out, or for learning curves
-    monitor: MonitorName = "dataset_miou"  # chooses the best checkpoint and stops early; a loss: less is better
-    validate_every: Count = 1  # epochs
+    """Keep the mean of the weights of the last epochs."""
+    snapshots: bool = False
+    """Keep snapshot_K.ckpt at the end of the K-th cycle of warm_restarts, from 1."""
+    top_k: Count | None = None
+    """Keep top_EPOCH.ckpt of the K best epochs, and the mean of their weights as average.ckpt."""
+    keep_every: Count | None = None
+    """Keep epoch_N.ckpt every `keep_every` epochs."""
+    train_images: Count | None = None
+    """Train on that many images only, drawn by `seed`. Null: on all."""
+    monitor: MonitorName = "dataset_miou"
+    """The number that decides which checkpoint is the best and when training stops. Of a loss, lower is better; of a
+    score, higher."""
+    validate_every: Count = 1
+    """Validate every so many epochs. It must divide schedule.epochs."""
     early_stopping: EarlyStopping | None = EarlyStopping()
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"  # bf16 also pays on CPUs that have AVX-512 BF16
-    batch_size: Count | Literal["auto"] = 8  # of all devices together; auto: the largest power of two that fits a GPU
-    eval_batch_size: Count = 1  # images of the same size that are validated or predicted together
-    # What stores of predictions hold: probabilities in 8 bits, or logits in 16 at the size that the network's head
-    # enlarges; these only in the full view without TTA
+    """When to stop before the schedule ends. Null: never."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Number format of the computation. bf16 also pays on CPUs with AVX-512 BF16. fp16 needs a GPU."""
+    batch_size: Count | Literal["auto"] = 8
+    """Samples in a batch, of all devices together. auto: the largest power of two that one GPU can train."""
+    eval_batch_size: Count = 1
+    """Images of the same size that are validated or predicted together."""
     predictions: Literal["probabilities", "logits"] = "probabilities"
-    accumulate: Count = 1  # batches whose gradients are averaged into one step
+    """What prediction stores hold: probabilities in 8 bits, or logits in 16 bits at the size of the network's head.
+    Logits need the full view, without test-time augmentation."""
+    accumulate: Count = 1
+    """Batches whose gradients are averaged into one step."""
     clip_gradient_norm: Positive | None = None
-    on_non_finite: Literal["stop", "skip"] = "stop"  # a loss or gradient that is not finite: end, or leave its step out
-    max_skipped: Count = 25  # skip: so many steps in a row are left out, one more ends the run
+    """Largest norm of the gradient. Null: no limit."""
+    on_non_finite: Literal["stop", "skip"] = "stop"
+    """What happens when a loss or gradient is not finite: stop the run, or skip the step."""
+    max_skipped: Count = 25
+    """With `on_non_finite: skip`, the run ends after more than this many skipped steps in a row."""
     seed: int = 0
-    workers: Annotated[int, Field(ge=0)] = 2  # processes that read and augment; 0: none
-    cache: UserPath | None = None  # folder for decoded images (4 bytes a pixel), shared by folds and runs; null: none
+    """Seed of the weights, the samples and the augmentation."""
+    workers: Annotated[int, Field(ge=0)] = 2
+    """Processes that read and augment samples. 0: none."""
+    cache: UserPath | None = None
+    """Folder for decoded images, 4 bytes per pixel, shared by folds and runs. Null: decode in every epoch."""
     channels_last: bool = True
-    compile: bool = False  # the network, by torch.compile: faster after a first minute, where sizes stay the same
+    """Keep a pixel's channels side by side in memory, which is faster."""
+    compile: bool = False
+    """Compile the network with torch.compile. Faster after a first minute, where image sizes stay the same."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
-    devices: Count = 1  # GPUs (or processes on the CPU), each with its share of every batch
-    # overfit: train and validate on the same `debug_images`; fast: a few batches of all. The run's folder says so
+    """Where the network computes."""
+    devices: Count = 1
+    """Number of GPUs, or of processes on the CPU. Each has its share of every batch."""
     debug: Literal["overfit", "fast"] | None = None
+    """Debug mode. overfit: train and validate on the same `debug_images`. fast: a few batches of everything. The run's
+    folder is named after the mode."""
     debug_images: Count = 4
+    """Number of images in debug mode overfit."""
     runs: UserPath = Path("runs")
+    """Folder of all runs."""
 
     @property
     def score(self) -> ScoreName:

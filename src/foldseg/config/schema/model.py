@@ -11,19 +11,29 @@ class Model(Settings):
     """A segmentation network: decoder, encoder, where its weights come from, and what is changed about both."""
 
     architecture: str = "unet"
+    """Decoder: unet, fpn, deeplabv3plus, segformer, fcn8s, ... README.md lists them."""
     encoder: str = "resnet34"
-    encoder_weights: UserPathText | None = "imagenet"  # "imagenet" (downloads), a local file, or null
-    # A run's folder, an experiment's (its fold of the same number) or a checkpoint, instead of encoder_weights: the
-    # encoder must be the same, of the decoder and its heads what fits is taken
+    """Encoder: resnet34, mobilenet_v2, ..., or tu-NAME for an encoder of timm."""
+    encoder_weights: UserPathText | None = "imagenet"
+    """Weights that the encoder starts from: `imagenet` (downloaded), a local file, or null for random ones."""
     start_from: UserPath | None = None
-    norm: Literal["batch", "sync", "group", "instance", "evonorm", "none"] = "batch"  # instead of every batch norm
-    freeze_batch_norm: bool = False  # the encoder's: statistics, scales and shifts stay as its weights have them
-    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0  # share of the channels before the last convolution
-    deep_supervision: bool = False  # logits from the encoder's maps of stride 8 and 16 are supervised too
-    presence_head: bool = False  # whether a class is anywhere in the image is learned too
-    gradient_checkpointing: bool = False  # less memory for the encoder, about a third more time
-    # Passed to the architecture: decoder_channels, decoder_attention_type, ...
+    """Weights of the whole network to start from, instead of encoder_weights: the folder of a run, of an experiment
+    (its run of the same fold), or a checkpoint. The encoder must be the same. Of the decoder and the heads, what
+    fits is taken."""
+    norm: Literal["batch", "sync", "group", "instance", "evonorm", "none"] = "batch"
+    """The norm that replaces every batch norm."""
+    freeze_batch_norm: bool = False
+    """Keep statistics, scales and shifts of the encoder's batch norms as its weights have them."""
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Share of the channels that are dropped before the last convolution."""
+    deep_supervision: bool = False
+    """Also supervise logits that are computed from the encoder's maps of stride 8 and 16."""
+    presence_head: bool = False
+    """Also learn whether a class is anywhere in the image. Give `loss.presence` a weight."""
+    gradient_checkpointing: bool = False
+    """Use less memory for the encoder, and about a third more time."""
     options: dict[str, Any] = Field(default_factory=dict)
+    """Settings of the architecture itself: decoder_channels, decoder_attention_type, ..."""
 
     @model_validator(mode="after")
     def _batch_norm_can_be_frozen(self) -> Self:

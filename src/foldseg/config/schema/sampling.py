@@ -14,8 +14,10 @@ class ClassCrops(Settings):
     1 / (its share of pixels) and by the root of that; a mapping gives weights by name.
     """
 
-    share: Fraction = 0.5  # of an epoch's samples; the others are cut anywhere
+    share: Fraction = 0.5
+    """Share of an epoch's samples that hold a chosen class. The others are cut anywhere."""
     classes: Literal["uniform", "inverse_frequency", "inverse_root"] | dict[str, Weight] = "uniform"
+    """How the class is chosen: all alike, by 1 / (its share of pixels), by the root of that, or by weights per name."""
 
     @model_validator(mode="after")
     def _some_class_can_be_chosen(self) -> Self:
@@ -32,9 +34,13 @@ class PositiveShare(Settings):
     """
 
     classes: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Names of the classes."""
     start: Fraction = 0.8
+    """Share in the first epoch."""
     end: Fraction = 0.4
-    min_pixels: Count = 1  # an image with fewer pixels of `classes` is none that has them
+    """Share in the last epoch."""
+    min_pixels: Count = 1
+    """An image counts as one that has the classes from this number of their pixels on."""
 
 
 class Source(Settings):
@@ -44,21 +50,29 @@ class Source(Settings):
     """
 
     images: UserPath
+    """Folder of images."""
     masks: UserPath
-    encoding: Literal["raw", "index"] = "raw"  # masks: as in the data set's own, or indices of data.labels, 255 void
-    ratio: Positive = 1.0  # samples of it for each sample of the data set's own images
+    """Folder of masks. `{fold}` in a path is replaced by the fold's number."""
+    encoding: Literal["raw", "index"] = "raw"
+    """raw: masks as in the data set itself. index: class indices of data.labels, void 255."""
+    ratio: Positive = 1.0
+    """Samples of this source for each sample of the data set's own images."""
 
 
 class Sampling(Settings):
     """What is drawn in an epoch. Without any of these, every training image once."""
 
-    samples_per_epoch: Count | None = None  # null: one per image, and those of the sources by their ratios
-    # Images of a class that a smaller share f of images has are drawn sqrt(oversample_below / f) times as often:
-    # repeat factor sampling, Gupta et al., 2019 (1908.03195)
+    samples_per_epoch: Count | None = None
+    """Samples in an epoch. Null: one per image, and those of the sources by their ratios."""
     oversample_below: Fraction | None = None
+    """Draw images of rare classes more often: if a share f of the images has a class and f is smaller, they are drawn
+    sqrt(oversample_below / f) times as often (repeat factor sampling, Gupta et al., 2019, 1908.03195)."""
     class_crops: ClassCrops | None = None
+    """Cut some crops around pixels of chosen classes."""
     positive: PositiveShare | None = None
+    """Fix the share of samples that hold given classes."""
     sources: tuple[Source, ...] = ()
+    """More images to train on: external, coarse or pseudo-labelled ones."""
 
     @model_validator(mode="after")
     def _combinations_are_possible(self) -> Self:
@@ -71,7 +85,9 @@ class CutMix(Settings):
     """A rectangle of a sample is replaced by the same place of another (Yun et al., 2019; French et al., 2020)."""
 
     probability: Fraction = 0.5
-    alpha: Positive = 1.0  # the kept share of the area is drawn from Beta(alpha, alpha)
+    """Share of the samples that are mixed."""
+    alpha: Positive = 1.0
+    """The share of the area that is kept is drawn from Beta(alpha, alpha)."""
 
 
 class CopyPaste(Settings):
@@ -81,10 +97,13 @@ class CopyPaste(Settings):
     """
 
     probability: Fraction = 0.5
-    # A class and those that may lie below its lower edge: {bus: [road], wall: [sidewalk]}
+    """Share of the samples that get a region."""
     classes: Annotated[dict[str, Annotated[tuple[str, ...], Field(min_length=1)]], Field(min_length=1)]
-    min_pixels: Count = 64  # smaller regions are not copied
-    scale: tuple[Positive, Positive] = (1.0, 1.0)  # a region is scaled by a factor from this range
+    """A class, and the classes that may lie below its lower edge: {bus: [road], wall: [sidewalk]}."""
+    min_pixels: Count = 64
+    """Smaller regions are not copied."""
+    scale: tuple[Positive, Positive] = (1.0, 1.0)
+    """A region is scaled by a factor from this range, [low, high]."""
 
     @model_validator(mode="after")
     def _range_is_ordered(self) -> Self:

@@ -56,7 +56,8 @@ class StepSettings(Settings):
     must_gain: ClassVar[bool]
     """True: the step is left out unless its nested gain is above noise. False: only if its loss is above noise."""
 
-    force: bool = False  # take the step whatever its nested gain is
+    force: bool = False
+    """Take the step whatever its nested gain is."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -82,8 +83,11 @@ class WeightsStep(StepSettings):
     must_gain = True
 
     search: Literal["hill_climbing", "continuous"] = "hill_climbing"
-    per_class: bool = False  # a weight per member and class
-    rounds: Count = 30  # hill climbing: members that are added, at most
+    """How weights are searched."""
+    per_class: bool = False
+    """Fit a weight per member and class."""
+    rounds: Count = 30
+    """hill_climbing adds at most so many members."""
 
 
 class StackStep(StepSettings):
@@ -93,9 +97,12 @@ class StackStep(StepSettings):
     repeatable = False
     must_gain = False
 
-    pixels_per_image: Count = 400  # that it learns from
-    picture: bool = True  # colour and place of the pixel as features, too
-    regularisation: Positive = 1.0  # inverse strength of the L2 penalty, scikit-learn's C
+    pixels_per_image: Count = 400
+    """Pixels of each image that it learns from."""
+    picture: bool = True
+    """Also use colour and place of the pixel as features."""
+    regularisation: Positive = 1.0
+    """Inverse strength of the L2 penalty, scikit-learn's C."""
 
 
 class BiasStep(StepSettings):
@@ -105,7 +112,8 @@ class BiasStep(StepSettings):
     repeatable = True
     must_gain = False
 
-    limit: Annotated[float, Field(gt=1.0, le=64.0)] = 8.0  # factors are of 1/limit to limit
+    limit: Annotated[float, Field(gt=1.0, le=64.0)] = 8.0
+    """Factors are between 1/limit and limit."""
 
 
 class Crf(StepSettings):
@@ -116,14 +124,23 @@ class Crf(StepSettings):
     must_gain = False
 
     iterations: Count = 5
-    smooth_std: SomePositive = 3.0  # pixels
+    """Number of mean-field iterations."""
+    smooth_std: SomePositive = 3.0
+    """Standard deviation of the smoothness kernel, in pixels."""
     smooth_weight: SomeWeight = 3.0
-    appearance_std: SomePositive = 50.0  # pixels
-    appearance_colour_std: SomePositive = 5.0  # of 255
+    """Weight of the smoothness kernel."""
+    appearance_std: SomePositive = 50.0
+    """Standard deviation of the appearance kernel, in pixels."""
+    appearance_colour_std: SomePositive = 5.0
+    """Standard deviation of the appearance kernel in colour, of 255."""
     appearance_weight: SomeWeight = 5.0
-    scale: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0  # of the image's sides, on which it is computed
-    sure: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0  # pixels whose class is that probable, and all around, stay
-    fit_images: Count = 32  # OOF images on which lists are tried, spread over all of them
+    """Weight of the appearance kernel."""
+    scale: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """Compute the CRF on the image scaled by this factor."""
+    sure: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """Pixels whose class is this probable, with all pixels around them, stay as they are. 1.0: none."""
+    fit_images: Count = 32
+    """Number of OOF images on which lists of values are tried."""
 
     def images_to_fit(self, images: int) -> int:
         """Return how many of so many OOF images lists are tried on."""
@@ -147,9 +164,12 @@ class CleanUp(StepSettings):
     repeatable = True
     must_gain = False
 
-    min_area: SomePixels = 0  # pixels; smaller connected components are relabelled
-    hole_area: SomePixels = 0  # pixels; smaller holes in a class are filled with it
-    classes: tuple[str, ...] | None = None  # only components, and holes in components, of these; null: of all
+    min_area: SomePixels = 0
+    """Connected components with fewer pixels are relabelled."""
+    hole_area: SomePixels = 0
+    """Holes in a class with fewer pixels are filled with it."""
+    classes: tuple[str, ...] | None = None
+    """Only components of these classes, and holes in them. Null: of all."""
 
 
 class ThresholdStep(StepSettings):
@@ -159,18 +179,25 @@ class ThresholdStep(StepSettings):
     repeatable = False
     must_gain = False
 
-    categories: Literal["overlapping", "exclusive"] = "overlapping"  # may a pixel be of several classes?
+    categories: Literal["overlapping", "exclusive"] = "overlapping"
+    """Whether a pixel may belong to several classes."""
 
 
 class Step(Settings):
     """One step after the blend: exactly one of its keys is given."""
 
     weights: WeightsStep | None = None
+    """Fit the members' weights."""
     stack: StackStep | None = None
+    """Replace the blend by a logistic regression on all members."""
     bias: BiasStep | None = None
+    """Multiply the classes' probabilities by fitted factors."""
     crf: Crf | None = None
+    """Move borders to the edges of the picture."""
     thresholds: ThresholdStep | None = None
+    """Fit a least probability for each scored class."""
     clean_up: CleanUp | None = None
+    """Remove small components and holes."""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:

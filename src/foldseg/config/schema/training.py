@@ -20,37 +20,60 @@ class Loss(Settings):
     """Weights of the terms of the loss, and their settings; the terms themselves are in `foldseg.losses`."""
 
     cross_entropy: Weight = 0.0
-    binary_cross_entropy: Weight = 0.0  # of a sigmoid per class: one class against the rest
-    ohem: Weight = 0.0  # cross-entropy of the hard pixels
+    """Weight of the cross-entropy."""
+    binary_cross_entropy: Weight = 0.0
+    """Weight of the binary cross-entropy: a sigmoid per class, against the rest."""
+    ohem: Weight = 0.0
+    """Weight of the cross-entropy of hard pixels."""
     focal: Weight = 0.0
+    """Weight of the focal loss."""
     dice: Weight = 0.0
+    """Weight of the Dice loss."""
     log_dice: Weight = 0.0
+    """Weight of -log(Dice)."""
     jaccard: Weight = 0.0
+    """Weight of the Jaccard loss."""
     log_jaccard: Weight = 0.0
+    """Weight of -log(Jaccard)."""
     tversky: Weight = 0.0
+    """Weight of the Tversky loss."""
     focal_tversky: Weight = 0.0
+    """Weight of the focal Tversky loss."""
     lovasz: Weight = 0.0
-    lovasz_hinge: Weight = 0.0  # of the logits: one class against the rest
+    """Weight of the Lovász-softmax loss."""
+    lovasz_hinge: Weight = 0.0
+    """Weight of the Lovász hinge loss of the logits: each class against the rest."""
     mcc: Weight = 0.0
+    """Weight of the loss from Matthews' correlation coefficient."""
     boundary: Weight = 0.0
+    """Weight of the boundary loss."""
 
-    presence: Weight = 0.0  # of the network's head that says which classes occur in the image
-    auxiliary_weight: Weight = 0.4  # loss of each auxiliary output / loss of the output, where the network has such
+    presence: Weight = 0.0
+    """Weight of the loss of the presence head (model.presence_head)."""
+    auxiliary_weight: Weight = 0.4
+    """Weight of each auxiliary output's loss, where the network has such outputs."""
 
-    class_weights: Literal["none", "inverse_log", "median_frequency", "effective_number"] | tuple[Weight, ...] = (
-        "none"  # of cross_entropy and ohem; all but a list of weights are from the fold's training masks
-    )
-    effective_number_beta: Annotated[float, Field(gt=0.0, lt=1.0)] = 1 - 1e-7  # about 1 - 1 / pixels of a common class
-    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0  # of cross_entropy: share spread over all classes
+    class_weights: Literal["none", "inverse_log", "median_frequency", "effective_number"] | tuple[Weight, ...] = "none"
+    """Weights of the classes in cross_entropy and ohem: a rule that is applied to the pixels of the fold's training
+    masks, or a list."""
+    effective_number_beta: Annotated[float, Field(gt=0.0, lt=1.0)] = 1 - 1e-7
+    """Beta of class_weights effective_number, about 1 - 1 / (pixels of a common class)."""
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Share of the target that cross_entropy spreads over all classes."""
     focal_gamma: Weight = 2.0
-    ohem_threshold: Fraction = 0.7  # pixels are hard whose own class has at most this probability
-    ohem_min_kept: Annotated[float, Field(gt=0.0, le=1.0)] = (
-        0.0625  # least share of the valid pixels that count as hard
-    )
-    tversky_fp: Weight = 0.3  # weight of false positives; 0.5 and 0.5 are Dice
-    tversky_fn: Weight = 0.7  # weight of false negatives
+    """Gamma of the focal loss."""
+    ohem_threshold: Fraction = 0.7
+    """A pixel is hard if its own class has at most this probability."""
+    ohem_min_kept: Annotated[float, Field(gt=0.0, le=1.0)] = 0.0625
+    """At least this share of the valid pixels counts as hard."""
+    tversky_fp: Weight = 0.3
+    """Weight of false positives in the Tversky losses. 0.5 and 0.5 are Dice."""
+    tversky_fn: Weight = 0.7
+    """Weight of false negatives in the Tversky losses."""
     focal_tversky_gamma: Positive = 0.75
-    boundary_tolerance: Count = 2  # pixels
+    """Exponent of the focal Tversky loss."""
+    boundary_tolerance: Count = 2
+    """Distance in pixels up to which boundaries match, for the boundary loss."""
 
     def terms(self) -> dict[str, float]:
         """Return the weight of every term of the logits that is switched on."""
@@ -76,28 +99,44 @@ class Loss(Settings):
 class Lookahead(Settings):
     """Slow weights that follow the optimiser's (arXiv:1907.08610)."""
 
-    steps: Count = 5  # of the optimiser for one of the slow weights
-    share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5  # of the way that the slow weights go
+    steps: Count = 5
+    """Steps of the optimiser for one step of the slow weights."""
+    share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
+    """Share of the way to the fast weights that the slow weights go."""
 
 
 class Optimizer(Settings):
     """Which optimiser; `lr` is the peak rate of the decoder. Norms and biases are not decayed."""
 
-    # fused_adam: apex.optimizers.FusedAdam, when apex is installed
     name: Literal["sgd", "adam", "adamw", "radam", "rmsprop", "fused_adam"] = "adamw"
+    """Which optimiser. fused_adam is apex.optimizers.FusedAdam, where apex is installed."""
     lr: Positive = 1e-3
-    encoder_lr_scale: Positive = 1.0  # rate of the encoder('s last layers) / rate of the decoder
-    encoder_first_lr_scale: Positive = 1.0  # rate of the encoder's first layers / of its last; in five geometric steps
-    head_lr_scale: Positive = 1.0  # rate of the layers that end in classes / rate of the rest of the decoder
-    weight_decay: Weight = 0.01  # decoupled from the gradient in adamw, radam and fused_adam
-    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9  # of sgd and rmsprop
-    nesterov: bool = False  # of sgd
+    """Peak learning rate of the decoder."""
+    encoder_lr_scale: Positive = 1.0
+    """Rate of the encoder's last layers, divided by the decoder's rate."""
+    encoder_first_lr_scale: Positive = 1.0
+    """Rate of the encoder's first layers, divided by that of its last ones. In between it changes in five geometric
+    steps."""
+    head_lr_scale: Positive = 1.0
+    """Rate of the layers that end in classes, divided by the decoder's rate."""
+    weight_decay: Weight = 0.01
+    """Weight decay. In adamw, radam and fused_adam it is decoupled from the gradient."""
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
+    """Momentum of sgd and rmsprop."""
+    nesterov: bool = False
+    """Nesterov momentum. Only for sgd."""
     betas: tuple[Annotated[float, Field(ge=0.0, lt=1.0)], Annotated[float, Field(ge=0.0, lt=1.0)]] = (0.9, 0.999)
+    """Betas of adam, adamw, radam and fused_adam."""
     eps: Positive = 1e-8
-    fused: bool = True  # torch's fused version of sgd, adam and adamw on a GPU; fp16 needs the other one
+    """Epsilon of the optimiser's denominator."""
+    fused: bool = True
+    """Use torch's fused sgd, adam and adamw on a GPU. With fp16 it is not used."""
     lookahead: Lookahead | None = None
-    freeze_encoder_epochs: Annotated[int, Field(ge=0)] = 0  # first epochs in which the encoder stays as it is
-    freeze_encoder_steps: Annotated[int, Field(ge=0)] = 0  # or first steps of the optimiser, in place of epochs
+    """Keep slow weights that follow the fast ones."""
+    freeze_encoder_epochs: Annotated[int, Field(ge=0)] = 0
+    """Number of first epochs in which the encoder stays as it is."""
+    freeze_encoder_steps: Annotated[int, Field(ge=0)] = 0
+    """Number of first steps in which the encoder stays as it is. Give this or freeze_encoder_epochs."""
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> Self:
@@ -118,10 +157,14 @@ class Optimizer(Settings):
 class Plateau(Settings):
     """When a `plateau` schedule lowers the rate: after more than `patience` validations that were no better."""
 
-    metric: str | None = None  # a score, val_cross_entropy, or iou/<class>; null: the experiment's `monitor`
+    metric: str | None = None
+    """A score, val_cross_entropy or iou/CLASS. Null: the experiment's `monitor`."""
     factor: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
-    patience: Annotated[int, Field(ge=0)] = 5  # validations
-    threshold: Weight = 1e-4  # better means better by more than this
+    """The rate is multiplied by this factor."""
+    patience: Annotated[int, Field(ge=0)] = 5
+    """The rate falls after more than this many validations without improvement."""
+    threshold: Weight = 1e-4
+    """A validation counts as an improvement if it is better by more than this."""
 
 
 class Schedule(Settings):
@@ -130,17 +173,29 @@ class Schedule(Settings):
     name: Literal[
         "one_cycle", "constant", "cosine", "warm_restarts", "poly", "step", "exponential", "plateau"
     ] = "one_cycle"  # fmt: skip
+    """Shape of the curve."""
     epochs: Count = 40
-    warm_up: Fraction = 0.25  # share of the steps in which a one-cycle schedule rises
-    linear_warm_up: Fraction = 0.0  # share of the steps in which the rate of any schedule also rises from 0, linearly
-    lowest: Fraction = 0.0  # of cosine, warm_restarts, poly, step, exponential, plateau: the rate that they fall to
-    cycles: Count = 4  # of warm_restarts; each ends with an epoch
-    cycle_growth: Annotated[float, Field(ge=1.0)] = 1.0  # length of a cycle / length of the one before (T_mult)
-    power: Positive = 0.9  # of poly
-    milestones: tuple[Fraction, ...] = (0.5, 0.75)  # of step: the shares of the steps after which the rate falls
-    gamma: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1  # of step: rate after a milestone / rate before it
-    epoch_decay: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.95  # of exponential: rate after an epoch / before it
+    """Number of epochs."""
+    warm_up: Fraction = 0.25
+    """Share of the steps in which one_cycle rises."""
+    linear_warm_up: Fraction = 0.0
+    """Share of the steps in which the rate of any schedule also rises linearly from 0."""
+    lowest: Fraction = 0.0
+    """The rate that cosine, warm_restarts, poly, step, exponential and plateau fall to."""
+    cycles: Count = 4
+    """Number of cycles of warm_restarts. Each ends with an epoch."""
+    cycle_growth: Annotated[float, Field(ge=1.0)] = 1.0
+    """Length of a cycle of warm_restarts, divided by the length of the one before (T_mult)."""
+    power: Positive = 0.9
+    """Exponent of poly."""
+    milestones: tuple[Fraction, ...] = (0.5, 0.75)
+    """Shares of the steps after which the rate of `step` falls."""
+    gamma: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.1
+    """Rate of `step` after a milestone, divided by the rate before it."""
+    epoch_decay: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.95
+    """Rate of `exponential` after an epoch, divided by the rate before it."""
     plateau: Plateau = Plateau()
+    """Settings of the schedule plateau."""
 
     @model_validator(mode="after")
     def _cycles_fit(self) -> Self:
@@ -165,4 +220,6 @@ class EarlyStopping(Settings):
     """Stop when what is monitored has not become better by `min_delta` in `patience` validations."""
 
     patience: Count = 8
+    """Number of validations without improvement after which training stops."""
     min_delta: Annotated[float, Field(ge=0.0)] = 0.001
+    """Least improvement that counts."""

@@ -43,11 +43,16 @@ class Tta(Settings):
     `flip`, or `[flip]`, is short for `{symmetries: flip}`, and so on; `[]` is none.
     """
 
-    symmetries: Literal["none", "flip", "flips", "d4"] = "none"  # left-right; and upside down; and by quarter turns
-    scales: tuple[Factor, ...] = (1.0,)  # factors by which the image is resized, besides what its view does
-    shifts: tuple[tuple[Pixels, Pixels], ...] = ((0, 0),)  # pixels down and right, of what the network sees
-    merge: Literal["mean", "geometric_mean", "max", "vote", "tsharpen"] = "mean"  # of probabilities
-    without: tuple[str, ...] = ()  # names of views that are left out
+    symmetries: Literal["none", "flip", "flips", "d4"] = "none"
+    """flip: left-right. flips: also upside down. d4: also by quarter turns."""
+    scales: tuple[Factor, ...] = (1.0,)
+    """Factors by which the image is resized, in addition to its view. 1.0 is always among them."""
+    shifts: tuple[tuple[Pixels, Pixels], ...] = ((0, 0),)
+    """Shifts [down, right] in pixels. [0, 0] is always among them."""
+    merge: Literal["mean", "geometric_mean", "max", "vote", "tsharpen"] = "mean"
+    """How the probabilities of all views are combined."""
+    without: tuple[str, ...] = ()
+    """Names of views that are left out. `scripts/tta_gains.py` suggests them."""
 
     @model_validator(mode="before")
     @classmethod

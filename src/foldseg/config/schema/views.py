@@ -11,7 +11,8 @@ class FullView(Settings):
     """The whole image, padded to a common multiple of `multiple` and the network's stride."""
 
     kind: Literal["full"]
-    multiple: Count = 1  # pixels
+    multiple: Count = 1
+    """The padded sides are multiples of this number of pixels, and of the network's stride."""
 
 
 class CropView(Settings):
@@ -20,7 +21,9 @@ class CropView(Settings):
     mistaken_names: ClassVar = {"factor": "scale"}
     kind: Literal["crop"]
     size: Size
-    scale: tuple[Positive, Positive] = (1.0, 1.0)  # the image is scaled by a factor from this range
+    """Size of the window."""
+    scale: tuple[Positive, Positive] = (1.0, 1.0)
+    """The image is first scaled by a factor from this range, [low, high]."""
 
     @model_validator(mode="after")
     def _range_is_ordered(self) -> Self:
@@ -35,6 +38,7 @@ class ResizedView(Settings):
     mistaken_names: ClassVar = {"scale": "factor"}
     kind: Literal["resized"]
     factor: Annotated[float, Field(gt=0.0, le=4.0)]
+    """The image is resized by this factor."""
 
 
 class TilesView(Settings):
@@ -46,14 +50,18 @@ class TilesView(Settings):
 
     kind: Literal["tiles"]
     size: Size
-    overlap: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None  # least share of a window; 0: side by side
-    stride: tuple[Count, Count] | None = None  # from window to window, instead of overlap; neither: overlap 0.5
+    """Size of a tile."""
+    overlap: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
+    """Least share of a tile that it has in common with the next one. 0: side by side. Default: 0.5."""
+    stride: tuple[Count, Count] | None = None
+    """Distance from tile to tile in pixels, instead of `overlap`."""
     merge: Literal["mean", "vote"] = "mean"
-    # What a pixel counts for by its place in a window: as much everywhere, or less towards the border, where a network
-    # knows least; null: pyramid for mean, constant for vote
+    """Average the tiles' probabilities, or count their votes."""
     weights: Literal["constant", "gaussian", "pyramid"] | None = None
-    # Last windows are shifted back into the image, or the image is padded for them
+    """How much a pixel counts by its place in a tile: the same everywhere, or less towards the border. Null: pyramid
+    for mean, constant for vote."""
     border: Literal["shift", "reflect", "replicate"] = "shift"
+    """Shift the last tiles back into the image, or pad the image for them."""
 
     @model_validator(mode="before")
     @classmethod
@@ -90,4 +98,6 @@ class View(Settings):
     """What the network sees while it is trained and, chosen independently, when it predicts."""
 
     train: TrainView
+    """What the network sees in training."""
     predict: PredictView
+    """What the network sees when it validates and predicts."""

@@ -15,8 +15,11 @@ class Ema(Settings):
     """
 
     decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
-    warm_up: Annotated[float, Field(ge=1.0)] = 10.0  # steps; 1: none
-    validated: bool = True  # it is what is validated, kept as best, top and snapshots; false: only kept as ema.ckpt
+    """Largest share of itself that the average keeps at a step."""
+    warm_up: Annotated[float, Field(ge=1.0)] = 10.0
+    """Steps over which that share rises. 1: none."""
+    validated: bool = True
+    """Validate the average, and keep it as best, top and snapshots. false: keep it only as ema.ckpt."""
 
 
 class Swa(Settings):
@@ -26,8 +29,10 @@ class Swa(Settings):
     constant or a warm-restarts schedule.
     """
 
-    start: Fraction = 0.75  # share of the epochs after which the averaging begins
-    every: Count = 1  # epochs; with warm restarts, the length of a cycle
+    start: Fraction = 0.75
+    """Share of the epochs after which averaging begins."""
+    every: Count = 1
+    """Average the weights of every so many epochs. With warm restarts: the length of a cycle."""
 
 
 class Stage(Settings):
@@ -37,7 +42,12 @@ class Stage(Settings):
     """
 
     epochs: Count
+    """Number of epochs."""
     train_view: TrainView | None = None
+    """View in training. Null: as the experiment says."""
     augment: AugmentName | None = None
+    """Augmentation. Null: as the experiment says."""
     batch_size: Count | None = None
+    """Batch size. Null: as the experiment says."""
     lr: Positive | None = None
+    """Peak learning rate. Null: as the experiment says."""
