@@ -190,6 +190,19 @@ def test_a_folder_that_holds_something_else_is_left_alone(folder: Path, form: st
     assert [path.name for path in out.iterdir()] == ["a.prob"]
 
 
+def test_a_result_stays_when_its_picture_cannot_be_read_any_more(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(path: Path, *_: object) -> np.ndarray:
+        raise FoldsegError(f"{path}: cannot be read: Permission denied")
+
+    predict(folder)
+    before = (folder.parent / "out/a.png").read_bytes()
+    monkeypatch.setattr("foldseg.deploy.images.readable_hashes", lambda paths: ["" for _ in paths])
+    monkeypatch.setattr("foldseg.deploy.images.read_image", unreadable)
+    with pytest.raises(FoldsegError, match=r"3 of 3 pictures could not be predicted(.|\n)*a\.png: cannot be read"):
+        predict(folder)
+    assert (folder.parent / "out/a.png").read_bytes() == before
+
+
 def test_damaged_pictures_are_named_once_all_others_are_done(folder: Path) -> None:
     whole = (folder / "a.png").read_bytes()
     (folder / "a.png").write_bytes(whole[: len(whole) // 2])
