@@ -14,7 +14,6 @@ import io
 import json
 import logging
 import os
-import stat
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -85,9 +84,7 @@ def readable_hashes(paths: Iterable[Path]) -> list[str]:
 def _stamp(path: Path) -> Stamp | None:
     try:
         status = path.stat()
-    except OSError:
-        return None
-    if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+    except (OSError, ValueError):  # a NUL in the name is a ValueError
         return None
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
