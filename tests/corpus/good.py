@@ -37,7 +37,7 @@ def _folds() -> bytes:
 
 
 def _map() -> bytes:
-    header = json.dumps({"classes": 2, "height": 8, "width": 8}).encode()
+    header = json.dumps({"classes": 2, "height": 4, "width": 16}).encode()
     return b"FSP2" + struct.pack("<I", len(header)) + header + zstandard.ZstdCompressor().compress(bytes(128))
 
 
