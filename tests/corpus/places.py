@@ -52,8 +52,8 @@ def _of_ensemble(command: str, words: str, kind: str, file: str, harmless: tuple
 
 def _of_training(words: str, kind: str, file: str, needs: tuple[str, ...] | None = None, harmless: str = "") -> Place:
     """Return a file that is read by a training, which may have described itself before it comes to the file."""
-    begins = ("runs/*/fold_0/config.yaml", "runs/*/fold_0/provenance.json")
-    return Place("train_fold", words, kind, file, needs, tuple(harmless.split()), ("runs/*",), begins)
+    begins = tuple(f"runs/*/fold_0/{name}" for name in ("config.yaml", "provenance.json", "data.csv"))
+    return Place("train_fold", words, kind, file, needs, tuple(harmless.split()), ("runs/*", "cache/*"), begins)
 
 
 PLACES = [
@@ -66,14 +66,14 @@ PLACES = [
     ),
     _of_training("new.yaml 0", "photo", "city/seg_test_images/test_001.jpg"),
     _of_training(
-        "started.yaml 0", "checkpoint", "runs/started/fold_0/checkpoints/last.ckpt", harmless="a_link_to_nothing"
+        "started.yaml 0", "checkpoint", "runs/started/fold_0/checkpoints/last.ckpt", harmless="checkpoint_facts_*"
     ),
     *_of_run("train_fold", "toy_full.yaml 0"),
     _of_training("toy_full.yaml 0", "json", f"{FOLD}/summary.json", harmless="*"),
     _of_training("weights.yaml 0", "weights", "encoder.pth"),
     _of_training("safe.yaml 0", "safetensors", "encoder.safetensors"),
     _of_training("start.yaml 0", "checkpoint", "start.ckpt"),
-    _of_training("cached.yaml 0", "json", "cache/*/index.json"),
+    _of_training("cached.yaml 0", "json", "cache/*/index.json", harmless="a_link_to_nothing"),
     _of_training("more.yaml 0", "json", "pseudo/fold_0/pseudo.json", ("fold", "classes", "data_fingerprint")),
     _of_training("more.yaml 0", "mask", "pseudo/fold_0/test_001.png"),
     Place("make_folds", "data.yaml", "yaml", "data.yaml"),

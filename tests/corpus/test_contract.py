@@ -144,7 +144,7 @@ def wrong_with_refusal(done: Finished, names: list[str]) -> list[str]:
         return [f"status {done.status}: {shown}"]
     message = "\n".join(lines[starts[0] :])
     problems = [f"more than a message: {line[:200]}" for line in lines[: starts[0]] if not LOG_LINE.match(line)]
-    if names and not any(name in message for name in names):
+    if names and not any(name in done.stderr for name in names):
         problems.append(f"names no file: {shown}")
     if len(message) > 4000 or not all(character.isprintable() or character == "\n" for character in message):
         problems.append(f"cannot be read: {message[:200]!r}")
