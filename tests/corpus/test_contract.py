@@ -18,6 +18,7 @@ from corpus.world import Entry, Snapshot, build_world, remove
 from tiny_demo import REPOSITORY, TinyDemo
 
 SECONDS = 20
+ADDRESSES = 10 * 2**30  # bytes, of which Python and torch take 4 GB
 FEWEST = 6  # bad files that a place is given
 LOG_LINE = re.compile(r"\d\d:\d\d:\d\d ")
 
@@ -41,7 +42,9 @@ def test_every_kind_has_a_place():
 
 
 def run(command_line: CommandLine, place: Place, root: Path) -> Finished:
-    return command_line.run(place.command, *place.words.split(), cwd=root, seconds=SECONDS)
+    # Addresses are limited so that a bomb ends the command, not the machine; the libraries of a GPU map far more
+    surroundings = {"limits": {"RLIMIT_AS": ADDRESSES}, "env": {"CUDA_VISIBLE_DEVICES": ""}}
+    return command_line.run(place.command, *place.words.split(), cwd=root, seconds=SECONDS, **surroundings)
 
 
 @pytest.mark.parametrize("call", sorted({(place.command, place.words) for place in PLACES}), ids=" ".join)
