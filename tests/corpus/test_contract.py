@@ -110,8 +110,8 @@ def check(command_line: CommandLine, world: Snapshot, place: Place, file: Path, 
     except AssertionError as error:
         return [str(error).strip()[-300:]]
     lost, new = world.changed(file)
-    if done.status == 0:
-        lost = [name for name in lost if not any(fnmatch(name, pattern) for pattern in place.writes)]
+    spared = place.writes if done.status == 0 else place.loses
+    lost = [name for name in lost if not any(fnmatch(name, pattern) for pattern in spared)]
     problems = [f"{what}: {names}" for what, names in (("lost", lost), ("left", unwanted(new, done, place))) if names]
     may_change = done.status == 0 and any(fnmatch(place.file, pattern) for pattern in place.writes)
     if not may_change and (not os.path.lexists(file) or before != Entry.of(file)):
@@ -120,13 +120,14 @@ def check(command_line: CommandLine, world: Snapshot, place: Place, file: Path, 
         return problems + (
             [] if is_harmless(place, bad) and "error:" not in done.stderr else [f"status 0: {done.said}"]
         )
-    names = [] if is_harmless(place, bad) else [file.name, file.stem, file.parent.name, *([bad.key] if bad.key else [])]
+    names = [file.name, file.stem, file.parent.name, *place.says, *([bad.key] if bad.key else [])]
+    names = [] if is_harmless(place, bad) else names
     return problems + wrong_with_refusal(done, names)
 
 
 def is_harmless(place: Place, bad: Bad) -> bool:
     """Tell whether a command may take a bad file for a good one."""
-    if bad.key is not None and place.needs is not None and bad.key not in place.needs:
+    if place.kind == "json" and bad.key is not None and place.needs is not None and bad.key not in place.needs:
         return True
     return any(fnmatch(bad.name, pattern) for pattern in (*HARMLESS.get(place.kind, ()), *place.harmless))
 

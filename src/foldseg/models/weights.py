@@ -110,7 +110,7 @@ def load_encoder_weights(encoder: nn.Module, path: Path, optional: tuple[str, ..
             f"{path}: does not fit the encoder: {len(missing)} of {len(wanted)} tensors are missing or of another "
             f"shape, e.g. {shown}; the file has e.g. {', '.join(list(found)[:3])}"
         )
-    _check_finite(named, path)
+    check_finite(named, path)
     torch.nn.Module.load_state_dict(encoder, named, strict=False)
     logger.info("encoder weights: %d tensors from %s", len(named), path)
 
@@ -144,7 +144,7 @@ def start_from(network: nn.Module, source: Path) -> None:
             f"model.start_from: {path}: was trained with another encoder: {len(missing)} of {len(encoder)} tensors of "
             f"model.encoder are missing or of another shape, e.g. {missing[0]}; the file has e.g. {next(iter(found))}"
         )
-    _check_finite(fits, path)
+    check_finite(fits, path)
     network.load_state_dict(fits, strict=False)
     rest = [f"{name} {tuple(value.shape)}" for name, value in wanted.items() if name not in fits]
     logger.info("start: %d of %d tensors from %s; new: %s", len(fits), len(wanted), path, ", ".join(rest) or "none")
@@ -164,7 +164,6 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], source: Path) 
             f"{source}: was saved by another network (encoder, decoder or number of classes): "
             f"{len(other) + len(extra)} tensors differ, e.g. {example}: has {have}, expected {want}"
         )
-    _check_finite(state, source)
     module.load_state_dict(state)
 
 
@@ -181,7 +180,7 @@ def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
+def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
     """FoldsegError when a tensor holds NaN or an infinity: whatever it is multiplied with would be NaN, too."""
     odd = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
     if odd:
