@@ -42,15 +42,6 @@ CAMVID_FRAMES = {
 }  # fmt: skip
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Expect the failures of the tests in `open.txt`, which are to be mended."""
-    lines = (Path(__file__).parent / "open.txt").read_text().splitlines()
-    names = {line for line in lines if line and not line.startswith("#")}
-    for item in items:
-        if item.nodeid.partition("[")[0] in names:
-            item.add_marker(pytest.mark.xfail(reason="in tests/open.txt", strict=False))
-
-
 @pytest.fixture(scope="session")
 def command_line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CommandLine]:
     """Scripts, as a user runs them; see `command/line.py`."""
