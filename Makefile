@@ -13,7 +13,7 @@ demo: install
 	scripts/demo.sh
 
 test: install
-	pytest
+	pytest -n logical --maxprocesses 4 --dist worksteal
 
 check: install
 	ruff check .

@@ -34,7 +34,7 @@ def test_an_experiment_of_a_new_data_set_is_skipped_with_a_word(tmp_path: Path) 
     (configs / "data/village.yaml").write_text(
         "data: {dataset: village, root: data/village, folds: folds/village.csv}\n"
     )
-    (configs / "experiments/village.yaml").write_text("base: ../data/village.yaml\n")
+    (configs / "experiments/village.yaml").write_text("base: [camvid_full.yaml, ../data/village.yaml]\n")
     (configs / "ensembles/village.yaml").write_text("members: [{experiment: village}]\n")
     words = ["-rs", "-k", "every_committed and village", "tests/training/test_fit.py", "tests/config/test_load.py"]
     done = subprocess.run(

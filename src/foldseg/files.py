@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 _BUSY = (errno.EACCES, errno.EAGAIN)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 _CHANGED = "the file was changed, cut or written by another version of foldseg; make it again"
+_LONGEST_PATH, _LONGEST_NAME = 4095, 255  # bytes, on Linux
 _VARIABLE = re.compile(r"\$(\w+|\{\w+\})")
 
 
@@ -32,6 +33,8 @@ def user_path(path: Path) -> Path:
 
     Only a shell fills in variables: a folder of that very name is not what anybody wants.
     """
+    if len(os.fsencode(path)) > _LONGEST_PATH or any(len(os.fsencode(part)) > _LONGEST_NAME for part in path.parts):
+        raise ValueError(f"{str(path)[:40]!r}...: is too long to be a path")
     if any(_VARIABLE.fullmatch(part) for part in path.parts):
         raise ValueError(f"{str(path)!r}: variables such as $HOME are not filled in here; write the path itself, or ~")
     try:

@@ -1,5 +1,6 @@
 """What may be read: plain files alone, whose text is UTF-8. What is wrong is said with the file's name."""
 
+import csv
 import io
 import os
 import stat
@@ -50,19 +51,18 @@ def read_text(path: Path) -> str:
 
 
 def read_csv(path: Path) -> "pd.DataFrame":
-    """Return a table of text, every cell as it is written. FoldsegError when rows have more or fewer cells than others.
+    """Return a table of text, every cell as it is written; the first row names its columns.
 
-    So a file is found out that was cut short, but for one that was cut at the end of a row.
+    FoldsegError when a row has more or fewer cells than that. So a file is found out that was cut within a row.
     """
     import pandas as pd
 
-    text = read_text(path)
     try:
-        table = pd.read_csv(io.StringIO(text), dtype="str", keep_default_na=False)
-    except ValueError as error:  # pandas' own are such
+        header, *rows = [row for row in csv.reader(io.StringIO(read_text(path), newline=""), strict=True) if row]
+    except (csv.Error, ValueError) as error:  # there is no row at all
         raise FoldsegError(f"{path}: is not a CSV ({error})") from error
-    if not isinstance(table.index, pd.RangeIndex) or table.isna().any(axis=None):
-        raise FoldsegError(
-            f"{path}: has rows of more or fewer columns than its first, {text.partition(chr(10))[0][:200]}"
-        )
-    return table
+    odd = next((number for number, row in enumerate(rows, 1) if len(row) != len(header)), None)
+    if odd is not None:
+        found, expected = len(rows[odd - 1]), len(header)
+        raise FoldsegError(f"{path}: has rows of more or fewer columns: row {odd} has {found}, its header {expected}")
+    return pd.DataFrame(rows, columns=header, dtype="str")

@@ -62,18 +62,23 @@ def check_output(path: Path, suffix: str, reads: Iterable[Path | None] = (), hea
 def require_own(folder: Path, what: str, is_ours: Callable[[Path], bool]) -> None:
     """FoldsegError when `folder` holds files that foldseg did not make; a new or an empty one is welcome.
 
-    `what` is said in the error: what the folder is to hold. Hidden files do not count.
+    `what` is said in the error: what the folder is to hold. Hidden files and empty folders do not count.
     """
     _check_place(folder)
     if folder.exists() and not folder.is_dir():
         raise FoldsegError(f"{folder}: is a file; {what} needs a folder")
-    strangers = sorted(path.name for path in folder.glob("[!.]*")) if folder.is_dir() else []
+    strangers = sorted(path.name for path in folder.glob("[!.]*") if not _is_empty(path)) if folder.is_dir() else []
     if strangers and not is_ours(folder):
         more = f" and {len(strangers) - 1} more" if len(strangers) > 1 else ""
         raise FoldsegError(
             f"{folder}: holds files that are no {what} of foldseg's ({strangers[0]}{more}) and stays as it is; "
             "give another folder, or empty this one"
         )
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether a path is a folder without anything in it."""
+    return path.is_dir() and not any(path.iterdir())
 
 
 def claim(folder: Path, what: str, is_ours: Callable[[Path], bool] = lambda folder: False) -> None:

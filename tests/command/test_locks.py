@@ -78,7 +78,11 @@ def test_a_dead_process_holds_nothing(ledger: Path, no_locks: Path) -> None:
         assert not (ledger.parent / ".ledger.csv.lock.held").exists()
 
 
-@pytest.mark.parametrize("content", [holder(os.getpid(), began(os.getpid())), holder(1, "5", "elsewhere"), "{"])
+@pytest.mark.parametrize(
+    "content",
+    [holder(os.getpid(), began(os.getpid())), holder(1, "5", "elsewhere"), "{"],
+    ids=["alive", "elsewhere", "cut short"],
+)
 def test_a_living_process_and_one_elsewhere_are_waited_for(ledger: Path, no_locks: Path, content: str) -> None:
     (ledger.parent / ".ledger.csv.lock.held").write_text(content)
     with pytest.raises(subprocess.TimeoutExpired):

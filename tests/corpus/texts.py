@@ -123,7 +123,8 @@ def _yaml_data(content: dict[str, Any]) -> Iterator[Bad]:
         "labels_unknown": {"labels": "skored"},
         "width_negative": {"toy_city": {"width": -5}},
     }.items():
-        yield of_bytes(f"yaml_{name}", yaml.safe_dump({**content, "data": {**content["data"], **change}}).encode())
+        whole = yaml.safe_dump({**content, "data": {**content["data"], **change}}).encode()
+        yield of_bytes(f"yaml_{name}", whole, next(iter(change)))
 
 
 def of_csv(good: bytes) -> Iterator[Bad]:

@@ -47,6 +47,7 @@ def build_world(root: Path, demo: TinyDemo, line: CommandLine) -> None:
     ):
         done = line.run(command, *words, cwd=root)
         assert done.status == 0, f"{command}: {done.said}"
+    shutil.copy(root / "submissions/ensemble/submission.json", root / "truth.json")
     shutil.rmtree(root / "runs/cached")
     _write_safetensors(root)
 

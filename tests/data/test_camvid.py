@@ -92,7 +92,7 @@ def test_a_mask_without_any_image_is_named(camvid_root: Path) -> None:
         (b"x/0001TP_000030.png y/0001TP_000060.png", r"line 9: .* should be an image and its mask, of one name"),
         (b"a b c", r"line 9: 'a b c' should be an image and its mask"),
         (b"x/0001TP_009999.png", r"1 of its 9 image\(s\) are not in .*train: 0001TP_009999$"),
-        (b"\xff\xfe", r"train\.txt: is no list in UTF-8"),
+        (b"\xff\xfe", r"train\.txt: is not text in UTF-8"),
     ],
 )
 def test_a_wrong_line_of_a_list_is_named(camvid_root: Path, line: bytes, says: str) -> None:

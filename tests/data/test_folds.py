@@ -156,7 +156,9 @@ def test_a_wrong_file_is_explained(table: pd.DataFrame, tmp_path: Path, change: 
 )
 def test_a_file_that_is_no_such_csv_is_named(table: pd.DataFrame, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "f.csv").write_bytes(content)
-    with pytest.raises(FoldsegError, match=r"f\.csv: (is not a CSV|should have the columns|has rows of more)"):
+    with pytest.raises(
+        FoldsegError, match=r"f\.csv: (is not text|is not a CSV|should have the columns|has rows of more)"
+    ):
         load_folds(tmp_path / "f.csv", table)
 
 

@@ -10,6 +10,7 @@ from PIL import Image as PillowImage
 from tiny import COLOURS, Painter, blocks
 
 from foldseg.data import camvid
+from foldseg.data.content import file_hash
 from foldseg.data.reading import read_image
 from foldseg.deploy.drawing import legend, overlay
 from foldseg.deploy.images import FORMS, find_pictures, predict_images
@@ -190,6 +191,19 @@ def test_a_folder_that_holds_something_else_is_left_alone(folder: Path, form: st
     assert [path.name for path in out.iterdir()] == ["a.prob"]
 
 
+def test_a_result_stays_when_its_picture_cannot_be_read_any_more(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(path: Path, *_: object) -> np.ndarray:
+        raise FoldsegError(f"{path}: cannot be read: Permission denied")
+
+    predict(folder)
+    before = (folder.parent / "out/a.png").read_bytes()
+    monkeypatch.setattr("foldseg.deploy.images.readable_hashes", lambda paths: ["" for _ in paths])
+    monkeypatch.setattr("foldseg.deploy.images.read_image", unreadable)
+    with pytest.raises(FoldsegError, match=r"3 of 3 pictures could not be predicted(.|\n)*a\.png: cannot be read"):
+        predict(folder)
+    assert (folder.parent / "out/a.png").read_bytes() == before
+
+
 def test_damaged_pictures_are_named_once_all_others_are_done(folder: Path) -> None:
     whole = (folder / "a.png").read_bytes()
     (folder / "a.png").write_bytes(whole[: len(whole) // 2])
@@ -225,9 +239,8 @@ def test_a_full_disk_ends_it_at_once(folder: Path, monkeypatch: pytest.MonkeyPat
 
 def test_the_description_says_how_it_was_predicted(folder: Path) -> None:
     predict(folder, "overlay")
-    assert read_json(folder.parent / "out/prediction.json") == {
-        **Painter().facts,
-        "form": "overlay",
-        "alpha": 0.5,
-        "classes": camvid.LABELS.names,
-    }
+    stated = read_json(folder.parent / "out/prediction.json")
+    expected = {**Painter().facts, "form": "overlay", "alpha": 0.5, "classes": camvid.LABELS.names}
+    assert stated.items() >= expected.items()
+    assert stated["labels"]["car"] == "raw ids 8, scored" and stated["labels"]["(drawn) car"] == [64, 0, 128]
+    assert stated["contents"]["a"] == file_hash(folder / "a.png") and list(stated["contents"]) == ["a", "b", "city/c"]

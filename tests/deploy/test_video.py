@@ -133,7 +133,7 @@ def test_frames_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
         ("empty", None, "empty: holds no frames"),
         ("notes.mp4", None, r"notes\.mp4: is no video, or a damaged one"),
         ("whole.mp4", 5.0, "a video has times of its own; --fps is for a folder"),
-        ("rotten", None, r"rotten: holds no frames\n  .*frame_0\.png: is damaged"),
+        ("rotten", None, r"rotten: holds no frames\n  .*frame_0\.png: is not a readable image"),
     ],
 )
 def test_what_cannot_be_predicted_is_told_and_nothing_is_left(

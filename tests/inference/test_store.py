@@ -280,7 +280,9 @@ def test_a_header_of_another_shape_is_noticed(store: PredictionStore) -> None:
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"run": "x"}', json.dumps(dataclasses.asdict(FACTS) | {"x": 1})])
 def test_a_store_whose_description_is_damaged_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "store.json").write_text(content)
-    with pytest.raises(FoldsegError, match=r"store\.json: (not valid JSON|does not describe a prediction store)"):
+    with pytest.raises(
+        FoldsegError, match=r"store\.json: (not valid JSON|does not describe|should be a mapping|split is missing)"
+    ):
         _ = PredictionStore(tmp_path).facts
 
 

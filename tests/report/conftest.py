@@ -93,7 +93,9 @@ class World:
         stages = [*(m["experiment"] for m in members), "blend"]
         scores = {stage: {"dataset_miou": 0.5} for stage in stages}
         write_line(folder / "fitted.npz", Line())
-        (folder / "score.json").write_text(json.dumps({"score": "dataset_miou", "folds": [0, 1], "oof": scores}))
+        (folder / "score.json").write_text(
+            json.dumps({"score": "dataset_miou", "folds": [0, 1], "oof": scores, "steps": {}})
+        )
         return ensemble
 
 

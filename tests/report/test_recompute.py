@@ -62,7 +62,7 @@ def submission(world, experiment, cars) -> Path:
         blocks[part] = {"blend": values | {"per_class": score("dataset_miou", counts, LABELS).per_class}}
     found = interval(bootstrap("dataset_miou", counts_of(world, cars, world.ids), LABELS, np.arange(6), 300))
     blocks["oof"]["blend"]["interval"] = found
-    write_json(folder / "score.json", {"score": "dataset_miou", "folds": [0, 1], **blocks})
+    write_json(folder / "score.json", {"score": "dataset_miou", "folds": [0, 1], "steps": {}, **blocks})
     write_line(folder / "fitted.npz", Line())
     oof, test = (blocks[part]["blend"]["dataset_miou"] for part in ("oof", "test"))
     numbers = {"oof": oof, "oof_low": found[0], "oof_high": found[1], "test": test}

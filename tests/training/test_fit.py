@@ -118,7 +118,7 @@ def test_run_describes_itself_before_the_first_batch(toy, tmp_path, monkeypatch)
     monkeypatch.setattr(fit, "_fit", stop)
     with pytest.raises(KeyboardInterrupt):
         train_fold(experiment(toy, tmp_path), 0)
-    assert seen["files"] == ["config.yaml", "provenance.json"]
+    assert seen["files"] == ["config.yaml", "data.csv", "provenance.json"]
 
 
 def test_a_part_of_the_training_images_is_drawn_and_the_run_can_still_be_predicted(toy, tmp_path):

@@ -1,6 +1,7 @@
 """From YAML files and `key=value` overrides to settings; every error names the key, the file and the choices."""
 
 import difflib
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,8 @@ from foldseg.inputs import is_absent, read_text
 
 COMMAND_LINE = "the command line"
 S = TypeVar("S", bound=Settings)
+_WRITTEN, _END = "# Written by foldseg, with all settings; ends with a line of three dots\n", "...\n"
+_SHOWN = 12  # wrong settings
 Keys = tuple[Any, ...]
 
 
@@ -131,7 +134,8 @@ class _ViewFile(Settings):
 
 def save(settings: Settings, path: Path) -> None:
     """Write resolved settings as YAML that `load_*` reads back to an equal object."""
-    write_text(path, yaml.safe_dump(settings.model_dump(mode="json", exclude_unset=False), sort_keys=False))
+    content = yaml.safe_dump(settings.model_dump(mode="json", exclude_unset=False), sort_keys=False)
+    write_text(path, f"{_WRITTEN}{content}{_END}")
 
 
 def _load(path: Path, overrides: Sequence[str], model: type[S], given: dict[str, Any]) -> S:
@@ -149,7 +153,8 @@ def _draft(path: Path, overrides: Sequence[str], given: dict[str, Any]) -> Draft
 
 def _read_into(draft: Draft, path: Path, open_files: tuple[Path, ...]) -> None:
     """Merge a file over its bases into the draft, depth first."""
-    if path.resolve() in open_files:
+    real = Path(os.path.realpath(path))  # `resolve` raises RuntimeError for a link to itself
+    if real in open_files:
         raise FoldsegError(f"{path}: is its own base, by way of {' -> '.join(p.name for p in open_files)}")
     content = read_yaml(path)
     bases = content.pop("base", None)
@@ -160,7 +165,7 @@ def _read_into(draft: Draft, path: Path, open_files: tuple[Path, ...]) -> None:
         target = path.parent / _user_path(path, base)
         if not target.is_file():
             raise FoldsegError(f"{path}: base {base!r} does not exist ({target})")
-        _read_into(draft, target, (*open_files, path.resolve()))
+        _read_into(draft, target, (*open_files, real))
     draft.merge(content, str(path))
 
 
@@ -179,7 +184,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
         hint = f"; did you mean {', '.join(near)}?" if near else ""
         raise FoldsegError(f"{path}: no such configuration{hint}")
     try:
-        content = yaml.safe_load(read_text(path))
+        text = read_text(path)
+        if text.startswith(_WRITTEN) and not text.endswith(_END):
+            raise FoldsegError(f"{path}: is cut short: its last line should be `...`")
+        content = yaml.safe_load(text)
     except RecursionError as error:
         raise FoldsegError(f"{path}: not valid YAML: it is nested too deeply") from error
     except (yaml.YAMLError, ValueError) as error:
@@ -211,7 +219,8 @@ def _validate(draft: Draft, model: type[S], path: Path) -> S:
     except ValidationError as error:
         problems = [_Problem.of(details, draft, model) for details in error.errors()]
         lines = [problem.line() for problem in _merged(problems)]
-        raise FoldsegError(f"{path}: {len(lines)} wrong setting(s)\n" + "\n".join(lines)) from None
+        more = [f"  and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
+        raise FoldsegError(f"{path}: {len(lines)} wrong setting(s)\n" + "\n".join([*lines[:_SHOWN], *more])) from None
 
 
 @dataclass

@@ -84,7 +84,7 @@ def readable_hashes(paths: Iterable[Path]) -> list[str]:
 def _stamp(path: Path) -> Stamp | None:
     try:
         status = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # a NUL in the name is a ValueError
         return None
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 

@@ -130,6 +130,10 @@ def _read(path: Path) -> pd.DataFrame:
     """Read the columns of a folds file; FoldsegError unless they are there and `fold` holds whole numbers from 0."""
     if is_absent(path):
         raise FoldsegError(f"{path}: no such folds file; make it with foldseg folds")
+    if not path.is_file():
+        raise FoldsegError(
+            f"data.folds: {path}: is a folder, pipe or device; expected a CSV of {', '.join(FOLD_COLUMNS)}"
+        )
     folds = read_csv(path)
     columns = [str(column) for column in folds.columns]
     if columns != FOLD_COLUMNS:

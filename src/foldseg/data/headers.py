@@ -23,6 +23,8 @@ _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _JPEG_END = b"\xff\xd9"
 _TAIL = 64  # bytes in which a file without a trailer ends
 _CHANGES_PIXELS = (b"tRNS", b"eXIf")  # of a PNG's ancillary chunks, which are spelled in small letters
+_DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
+"""Type of a PNG's colours -> bits per channel."""
 _HEIC = re.compile(rb"^....ftyp(heic|heix|hevc|heim|heis|mif1|msf1)", re.DOTALL)
 _CUT = "is cut short ({}); copy or download it again"
 
@@ -88,7 +90,7 @@ def read_header(path: Path, stream: BinaryIO, check_sums: bool = False) -> Heade
 
 
 def _png(path: Path, stream: BinaryIO, check_sums: bool) -> Header:
-    header = Header("PNG", 0, 0)
+    header, seen = Header("PNG", 0, 0), set[bytes]()
     stream.seek(len(PNG_START))
     while True:
         place = stream.tell()
@@ -103,11 +105,27 @@ def _png(path: Path, stream: BinaryIO, check_sums: bool) -> Header:
                 raise FoldsegError(
                     f"{path}: is damaged: the check sum of its {name.decode()} chunk is wrong; copy it again"
                 )
+            _check_chunk(path, seen, name, content)
             header = _with_chunk(header, name, content)
         else:
             stream.seek(length + 4, io.SEEK_CUR)
+        seen.add(name)
         if name == b"IEND":
+            if header.paletted and b"PLTE" not in seen:
+                raise FoldsegError(f"{path}: is damaged: its pixels are places of a palette, and it has none")
             return header
+
+
+def _check_chunk(path: Path, seen: set[bytes], name: bytes, content: bytes) -> None:
+    """FoldsegError for what makes libpng print lines of its own, in which no file is named."""
+    if name == b"IHDR" and len(content) >= 10 and content[8] not in _DEPTHS.get(content[9], ()):
+        raise FoldsegError(f"{path}: is damaged: a PNG has no colours of type {content[9]} with {content[8]} bits")
+    if name == b"IDAT" and b"IDAT" not in seen and len(content) > 1 and not _begins_zlib(content):
+        raise FoldsegError(f"{path}: is damaged: its pixels are not compressed as those of a PNG are")
+
+
+def _begins_zlib(content: bytes) -> bool:
+    return content[0] & 15 == 8 and int.from_bytes(content[:2]) % 31 == 0  # RFC 1950
 
 
 def _matters(name: bytes) -> bool:

@@ -57,6 +57,7 @@ def open_exported(path: Path, asked: Asked) -> Exported:
     if KEY not in metadata:
         raise FoldsegError(f"{path}: was not written by foldseg export-onnx (its metadata have no {KEY!r})")
     exported = read_facts(metadata[KEY], path)
+    _check_ends(session, exported, path)
     view = override_view(exported.view, asked.view, path)
     facts = {
         "source": f"{exported.run} as {path.name}",
@@ -65,6 +66,17 @@ def open_exported(path: Path, asked: Asked) -> Exported:
         "tta": asked.tta.model_dump(mode="json"),
     }
     return Exported(exported.labels, facts, _network(session), checked_plan(view, exported, path), asked.tta == FLIP)
+
+
+def _check_ends(session: Any, exported: ExportFacts, path: Path) -> None:
+    """FoldsegError unless a network takes pictures and gives a map of each of the classes that its facts name."""
+    takes, gives = ([end.name for end in ends] for ends in (session.get_inputs(), session.get_outputs()))
+    shape = session.get_outputs()[0].shape
+    if takes != [INPUT] or gives != [OUTPUT] or len(shape) != 4 or shape[1] not in (len(exported.classes), None):
+        raise FoldsegError(
+            f"{path}: takes {takes} and gives {gives} of the shape {shape}; expected {INPUT} and {OUTPUT} with "
+            f"{len(exported.classes)} channels, one for each class; export it again"
+        )
 
 
 def checked_plan(view: PredictView, exported: ExportFacts, path: Path) -> Plan:
@@ -94,7 +106,7 @@ def _session(path: Path, device: str) -> Any:
         raise FoldsegError(f"{path}: no such file")
     providers = _providers(device, onnxruntime.get_available_providers())
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors
+    options.log_severity_level = 4  # what goes wrong is raised as well
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # its exceptions have no other base

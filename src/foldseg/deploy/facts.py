@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError
 
-from foldseg.config.schema import Count, PredictView, Settings, Size
+from foldseg.config.schema import PredictView, Settings, Size
 from foldseg.data.labels import LabelClass, LabelSet
 from foldseg.errors import FoldsegError
 
@@ -34,7 +34,7 @@ class ExportFacts(Settings):
     dataset: str
     classes: tuple[ClassFacts, ...]
     void_ids: tuple[Byte, ...]
-    stride: Count  # what must divide the sides of an input, pixels
+    stride: Annotated[int, Field(ge=1, le=4096)]  # what must divide the sides of an input, pixels
     size: Size | None  # the one size (height, width) of an input; null: any
     view: PredictView = Field(discriminator="kind")
 
@@ -52,10 +52,14 @@ def class_facts(labels: LabelSet) -> tuple[ClassFacts, ...]:
 def read_facts(text: str, path: Path) -> ExportFacts:
     """Parse the facts of the exported file `path`; FoldsegError names what is wrong with them."""
     try:
-        return ExportFacts.model_validate_json(text)
+        facts = ExportFacts.model_validate_json(text)
+        _ = facts.labels  # ValueError for classes that cannot be a label set
+        return facts
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise FoldsegError(
             f"{path}: its metadata {KEY!r} is not what this version reads: {key}: {first['msg']}"
         ) from None
+    except ValueError as error:
+        raise FoldsegError(f"{path}: its metadata {KEY!r} are damaged: {error}") from None

@@ -105,7 +105,7 @@ def predict_images(
     facts |= {"pictures": [picture.name for picture in pictures]} if form == PROBABILITIES else {}
     _begin(out, facts, contents, _suffix(form))
     write = _into_store(out, facts, contents) if form == PROBABILITIES else _into_pngs(out, source.labels, form, alpha)
-    todo = [p for p in pictures if not _result(out, p.name, form).is_file()]
+    todo = [p for p in pictures if not contents[p.name] or not _result(out, p.name, form).is_file()]
     logger.info("%s: %d of %d pictures are to be predicted", out, len(todo), len(pictures))
     problems: list[str] = []
     with threads(_THREADS) as pool:
@@ -201,7 +201,8 @@ def _begin(out: Path, facts: dict[str, Any], contents: Mapping[str, str], suffix
     elif (out.exists() and not out.is_dir()) or any(not file.name.startswith(".") for file in out.glob("*")):
         raise FoldsegError(f"{out}: is no empty folder, and no {DESCRIPTION} says that its files come from here")
     code = old.get("code", code_hash(*_CODE))
-    new = facts | {"code": code, "contents": {**old.get("contents", {}), **contents}}
+    readable = {name: found for name, found in contents.items() if found}
+    new = facts | {"code": code, "contents": {**old.get("contents", {}), **readable}}
     if new != old:
         write_json(described, new)
 
@@ -209,7 +210,7 @@ def _begin(out: Path, facts: dict[str, Any], contents: Mapping[str, str], suffix
 def _remove_stale(out: Path, old: Mapping[str, Any], contents: Mapping[str, str], suffix: str) -> None:
     """Remove results of pictures that hold something else now, or of which that is not known; say so."""
     before = old.get("contents", {})
-    there = [name for name in contents if (out / f"{name}{suffix}").is_file()]
+    there = [name for name, found in contents.items() if found and (out / f"{name}{suffix}").is_file()]
     changed = [name for name in there if contents[name] != before.get(name, contents[name])]
     unknown = [name for name in there if name not in before]
     for names, why in ((changed, "changed after being predicted"), (unknown, "were predicted by an older version")):

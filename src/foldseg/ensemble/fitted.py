@@ -40,7 +40,9 @@ def read_line(path: Path, steps: Sequence[Step]) -> Line:
         raise FoldsegError(f"{error}; {_REMEDY}") from error
     if _LEFT_OUT not in arrays:
         raise FoldsegError(f"{path}: does not say which steps are left out, so it is of an older foldseg; {_REMEDY}")
-    left_out = frozenset(arrays.pop(_LEFT_OUT).tolist())
+    if odd := [name for name, array in arrays.items() if not np.isfinite(array).all()]:
+        raise FoldsegError(f"{path}: is damaged: {odd[0]} holds NaN or infinity; {_REMEDY}")
+    left_out = frozenset(arrays.pop(_LEFT_OUT).ravel().tolist())
     parts = [
         {key.partition("/")[2]: arrays[key] for key in arrays if key.startswith(f"{i}/")} for i in range(len(steps))
     ]

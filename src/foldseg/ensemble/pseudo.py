@@ -71,10 +71,10 @@ def write_pseudo_labels(
         raise FoldsegError("steps.crf: pseudo labels want given values, not lists: what is fitted has seen all folds")
     members = find_members(config)
     members.require_same_data()
+    least = _least(members.labels, confidence, per_class or {})
     for fold in members.folds:
         claim(folder / f"fold_{fold}", "pseudo labels", lambda place: (place / DESCRIPTION).is_file())
     members.predict(("test",))
-    least = _least(members.labels, confidence, per_class or {})
     return {fold: _write_fold(members, fold, folder / f"fold_{fold}", least) for fold in members.folds}
 
 

@@ -75,14 +75,23 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Read all arrays of an .npz by name. FoldsegError when it is missing, damaged or something else."""
     check_is_file(path)
     try:
-        with np.load(path) as content:
-            if isinstance(content, np.lib.npyio.NpzFile):
-                return dict(content)
+        content = np.load(path)
+        if isinstance(content, np.lib.npyio.NpzFile):
+            with content:
+                return _checked(dict(content))
     except OSError as error:
         raise FoldsegError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise FoldsegError(f"{path}: is damaged ({error})") from error
     raise FoldsegError(f"{path}: is no .npz file")
+
+
+def _checked(arrays: dict[str, Any]) -> dict[str, NDArray[Any]]:
+    """ValueError for what is no array of numbers: numpy gives the bytes of whatever it does not know."""
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
+            raise ValueError(f"{name} is no array of numbers")
+    return arrays
 
 
 def _plain(value: Any) -> Any:

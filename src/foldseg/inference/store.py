@@ -143,8 +143,9 @@ class PredictionStore:
 
     def state(self, expected: StoreFacts) -> StoreState:
         """Tell what there is of a store that should hold what `expected` says."""
-        if not self._description.is_file():
+        if is_absent(self._description):
             return StoreState.ABSENT
+        read_bytes(self._description)  # what cannot be read is not taken for stale, which would cost the maps
         if self.unlike(expected):
             return StoreState.STALE
         return StoreState.PARTIAL if self.missing() or self.replaced(expected) else StoreState.COMPLETE

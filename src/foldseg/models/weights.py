@@ -3,9 +3,8 @@
 import codecs
 import logging
 import os
-import pickle
 import re
-import struct
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,10 +22,6 @@ from foldseg.inputs import check_is_file
 
 logger = logging.getLogger(__name__)
 
-_UNREADABLE = (
-    pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError, TypeError,
-    struct.error, zipfile.BadZipFile,
-)  # fmt: skip
 _DTYPES = (np.bool_, np.int8, np.uint8, np.int16, np.int32, np.int64, np.float16, np.float32, np.float64)
 _NUMPY: list[Any] = [
     np.dtype, np.ndarray, *(type(np.dtype(kind)) for kind in _DTYPES), codecs.encode,
@@ -49,12 +44,15 @@ def load_torch_file(path: Path) -> Any:
     """
     check_is_file(path)
     try:
-        with torch.serialization.safe_globals(_NUMPY):
+        with torch.serialization.safe_globals(_NUMPY), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an unusual pickle protocol, for one
             content = torch.load(path, map_location="cpu", weights_only=True)
         damaged = zipfile.ZipFile(path).testzip() if isinstance(content, dict) and "foldseg" in content else None
-    except PermissionError as error:
-        raise FoldsegError(f"{path}: cannot be read: {error.strerror}") from error
-    except _UNREADABLE as error:
+    except OSError as error:
+        raise FoldsegError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # what reads the formats raises whatever it stumbles over
         if foreign := re.search(r"(?:GLOBAL|[Uu]nsupported (?:class|global):?) ([\w.]+\.\w+)", str(error)):
             raise FoldsegError(
                 f"{path}: holds an object of {foreign[1]} beside its weights, which is not read: it could run any "
@@ -112,6 +110,7 @@ def load_encoder_weights(encoder: nn.Module, path: Path, optional: tuple[str, ..
             f"{path}: does not fit the encoder: {len(missing)} of {len(wanted)} tensors are missing or of another "
             f"shape, e.g. {shown}; the file has e.g. {', '.join(list(found)[:3])}"
         )
+    check_finite(named, path)
     torch.nn.Module.load_state_dict(encoder, named, strict=False)
     logger.info("encoder weights: %d tensors from %s", len(named), path)
 
@@ -145,6 +144,7 @@ def start_from(network: nn.Module, source: Path) -> None:
             f"model.start_from: {path}: was trained with another encoder: {len(missing)} of {len(encoder)} tensors of "
             f"model.encoder are missing or of another shape, e.g. {missing[0]}; the file has e.g. {next(iter(found))}"
         )
+    check_finite(fits, path)
     network.load_state_dict(fits, strict=False)
     rest = [f"{name} {tuple(value.shape)}" for name, value in wanted.items() if name not in fits]
     logger.info("start: %d of %d tensors from %s; new: %s", len(fits), len(wanted), path, ", ".join(rest) or "none")
@@ -153,6 +153,7 @@ def start_from(network: nn.Module, source: Path) -> None:
 def load_strictly(module: nn.Module, state: Mapping[str, Tensor], source: Path) -> None:
     """Load a checkpoint's weights into a network built from its configuration; FoldsegError when they do not fit."""
     expected = module.state_dict()
+    state = {name: value for name, value in state.items() if isinstance(value, Tensor)}
     other = [n for n in expected if n not in state or state[n].shape != expected[n].shape]
     extra = [n for n in state if n not in expected]
     if other or extra:
@@ -163,7 +164,7 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], source: Path) 
             f"{source}: was saved by another network (encoder, decoder or number of classes): "
             f"{len(other) + len(extra)} tensors differ, e.g. {example}: has {have}, expected {want}"
         )
-    module.load_state_dict(dict(state))
+    module.load_state_dict(state)
 
 
 def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
@@ -172,10 +173,18 @@ def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
         if inner is None:
             break
         content = inner
-    tensors = {k: v for k, v in content.items() if isinstance(v, Tensor)} if isinstance(content, Mapping) else {}
+    items = content.items() if isinstance(content, Mapping) else ()
+    tensors = {name: value for name, value in items if isinstance(name, str) and isinstance(value, Tensor)}
     if not tensors:
         raise FoldsegError(f"{path}: holds no dictionary of tensors")
     return tensors
+
+
+def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """FoldsegError when a tensor holds NaN or an infinity: whatever it is multiplied with would be NaN, too."""
+    odd = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
+    if odd:
+        raise FoldsegError(f"{path}: {len(odd)} of {len(tensors)} tensors hold NaN or infinity, e.g. {odd[0]}")
 
 
 def _strip(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

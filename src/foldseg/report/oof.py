@@ -51,7 +51,13 @@ class OofLabels:
 
     def __iter__(self) -> Iterator[tuple[str, Mask, Mask]]:
         for name in tqdm(self.table["id"], desc=f"reading {self.name}", unit="image", disable=None, leave=False):
-            yield name, self.truth(name), self.prediction(name)
+            truth, prediction = self.truth(name), self.prediction(name)
+            if truth.shape != prediction.shape:
+                raise FoldsegError(
+                    f"{self.name}: the prediction of {name} is {prediction.shape}, its mask is {truth.shape} (height, "
+                    "width); predict it again"
+                )
+            yield name, truth, prediction
 
     def image(self, name: str) -> Image:
         """Return the frame: (H, W, 3) uint8 RGB."""

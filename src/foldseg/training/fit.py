@@ -18,6 +18,7 @@ from foldseg.data.content import code_hash
 from foldseg.data.datasets import folded_samples
 from foldseg.data.samples import check_mask_values
 from foldseg.files import locked, remove_partials, write_json
+from foldseg.inputs import is_absent
 from foldseg.models.factory import build_network, check_device, check_model, check_norm, check_view
 from foldseg.outputs import require_own
 from foldseg.scoring.scores import check_score
@@ -96,7 +97,7 @@ def _train(run: RunFolder, experiment: Experiment, fold: int, accept_changed_dat
         )
     check_masks(experiment, fold, data)
     check_start(experiment, data.validation)
-    resume = run.last.is_file()
+    resume = not is_absent(run.last)  # whatever else has its name is an error
     for folder in (run.path, run.last.parent):
         remove_partials(folder)
     if experiment.batch_size == "auto":

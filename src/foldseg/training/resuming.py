@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from foldseg.errors import FoldsegError
-from foldseg.models.weights import load_strictly, load_torch_file
+from foldseg.models.weights import load_strictly
 from foldseg.training.module import FoldModule
 from foldseg.training.recorder import Recorder
 from foldseg.training.run import RunFolder
-from foldseg.training.trained import network_state
+from foldseg.training.trained import network_state, read_checkpoint
 
 _OF_TRAINING = ("state_dict", "loops", "callbacks", "optimizer_states", "lr_schedulers")
 
@@ -19,7 +19,7 @@ def check_checkpoints(run: RunFolder, module: FoldModule) -> None:
     Nothing else can take their place: a state of the epoch before is not kept, since it is as large as all the rest.
     """
     last = _load(run, run.last)
-    if not isinstance(last, dict) or any(key not in last for key in _OF_TRAINING):
+    if any(key not in last for key in _OF_TRAINING):
         raise FoldsegError(f"{run.last}: does not hold the state of a training; {_cure(run)}")
     load_strictly(module.network, network_state(last), run.last)
     recorder = Recorder(run, module.experiment)
@@ -30,7 +30,7 @@ def check_checkpoints(run: RunFolder, module: FoldModule) -> None:
 
 def _load(run: RunFolder, path: Path) -> Any:
     try:
-        return load_torch_file(path)
+        return read_checkpoint(path)
     except FoldsegError as error:
         raise FoldsegError(f"{error}; {_cure(run)}") from error
 

@@ -18,14 +18,14 @@ from foldseg.data.labels import LabelSet
 from foldseg.errors import FoldsegError
 from foldseg.files import locked, write_json
 from foldseg.models.network import SegmentationNetwork
-from foldseg.models.weights import load_torch_file, replacing_weights
+from foldseg.models.weights import replacing_weights
 from foldseg.training.averaging import State, mean_weights, update_batch_norms
 from foldseg.training.contents import warn_of_changes
 from foldseg.training.data import FoldData, fold_data
 from foldseg.training.memory import explained_memory
 from foldseg.training.run import RunFolder, fingerprint
 from foldseg.training.stages import stage_settings
-from foldseg.training.trained import load_network, network_state
+from foldseg.training.trained import load_network, network_state, read_checkpoint
 from foldseg.training.validation import Validation, goodness
 from foldseg.views.build import train_samples, validation_samples
 from foldseg.views.samples import EvalSamples, epoch_sampler, eval_loader, train_loader
@@ -41,7 +41,7 @@ def make_soup(run: RunFolder, names: Sequence[str] = (), *, greedy: bool = True,
     """
     with locked(run.path), explained_memory(run.experiment):
         chosen = list(names) or sorted({path.stem for path in run.best.parent.glob("[!.]*.ckpt")} - {"soup"})
-        states = {name: network_state(load_torch_file(run.existing_checkpoint(name))) for name in chosen}
+        states = {name: network_state(read_checkpoint(run.existing_checkpoint(name))) for name in chosen}
         if len(states) < 2:
             raise FoldsegError(f"{run.path}: a soup wants two checkpoints or more; there is {', '.join(states)}")
         kitchen = _Kitchen(run, device)

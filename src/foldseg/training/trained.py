@@ -1,5 +1,6 @@
 """The network of a finished run, and its classes."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from foldseg.data.datasets import label_set
 from foldseg.data.labels import LabelSet
 from foldseg.errors import FoldsegError
 from foldseg.models.factory import SegmentationNetwork, build_network
-from foldseg.models.weights import load_strictly, load_torch_file
+from foldseg.models.weights import check_finite, load_strictly, load_torch_file
 from foldseg.training.contents import CURE, label_set_changes
 from foldseg.training.run import RunFolder
 
@@ -23,14 +24,24 @@ def load_network(run: RunFolder, path: Path | None = None) -> SegmentationNetwor
     """
     path = path or run.best
     network = build_network(run.experiment.model, len(run.classes), pretrained=False)
-    checkpoint = load_torch_file(path)
-    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
-        raise FoldsegError(f"{path}: is not a checkpoint of a run (it has no state_dict)")
+    checkpoint = read_checkpoint(path)
     saved = checkpoint.get("foldseg", {}).get("classes", run.classes)
     if saved != run.classes:
         raise FoldsegError(f"{path}: was trained on the classes {saved}, the run says {run.classes}")
     load_strictly(network, network_state(checkpoint), path)
     return network.eval()
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint: a mapping whose `state_dict` holds tensors by name. FoldsegError when it is something else."""
+    checkpoint = load_torch_file(path)
+    state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise FoldsegError(f"{path}: is not a checkpoint of a run (it has no state_dict of tensors)")
+    check_finite(state, path)
+    if not isinstance(checkpoint.get("foldseg", {}), Mapping):
+        raise FoldsegError(f"{path}: is damaged: what it says of its classes is no mapping")
+    return checkpoint
 
 
 def network_state(checkpoint: dict[str, Any]) -> dict[str, Tensor]:

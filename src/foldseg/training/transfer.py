@@ -9,13 +9,14 @@ import torch
 from foldseg.config import Experiment
 from foldseg.data.datasets import folded_samples
 from foldseg.errors import FoldsegError
-from foldseg.models.weights import load_torch_file, replacing_weights
+from foldseg.models.weights import replacing_weights
 from foldseg.outputs import check_output
 from foldseg.training.run import RunFolder
+from foldseg.training.trained import load_network
 
 logger = logging.getLogger(__name__)
 
-_ENCODER = "network.net.encoder."
+_ENCODER = "net.encoder."
 
 
 def with_start_of_fold(experiment: Experiment, fold: int) -> Experiment:
@@ -64,7 +65,7 @@ def _run_around(source: Path) -> RunFolder | None:
 def export_encoder(run: RunFolder, out: Path) -> None:
     """Write the weights of a run's best encoder, in smp's naming, for `model.encoder_weights`."""
     check_output(out, ".pth", [run.path])
-    state = load_torch_file(run.best)["state_dict"]
+    state = load_network(run).state_dict()
     encoder = {name.removeprefix(_ENCODER): value for name, value in state.items() if name.startswith(_ENCODER)}
     with replacing_weights(out) as partial:
         torch.save(encoder, partial)

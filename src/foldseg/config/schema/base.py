@@ -1,9 +1,9 @@
 """What all settings share: how they behave, and types with bounds."""
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from foldseg.files import user_path
 
@@ -12,7 +12,15 @@ Positive = Annotated[float, Field(gt=0.0)]
 Weight = Annotated[float, Field(ge=0.0)]
 Count = Annotated[int, Field(ge=1)]
 Size = tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]]
-UserPath = Annotated[Path, AfterValidator(user_path)]
+
+
+def _said(path: Any) -> Any:
+    if path == "":
+        raise ValueError("an empty name is no path")
+    return path
+
+
+UserPath = Annotated[Path, BeforeValidator(_said), AfterValidator(user_path)]
 """A file or folder; `~` is filled in."""
 UserPathText = Annotated[str, AfterValidator(lambda text: str(user_path(Path(text))))]
 """The same as text, where a name may stand instead."""
