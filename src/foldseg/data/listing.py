@@ -24,12 +24,7 @@ _OTHER_PICTURES = {
 }  # fmt: skip
 _SYSTEM = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "icon\r"}
 
-SYSTEM, FOLDER, OTHER_KIND, NOT_PLAIN = (
-    "hidden or of the operating system",
-    "a folder",
-    "of another kind",
-    "no plain file",
-)
+SYSTEM, FOLDER, OTHER_KIND = "hidden or of the operating system", "a folder", "of another kind"
 """Why a file is passed over."""
 
 
@@ -122,10 +117,8 @@ def _walk(folder: Path, found: Listing, suffixes: tuple[str, ...], deep: bool, w
             found.passed_over.setdefault(FOLDER, []).append(f"{name}/")
         elif entry.suffix.lower() not in suffixes:
             found.passed_over.setdefault(OTHER_KIND, []).append(name)
-        elif entry.is_file() or entry.is_symlink():  # a broken link is an error of whoever reads it
+        else:  # a pipe or a broken link of such a name is an error of whoever reads it
             found.files.append(entry)
-        else:
-            found.passed_over.setdefault(NOT_PLAIN, []).append(name)
 
 
 def _suffix(name: str) -> str:
