@@ -96,7 +96,7 @@ def test_a_table_may_be_written_again(command_line: CommandLine, demo: TinyDemo,
     submission = demo.root / "submissions/toy/submission.json"
     words = submission, submission, "--data", "configs/data/toy_city.yaml", *data_overrides(demo.root)
     for _ in range(2):
-        done = command_line.run("verify", *words, "--per-image", tmp_path / "x.csv")
+        done = command_line.run("score", *words, "--per-image", tmp_path / "x.csv")
         assert done.status == 0, done.stderr
 
 

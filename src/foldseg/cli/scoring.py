@@ -72,17 +72,18 @@ def verify(
 
     A run validated in floating point, and its stores are quantised: small differences are shown, and are no error. But
     score.json and the row of the ledger have to agree to 1e-9 (the ledger has six decimals). Otherwise the exit status
-    is 1.
+    is 1; it is 1, too, if images, masks, weights or classes have changed since a submission was made.
     """
     from foldseg.report import recompute
 
     if from_stores:
         statements = recompute.remake(source)
-        print(recompute.statements_text(statements))
+        print(recompute.statements_text(statements), flush=True)
     else:
         recomputed = recompute.recompute(source)
-        print(recompute.recomputed_text(recomputed))
+        print(recompute.recomputed_text(recomputed), flush=True)
         statements = recomputed.statements
+    recompute.require_fresh(source)
     recompute.require_equal(statements)
 
 
