@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import typer
 
@@ -36,6 +36,15 @@ def parse_size(text: str) -> ImageSize:
     if not match:
         raise typer.BadParameter(f"{text!r} is no WIDTHxHEIGHT, e.g. 1936x1216")
     return ImageSize(int(match[2]), int(match[1]))
+
+
+def parse_score(text: str) -> Any:
+    """Name of a score -> itself, as a `ScoreName`. The settings are imported when they are asked: they take 0.4 s."""
+    from foldseg.config.schema import ScoreName
+
+    if text not in get_args(ScoreName):
+        raise typer.BadParameter(f"{text!r} is not one of {', '.join(get_args(ScoreName))}")
+    return text
 
 
 def parse_class_share(text: str) -> tuple[str, float]:

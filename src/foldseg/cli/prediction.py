@@ -1,7 +1,7 @@
 """Verbs that predict: the images of a run, any pictures, videos."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -14,9 +14,9 @@ from foldseg.cli.arguments import (
     Run,
     TtaOption,
     parse_path,
+    parse_score,
     split_words,
 )
-from foldseg.config.schema import ScoreName
 
 Form = Literal["masks", "colours", "overlay", "probabilities"]
 """What is written of a predicted picture."""
@@ -140,7 +140,12 @@ def tta_gains(
     runs: ExperimentRuns,
     overrides: Overrides = None,
     tta: TtaOption = None,
-    score: Annotated[ScoreName | None, typer.Option(help="Default: what the runs were chosen by.")] = None,
+    score: Annotated[
+        Any,
+        typer.Option(
+            parser=parse_score, metavar="SCORE", help="E.g. dataset_miou. Default: what the runs were chosen by."
+        ),
+    ] = None,
     checkpoint: CheckpointOption = None,
     device: DeviceOption = None,
 ) -> None:

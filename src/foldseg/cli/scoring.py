@@ -1,13 +1,12 @@
 """Verbs about scores."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from foldseg.cli import panels
-from foldseg.cli.arguments import CsvOption, Overrides, SizeOption, parse_path
-from foldseg.config.schema import ScoreName
+from foldseg.cli.arguments import CsvOption, Overrides, SizeOption, parse_path, parse_score
 
 
 def add_verbs(app: typer.Typer) -> None:
@@ -92,7 +91,10 @@ def compare(
         Path, typer.Argument(parser=parse_path, metavar="FIRST", help="What the others are compared with.")
     ],
     others: Annotated[list[Path], typer.Argument(parser=parse_path, metavar="OTHER")],
-    score: Annotated[ScoreName | None, typer.Option(help="Default: what FIRST was made for.")] = None,
+    score: Annotated[
+        Any,
+        typer.Option(parser=parse_score, metavar="SCORE", help="E.g. dataset_miou. Default: what FIRST was made for."),
+    ] = None,
     csv: CsvOption = None,
 ) -> None:
     """Compare runs, experiments or submissions on the same OOF images, with intervals and P(better).
