@@ -59,6 +59,9 @@ def test_shell_scripts_have_help_and_refuse_other_words(script: str) -> None:
         ("show-ensemble", ["configs/ensembles/toy.yaml", "--image", "x", "/nowhere/x.png", "no_such_key=1"]),
         ("show-batch", ["configs/experiments/toy_crop.yaml", "--images", "2", "no_such_key=1"]),
         ("train", ["configs/experiments/toy_crop.yaml", "0", "no_such_key=1"]),
+        ("train", ["configs/experiments/toy_crop.yaml", "no_such_key=1", "0"]),
+        ("train", ["no_such_key=1", "configs/experiments/toy_crop.yaml", "0"]),
+        ("pseudo-labels", ["configs/ensembles/toy.yaml", "no_such_key=1", "/nowhere/x", "--of", "car=0.5"]),
     ],
 )
 def test_overrides_stand_anywhere(command_line: CommandLine, script: str, words: list[str]) -> None:
