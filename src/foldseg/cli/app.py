@@ -9,7 +9,6 @@ import typer
 
 from foldseg import ending
 from foldseg.cli import blending, data, exporting, ledger, prediction, scoring, settings, starting, training
-from foldseg.cli.arguments import move_overrides_last
 from foldseg.cli.project import enter_project
 
 _NAME = "foldseg"
@@ -46,28 +45,13 @@ def _run() -> None:
     if _COMPLETION in os.environ:  # the shell asks what may come next
         app(prog_name=_NAME)
     command = typer.main.get_command(app)
-    words = _with_overrides_last(command, sys.argv[1:])
     try:  # not `app()`, which has words of its own for Ctrl+C and for a reader that has gone
-        with command.make_context(_NAME, words) as context:
+        with command.make_context(_NAME, sys.argv[1:]) as context:
             command.invoke(context)
     except typer.Exit as end:
         raise SystemExit(end.exit_code) from None
     except typer.TyperException as error:
         _show(error)
-
-
-def _with_overrides_last(command: Any, words: list[str]) -> list[str]:
-    """Return the words of the command line with the overrides of a verb that takes such behind its other words."""
-    pairs = zip(["", *words], words, strict=False)  # each word with the one before it
-    verbs = [place for place, (before, word) in enumerate(pairs) if word in command.commands and before != "--project"]
-    if not verbs:
-        return words
-    verb = command.commands[words[verbs[0]]]
-    if not any(parameter.name in ("overrides", "words") for parameter in verb.params):
-        return words
-    with_value = {name for option in verb.params if not getattr(option, "is_flag", True) for name in option.opts}
-    behind = verbs[0] + 1
-    return [*words[:behind], *move_overrides_last(words[behind:], with_value)]
 
 
 def _show(error: Any) -> NoReturn:

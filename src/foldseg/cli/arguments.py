@@ -1,7 +1,7 @@
 """Arguments and options that several verbs have, with the one way in which each is written."""
 
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, get_args
 
@@ -56,27 +56,9 @@ def parse_class_share(text: str) -> tuple[str, float]:
         raise typer.BadParameter(f"{text!r} is no CLASS=PROBABILITY, e.g. car=0.8") from None
 
 
-def is_override(word: str) -> bool:
-    """Whether a word is `key=value`, unless a file has that very name."""
-    return bool(_OVERRIDE.match(word)) and not Path(word).exists()
-
-
-def move_overrides_last(words: Sequence[str], with_value: Container[str]) -> list[str]:
-    """Move overrides behind all other words of a verb, so that they may stand between its arguments.
-
-    with_value: names of the verb's options that take a value; the word behind such a name stays there.
-    """
-    end = words.index("--") if "--" in words else len(words)
-    pairs = zip(["", *words], words[:end], strict=False)  # each word with the one before it
-    moved = [is_override(word) and before not in with_value for before, word in pairs]
-    others = [word for word, is_moved in zip(words, moved, strict=False) if not is_moved]
-    overrides = [word for word, is_moved in zip(words, moved, strict=False) if is_moved]
-    return [*others, *overrides, *words[end:]]
-
-
 def split_words(words: Sequence[str]) -> tuple[list[Path], list[str]]:
-    """Divide words into paths and overrides."""
-    overrides = [word for word in words if is_override(word)]
+    """Divide words into paths and overrides (`key=value`, unless a file has that very name)."""
+    overrides = [word for word in words if _OVERRIDE.match(word) and not Path(word).exists()]
     return [parse_path(word) for word in words if word not in overrides], overrides
 
 
