@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from foldseg.cli import panels
-from foldseg.cli.arguments import CsvOption, Overrides, SizeOption, parse_path
+from foldseg.cli.arguments import CsvOption, Overrides, SizeOption, parse_output, parse_path
 from foldseg.config.schema import ScoreName
 
 
@@ -38,7 +38,7 @@ def score(
     allow_missing: Annotated[bool, typer.Option(help="Images that are missing score 0.")] = False,
     size: SizeOption = None,
     per_image: Annotated[
-        Path | None, typer.Option(parser=parse_path, metavar="CSV", help="Write score and IoUs of every image.")
+        Path | None, typer.Option(parser=parse_output, metavar="CSV", help="Write score and IoUs of every image.")
     ] = None,
 ) -> None:
     """Score a submission against a data set's masks, or against a submission that holds the truth."""
