@@ -52,6 +52,20 @@ def test_a_size_that_contradicts_the_masks_is_an_error(command_line: CommandLine
     assert "--size: 1936x1216 is given, and Seq05VD_f00030 is 64x48 (width x height); leave --size out" in said
 
 
+def test_a_missing_image_scores_nothing_although_its_mask_has_void(
+    command_line: CommandLine, camvid_root: Path, prediction: Path
+):
+    masks = sorted((camvid_root / "testannot").iterdir())
+    truths = [cv2.imread(str(mask), cv2.IMREAD_UNCHANGED) for mask in masks]
+    assert all((truth == 11).any() for truth in truths)
+    (prediction / masks[0].name).unlink()
+    words = "configs/data/camvid.yaml", prediction, f"data.root={camvid_root}"
+    assert "1 image(s) are missing" in failed(command_line.run("score", *words))
+    valid, right = (sum((truth < 11).sum() for truth in part) for part in (truths, truths[1:]))
+    done = command_line.run("score", *words, "--allow-missing")
+    assert value(done, "pixel_accuracy") == f"{right / valid:.7f}"
+
+
 @pytest.mark.parametrize("rows", [{"0": [[0, 3], [60, 190]]}, {"1200": [[0, 50]]}])
 def test_columns_outside_of_frames_at_hand_are_refused(
     command_line: CommandLine, signate_root: Path, tmp_path: Path, rows: dict

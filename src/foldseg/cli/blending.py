@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from foldseg.cli import panels
-from foldseg.cli.arguments import EnsembleFile, Overrides, SizeOption, parse_class_share, parse_path
+from foldseg.cli.arguments import EnsembleFile, Overrides, SizeOption, parse_class_share, parse_output, parse_path
 
 
 def add_verbs(app: typer.Typer) -> None:
@@ -47,7 +47,7 @@ def ensemble(
 
 def show_ensemble(
     config: EnsembleFile,
-    out: Annotated[Path, typer.Argument(parser=parse_path, metavar="PNG", help="Picture to write.")],
+    out: Annotated[Path, typer.Argument(parser=parse_output, metavar="PNG", help="Picture to write.")],
     overrides: Overrides = None,
     image: Annotated[
         str | None, typer.Option(help="Id of an OOF image. Default: a median one, rich in classes.")
@@ -64,7 +64,7 @@ def show_ensemble(
 
 def pseudo_labels(
     config: EnsembleFile,
-    out: Annotated[Path, typer.Argument(parser=parse_path, metavar="FOLDER", help="Gets fold_K/ID.png.")],
+    out: Annotated[Path, typer.Argument(parser=parse_output, metavar="FOLDER", help="Gets fold_K/ID.png.")],
     overrides: Overrides = None,
     confidence: Annotated[float, typer.Option(min=0.0, max=1.0, help="Least probability of a label.")] = 0.9,
     of: Annotated[
@@ -86,7 +86,7 @@ def convert(
     source: Annotated[
         Path, typer.Argument(parser=parse_path, metavar="SOURCE", help="Folder of RGB PNGs, or a .json.")
     ],
-    destination: Annotated[Path, typer.Argument(parser=parse_path, metavar="DESTINATION", help="What to write.")],
+    destination: Annotated[Path, typer.Argument(parser=parse_output, metavar="DESTINATION", help="What to write.")],
     overrides: Overrides = None,
     data: Annotated[
         Path, typer.Option(parser=parse_path, metavar="DATA", help="Whose colours and test images.")

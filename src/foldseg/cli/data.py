@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from foldseg.cli import panels
-from foldseg.cli.arguments import ExperimentFile, Overrides, parse_path
+from foldseg.cli.arguments import ExperimentFile, Overrides, parse_output, parse_path
 
 
 def add_verbs(app: typer.Typer) -> None:
@@ -35,7 +35,9 @@ def show_batch(
     config: ExperimentFile,
     overrides: Overrides = None,
     fold: Annotated[int, typer.Option(help="Of which fold.")] = 0,
-    out: Annotated[Path, typer.Option(parser=parse_path, metavar="PNG", help="Picture to write.")] = Path("batch.png"),
+    out: Annotated[Path, typer.Option(parser=parse_output, metavar="PNG", help="Picture to write.")] = Path(
+        "batch.png"
+    ),
     all_augmentations: Annotated[bool, typer.Option(help="Every augmentation, a row each.")] = False,
     images: Annotated[int, typer.Option(min=1, help="How many samples are drawn.")] = 6,
     epoch: Annotated[int, typer.Option(min=0, help="Of which epoch.")] = 0,

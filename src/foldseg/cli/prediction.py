@@ -13,6 +13,7 @@ from foldseg.cli.arguments import (
     Overrides,
     Run,
     TtaOption,
+    parse_output,
     parse_path,
     parse_score,
     split_words,
@@ -84,7 +85,9 @@ def predict_images(
     words: Annotated[
         list[str], typer.Argument(metavar="PICTURE|FOLDER|KEY=VALUE", help="What to predict, and in which view.")
     ],
-    out: Annotated[Path, typer.Option(parser=parse_path, metavar="FOLDER", help="A new folder, or one to go on with.")],
+    out: Annotated[
+        Path, typer.Option(parser=parse_output, metavar="FOLDER", help="A new folder, or one to go on with.")
+    ],
     form: Annotated[Form, typer.Option("--as", help="What is written.")] = "masks",
     alpha: Alpha = 0.5,
     white_level: Annotated[
@@ -110,7 +113,7 @@ def predict_video(
     video: Annotated[
         Path, typer.Argument(parser=parse_path, metavar="VIDEO", help="Or a folder of frames of one size.")
     ],
-    out: Annotated[Path, typer.Argument(parser=parse_path, metavar="MP4", help="The file to write.")],
+    out: Annotated[Path, typer.Argument(parser=parse_output, metavar="MP4", help="The file to write.")],
     overrides: Overrides = None,
     scale: Annotated[float | None, typer.Option(help="The network sees frames resized by this factor.")] = None,
     fps: Annotated[float | None, typer.Option(help="Of a folder's frames. Default: 10.")] = None,

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from foldseg.cli import panels
-from foldseg.cli.arguments import CsvOption, Overrides, SizeOption, parse_path, parse_score
+from foldseg.cli.arguments import CsvOption, Overrides, SizeOption, parse_output, parse_path, parse_score
 
 
 def add_verbs(app: typer.Typer) -> None:
@@ -37,7 +37,7 @@ def score(
     allow_missing: Annotated[bool, typer.Option(help="Images that are missing score 0.")] = False,
     size: SizeOption = None,
     per_image: Annotated[
-        Path | None, typer.Option(parser=parse_path, metavar="CSV", help="Write score and IoUs of every image.")
+        Path | None, typer.Option(parser=parse_output, metavar="CSV", help="Write score and IoUs of every image.")
     ] = None,
 ) -> None:
     """Score a submission against a data set's masks, or against a submission that holds the truth."""
