@@ -4,11 +4,15 @@ import fcntl
 import shutil
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from command.line import CommandLine
 from pages.project import lay_out
 from pages.shell import Shell
+
+VOID = 11  # of CamVid's masks
 
 
 @pytest.fixture(scope="session")
@@ -31,10 +35,14 @@ def toy_project(tmp_path_factory: pytest.TempPathFactory, command_line: CommandL
 def shell(request: pytest.FixtureRequest, toy_project: Path, tmp_path: Path, command_line: CommandLine) -> Shell:
     """A shell in a copy of the project after `make demo`, beside which lie tiny folders of the other data sets.
 
-    The labels of the submission `camvid_cpu` are the truth.
+    The labels of the submission `camvid_cpu` are the truth, with a class in place of void.
     """
     project = Path(shutil.copytree(toy_project, tmp_path / "project", symlinks=True))
     for name in ("camvid", "signate"):
         shutil.move(request.getfixturevalue(f"{name}_root"), project / "data" / name)
-    shutil.copytree(project / "data/camvid/testannot", project / "submissions/camvid_cpu/labels")
+    labels = project / "submissions/camvid_cpu/labels"
+    labels.mkdir(parents=True)
+    for mask in (project / "data/camvid/testannot").iterdir():
+        ids = cv2.imread(str(mask), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(labels / mask.name), np.where(ids == VOID, 0, ids))
     return Shell(project, tmp_path / "requests", command_line)

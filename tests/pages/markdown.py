@@ -17,6 +17,7 @@ PAGES = [
     REPOSITORY / "README.md",
     *sorted(REPOSITORY.glob("docs/tutorials/*.md")),
     *sorted(REPOSITORY.glob("docs/how-to/*.md")),
+    REPOSITORY / "docs/reference/commands.md",
 ]
 """Pages whose commands are run."""
 
