@@ -8,7 +8,18 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from foldseg import ending
-from foldseg.cli import blending, data, exporting, ledger, prediction, scoring, settings, starting, training
+from foldseg.cli import (
+    blending,
+    commands,
+    data,
+    exporting,
+    ledger,
+    prediction,
+    scoring,
+    settings,
+    starting,
+    training,
+)
 from foldseg.cli.arguments import Verb, parse_path
 from foldseg.cli.project import enter_project
 
@@ -32,7 +43,7 @@ app = _App(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (starting, data, training, prediction, blending, scoring, ledger, exporting, settings):
+for group in (starting, data, training, prediction, blending, scoring, ledger, exporting, settings, commands):
     group.add_verbs(app)
 
 

@@ -109,23 +109,42 @@ Device = Literal["auto", "cpu", "gpu"]
 """Where a network computes."""
 
 ExperimentFile = Annotated[
-    Path, typer.Argument(parser=parse_path, metavar="EXPERIMENT", help="configs/experiments/X.yaml")
+    Path, typer.Argument(parser=parse_path, metavar="EXPERIMENT", help="An experiment: configs/experiments/X.yaml.")
 ]
-EnsembleFile = Annotated[Path, typer.Argument(parser=parse_path, metavar="ENSEMBLE", help="configs/ensembles/X.yaml")]
+EnsembleFile = Annotated[
+    Path, typer.Argument(parser=parse_path, metavar="ENSEMBLE", help="An ensemble: configs/ensembles/X.yaml.")
+]
 Overrides = Annotated[
-    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Other settings than the file's, e.g. batch_size=4.")
+    list[str] | None,
+    typer.Argument(metavar="KEY=VALUE", help="A setting and its value instead of the file's, e.g. batch_size=4."),
 ]
-Run = Annotated[Path, typer.Argument(parser=parse_path, metavar="RUN", help="Folder of a run: runs/EXPERIMENT/fold_K.")]
+Run = Annotated[
+    Path, typer.Argument(parser=parse_path, metavar="RUN", help="The folder of a run: runs/EXPERIMENT/fold_K.")
+]
 TtaOption = Annotated[
     str | None,
-    typer.Option("--tta", metavar="YAML", help="flip, flips, d4 or e.g. '{symmetries: flip, scales: [0.75]}'."),
+    typer.Option(
+        "--tta",
+        metavar="YAML",
+        help="Test-time augmentation: flip, flips, d4 or e.g. '{symmetries: flip, scales: [0.75]}'.",
+    ),
 ]
 CheckpointOption = Annotated[
-    str | None, typer.Option("--checkpoint", help="best (default), last, ema, swa, average, soup, snapshot_1, ...")
+    str | None,
+    typer.Option(
+        "--checkpoint", help="Which weights: best (default), last, swa, average, soup, top_3, snapshot_1, ..."
+    ),
 ]
-DeviceOption = Annotated[Device | None, typer.Option("--device", help="Default: as trained.")]
-SizeOption = Annotated[ImageSize | None, typer.Option("--size", parser=parse_size, metavar="WIDTHxHEIGHT")]
+DeviceOption = Annotated[
+    Device | None, typer.Option("--device", help="Where the network computes. Default: as trained.")
+]
+SizeOption = Annotated[
+    ImageSize | None,
+    typer.Option("--size", parser=parse_size, metavar="WIDTHxHEIGHT", help="Size of the images, e.g. 1936x1216."),
+]
 CsvOption = Annotated[
     Path | None,
-    typer.Option("--csv", parser=parse_output, metavar="FILE", help="Write the table here, too, with all digits."),
+    typer.Option(
+        "--csv", parser=parse_output, metavar="FILE", help="Also write the table to this file, with all digits."
+    ),
 ]

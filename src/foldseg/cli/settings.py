@@ -16,7 +16,9 @@ def add_verbs(app: typer.Typer) -> None:
 
 
 def settings(
-    block: Annotated[str | None, typer.Argument(help="A block, e.g. schedule. Default: list all blocks.")] = None,
+    block: Annotated[
+        str | None, typer.Argument(help="A block, e.g. schedule. Without it, all blocks are listed.")
+    ] = None,
     markdown: Annotated[
         Path | None, typer.Option(parser=parse_output, metavar="FILE", help="Write the reference page of all blocks.")
     ] = None,
@@ -24,7 +26,7 @@ def settings(
         Path | None, typer.Option(parser=parse_output, metavar="FILE", help="Write a JSON schema for editors.")
     ] = None,
 ) -> None:
-    """Look up settings: name, values, default, meaning."""
+    """Look up settings: the values, default and meaning of each."""
     from foldseg.config import reference
     from foldseg.config.reference_text import block_text, blocks_text, page
     from foldseg.files import write_text

@@ -22,9 +22,11 @@ def add_verbs(app: typer.Typer) -> None:
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(parser=parse_output, metavar="FOLDER", help="Where they are to be.")],
+    folder: Annotated[
+        Path, typer.Argument(parser=parse_output, metavar="FOLDER", help="The folder of the new project.")
+    ],
 ) -> None:
-    """Copy the configurations and folds that foldseg comes with into a folder, to start a project there."""
+    """Copy the configurations and folds of foldseg into a folder, to start a project there."""
     for name in _COPIED:
         if (folder / name).exists() or (folder / name).is_symlink():
             raise FoldsegError(f"{folder / name}: is there already; give another folder, or remove it")
