@@ -71,8 +71,8 @@ def verify(
     """Compute every score of a run, experiment or submission again, and compare with what its files state.
 
     A run validated in floating point, and its stores are quantised: small differences are shown, and are no error. But
-    score.json and the row of the ledger have to agree to 1e-9 (the ledger has six decimals). Otherwise the exit status
-    is 1.
+    score.json and the row of the ledger have to agree to 1e-9 (the ledger has six decimals), and a submission has to be
+    of the images, masks, weights and classes that there are now. Otherwise the exit status is 1.
     """
     from foldseg.report import recompute
 
@@ -83,6 +83,7 @@ def verify(
         recomputed = recompute.recompute(source)
         print(recompute.recomputed_text(recomputed))
         statements = recomputed.statements
+    recompute.require_fresh(source)
     recompute.require_equal(statements)
 
 
