@@ -85,8 +85,9 @@ def verify(
     """Compute every score of a run, experiment or submission again, and compare with what its files state.
 
     The exit status is 1 if a number of score.json or of the ledger's row differs by more than 1e-9 (the ledger has six
-    decimals). A run validates in floating point, while its stores are quantised, so its numbers may differ a little:
-    this is shown, and is no error.
+    decimals), or if a submission was made from other images, masks, weights or classes than there are now. A run
+    validates in floating point, while its stores are quantised, so its numbers may differ a little: this is shown, and
+    is no error.
     """
     from foldseg.report import recompute
 

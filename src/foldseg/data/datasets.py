@@ -127,7 +127,7 @@ def make_folds_file(data: Data, strict: bool = False) -> pd.DataFrame:
     table = load_samples(data)
     folds = make_folds(_of_fold_splits(table, data), data.fold_count, data.fold_seed)
     check_files(table, data.root, data.pictures)
-    if not is_absent(data.folds) and read_text(data.folds) != folds_csv(folds):
+    if not is_absent(data.folds) and read_text(data.folds).replace("\r\n", "\n") != folds_csv(folds):
         raise FoldsegError(
             f"{data.folds}: exists and divides the data in another way; runs that were trained on it could not be "
             "blended with new ones. Give data.folds another name, or remove the file"
