@@ -77,7 +77,7 @@ def test_frames_render(world):
 
 def test_a_missing_folds_file_is_named(world):
     world.data.folds.unlink()
-    with pytest.raises(FoldsegError, match=r"folds\.csv.*make_folds"):
+    with pytest.raises(FoldsegError, match=r"folds\.csv.*foldseg folds"):
         eda.fold_table(world.data)
 
 

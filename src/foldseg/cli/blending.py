@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from foldseg.cli import panels
-from foldseg.cli.arguments import EnsembleFile, Overrides, SizeOption, parse_class_share, parse_path
+from foldseg.cli.arguments import EnsembleFile, Overrides, SizeOption, parse_class_share, parse_output, parse_path
 
 
 def add_verbs(app: typer.Typer) -> None:
@@ -52,7 +52,7 @@ def ensemble(
 
 def show_ensemble(
     config: EnsembleFile,
-    out: Annotated[Path, typer.Argument(parser=parse_path, metavar="PNG", help="The picture to write.")],
+    out: Annotated[Path, typer.Argument(parser=parse_output, metavar="PNG", help="The picture to write.")],
     overrides: Overrides = None,
     image: Annotated[
         str | None, typer.Option(help="Id of an OOF image. Default: one of median score with many classes.")
@@ -70,7 +70,7 @@ def show_ensemble(
 def pseudo_labels(
     config: EnsembleFile,
     out: Annotated[
-        Path, typer.Argument(parser=parse_path, metavar="FOLDER", help="The folder to write. It gets fold_K/ID.png.")
+        Path, typer.Argument(parser=parse_output, metavar="FOLDER", help="The folder to write. It gets fold_K/ID.png.")
     ],
     overrides: Overrides = None,
     confidence: Annotated[float, typer.Option(min=0.0, max=1.0, help="A pixel of a lower probability is void.")] = 0.9,
@@ -94,7 +94,7 @@ def convert(
         Path, typer.Argument(parser=parse_path, metavar="SOURCE", help="A folder of RGB PNGs, or a .json.")
     ],
     destination: Annotated[
-        Path, typer.Argument(parser=parse_path, metavar="DESTINATION", help="The .json or folder to write.")
+        Path, typer.Argument(parser=parse_output, metavar="DESTINATION", help="The .json or folder to write.")
     ],
     overrides: Overrides = None,
     data: Annotated[

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from foldseg.cli import panels
-from foldseg.cli.arguments import parse_path
+from foldseg.cli.arguments import parse_output
 
 
 def add_verbs(app: typer.Typer) -> None:
@@ -17,7 +17,7 @@ def add_verbs(app: typer.Typer) -> None:
 def commands(
     context: typer.Context,
     markdown: Annotated[
-        Path | None, typer.Option(parser=parse_path, metavar="FILE", help="Write the reference page of all commands.")
+        Path | None, typer.Option(parser=parse_output, metavar="FILE", help="Write the reference page of all commands.")
     ] = None,
 ) -> None:
     """Look up commands: usage and an example of each."""

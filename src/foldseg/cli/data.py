@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from foldseg.cli import panels
-from foldseg.cli.arguments import ExperimentFile, Overrides, parse_path
+from foldseg.cli.arguments import ExperimentFile, Overrides, parse_output, parse_path
 
 
 def add_verbs(app: typer.Typer) -> None:
@@ -35,7 +35,7 @@ def show_batch(
     config: ExperimentFile,
     overrides: Overrides = None,
     fold: Annotated[int, typer.Option(help="The fold whose training images are drawn.")] = 0,
-    out: Annotated[Path, typer.Option(parser=parse_path, metavar="PNG", help="The picture to write.")] = Path(
+    out: Annotated[Path, typer.Option(parser=parse_output, metavar="PNG", help="The picture to write.")] = Path(
         "batch.png"
     ),
     all_augmentations: Annotated[bool, typer.Option(help="Draw a row for each set of augmentations.")] = False,

@@ -7,7 +7,7 @@ import typer
 
 from foldseg import ending
 from foldseg.cli import panels
-from foldseg.cli.arguments import CheckpointOption, Overrides, Run, SizeOption, parse_path
+from foldseg.cli.arguments import CheckpointOption, Overrides, Run, SizeOption, parse_output, parse_path
 
 
 def add_verbs(app: typer.Typer) -> None:
@@ -27,7 +27,7 @@ def add_verbs(app: typer.Typer) -> None:
 
 def export_onnx(
     run: Run,
-    out: Annotated[Path, typer.Argument(parser=parse_path, metavar="ONNX", help="The file to write.")],
+    out: Annotated[Path, typer.Argument(parser=parse_output, metavar="ONNX", help="The file to write.")],
     overrides: Overrides = None,
     checkpoint: CheckpointOption = None,
     size: SizeOption = None,
@@ -57,7 +57,7 @@ def export_onnx(
 
 def export_encoder(
     run: Run,
-    out: Annotated[Path, typer.Argument(parser=parse_path, metavar="PTH", help="The file to write.")],
+    out: Annotated[Path, typer.Argument(parser=parse_output, metavar="PTH", help="The file to write.")],
 ) -> None:
     """Write the weights of a run's encoder, for another experiment's `model.encoder_weights`."""
     from foldseg.outputs import check_output

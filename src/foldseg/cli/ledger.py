@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from foldseg.cli import panels
-from foldseg.cli.arguments import parse_path
+from foldseg.cli.arguments import parse_output, parse_path
 
 ledger = typer.Typer(
     no_args_is_help=False,
@@ -56,7 +56,7 @@ def add_score(
 @ledger.command(epilog="Example: foldseg ledger plot ledger.png")
 def plot(
     context: typer.Context,
-    out: Annotated[Path, typer.Argument(parser=parse_path, metavar="PNG", help="The picture to write.")],
+    out: Annotated[Path, typer.Argument(parser=parse_output, metavar="PNG", help="The picture to write.")],
 ) -> None:
     """Draw OOF scores against the leaderboard's."""
     from foldseg.outputs import check_output

@@ -1,7 +1,7 @@
 """Verbs that predict: the images of a run, any pictures, videos."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -13,10 +13,11 @@ from foldseg.cli.arguments import (
     Overrides,
     Run,
     TtaOption,
+    parse_output,
     parse_path,
+    parse_score,
     split_words,
 )
-from foldseg.config.schema import ScoreName
 
 Form = Literal["masks", "colours", "overlay", "probabilities"]
 """What is written of a predicted picture."""
@@ -91,7 +92,7 @@ def predict_images(
     out: Annotated[
         Path,
         typer.Option(
-            parser=parse_path, metavar="FOLDER", help="The folder to write: new, or begun by the same command."
+            parser=parse_output, metavar="FOLDER", help="The folder to write: new, or begun by the same command."
         ),
     ],
     form: Annotated[Form, typer.Option("--as", help="What is written of each picture.")] = "masks",
@@ -119,7 +120,7 @@ def predict_video(
     video: Annotated[
         Path, typer.Argument(parser=parse_path, metavar="VIDEO", help="A video, or a folder of frames of one size.")
     ],
-    out: Annotated[Path, typer.Argument(parser=parse_path, metavar="MP4", help="The video to write.")],
+    out: Annotated[Path, typer.Argument(parser=parse_output, metavar="MP4", help="The video to write.")],
     overrides: Overrides = None,
     scale: Annotated[
         float | None, typer.Option(help="Resize frames by this factor before the network sees them.")
@@ -152,7 +153,10 @@ def tta_gains(
     overrides: Overrides = None,
     tta: TtaOption = None,
     score: Annotated[
-        ScoreName | None, typer.Option(help="The score to compare by. Default: what the runs monitor.")
+        Any,
+        typer.Option(
+            parser=parse_score, metavar="SCORE", help="The score to compare by. Default: what the runs monitor."
+        ),
     ] = None,
     checkpoint: CheckpointOption = None,
     device: DeviceOption = None,

@@ -1,13 +1,12 @@
 """Verbs about scores."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from foldseg.cli import panels
-from foldseg.cli.arguments import CsvOption, Overrides, SizeOption, parse_path
-from foldseg.config.schema import ScoreName
+from foldseg.cli.arguments import CsvOption, Overrides, SizeOption, parse_output, parse_path, parse_score
 
 
 def add_verbs(app: typer.Typer) -> None:
@@ -48,7 +47,7 @@ def score(
     per_image: Annotated[
         Path | None,
         typer.Option(
-            parser=parse_path, metavar="CSV", help="Write the score and the IoUs of every image to this file."
+            parser=parse_output, metavar="CSV", help="Write the score and the IoUs of every image to this file."
         ),
     ] = None,
 ) -> None:
@@ -93,11 +92,12 @@ def verify(
 
     if from_stores:
         statements = recompute.remake(source)
-        print(recompute.statements_text(statements))
+        print(recompute.statements_text(statements), flush=True)
     else:
         recomputed = recompute.recompute(source)
-        print(recompute.recomputed_text(recomputed))
+        print(recompute.recomputed_text(recomputed), flush=True)
         statements = recomputed.statements
+    recompute.require_fresh(source)
     recompute.require_equal(statements)
 
 
@@ -114,7 +114,10 @@ def compare(
         list[Path], typer.Argument(parser=parse_path, metavar="OTHER", help="Runs, experiments or submissions.")
     ],
     score: Annotated[
-        ScoreName | None, typer.Option(help="The score to compare by. Default: what FIRST was made for.")
+        Any,
+        typer.Option(
+            parser=parse_score, metavar="SCORE", help="The score to compare by. Default: what FIRST was made for."
+        ),
     ] = None,
     csv: CsvOption = None,
 ) -> None:

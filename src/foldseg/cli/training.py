@@ -8,8 +8,6 @@ import typer
 from foldseg.cli import panels
 from foldseg.cli.arguments import CsvOption, Device, ExperimentFile, Overrides, Run, SizeOption, parse_path
 
-PUBLISHED = Path("benchmarks/published_networks.csv")  # a project outside of the repository has none
-
 
 def add_verbs(app: typer.Typer) -> None:
     """Add this module's verbs."""
@@ -76,13 +74,12 @@ def show_network(
     from foldseg.files import write_text
     from foldseg.outputs import check_output
 
-    published = PUBLISHED if PUBLISHED.is_file() else None
     if csv:
-        check_output(csv, ".csv", [*configs, published], ("experiment", "architecture", "encoder"))
+        check_output(csv, ".csv", configs, ("experiment", "architecture", "encoder"))
     experiments = [load_experiment(path) for path in configs]
-    from foldseg.report.networks import costs_text, network_costs
+    from foldseg.report.networks import PUBLISHED, costs_text, network_costs
 
-    table = network_costs(experiments, size or (512, 512), device, published)
+    table = network_costs(experiments, size or (512, 512), device, PUBLISHED)
     if csv:
         write_text(csv, table.to_csv(index=False, lineterminator="\n"))
     print(costs_text(table))

@@ -17,7 +17,7 @@ from foldseg.data.listing import list_files
 from foldseg.data.reading import image_size
 from foldseg.data.samples import check_files, shorten
 from foldseg.errors import FoldsegError
-from foldseg.files import read_record, write_text
+from foldseg.files import locked, read_record, write_text
 from foldseg.inputs import is_absent, read_text
 from foldseg.notices import say_once
 from toycity import generate_toy_city
@@ -46,14 +46,19 @@ DATASETS = {
 def load_samples(data: Data) -> pd.DataFrame:
     """Return the samples table of a data set. The toy city is built when its root does not exist yet."""
     if data.dataset == "toy_city" and not data.root.exists():
-        toy = data.toy_city or ToyCity()
-        logger.info("building the toy city in %s", data.root)
-        pixels = toy.width * toy.height * (toy.train_frames + toy.test_frames)
-        workers = os.cpu_count() or 1 if pixels > _MANY_PIXELS else 1
-        generate_toy_city(data.root, **toy.model_dump(), workers=workers)
+        with locked(data.root, wait=True):  # the first of several folds builds it
+            if not data.root.exists():
+                _build_toy_city(data.root, data.toy_city or ToyCity())
     elif data.toy_city is not None:
         _check_toy(data.root, data.toy_city)
     return DATASETS[data.dataset].scan(data.root)
+
+
+def _build_toy_city(root: Path, toy: ToyCity) -> None:
+    logger.info("building the toy city in %s", root)
+    pixels = toy.width * toy.height * (toy.train_frames + toy.test_frames)
+    workers = os.cpu_count() or 1 if pixels > _MANY_PIXELS else 1
+    generate_toy_city(root, **toy.model_dump(), workers=workers)
 
 
 def _check_toy(root: Path, toy: ToyCity) -> None:

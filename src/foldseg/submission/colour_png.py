@@ -41,7 +41,7 @@ def convert(source: Path, destination: Path, data: Data, size: Size = None, chec
         write_pngs(source, destination, label_set(data), size, known, complete=wanted is not None)
     else:
         if destination.suffix == ".json":
-            check_output(destination, ".json", [data.root])
+            check_output(destination, ".json", [data.root], begins=signate_json.BEGIN)
         write_json(source, destination, label_set(data), wanted, size)
 
 
@@ -53,7 +53,7 @@ def write_json(folder: Path, path: Path, labels: LabelSet, wanted: Sizes | None 
     """
     if path.suffix != ".json":
         raise FoldsegError(f"{path}: should end in .json, since {folder} is a folder of PNGs")
-    check_output(path, ".json")
+    check_output(path, ".json", begins=signate_json.BEGIN)
     files = label_png.Submission(folder, labels).files
     if not files:
         raise FoldsegError(f"{folder}: holds no PNGs")
