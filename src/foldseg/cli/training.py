@@ -79,8 +79,7 @@ def show_network(
     experiments = [load_experiment(path) for path in configs]
     from foldseg.report.networks import PUBLISHED, costs_text, network_costs
 
-    published = PUBLISHED if PUBLISHED.is_file() else None  # a project may have none
-    table = network_costs(experiments, size or (512, 512), device, published)
+    table = network_costs(experiments, size or (512, 512), device, PUBLISHED)
     if csv:
         write_text(csv, table.to_csv(index=False, lineterminator="\n"))
     print(costs_text(table))
