@@ -50,10 +50,11 @@ def score(
     true_file = None if is_config else truth
     if per_image:
         check_output(per_image, ".csv", [prediction, true_file, loaded.root, loaded.folds], ("id", "score"))
+    from foldseg.data.datasets import DataSet
     from foldseg.report.tables import submission_report
     from foldseg.submission.score import count_submission
 
-    counted = count_submission(prediction, loaded, true_file, allow_missing, size)
+    counted = count_submission(prediction, DataSet(loaded), true_file, allow_missing, size)
     if per_image:
         counted.write_per_image(per_image)
     print(submission_report(counted))
@@ -71,18 +72,21 @@ def verify(
     """Compute every score of a run, experiment or submission again, and compare with what its files state.
 
     A run validated in floating point, and its stores are quantised: small differences are shown, and are no error. But
-    score.json and the row of the ledger have to agree to 1e-9 (the ledger has six decimals). Otherwise the exit status
-    is 1.
+    score.json and the row of the ledger have to agree to 1e-9 (the ledger has six decimals), and images, masks, weights
+    and classes have to be those that the submission was made from. Otherwise the exit status is 1.
     """
+    from foldseg.data.datasets import OpenedData
     from foldseg.report import recompute
 
+    opened = OpenedData()
     if from_stores:
-        statements = recompute.remake(source)
+        statements = recompute.remake(source, opened)
         print(recompute.statements_text(statements))
     else:
-        recomputed = recompute.recompute(source)
+        recomputed = recompute.recompute(source, opened)
         print(recompute.recomputed_text(recomputed))
         statements = recomputed.statements
+    recompute.require_fresh(source, opened)
     recompute.require_equal(statements)
 
 
