@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from foldseg.config.schema import Data, Pictures
+from foldseg.config.schema import Data, Pictures, ToyCity
 from foldseg.data import camvid, signate
 from foldseg.data.folds import fold_sizes, folds_csv, load_folds, make_folds, unevenness
 from foldseg.data.labels import LabelSet
@@ -169,7 +169,7 @@ class OpenedData:
 def scan(settings: Data) -> pd.DataFrame:
     """Return the samples table of a data set. The toy city is built when its root does not exist yet."""
     if settings.dataset == "toy_city" and not settings.root.exists():
-        build_toy_city(settings)
+        build_toy_city(settings.root, settings.toy_city or ToyCity())
     elif settings.toy_city is not None:
         check_toy_city(settings.root, settings.toy_city)
     return DATASETS[settings.dataset].scan(settings.root)

@@ -4,11 +4,11 @@ import logging
 import os
 from pathlib import Path
 
-from foldseg.config.schema import Data, ToyCity
+from foldseg.config.schema import ToyCity
 from foldseg.data.listing import list_files
 from foldseg.data.reading import image_size
 from foldseg.errors import FoldsegError
-from foldseg.files import read_record
+from foldseg.files import locked, read_record
 from toycity import generate_toy_city
 
 logger = logging.getLogger(__name__)
@@ -17,13 +17,15 @@ _TOY_SETTINGS = "toy_city.json"  # written when the city is built
 _MANY_PIXELS = 50_000_000  # below, starting the processes that build the toy city takes longer than building it
 
 
-def build_toy_city(settings: Data) -> None:
-    """Build the toy city of the settings in its root."""
-    toy = settings.toy_city or ToyCity()
-    logger.info("building the toy city in %s", settings.root)
-    pixels = toy.width * toy.height * (toy.train_frames + toy.test_frames)
-    workers = os.cpu_count() or 1 if pixels > _MANY_PIXELS else 1
-    generate_toy_city(settings.root, **toy.model_dump(), workers=workers)
+def build_toy_city(root: Path, toy: ToyCity) -> None:
+    """Build the toy city in `root`, unless another process has built it meanwhile."""
+    with locked(root, wait=True):  # the first of several folds builds it
+        if root.exists():
+            return
+        logger.info("building the toy city in %s", root)
+        pixels = toy.width * toy.height * (toy.train_frames + toy.test_frames)
+        workers = os.cpu_count() or 1 if pixels > _MANY_PIXELS else 1
+        generate_toy_city(root, **toy.model_dump(), workers=workers)
 
 
 def check_toy_city(root: Path, toy: ToyCity) -> None:

@@ -4,13 +4,14 @@ score.json names the weights, the label set, the code and the data; data.csv bes
 image and mask and of every test image (and mask, where there is one).
 """
 
+import hashlib
 from pathlib import Path
 from typing import Annotated, Any
 
 from annotated_types import MinLen
 
 from foldseg.config import Ensemble, load_ensemble
-from foldseg.data.content import Contents, code_hash, count_of, file_hash
+from foldseg.data.content import Contents, code_hash, count_of, file_hash, file_hashes
 from foldseg.data.datasets import DataSet, OpenedData
 from foldseg.data.labels import label_changes
 from foldseg.ensemble.members import Members, blended_labels
@@ -31,8 +32,11 @@ def contents_of(data: DataSet, folds: list[int]) -> Contents:
     return Contents.of({"OOF": oof, "test": data.test.sort_values("id")}, data.root)
 
 
-def made_from(members: Members, contents: Path) -> dict[str, Any]:
-    """Return what score.json says of its origin, all of it text; `contents`: the data.csv that was written."""
+def made_from(members: Members, contents: Path, submission: Path) -> dict[str, Any]:
+    """Return what score.json says of its origin, all of it text.
+
+    contents, submission: the data.csv and the file or folder to be handed in that were written.
+    """
     runs = [run for runs in members.runs.values() for run in runs.values()]
     accepted = {str(run.path): run.facts["accepted"][-1]["changes"] for run in runs if "accepted" in run.facts}
     return {
@@ -40,6 +44,7 @@ def made_from(members: Members, contents: Path) -> dict[str, Any]:
         **({"trained_on_other_data": accepted} if accepted else {}),
         "labels": members.labels.facts,
         "data": file_hash(contents),
+        "submission": hash_of_submission(submission),
         "folds": members.first.facts["data_fingerprint"],
         "git_commit": git_commit(),
         "code": code_hash(*_CODE),
@@ -51,6 +56,15 @@ def weights_of(members: Members) -> dict[str, str]:
     runs = [(run, member) for member in members.config.members for run in members.runs[member.name].values()]
     paths = [run.checkpoint(member.checkpoint) for run, member in runs]
     return {path.relative_to(members.config.runs).as_posix(): file_hash(path) for path in paths}
+
+
+def hash_of_submission(path: Path) -> str:
+    """Return the SHA-256 of a submission's file, or of the names and hashes of the PNGs of a folder."""
+    if not path.is_dir():
+        return file_hash(path)
+    files = sorted(path.glob("*.png"))
+    lines = [f"{file.name} {found}\n" for file, found in zip(files, file_hashes(files), strict=True)]
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def read_scores(folder: Path) -> dict[str, Any]:

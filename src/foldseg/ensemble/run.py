@@ -79,7 +79,7 @@ def _predict(config: Ensemble) -> EnsembleResult:
     contents.write(folder / CONTENTS)
     scores, path = _make(members, folder)
     _remove_other_formats(folder, path)
-    write_json(folder / "score.json", {**scores, KEY: made_from(members, folder / CONTENTS)})
+    write_json(folder / "score.json", {**scores, KEY: made_from(members, folder / CONTENTS, path)})
     _append_to_ledger(members, scores)
     rmtree(folder / "work", ignore_errors=True)
     return EnsembleResult(folder, path, scores)

@@ -14,6 +14,9 @@ from foldseg.models.factory import build_network
 from foldseg.models.summary import Cost, measure
 from foldseg.report.tables import text_table
 
+PUBLISHED = Path(__file__).with_name("published_networks.csv")
+"""Figures of the networks that other projects publish, with their sources; a column `experiment` names ours."""
+
 _OURS = ("M parameters", "M trainable", "GMACs", "MB kept", "MB peak", "stride", "ms")
 _PUBLISHED = ("M parameters", "GMACs", "VOC mIoU", "CamVid mIoU")
 

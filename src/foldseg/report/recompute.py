@@ -19,10 +19,10 @@ from foldseg.config.schema import ScoreName
 from foldseg.data.datasets import OpenedData
 from foldseg.data.labels import LabelSet
 from foldseg.ensemble.fitted import left_out_of
-from foldseg.ensemble.made_from import changes_since, read_scores
+from foldseg.ensemble.made_from import KEY, changes_since, hash_of_submission, read_scores
 from foldseg.errors import FoldsegError
 from foldseg.files import read_record
-from foldseg.inputs import read_csv
+from foldseg.inputs import is_absent, read_csv
 from foldseg.report.oof import OofLabels, open_oof
 from foldseg.report.tables import between, number, text_table
 from foldseg.scoring.counts import Counts
@@ -169,6 +169,7 @@ def _of_submission(folder: Path, oof: OofLabels, counts: Counts) -> tuple[list[S
     """Statements of score.json's final stage, OOF and test, and of the ledger's latest row; and remarks."""
     config, facts = load_ensemble(folder / "config.yaml"), read_scores(folder)
     _check_left_out(folder, facts)
+    _check_submission(folder / FORMATS[config.submission].NAME, facts)
     final = list(facts["oof"])[-1]
     remarks: list[str] = []
     found: dict[str, Recounted] = {}
@@ -206,6 +207,13 @@ def _check_left_out(folder: Path, facts: Mapping[str, Any]) -> None:
             f"{folder}: score.json says that {_named(stated)} left out, fitted.npz that {_named(found)}; "
             "they are not of one run of foldseg ensemble: run it again"
         )
+
+
+def _check_submission(path: Path, facts: Mapping[str, Any]) -> None:
+    """FoldsegError unless what is to be handed in is what was written; an older score.json does not say that."""
+    stated = facts.get(KEY, {}).get("submission")
+    if stated is not None and (is_absent(path) or hash_of_submission(path) != stated):
+        raise FoldsegError(f"{path}: is not what foldseg ensemble wrote there; run it again")
 
 
 def _named(places: Sequence[int]) -> str:

@@ -40,7 +40,7 @@ def convert(source: Path, destination: Path, data: DataSet, size: Size = None, c
         write_pngs(source, destination, data.labels, size, known, complete=wanted is not None)
     else:
         if destination.suffix == ".json":
-            check_output(destination, ".json", [data.root])
+            check_output(destination, ".json", [data.root], begins=signate_json.BEGIN)
         write_json(source, destination, data.labels, wanted, size)
 
 
@@ -52,7 +52,7 @@ def write_json(folder: Path, path: Path, labels: LabelSet, wanted: Sizes | None 
     """
     if path.suffix != ".json":
         raise FoldsegError(f"{path}: should end in .json, since {folder} is a folder of PNGs")
-    check_output(path, ".json")
+    check_output(path, ".json", begins=signate_json.BEGIN)
     files = label_png.Submission(folder, labels).files
     if not files:
         raise FoldsegError(f"{folder}: holds no PNGs")

@@ -111,7 +111,7 @@ def count_submission(
             if isinstance(read, list):  # of a JSON; maybe read before the size was known
                 submission.read(name, known or size)
         if found is None:
-            counts = count_any(masks, masks, labels)
+            counts = count_any(masks, np.zeros_like(masks) if isinstance(masks, np.ndarray) else masks, labels)
             counts[:, [SHARED, PREDICTION]] = 0
             return counts
         if isinstance(found, np.ndarray) and (found == IGNORE_INDEX).any():

@@ -54,7 +54,9 @@ class RunFolder:
 
     @staticmethod
     def open(path: Path) -> "RunFolder":
-        """Return a finished run. FoldsegError when it is missing, half written or still being trained."""
+        """Return a finished run. FoldsegError when it is missing, half written, still being trained or
+        named after another fold than its own.
+        """
         run = RunFolder(path)
         if not path.is_dir():
             raise FoldsegError(f"{path}: no such run; train it with foldseg train")
@@ -64,6 +66,9 @@ class RunFolder:
                 f"{path}: the run is not finished ({', '.join(missing)} missing); "
                 "the same foldseg train command goes on where it stopped"
             )
+        number = path.name.removeprefix("fold_")
+        if number.isdecimal() and number != path.name and int(number) != run.fold:
+            raise FoldsegError(f"{path}: holds a run of fold {run.fold}; give it back the name fold_{run.fold}")
         return run
 
     @property
