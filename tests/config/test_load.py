@@ -68,7 +68,7 @@ def test_unknown_key_is_named_with_suggestion_choices_and_file(experiment: Path,
     path = write(tmp_path / "x.yaml", EXPERIMENT | {"optimizer": {"learning_rte": 1, "weigth_decay": 0.1}})
     message = refusal(path)
     assert f"optimizer.weigth_decay ({path}): unknown key; did you mean 'weight_decay'?" in message
-    assert "valid keys here: name, lr, encoder_lr_scale, " in message
+    assert "valid keys here: kind, lr, encoder_lr_scale, " in message
     assert "2 wrong setting(s)" in message
 
 
@@ -102,10 +102,13 @@ def test_the_file_that_says_it_last_is_blamed(tmp_path: Path) -> None:
         ("data.labels=road", "data.labels (the command line)"),
         ("loss={cross_entropy: 0}", "all terms are 0"),
         ("loss={cross_entropy: 1, presence: 1}", "loss.presence is the weight of a head: set model.presence_head too"),
-        ("optimizer.nesterov=true", "nesterov needs sgd with momentum above 0; found adamw"),
+        ("optimizer.nesterov=true", "optimizer.nesterov (the command line): unknown key; adamw has no nesterov, which"),
+        ("optimizer={kind: sgd, nesterov: true, momentum: 0}", "nesterov needs momentum above 0"),
+        ("optimizer=adan", "'adamw', 'adam', 'radam', 'fused_adam', 'sgd', 'rmsprop'"),
+        ("optimizer=3", "optimizer (the command line)"),
         ("optimizer={freeze_encoder_epochs: 1, freeze_encoder_steps: 9}", "freeze_encoder_steps 9: give one of them"),
-        ("schedule={name: warm_restarts, epochs: 3, cycles: 4}", "do not fit into 3 epochs"),
-        ("schedule.milestones=[0.5, 0.1]", "milestones [0.5, 0.1] should rise"),
+        ("schedule={kind: warm_restarts, epochs: 3, cycles: 4}", "do not fit into 3 epochs"),
+        ("schedule={kind: step, milestones: [0.5, 0.1]}", "milestones [0.5, 0.1] should rise"),
         ("view.train.scale=[2.0,1.0]", "should be [low, high]"),
         ("data.toy_city={seed: 1}", "`toy_city` settings go with dataset toy_city, not with camvid"),
         ("batch_size", "override 'batch_size' should read key=value"),

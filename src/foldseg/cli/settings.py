@@ -26,12 +26,13 @@ def settings(
 ) -> None:
     """Look up settings: name, values, default, meaning."""
     from foldseg.config import reference
+    from foldseg.config.json_schema import yaml_schema
     from foldseg.config.reference_text import block_text, blocks_text, page
     from foldseg.files import write_text
 
     if markdown:
         write_text(markdown, page())
     if schema:
-        write_text(schema, json.dumps(reference.yaml_schema(), indent=1) + "\n")
+        write_text(schema, json.dumps(yaml_schema(), indent=1) + "\n")
     if not (markdown or schema):
         print(block_text(reference.block(block)) if block else blocks_text())

@@ -76,7 +76,8 @@ def check_masks(experiment: Experiment, fold: int, data: FoldData) -> None:
             "is the encoding of the masks that of data.dataset?"
         )
     wanted: dict[str, str] = {"monitor": experiment.monitor}
-    if experiment.schedule.name == "plateau":
-        wanted["schedule.plateau.metric"] = experiment.schedule.plateau.metric or experiment.monitor
+    watched = experiment.schedule.watched(experiment.monitor)
+    if watched is not None:
+        wanted["schedule.metric"] = watched
     choices = [*SCORES, *LOWER_IS_BETTER]
     check_defined(wanted, choices, data.validation, experiment.data, data.labels, f"fold {fold}")

@@ -36,7 +36,7 @@ from foldseg.training.module import FoldModule
 from foldseg.training.recorder import Recorder
 from foldseg.training.resuming import check_checkpoints
 from foldseg.training.run import TRAINING_CODE, RunFolder, fingerprint
-from foldseg.training.schedules import check_plateau
+from foldseg.training.schedules import check_watched
 from foldseg.training.sessions import begin_session
 from foldseg.training.stages import Loaders, stage_settings
 from foldseg.training.stopping import build_early_stopping, stop_reason
@@ -90,7 +90,7 @@ def _train(run: RunFolder, experiment: Experiment, fold: int, accept_changed_dat
             return run
     data = fold_data(experiment, fold)
     check_score(experiment.score, data.labels, "monitor")
-    check_plateau(experiment, data.labels)
+    check_watched(experiment, data.labels)
     if experiment.cache is None:  # which is built before the first epoch, and reads all masks
         check_mask_values(
             pd.concat([data.train, data.validation]), experiment.data.root, data.labels, experiment.data.pictures

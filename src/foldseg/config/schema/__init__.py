@@ -8,9 +8,21 @@ from foldseg.config.schema.data import Data, Pictures, ToyCity
 from foldseg.config.schema.ensemble import Blend, Ensemble, Member
 from foldseg.config.schema.experiment import Experiment
 from foldseg.config.schema.model import Model
+from foldseg.config.schema.optimizers import Adam, AdamW, FusedAdam, Lookahead, Optimizer, RAdam, RMSprop, Sgd
 from foldseg.config.schema.sampling import ClassCrops, CopyPaste, CutMix, PositiveShare, Sampling, Source
+from foldseg.config.schema.schedules import (
+    Constant,
+    Cosine,
+    Exponential,
+    OneCycle,
+    Plateau,
+    Poly,
+    Schedule,
+    StepDecay,
+    WarmRestarts,
+)
 from foldseg.config.schema.steps import BiasStep, CleanUp, Crf, StackStep, Step, ThresholdStep, WeightsStep
-from foldseg.config.schema.training import EarlyStopping, Lookahead, Loss, Optimizer, Plateau, Schedule
+from foldseg.config.schema.training import EarlyStopping, Loss
 from foldseg.config.schema.tta import Tta, TtaView
 from foldseg.config.schema.views import (
     CropView,
@@ -25,11 +37,15 @@ from foldseg.config.schema.views import (
 from foldseg.config.schema.weights import Ema, Stage, Swa
 
 __all__ = [
+    "Adam",
+    "AdamW",
     "BiasStep",
     "Blend",
     "ClassCrops",
     "CleanUp",
+    "Constant",
     "CopyPaste",
+    "Cosine",
     "Count",
     "Crf",
     "CropView",
@@ -39,28 +55,36 @@ __all__ = [
     "Ema",
     "Ensemble",
     "Experiment",
+    "Exponential",
     "Fraction",
     "FullView",
+    "FusedAdam",
     "Lookahead",
     "Loss",
     "Member",
     "Model",
+    "OneCycle",
     "Optimizer",
     "Pictures",
     "Plateau",
+    "Poly",
     "Positive",
     "PositiveShare",
     "PredictView",
+    "RAdam",
+    "RMSprop",
     "ResizedView",
     "Sampling",
     "Schedule",
     "ScoreName",
     "Settings",
+    "Sgd",
     "Size",
     "Source",
     "StackStep",
     "Stage",
     "Step",
+    "StepDecay",
     "Swa",
     "ThresholdStep",
     "TilesView",
@@ -69,6 +93,7 @@ __all__ = [
     "Tta",
     "TtaView",
     "View",
+    "WarmRestarts",
     "Weight",
     "WeightsStep",
     "view_slug",

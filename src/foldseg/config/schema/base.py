@@ -46,6 +46,21 @@ class Settings(BaseModel):
     mistaken_names: ClassVar[dict[str, str]] = {}
     """What a key is called elsewhere -> its name here, for messages."""
 
+    @classmethod
+    def long_form(cls, value: Any) -> Any:
+        """Return the mapping of settings that a short form stands for; a block without short forms returns `value`."""
+        return value
+
+    @classmethod
+    def kept_below(cls, below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+        """Return those settings of a base, `below`, that stay when a file lays its settings, `above`, over them."""
+        return below
+
+    @classmethod
+    def class_of(cls, value: Any) -> "type[Settings]":
+        """Return the class of the settings that `value` is of: of a choice, that of the kind which it names."""
+        return cls
+
 
 class ConflictError(ValueError):
     """Settings that do not go together; `keys` are their dotted names within the block that raises this."""

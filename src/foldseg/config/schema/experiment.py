@@ -19,8 +19,10 @@ from foldseg.config.schema.base import (
 from foldseg.config.schema.data import Data
 from foldseg.config.schema.distillation import Distillation
 from foldseg.config.schema.model import Model
+from foldseg.config.schema.optimizers import AdamW, Optimizer
 from foldseg.config.schema.sampling import CopyPaste, CutMix, Sampling
-from foldseg.config.schema.training import EarlyStopping, Loss, Optimizer, Schedule
+from foldseg.config.schema.schedules import OneCycle, Schedule
+from foldseg.config.schema.training import EarlyStopping, Loss
 from foldseg.config.schema.views import View
 from foldseg.config.schema.weights import Ema, Stage, Swa
 
@@ -48,9 +50,9 @@ class Experiment(Settings):
     """What is minimised."""
     distillation: Distillation | None = None
     """Add terms to the loss that compare with a larger network."""
-    optimizer: Optimizer = Optimizer()
+    optimizer: Optimizer = AdamW()
     """Which optimiser, and its learning rates."""
-    schedule: Schedule = Schedule()
+    schedule: Schedule = OneCycle()
     """How the learning rate moves, and for how many epochs."""
     stages: tuple[Stage, ...] = ()
     """Spans of epochs, each with its own view, batch size and rate. Together they have schedule.epochs. Empty: a single
@@ -139,13 +141,13 @@ class Experiment(Settings):
                 "loss.presence",
                 "model.presence_head",
             )
-        if self.predictions == "logits" and self.view.predict.kind != "full":
+        if self.predictions == "logits" and not self.view.predict.has_logits:
             raise ConflictError(
                 f"predictions logits need view.predict.kind full; found {self.view.predict.kind}",
                 "predictions",
                 "view.predict",
             )
-        if self.sampling.class_crops is not None and self.view.train.kind != "crop":
+        if self.sampling.class_crops is not None and not self.view.train.can_be_aimed:
             raise ConflictError(
                 f"sampling.class_crops needs view.train.kind crop; found {self.view.train.kind}",
                 "sampling.class_crops",
@@ -164,28 +166,31 @@ class Experiment(Settings):
                 "stages",
                 "schedule.epochs",
             )
-        if self.schedule.name == "plateau":
+        if not self.schedule.can_begin_anew:
             raise ConflictError(
-                "stages: schedule plateau cannot begin anew with each; use another schedule", "stages", "schedule.name"
+                f"stages: schedule {self.schedule.kind} cannot begin anew with each; use another schedule",
+                "stages",
+                "schedule.kind",
             )
         views = [stage.train_view for stage in self.stages if stage.train_view is not None]
-        if self.sampling.class_crops is not None and any(view.kind != "crop" for view in views):
+        if self.sampling.class_crops is not None and not all(view.can_be_aimed for view in views):
             raise ConflictError(
                 "stages: sampling.class_crops needs train_view.kind crop in all of them",
                 "stages",
                 "sampling.class_crops",
             )
         for stage in self.stages:
-            Schedule.model_validate({**self.schedule.model_dump(), "epochs": stage.epochs})
+            Schedule.parse({**self.schedule.model_dump(), "epochs": stage.epochs})
         return self
 
     @model_validator(mode="after")
     def _checkpoints_and_devices_are_possible(self) -> Self:
-        if self.snapshots and self.schedule.name != "warm_restarts":
+        if self.snapshots and not self.schedule.has_snapshots:
+            with_snapshots = [name for name, kind in Schedule.kinds().items() if kind.has_snapshots]
             raise ConflictError(
-                f"snapshots are of the cycles of schedule warm_restarts; found {self.schedule.name}",
+                f"snapshots are of the cycles of schedule {' or '.join(with_snapshots)}; found {self.schedule.kind}",
                 "snapshots",
-                "schedule.name",
+                "schedule.kind",
             )
         if self.distillation is not None and self.distillation.holistic > 0 and self.devices > 1:
             raise ConflictError(

@@ -35,6 +35,14 @@ class Model(Settings):
     options: dict[str, Any] = Field(default_factory=dict)
     """Settings of the architecture itself: decoder_channels, decoder_attention_type, ..."""
 
+    @classmethod
+    def kept_below(cls, below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+        """Return those settings of a base that stay: its options go when a file above it changes the architecture."""
+        before = below.get("architecture", cls.model_fields["architecture"].default)
+        if above.get("architecture", before) == before:
+            return below
+        return {key: value for key, value in below.items() if key != "options"}
+
     @model_validator(mode="after")
     def _batch_norm_can_be_frozen(self) -> Self:
         if self.freeze_batch_norm and self.norm not in ("batch", "sync"):

@@ -54,10 +54,19 @@ class Tta(Settings):
     without: tuple[str, ...] = ()
     """Names of views that are left out. `foldseg tta-gains` suggests them."""
 
+    @classmethod
+    def long_form(cls, value: Any) -> Any:
+        """Write a short form out: `flip` or `[flip]` -> `{symmetries: flip}`, `[]` -> none, also of a base's."""
+        if isinstance(value, list | tuple) and not value:
+            return {"symmetries": "none"}
+        if isinstance(value, list | tuple):
+            return {"symmetries": value[0] if len(value) == 1 else list(value)}
+        return {"symmetries": value} if isinstance(value, str) else value
+
     @model_validator(mode="before")
     @classmethod
     def _from_short_form(cls, values: Any) -> Any:
-        return long_form(values)
+        return cls.long_form(values)
 
     @field_validator("scales")
     @classmethod
@@ -106,15 +115,6 @@ class Tta(Settings):
         left_out = [str(number) for number, view in enumerate(self._product) if view.name in self.without]
         parts += [f"no{'.'.join(left_out)}"] if left_out else []
         return "_".join(parts) or "none"
-
-
-def long_form(values: Any) -> Any:
-    """Write a short form of `Tta` out: `flip` or `[flip]` -> `{symmetries: flip}`, `[]` -> none, also of a base's."""
-    if isinstance(values, list | tuple) and not values:
-        return {"symmetries": "none"}
-    if isinstance(values, list | tuple):
-        return {"symmetries": values[0] if len(values) == 1 else list(values)}
-    return {"symmetries": values} if isinstance(values, str) else values
 
 
 def _number(value: float) -> str:

@@ -1,0 +1,81 @@
+"""Settings as they were spelled before: what finished runs and submissions have on disk is translated.
+
+In a file or an override that somebody writes, an old spelling is an error that says the new one.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import yaml
+
+from foldseg.config.schema import Optimizer, Schedule
+from foldseg.config.schema.choice import Choice
+from foldseg.errors import FoldsegError
+
+Block = dict[str, Any]
+
+
+def translate(content: Block) -> Block:
+    """Return settings in today's spelling; what is not old stays as it is."""
+    return {key: TRANSLATIONS[key](value) if key in TRANSLATIONS else value for key, value in content.items()}
+
+
+def refuse_old(content: Block, source: str, *, is_override: bool = False) -> None:
+    """FoldsegError that gives the new spelling if anything in settings is spelled in the old way."""
+    new = translate(content)
+    changed = [key for key in content if new[key] != content[key]]
+    if changed:
+        lines = [_override(key, new[key]) if is_override else f"{key}: {_on_one_line(new[key])}" for key in changed]
+        raise FoldsegError(f"{source}: is spelled otherwise now; write {'; '.join(lines)}")
+
+
+def _override(key: str, value: Any) -> str:
+    """Return `schedule.kind=poly`, or `steps='[...]'` if there is more than one value."""
+    while isinstance(value, dict) and len(value) == 1:
+        ((inner, value),) = value.items()
+        key = f"{key}.{inner}"
+    text = _on_one_line(value)
+    return f"{key}='{text}'" if " " in text else f"{key}={text}"
+
+
+def _on_one_line(value: Any) -> str:
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6)
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+def _of_its_kind(choice: type[Choice], block: Block) -> Block:
+    """Drop the settings of other kinds, which once stood beside those of the kind that was chosen."""
+    own = choice.class_of(block)
+    if not issubclass(own, Choice) or not own.is_kind():
+        return block
+    others = {key for kind in choice.kinds().values() for key in kind.model_fields} - set(own.model_fields)
+    return {key: value for key, value in block.items() if key not in others}
+
+
+def _schedule(block: Any) -> Any:
+    """`{name: plateau, plateau: {patience: 2}}` -> `{kind: plateau, patience: 2}`."""
+    if not isinstance(block, dict) or not block.keys() & {"name", "plateau"}:
+        return block
+    block = _renamed(block, "name", "kind")
+    plateau = block.pop("plateau", None)
+    if isinstance(plateau, dict) and block.get("kind", "plateau") == "plateau":
+        block |= plateau
+    return _of_its_kind(Schedule, block) if "kind" in block else block
+
+
+def _optimizer(block: Any) -> Any:
+    """`{name: sgd, lr: 0.1}` -> `{kind: sgd, lr: 0.1}`."""
+    if not isinstance(block, dict) or "name" not in block:
+        return block
+    return _of_its_kind(Optimizer, _renamed(block, "name", "kind"))
+
+
+def _renamed(block: Block, old: str, new: str) -> Block:
+    return {new if key == old else key: value for key, value in block.items()}
+
+
+TRANSLATIONS: dict[str, Callable[[Any], Any]] = {
+    "schedule": _schedule,
+    "optimizer": _optimizer,
+}
+"""Key of a block -> the same block in today's spelling; a block that is not old comes back equal."""
