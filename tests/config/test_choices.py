@@ -188,6 +188,17 @@ def test_the_settings_of_older_runs_are_read() -> None:
     assert run.optimizer.model_dump()["betas"] == (0.8, 0.9)
 
 
+def test_the_settings_of_older_submissions_are_read() -> None:
+    made = load_ensemble(OLDER / "fitted.yaml")
+    assert made.blend.model_dump() == {"kind": "geometric_mean", "union": ()}
+    assert [step.kind for step in made.steps] == ["weights", "bias", "crf", "thresholds", "clean_up"]
+    weights, _, crf, thresholds, clean_up = (step.model_dump() for step in made.steps)
+    assert weights == {"kind": "weights", "force": False, "search": {"kind": "continuous"}, "per_class": False}
+    assert (crf["iterations"], crf["smooth_weight"]) == (2, (1, 2))
+    assert thresholds["categories"] == "exclusive"
+    assert (clean_up["min_area"], clean_up["classes"]) == ((4, 8), ("car",))
+
+
 @pytest.mark.parametrize("path", sorted(OLDER.glob("*.yaml")), ids=lambda path: path.stem)
 def test_older_settings_are_the_same_when_they_are_written_anew(path: Path, tmp_path: Path) -> None:
     load = load_ensemble if "members" in yaml.safe_load(path.read_text()) else load_experiment
@@ -216,6 +227,32 @@ def test_an_old_spelling_in_an_override_is_refused_with_the_new_one(base: Path, 
     with pytest.raises(FoldsegError) as caught:
         load_experiment(base, [override])
     assert f"override {override!r}: is spelled otherwise now; {says}" == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("blend.rule=vote", "write blend.kind=vote"),
+        ("blend={rule: vote, union: [car]}", "write blend='{kind: vote, union: [car]}'"),
+        ("steps=[{bias: {}}]", "write steps=[bias]"),
+        (
+            "steps=[{crf: {iterations: 3}}, {kind: clean_up}]",
+            "write steps='[{kind: crf, iterations: 3}, {kind: clean_up}]'",
+        ),
+        (
+            "steps=[{weights: {rounds: 5, force: true}}]",
+            "write steps='[{kind: weights, search: {kind: hill_climbing, rounds: 5}, force: true}]'",
+        ),
+        ("steps=[{weights: {search: continuous}}]", "write steps='[{kind: weights, search: continuous}]'"),
+    ],
+)
+def test_an_old_spelling_of_an_ensemble_is_refused_with_the_new_one(tmp_path: Path, override: str, says: str) -> None:
+    path = tmp_path / "e.yaml"
+    path.write_text("members: [{experiment: a}, {experiment: b}]\n")
+    with pytest.raises(FoldsegError) as caught:
+        load_ensemble(path, [override])
+    assert f"override {override!r}: is spelled otherwise now; {says}" == str(caught.value)
+    load_ensemble(path, [says.removeprefix("write ").replace("'", "")])
 
 
 @pytest.mark.parametrize(

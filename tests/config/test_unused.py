@@ -102,11 +102,11 @@ def test_one_mistake_is_one_line(command_line: CommandLine, overrides: list[str]
     ("step", "says"),
     [
         (
-            "clean_up: {min_area: -1}",
+            "kind: clean_up, min_area: -1",
             "min_area (the command line): Input should be greater than or equal to 0; found -1",
         ),
-        ("clean_up: {min_area: abc}", "min_area (the command line): Input should be a valid integer"),
-        ("crf: {smooth_std: [1, -1]}", "smooth_std.1 (the command line): Input should be greater than 0; found -1"),
+        ("kind: clean_up, min_area: abc", "min_area (the command line): Input should be a valid integer"),
+        ("kind: crf, smooth_std: [1, -1]", "smooth_std.1 (the command line): Input should be greater than 0; found -1"),
     ],
 )
 def test_one_wrong_number_of_a_step_is_one_line(command_line: CommandLine, step: str, says: str):
@@ -115,7 +115,7 @@ def test_one_wrong_number_of_a_step_is_one_line(command_line: CommandLine, step:
 
 
 def test_settings_of_an_ensemble_that_do_not_go_together_are_named(command_line: CommandLine):
-    words = ["submission=label_png", "steps=[{thresholds: {categories: overlapping}}]"]
+    words = ["submission=label_png", "steps=[{kind: thresholds, categories: overlapping}]"]
     done = command_line.run("ensemble", "configs/ensembles/toy.yaml", *words)
     assert done.status == 1 and "submission, steps (the command line): submission label_png gives" in done.stderr
 

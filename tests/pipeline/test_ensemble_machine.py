@@ -17,7 +17,7 @@ from foldseg.files import read_json
 from tiny_demo import REPOSITORY, TinyDemo, ensemble_overrides
 
 TOY = REPOSITORY / "configs/ensembles/toy.yaml"
-STEPS = "steps=[{bias: {force: true}}, {clean_up: {min_area: [4], force: true}}]"
+STEPS = "steps=[{kind: bias, force: true}, {kind: clean_up, min_area: [4], force: true}]"
 
 
 def words(demo: TinyDemo, submissions: Path, *more: str) -> list[object]:

@@ -294,7 +294,7 @@ def test_a_gradient_is_blamed_on_all_batches_of_its_step() -> None:
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_steps_without_a_finite_gradient_are_left_out(accumulate: int, caplog: pytest.LogCaptureFixture) -> None:
     """Weights and running statistics are those from before the step; what is left of the epoch is trained on."""
-    config = experiment(on_non_finite="skip", accumulate=accumulate, schedule={"name": "constant", "epochs": 1})
+    config = experiment(on_non_finite="skip", accumulate=accumulate, schedule={"kind": "constant", "epochs": 1})
     steps: list[dict[str, Tensor]] = []
 
     class EveryBatch(Notes):
@@ -324,7 +324,7 @@ def test_too_many_skipped_steps_in_a_row_stop_the_run() -> None:
 
 @pytest.mark.parametrize("clip", [None, 0.05])
 def test_gradient_norms_are_logged_as_they_were_before_clipping(clip: float | None) -> None:
-    config = experiment(clip_gradient_norm=clip, schedule={"name": "constant", "epochs": 2}, optimizer={"lr": 1e-9})
+    config = experiment(clip_gradient_norm=clip, schedule={"kind": "constant", "epochs": 2}, optimizer={"lr": 1e-9})
     found: list[list[float]] = [[], []]
 
     class Norms(Notes):

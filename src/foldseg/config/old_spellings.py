@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from foldseg.config.schema import Optimizer, Schedule
+from foldseg.config.schema import Optimizer, Schedule, Step, WeightSearch
 from foldseg.config.schema.choice import Choice
 from foldseg.errors import FoldsegError
 
@@ -70,6 +70,37 @@ def _optimizer(block: Any) -> Any:
     return _of_its_kind(Optimizer, _renamed(block, "name", "kind"))
 
 
+def _blend(block: Any) -> Any:
+    """`{rule: vote}` -> `{kind: vote}`."""
+    return _renamed(block, "rule", "kind") if isinstance(block, dict) else block
+
+
+def _steps(block: Any) -> Any:
+    """`[{crf: {iterations: 2}}, {bias: {}}]` -> `[{kind: crf, iterations: 2}, bias]`."""
+    return [_step(step) for step in block] if isinstance(block, list | tuple) else block
+
+
+def _step(step: Any) -> Any:
+    if not isinstance(step, dict) or "kind" in step or not step.keys() <= Step.kinds().keys():
+        return step
+    given = [(kind, settings) for kind, settings in step.items() if settings is not None]
+    if len(given) != 1 or not isinstance(given[0][1], dict):
+        return step
+    kind, settings = given[0]
+    if isinstance(settings.get("search"), str) or "rounds" in settings:
+        settings = _with_search(settings)
+    return {"kind": kind, **settings} if settings else kind
+
+
+def _with_search(settings: Block) -> Block:
+    """`{search: hill_climbing, rounds: 9}` -> `{search: {kind: hill_climbing, rounds: 9}}`."""
+    settings = {"search": next(iter(WeightSearch.kinds())), **settings}
+    rounds = settings.pop("rounds", None)
+    if rounds is None:
+        return settings
+    return settings | {"search": _of_its_kind(WeightSearch, {"kind": settings["search"], "rounds": rounds})}
+
+
 def _renamed(block: Block, old: str, new: str) -> Block:
     return {new if key == old else key: value for key, value in block.items()}
 
@@ -77,5 +108,7 @@ def _renamed(block: Block, old: str, new: str) -> Block:
 TRANSLATIONS: dict[str, Callable[[Any], Any]] = {
     "schedule": _schedule,
     "optimizer": _optimizer,
+    "steps": _steps,
+    "blend": _blend,
 }
 """Key of a block -> the same block in today's spelling; a block that is not old comes back equal."""

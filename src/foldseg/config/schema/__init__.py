@@ -4,8 +4,9 @@ Sizes are [height, width] in pixels everywhere. Relative paths are relative to t
 """
 
 from foldseg.config.schema.base import Count, Fraction, Positive, ScoreName, Settings, Size, Weight
+from foldseg.config.schema.blends import Blend, GeometricMeanBlend, MeanBlend, RankMeanBlend, VoteBlend
 from foldseg.config.schema.data import Data, Pictures, ToyCity
-from foldseg.config.schema.ensemble import Blend, Ensemble, Member
+from foldseg.config.schema.ensemble import Ensemble, Member
 from foldseg.config.schema.experiment import Experiment
 from foldseg.config.schema.model import Model
 from foldseg.config.schema.optimizers import Adam, AdamW, FusedAdam, Lookahead, Optimizer, RAdam, RMSprop, Sgd
@@ -21,7 +22,18 @@ from foldseg.config.schema.schedules import (
     StepDecay,
     WarmRestarts,
 )
-from foldseg.config.schema.steps import BiasStep, CleanUp, Crf, StackStep, Step, ThresholdStep, WeightsStep
+from foldseg.config.schema.steps import (
+    BiasStep,
+    CleanUp,
+    Continuous,
+    Crf,
+    HillClimbing,
+    StackStep,
+    Step,
+    ThresholdStep,
+    WeightSearch,
+    WeightsStep,
+)
 from foldseg.config.schema.training import EarlyStopping, Loss
 from foldseg.config.schema.tta import Tta, TtaView
 from foldseg.config.schema.views import (
@@ -44,6 +56,7 @@ __all__ = [
     "ClassCrops",
     "CleanUp",
     "Constant",
+    "Continuous",
     "CopyPaste",
     "Cosine",
     "Count",
@@ -59,8 +72,11 @@ __all__ = [
     "Fraction",
     "FullView",
     "FusedAdam",
+    "GeometricMeanBlend",
+    "HillClimbing",
     "Lookahead",
     "Loss",
+    "MeanBlend",
     "Member",
     "Model",
     "OneCycle",
@@ -73,6 +89,7 @@ __all__ = [
     "PredictView",
     "RAdam",
     "RMSprop",
+    "RankMeanBlend",
     "ResizedView",
     "Sampling",
     "Schedule",
@@ -93,8 +110,10 @@ __all__ = [
     "Tta",
     "TtaView",
     "View",
+    "VoteBlend",
     "WarmRestarts",
     "Weight",
+    "WeightSearch",
     "WeightsStep",
     "view_slug",
 ]
