@@ -41,7 +41,7 @@ _CHANGES = {
     "freeze steps": ["optimizer.freeze_encoder_steps=5"],
     "freeze epochs, start from a run": ["optimizer.freeze_encoder_epochs=2", "model.start_from=TEACHER"],
     "sampling, mixing": [
-        "sampling={samples_per_epoch: 8, oversample_below: 0.5, class_crops: {share: 0.5}}",
+        "sampling={samples_per_epoch: 8, oversample_below: 0.5, balance: class_crops}",
         "cut_mix={probability: 0.5}",
         "copy_paste={probability: 0.5, classes: {car: [background]}, min_pixels: 8}",
     ],

@@ -188,6 +188,17 @@ def test_the_settings_of_older_runs_are_read() -> None:
     assert run.optimizer.model_dump()["betas"] == (0.8, 0.9)
 
 
+def test_the_class_weights_and_balances_of_older_runs_are_read() -> None:
+    run = load_experiment(OLDER / "poly_sgd.yaml")
+    assert run.loss.class_weights.model_dump() == {"kind": "effective_number", "beta": 0.99}
+    assert run.sampling.balance.model_dump() == {"kind": "class_crops", "share": 0.25, "classes": "inverse_root"}
+    run = load_experiment(OLDER / "plateau_radam.yaml")
+    assert run.loss.class_weights.kind == "none"
+    assert run.sampling.balance.model_dump() == {
+        "kind": "positive", "classes": ("car",), "start": 0.9, "end": 0.4, "min_pixels": 1
+    }  # fmt: skip
+
+
 def test_the_settings_of_older_submissions_are_read() -> None:
     made = load_ensemble(OLDER / "fitted.yaml")
     assert made.blend.model_dump() == {"kind": "geometric_mean", "union": ()}
@@ -219,6 +230,13 @@ def test_settings_without_a_note_of_foldseg_are_those_of_a_run_by_their_name(tmp
         ("schedule.name=poly", "write schedule.kind=poly"),
         ("schedule={name: poly, power: 0.5}", "write schedule='{kind: poly, power: 0.5}'"),
         ("schedule.plateau.patience=1", "write schedule.patience=1"),
+        ("loss.effective_number_beta=0.9", "write loss.class_weights='{kind: effective_number, beta: 0.9}'"),
+        ("sampling.class_crops.share=0.3", "write sampling.balance='{kind: class_crops, share: 0.3}'"),
+        ("sampling.positive={classes: [car]}", "write sampling.balance='{kind: positive, classes: [car]}'"),
+        (
+            "sampling={class_crops: {}, samples_per_epoch: 9}",
+            "write sampling='{samples_per_epoch: 9, balance: {kind: class_crops}}'",
+        ),
         ("optimizer.name=sgd", "write optimizer.kind=sgd"),
         ("optimizer={name: sgd, lr: 0.1}", "write optimizer='{kind: sgd, lr: 0.1}'"),
     ],

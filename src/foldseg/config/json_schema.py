@@ -69,7 +69,7 @@ def _definition_of(choice: type[Choice]) -> dict[str, Any]:
     return {
         "title": choice.__name__,
         "description": (choice.__doc__ or "").strip(),
-        "anyOf": [{"enum": list(choice.kinds()), "type": "string"}, *kinds],
+        "anyOf": [{"enum": list(choice.kinds()), "type": "string"}, *choice.short_forms, *kinds],
     }
 
 

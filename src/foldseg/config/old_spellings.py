@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from foldseg.config.schema import Optimizer, Schedule, Step, WeightSearch
+from foldseg.config.schema import Balance, EffectiveNumber, Optimizer, Schedule, Step, WeightSearch
 from foldseg.config.schema.choice import Choice
 from foldseg.errors import FoldsegError
 
@@ -70,6 +70,27 @@ def _optimizer(block: Any) -> Any:
     return _of_its_kind(Optimizer, _renamed(block, "name", "kind"))
 
 
+def _loss(block: Any) -> Any:
+    """`{class_weights: effective_number, effective_number_beta: 0.9}` -> `{class_weights: {kind: ..., beta: 0.9}}`."""
+    if not isinstance(block, dict) or "effective_number_beta" not in block:
+        return block
+    block = dict(block)
+    beta, kind = block.pop("effective_number_beta"), EffectiveNumber.kind_name()
+    if block.get("class_weights", kind) == kind:
+        block["class_weights"] = {"kind": kind, "beta": beta}
+    return block
+
+
+def _sampling(block: Any) -> Any:
+    """`{class_crops: {share: 0.5}, positive: null}` -> `{balance: {kind: class_crops, share: 0.5}}`."""
+    kinds = Balance.kinds()
+    if not isinstance(block, dict) or not block.keys() & kinds.keys():
+        return block
+    given = [{"kind": key, **value} for key, value in block.items() if key in kinds and isinstance(value, dict)]
+    others = {key: value for key, value in block.items() if key not in kinds}
+    return others | {"balance": given[0] if given else None}
+
+
 def _blend(block: Any) -> Any:
     """`{rule: vote}` -> `{kind: vote}`."""
     return _renamed(block, "rule", "kind") if isinstance(block, dict) else block
@@ -106,6 +127,8 @@ def _renamed(block: Block, old: str, new: str) -> Block:
 
 
 TRANSLATIONS: dict[str, Callable[[Any], Any]] = {
+    "loss": _loss,
+    "sampling": _sampling,
     "schedule": _schedule,
     "optimizer": _optimizer,
     "steps": _steps,

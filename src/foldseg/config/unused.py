@@ -32,11 +32,6 @@ RULES: tuple[Rule, ...] = (
     ("loss.focal_tversky_gamma", _has_term("focal_tversky"), "loss.focal_tversky is 0"),
     ("loss.boundary_tolerance", _has_term("boundary"), "loss.boundary is 0"),
     (
-        "loss.effective_number_beta",
-        lambda config: config.loss.class_weights == "effective_number",
-        "loss.class_weights is not effective_number",
-    ),
-    (
         "loss.auxiliary_weight",
         lambda config: config.model.deep_supervision or config.model.architecture == "acfnet",
         "the network has no auxiliary outputs (model.deep_supervision)",
@@ -82,8 +77,8 @@ RULES: tuple[Rule, ...] = (
         "its probability is 0",
     ),
     (
-        "sampling.class_crops",
-        lambda config: config.sampling.class_crops is None or config.sampling.class_crops.share > 0,
+        "sampling.balance",
+        lambda config: getattr(config.sampling.balance, "share", 1) > 0,
         "its share is 0",
     ),
     (

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
-import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from foldseg.config import Experiment
@@ -54,17 +55,18 @@ def fold_numbers(experiment: Experiment, choice: str) -> list[int]:
 
 def class_weights(config: Experiment, data: FoldData) -> Tensor | None:
     """Weights of the cross-entropy's classes, from the fold's training masks alone; None for equal weights."""
-    choice, classes = config.loss.class_weights, len(data.labels)
-    if choice == "none":
-        return None
-    if isinstance(choice, str):
+    choice, classes = config.loss.class_weights, data.labels.names
+
+    def count() -> NDArray[np.int64]:
         counts = count_mask_pixels(data.train, config.data.root, data.labels, config.data.pictures)
-        return CLASS_WEIGHTS[choice](counts[:, :-1], config.loss)
-    if len(choice) != classes:
+        return counts[:, :-1]
+
+    weights = CLASS_WEIGHTS[type(choice)](choice, count)
+    if weights is not None and len(weights) != len(classes):
         raise FoldsegError(
-            f"loss.class_weights: {len(choice)} weights for {classes} classes ({', '.join(data.labels.names)})"
+            f"loss.class_weights: {len(weights)} weights for {len(classes)} classes ({', '.join(classes)})"
         )
-    return torch.tensor(choice)
+    return weights
 
 
 def check_masks(experiment: Experiment, fold: int, data: FoldData) -> None:

@@ -5,12 +5,20 @@ Sizes are [height, width] in pixels everywhere. Relative paths are relative to t
 
 from foldseg.config.schema.base import Count, Fraction, Positive, ScoreName, Settings, Size, Weight
 from foldseg.config.schema.blends import Blend, GeometricMeanBlend, MeanBlend, RankMeanBlend, VoteBlend
+from foldseg.config.schema.class_weights import (
+    ClassWeights,
+    EffectiveNumber,
+    EqualWeights,
+    GivenWeights,
+    InverseLog,
+    MedianFrequency,
+)
 from foldseg.config.schema.data import Data, Pictures, ToyCity
 from foldseg.config.schema.ensemble import Ensemble, Member
 from foldseg.config.schema.experiment import Experiment
 from foldseg.config.schema.model import Model
 from foldseg.config.schema.optimizers import Adam, AdamW, FusedAdam, Lookahead, Optimizer, RAdam, RMSprop, Sgd
-from foldseg.config.schema.sampling import ClassCrops, CopyPaste, CutMix, PositiveShare, Sampling, Source
+from foldseg.config.schema.sampling import Balance, ClassCrops, CopyPaste, CutMix, PositiveShare, Sampling, Source
 from foldseg.config.schema.schedules import (
     Constant,
     Cosine,
@@ -51,9 +59,11 @@ from foldseg.config.schema.weights import Ema, Stage, Swa
 __all__ = [
     "Adam",
     "AdamW",
+    "Balance",
     "BiasStep",
     "Blend",
     "ClassCrops",
+    "ClassWeights",
     "CleanUp",
     "Constant",
     "Continuous",
@@ -65,18 +75,23 @@ __all__ = [
     "CutMix",
     "Data",
     "EarlyStopping",
+    "EffectiveNumber",
     "Ema",
     "Ensemble",
+    "EqualWeights",
     "Experiment",
     "Exponential",
     "Fraction",
     "FullView",
     "FusedAdam",
     "GeometricMeanBlend",
+    "GivenWeights",
     "HillClimbing",
+    "InverseLog",
     "Lookahead",
     "Loss",
     "MeanBlend",
+    "MedianFrequency",
     "Member",
     "Model",
     "OneCycle",

@@ -27,6 +27,8 @@ class Choice(Settings):
 
     first_is_default: ClassVar[bool] = False
     """Whether settings that name no kind are those of the kind that is defined first."""
+    short_forms: ClassVar[tuple[dict[str, Any], ...]] = ()
+    """JSON schemas of what `long_form` takes besides the name of a kind."""
     kind: str
     """Which kind. The bare name stands for the kind with its defaults."""
 

@@ -23,8 +23,10 @@ from foldseg.config.schema.optimizers import AdamW, Optimizer
 from foldseg.config.schema.sampling import CopyPaste, CutMix, Sampling
 from foldseg.config.schema.schedules import OneCycle, Schedule
 from foldseg.config.schema.training import EarlyStopping, Loss
-from foldseg.config.schema.views import View
+from foldseg.config.schema.views import TrainView, View
 from foldseg.config.schema.weights import Ema, Stage, Swa
+
+_AIMED = " or ".join(name for name, kind in TrainView.kinds().items() if kind.can_be_aimed)
 
 
 class Experiment(Settings):
@@ -147,10 +149,11 @@ class Experiment(Settings):
                 "predictions",
                 "view.predict",
             )
-        if self.sampling.class_crops is not None and not self.view.train.can_be_aimed:
+        balance = self.sampling.balance
+        if balance is not None and balance.needs_windows and not self.view.train.can_be_aimed:
             raise ConflictError(
-                f"sampling.class_crops needs view.train.kind crop; found {self.view.train.kind}",
-                "sampling.class_crops",
+                f"sampling.balance {balance.kind} needs view.train.kind {_AIMED}; found {self.view.train.kind}",
+                "sampling.balance",
                 "view.train",
             )
         return self
@@ -173,11 +176,12 @@ class Experiment(Settings):
                 "schedule.kind",
             )
         views = [stage.train_view for stage in self.stages if stage.train_view is not None]
-        if self.sampling.class_crops is not None and not all(view.can_be_aimed for view in views):
+        balance = self.sampling.balance
+        if balance is not None and balance.needs_windows and not all(view.can_be_aimed for view in views):
             raise ConflictError(
-                "stages: sampling.class_crops needs train_view.kind crop in all of them",
+                f"stages: sampling.balance {balance.kind} needs train_view.kind {_AIMED} in all of them",
                 "stages",
-                "sampling.class_crops",
+                "sampling.balance",
             )
         for stage in self.stages:
             Schedule.parse({**self.schedule.model_dump(), "epochs": stage.epochs})

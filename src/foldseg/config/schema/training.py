@@ -1,10 +1,11 @@
 """What is minimised, and when training stops."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
 from foldseg.config.schema.base import ConflictError, Count, Fraction, Positive, Settings, Weight
+from foldseg.config.schema.class_weights import ClassWeights, EqualWeights
 
 _TERMS = (
     "cross_entropy", "binary_cross_entropy", "ohem", "focal", "dice", "log_dice", "jaccard", "log_jaccard", "tversky",
@@ -53,11 +54,9 @@ class Loss(Settings):
     auxiliary_weight: Weight = 0.4
     """Weight of each auxiliary output's loss, where the network has such outputs."""
 
-    class_weights: Literal["none", "inverse_log", "median_frequency", "effective_number"] | tuple[Weight, ...] = "none"
+    class_weights: ClassWeights = EqualWeights()
     """Weights of the classes in cross_entropy and ohem: a rule that is applied to the pixels of the fold's training
     masks, or a list."""
-    effective_number_beta: Annotated[float, Field(gt=0.0, lt=1.0)] = 1 - 1e-7
-    """Beta of class_weights effective_number, about 1 - 1 / (pixels of a common class)."""
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Share of the target that cross_entropy spreads over all classes."""
     focal_gamma: Weight = 2.0
@@ -87,7 +86,7 @@ class Loss(Settings):
 
     @model_validator(mode="after")
     def _class_weights_weigh_something(self) -> Self:
-        if self.class_weights != "none" and not self.terms().keys() & set(WEIGHTED_TERMS):
+        if not self.class_weights.are_equal and not self.terms().keys() & set(WEIGHTED_TERMS):
             raise ConflictError(
                 f"class_weights are taken by {' and '.join(WEIGHTED_TERMS)} alone, and the terms are "
                 f"{', '.join(self.terms())}: add one of the two, or leave class_weights out",
