@@ -15,7 +15,6 @@ import pytorch_lightning as pl
 import torch
 
 from foldseg.config import Experiment, load_data, load_ensemble, load_experiment
-from foldseg.config.schema import Experiment as Settings
 from foldseg.data.datasets import make_folds_file
 from foldseg.ensemble.members import find_members
 from foldseg.ensemble.run import predict_ensemble
@@ -161,11 +160,6 @@ def test_every_debug_mode_trains_is_predicted_and_cannot_be_blended(toy, tmp_pat
     path.write_text(f"members: [{{experiment: toy_full-{mode}}}]\nfolds: [0]\nruns: {tmp_path / 'runs'}\n")
     with pytest.raises(FoldsegError, match=rf"is a debug run \({mode}\)"):
         find_members(load_ensemble(path))
-
-
-def test_debug_modes_are_those_of_the_setting():
-    assert set(MODES) == {"overfit", "fast"}
-    assert "Literal['overfit', 'fast']" in str(Settings.model_fields["debug"].annotation)
 
 
 def test_overfit_trains_and_validates_on_the_same_images_until_they_are_known(toy, tmp_path):

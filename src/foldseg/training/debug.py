@@ -7,6 +7,8 @@ import pandas as pd
 
 from foldseg.config import Experiment
 from foldseg.config.schema import Sampling
+from foldseg.config.schema.choice import check_entries
+from foldseg.config.schema.names import DebugMode
 
 _FAST_BATCHES = 2  # per epoch
 
@@ -49,6 +51,7 @@ def _fast(experiment: Experiment) -> Experiment:
 
 
 MODES: dict[str, Callable[[Experiment], Experiment]] = {"overfit": _overfit, "fast": _fast}
+check_entries(MODES, DebugMode, "training/debug.py: MODES")
 
 
 def _number(experiment: Experiment) -> int:

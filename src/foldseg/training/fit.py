@@ -13,6 +13,8 @@ from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 from pytorch_lightning.strategies import DDPStrategy
 
 from foldseg.config import Experiment
+from foldseg.config.schema.choice import check_entries
+from foldseg.config.schema.names import PrecisionName
 from foldseg.config.unused import without_effect
 from foldseg.data.content import code_hash
 from foldseg.data.datasets import folded_samples
@@ -52,6 +54,7 @@ PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "bf16": "bf16-mixed",
     "fp16": "16-mixed",
 }
+check_entries(PRECISIONS, PrecisionName, "training/fit.py: PRECISIONS")
 
 
 def train_fold(experiment: Experiment, fold: int, *, accept_changed_data: bool = False) -> RunFolder:

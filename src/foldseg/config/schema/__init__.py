@@ -3,7 +3,7 @@
 Sizes are [height, width] in pixels everywhere. Relative paths are relative to the working directory.
 """
 
-from foldseg.config.schema.base import Count, Fraction, Positive, ScoreName, Settings, Size, Weight
+from foldseg.config.schema.base import Count, Fraction, Positive, Settings, Size, Weight
 from foldseg.config.schema.blends import Blend, GeometricMeanBlend, MeanBlend, RankMeanBlend, VoteBlend
 from foldseg.config.schema.class_weights import (
     ClassWeights,
@@ -17,6 +17,7 @@ from foldseg.config.schema.data import Data, Pictures, ToyCity
 from foldseg.config.schema.ensemble import Ensemble, Member
 from foldseg.config.schema.experiment import Experiment
 from foldseg.config.schema.model import Model
+from foldseg.config.schema.names import ScoreName
 from foldseg.config.schema.optimizers import Adam, AdamW, FusedAdam, Lookahead, Optimizer, RAdam, RMSprop, Sgd
 from foldseg.config.schema.sampling import Balance, ClassCrops, CopyPaste, CutMix, PositiveShare, Sampling, Source
 from foldseg.config.schema.schedules import (

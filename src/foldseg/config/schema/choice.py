@@ -120,23 +120,23 @@ class Choice(Settings):
         )
 
 
-def check_entries(registry: Collection[Any], choice: Any, place: str) -> None:
-    """TypeError unless a registry has exactly an entry for every kind of a choice, or for every name of a Literal.
+def check_entries(registry: Collection[Any], choice: type[Choice] | tuple[str, ...] | Any, place: str) -> None:
+    """TypeError unless a registry has exactly one entry for each kind or name that the settings offer.
 
-    `place`: where the registry is, for the message.
+    `choice`: a class of settings with kinds, a Literal of names, or the names themselves; `place`: where the registry
+    is, for the message.
     """
-    is_choice = isinstance(choice, type) and issubclass(choice, Choice)
-    wanted = set(choice.kinds().values()) if is_choice else set(literal_names(choice))
+    if isinstance(choice, tuple):
+        wanted = set(choice)
+    elif isinstance(choice, type) and issubclass(choice, Choice):
+        wanted = set(choice.kinds().values())
+    else:
+        wanted = set(get_args(choice))
     missing, unknown = wanted - set(registry), set(registry) - wanted
     if missing:
         raise TypeError(f"{place}: has no entry for {_listed(missing)}, which the settings offer")
     if unknown:
         raise TypeError(f"{place}: has an entry for {_listed(unknown)}, which the settings do not offer")
-
-
-def literal_names(literal: Any) -> tuple[str, ...]:
-    """Return the names of a Literal, also of one that is nested in another."""
-    return get_args(literal)
 
 
 def _listed(entries: Collection[Any]) -> str:

@@ -11,11 +11,11 @@ from foldseg.config.schema.base import (
     Count,
     Name,
     Positive,
-    ScoreName,
     Settings,
     UserPath,
 )
 from foldseg.config.schema.blends import Blend, MeanBlend
+from foldseg.config.schema.names import ScoreName, SubmissionName
 from foldseg.config.schema.steps import Step, ThresholdStep, WeightsStep, check_order
 from foldseg.config.schema.tta import Tta
 from foldseg.config.schema.views import PredictView, view_slug
@@ -62,7 +62,7 @@ class Ensemble(Settings):
     """What is done to the blend, in this order."""
     score: ScoreName = "dataset_miou"
     """The score that is fitted and reported."""
-    submission: Literal["signate_json", "label_png"] = "label_png"
+    submission: SubmissionName = "label_png"
     """Format of the submission."""
     bootstrap_samples: Annotated[int, Field(ge=100)] = 2000
     """Resamples from which intervals are computed."""

@@ -6,19 +6,25 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from foldseg.config.schema.base import (
-    AugmentName,
     ConflictError,
     Count,
-    MonitorName,
     Name,
     Positive,
-    ScoreName,
     Settings,
     UserPath,
 )
 from foldseg.config.schema.data import Data
 from foldseg.config.schema.distillation import Distillation
 from foldseg.config.schema.model import Model
+from foldseg.config.schema.names import (
+    AugmentName,
+    DebugMode,
+    DeviceName,
+    MonitorName,
+    PrecisionName,
+    ScoreName,
+    StoredForm,
+)
 from foldseg.config.schema.optimizers import AdamW, Optimizer
 from foldseg.config.schema.sampling import CopyPaste, CutMix, Sampling
 from foldseg.config.schema.schedules import OneCycle, Schedule
@@ -78,13 +84,13 @@ class Experiment(Settings):
     """Validate every so many epochs. It must divide schedule.epochs."""
     early_stopping: EarlyStopping | None = EarlyStopping()
     """When to stop before the schedule ends. Null: never."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: PrecisionName = "fp32"
     """Number format of the computation. bf16 also pays on CPUs with AVX-512 BF16. fp16 needs a GPU."""
     batch_size: Count | Literal["auto"] = 8
     """Samples in a batch, of all devices together. auto: the largest power of two that one GPU can train."""
     eval_batch_size: Count = 1
     """Images of the same size that are validated or predicted together."""
-    predictions: Literal["probabilities", "logits"] = "probabilities"
+    predictions: StoredForm = "probabilities"
     """What prediction stores hold: probabilities in 8 bits, or logits in 16 bits at the size of the network's head.
     Logits need the full view, without test-time augmentation."""
     accumulate: Count = 1
@@ -105,11 +111,11 @@ class Experiment(Settings):
     """Keep a pixel's channels side by side in memory, which is faster."""
     compile: bool = False
     """Compile the network with torch.compile. Faster after a first minute, where image sizes stay the same."""
-    device: Literal["auto", "cpu", "gpu"] = "auto"
+    device: DeviceName = "auto"
     """Where the network computes."""
     devices: Count = 1
     """Number of GPUs, or of processes on the CPU. Each has its share of every batch."""
-    debug: Literal["overfit", "fast"] | None = None
+    debug: DebugMode | None = None
     """Debug mode. overfit: train and validate on the same `debug_images`. fast: a few batches of everything. The run's
     folder is named after the mode."""
     debug_images: Count = 4

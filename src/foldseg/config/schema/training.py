@@ -7,11 +7,9 @@ from pydantic import Field, model_validator
 from foldseg.config.schema.base import ConflictError, Count, Fraction, Positive, Settings, Weight
 from foldseg.config.schema.class_weights import ClassWeights, EqualWeights
 
-_TERMS = (
-    "cross_entropy", "binary_cross_entropy", "ohem", "focal", "dice", "log_dice", "jaccard", "log_jaccard", "tversky",
-    "focal_tversky", "lovasz", "lovasz_hinge", "mcc", "boundary",
-)  # fmt: skip
-
+_IS_TERM = "term"
+TermWeight = Annotated[float, Field(ge=0.0), _IS_TERM]
+"""Weight of a term of the logits: `losses/total.py: TERMS`."""
 
 WEIGHTED_TERMS = ("cross_entropy", "ohem")
 """The terms that take `class_weights`."""
@@ -20,33 +18,33 @@ WEIGHTED_TERMS = ("cross_entropy", "ohem")
 class Loss(Settings):
     """Weights of the terms of the loss, and their settings; the terms themselves are in `foldseg.losses`."""
 
-    cross_entropy: Weight = 0.0
+    cross_entropy: TermWeight = 0.0
     """Weight of the cross-entropy."""
-    binary_cross_entropy: Weight = 0.0
+    binary_cross_entropy: TermWeight = 0.0
     """Weight of the binary cross-entropy: a sigmoid per class, against the rest."""
-    ohem: Weight = 0.0
+    ohem: TermWeight = 0.0
     """Weight of the cross-entropy of hard pixels."""
-    focal: Weight = 0.0
+    focal: TermWeight = 0.0
     """Weight of the focal loss."""
-    dice: Weight = 0.0
+    dice: TermWeight = 0.0
     """Weight of the Dice loss."""
-    log_dice: Weight = 0.0
+    log_dice: TermWeight = 0.0
     """Weight of -log(Dice)."""
-    jaccard: Weight = 0.0
+    jaccard: TermWeight = 0.0
     """Weight of the Jaccard loss."""
-    log_jaccard: Weight = 0.0
+    log_jaccard: TermWeight = 0.0
     """Weight of -log(Jaccard)."""
-    tversky: Weight = 0.0
+    tversky: TermWeight = 0.0
     """Weight of the Tversky loss."""
-    focal_tversky: Weight = 0.0
+    focal_tversky: TermWeight = 0.0
     """Weight of the focal Tversky loss."""
-    lovasz: Weight = 0.0
+    lovasz: TermWeight = 0.0
     """Weight of the Lovász-softmax loss."""
-    lovasz_hinge: Weight = 0.0
+    lovasz_hinge: TermWeight = 0.0
     """Weight of the Lovász hinge loss of the logits: each class against the rest."""
-    mcc: Weight = 0.0
+    mcc: TermWeight = 0.0
     """Weight of the loss from Matthews' correlation coefficient."""
-    boundary: Weight = 0.0
+    boundary: TermWeight = 0.0
     """Weight of the boundary loss."""
 
     presence: Weight = 0.0
@@ -76,12 +74,17 @@ class Loss(Settings):
 
     def terms(self) -> dict[str, float]:
         """Return the weight of every term of the logits that is switched on."""
-        return {name: getattr(self, name) for name in _TERMS if getattr(self, name) > 0}
+        return {name: getattr(self, name) for name in self.term_names() if getattr(self, name) > 0}
+
+    @classmethod
+    def term_names(cls) -> tuple[str, ...]:
+        """Return the names of all terms of the logits."""
+        return tuple(name for name, field in cls.model_fields.items() if _IS_TERM in field.metadata)
 
     @model_validator(mode="after")
     def _something_is_minimised(self) -> Self:
         if not self.terms():
-            raise ValueError(f"all terms are 0: give at least one of {', '.join(_TERMS)}")
+            raise ValueError(f"all terms are 0: give at least one of {', '.join(self.term_names())}")
         return self
 
     @model_validator(mode="after")

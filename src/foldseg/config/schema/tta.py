@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from itertools import product
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from foldseg.config.schema.base import Settings
+from foldseg.config.schema.choice import check_entries
+from foldseg.config.schema.names import SymmetryName, ViewMergeName
 
 Factor = Annotated[float, Field(ge=0.25, le=4.0)]
 Pixels = Annotated[int, Field(ge=-1024, le=1024)]
@@ -18,6 +20,7 @@ SYMMETRIES: dict[str, tuple[str, ...]] = {
     "d4": ("plain", "flip", "vflip", "rot180", "rot90", "rot270", "transpose", "transverse"),
 }
 """Name of a set -> its symmetries of the square; what each does is said in `foldseg.inference.tta`."""
+check_entries(SYMMETRIES, SymmetryName, "config/schema/tta.py: SYMMETRIES")
 
 
 @dataclass(frozen=True)
@@ -43,13 +46,13 @@ class Tta(Settings):
     `flip`, or `[flip]`, is short for `{symmetries: flip}`, and so on; `[]` is none.
     """
 
-    symmetries: Literal["none", "flip", "flips", "d4"] = "none"
+    symmetries: SymmetryName = "none"
     """flip: left-right. flips: also upside down. d4: also by quarter turns."""
     scales: tuple[Factor, ...] = (1.0,)
     """Factors by which the image is resized, in addition to its view. 1.0 is always among them."""
     shifts: tuple[tuple[Pixels, Pixels], ...] = ((0, 0),)
     """Shifts [down, right] in pixels. [0, 0] is always among them."""
-    merge: Literal["mean", "geometric_mean", "max", "vote", "tsharpen"] = "mean"
+    merge: ViewMergeName = "mean"
     """How the probabilities of all views are combined."""
     without: tuple[str, ...] = ()
     """Names of views that are left out. `foldseg tta-gains` suggests them."""

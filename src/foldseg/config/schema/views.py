@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from foldseg.config.schema.base import Count, Positive, Settings, Size
 from foldseg.config.schema.choice import Choice
+from foldseg.config.schema.names import TileWeightName
 
 
 class TrainView(Choice):
@@ -75,7 +76,7 @@ class TilesView(PredictView):
     """Distance from tile to tile in pixels, instead of `overlap`."""
     merge: Literal["mean", "vote"] = "mean"
     """Average the tiles' probabilities, or count their votes."""
-    weights: Literal["constant", "gaussian", "pyramid"] | None = None
+    weights: TileWeightName | None = None
     """How much a pixel counts by its place in a tile: the same everywhere, or less towards the border. Null: pyramid
     for mean, constant for vote."""
     border: Literal["shift", "reflect", "replicate"] = "shift"
