@@ -64,7 +64,7 @@ def foldseg(site: Path, cwd: Path, *words: str) -> subprocess.CompletedProcess[s
 def test_an_installed_wheel_has_the_command_and_what_it_starts_from(site: Path, tmp_path: Path) -> None:
     helped = foldseg(site, tmp_path, "--help")
     assert helped.returncode == 0 and "train" in helped.stdout and "init" in helped.stdout
-    assert foldseg(site, tmp_path).stdout == helped.stdout
+    assert foldseg(site, tmp_path).stdout.strip() == helped.stdout.strip()
     unknown = foldseg(site, tmp_path, "trian")
     assert unknown.returncode == 2 and "Did you mean 'train'?" in unknown.stderr
     copied = foldseg(site, tmp_path, "init", "mine")

@@ -3,6 +3,7 @@
 A command says before its work which file it will write (`check_output`) or which folder it will fill (`claim`).
 """
 
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -21,19 +22,23 @@ _SIGNS: dict[str, Callable[[bytes], bool]] = {
     ".mp4": lambda head: head[4:8] == b"ftyp",
     ".onnx": lambda head: head.startswith(b"\x08"),  # the field of its version
     ".json": lambda head: head.lstrip()[:1] == b"{",
+    ".md": lambda head: True,  # its begin is compared
     ".pth": lambda head: head.startswith(b"PK"),
     ".csv": lambda head: True,  # its header is compared
 }
 """Suffix of a file -> whether its first bytes are those of such a file."""
 
 
-def check_output(path: Path, suffix: str, reads: Iterable[Path | None] = (), header: Iterable[str] = ()) -> None:
+def check_output(
+    path: Path, suffix: str, reads: Iterable[Path | None] = (), header: Iterable[str] = (), begins: str = ""
+) -> None:
     """FoldsegError unless `path` can be written without loss: a new file, or one of the kind that is replaced.
 
-    suffix: one of `.png .mp4 .onnx .json .pth .csv`, which `path` must end in.
+    suffix: one of `.png .mp4 .onnx .json .md .pth .csv`, which `path` must end in.
     reads: files and folders that the command reads. `path` must be none of them under any name, and no file inside of
         these folders unless foldseg's signature is in it; None stands for nothing.
     header: the first columns of a CSV. An existing file with others is something else.
+    begins: a regular expression with which the text of an existing file has to begin, if there is any text.
     """
     if path.suffix.lower() != suffix:
         raise FoldsegError(f"{path}: should end in {suffix}")
@@ -57,6 +62,8 @@ def check_output(path: Path, suffix: str, reads: Iterable[Path | None] = (), hea
     if head and not (_SIGNS[suffix](head) and (suffix != ".csv" or is_ours)):
         kind = f"table of {columns.decode()}, ..." if suffix == ".csv" else suffix[1:].upper()
         raise FoldsegError(f"{path}: is there already and holds no {kind}; remove it, or give another name")
+    if head and not re.match(begins, head.decode(errors="replace")):
+        raise FoldsegError(f"{path}: is there already and holds something else; remove it, or give another name")
 
 
 def require_own(folder: Path, what: str, is_ours: Callable[[Path], bool]) -> None:

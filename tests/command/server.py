@@ -139,4 +139,7 @@ def end(status: int) -> NoReturn:
 if __name__ == "__main__":
     request = serve()
     sys.argv = request["argv"]
-    end(run_command(request["program"]))
+    try:
+        end(run_command(request["program"]))
+    finally:  # a forked process that ends as Python does would wait for threads that it does not have
+        os._exit(1)

@@ -28,6 +28,6 @@ def test_a_limit_is_the_commands_alone(command_line: CommandLine):
 @pytest.mark.skipif(not can_mount(), reason="mounting wants root")
 def test_a_disk_is_the_commands_alone(command_line: CommandLine, tmp_path):
     (tmp_path / "x.json").write_text("{}")
-    done = command_line.run("verify", tmp_path / "x.json", tmp_path / "x.json", disks={tmp_path: 4096})
+    done = command_line.run("score", tmp_path / "x.json", tmp_path / "x.json", disks={tmp_path: 4096})
     assert done.status == 1 and "x.json" in done.stderr
     assert (tmp_path / "x.json").is_file()

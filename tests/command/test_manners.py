@@ -1,5 +1,6 @@
 """What all commands do alike: --help and wrong words at once, overrides anywhere, paths with `~`, readers that go."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,15 +26,18 @@ for words in (["--help"], ["--no-such-option"]):
             statuses.append(end.code)
     assert words == ["--help"] or "No such option" in err.getvalue()
 heavy = [name for name in ("torch", "pandas", "cv2", "matplotlib") if name in sys.modules]
-print(statuses, heavy, time.process_time() < 1)
+print(statuses, heavy, "fast" if time.process_time() < 1 else "slow")
 """
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_and_wrong_words_are_answered_without_torch(verb: str) -> None:
     command = [sys.executable, "-c", FRESH, verb]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY)
-    assert done.stdout == "[0, 2] [] True\n", done.stderr
+    for _ in range(3):  # other processes slow a processor down
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REPOSITORY)
+        if "slow" not in done.stdout:
+            break
+    assert done.stdout == "[0, 2] [] fast\n", done.stderr
 
 
 @pytest.mark.parametrize("script", ["install", "demo", "train_fold"])
@@ -56,11 +60,75 @@ def test_shell_scripts_have_help_and_refuse_other_words(script: str) -> None:
         ("show-ensemble", ["configs/ensembles/toy.yaml", "--image", "x", "/nowhere/x.png", "no_such_key=1"]),
         ("show-batch", ["configs/experiments/toy_crop.yaml", "--images", "2", "no_such_key=1"]),
         ("train", ["configs/experiments/toy_crop.yaml", "0", "no_such_key=1"]),
+        ("train", ["configs/experiments/toy_crop.yaml", "no_such_key=1", "0"]),
+        ("train", ["no_such_key=1", "configs/experiments/toy_crop.yaml", "0"]),
+        ("pseudo-labels", ["configs/ensembles/toy.yaml", "no_such_key=1", "/nowhere/x", "--of", "car=0.5"]),
+        ("train", ["no_such_key=1", "--accept-changed-data", "configs/experiments/toy_crop.yaml", "--", "0"]),
+        ("show-batch", ["no_such_key=1", "--out", "a=1.png", "configs/experiments/toy_crop.yaml"]),
     ],
 )
 def test_overrides_stand_anywhere(command_line: CommandLine, script: str, words: list[str]) -> None:
     done = command_line.run(script, *words)
     assert done.status == 1 and "no_such_key (the command line): unknown key" in done.stderr
+
+
+def project(folder: Path) -> Path:
+    """A project with another folder, `notes`, in it; the command is given there."""
+    (folder / "notes").mkdir(parents=True)
+    shutil.copytree(REPOSITORY / "configs", folder / "configs")
+    (folder / "notes/my.yaml").write_text(
+        "data:\n  dataset: toy_city\n  root: city\n  folds: folds.csv\n  fold_count: 2\n"
+        "  toy_city: {width: 64, height: 48, train_frames: 12, test_frames: 1}\n"
+    )
+    return folder
+
+
+def test_what_is_written_is_where_the_command_is_given(command_line: CommandLine, tmp_path: Path) -> None:
+    """What the project has of that name stays as it is."""
+    home = project(tmp_path / "home")
+    overrides = [f"data.{key}" for key in ("root=city", "folds=folds.csv", "fold_count=2")]
+    overrides.append("data.toy_city={width: 64, height: 48, train_frames: 12, test_frames: 1}")
+    assert command_line.run("folds", "my.yaml", cwd=home / "notes").status == 0
+    batch = "show-batch", "configs/experiments/toy_full.yaml", *overrides, "--images", "1"
+    assert command_line.run(*batch, cwd=home).status == 0
+    drawn = (home / "batch.png").stat().st_mtime_ns
+    for _ in range(2):
+        assert command_line.run(*batch, cwd=home / "notes").status == 0
+        assert (home / "batch.png").stat().st_mtime_ns == drawn
+        assert (home / "notes/batch.png").is_file()
+    assert command_line.run("init", "configs", cwd=home / "notes").status == 0
+    assert (home / "notes/configs/configs").is_dir() and not (home / "configs/configs").exists()
+
+
+def test_folds_with_the_line_ends_of_windows_are_the_same(command_line: CommandLine, tmp_path: Path) -> None:
+    folds = project(tmp_path / "mine") / "folds.csv"
+    for _ in range(2):
+        done = command_line.run("folds", "notes/my.yaml", cwd=folds.parent)
+        assert done.status == 0, done.stderr
+        folds.write_bytes(folds.read_bytes().replace(b"\n", b"\r\n"))
+
+
+def test_networks_are_shown_in_a_project_without_published_figures(command_line: CommandLine, tmp_path: Path) -> None:
+    words = "show-network", "configs/experiments/toy_full.yaml", "--size", "64x64"
+    done = command_line.run(*words, cwd=project(tmp_path / "mine"))
+    assert done.status == 0 and "toy_full" in done.stdout, done.stderr
+
+
+def test_a_stopped_copy_leaves_no_half_of_a_project(command_line: CommandLine, tmp_path: Path) -> None:
+    done = command_line.run("init", "mine", cwd=tmp_path, limits={"RLIMIT_FSIZE": 2000})
+    assert done.status == 1 and done.stderr.startswith("error: mine: could not be written: ")
+    assert not list((tmp_path / "mine").iterdir())
+    (tmp_path / "mine/folds").symlink_to(tmp_path / "nowhere")
+    done = command_line.run("init", "mine", cwd=tmp_path)
+    assert done.status == 1 and "mine/folds: is there already" in done.stderr
+    assert not (tmp_path / "mine/configs").exists()
+
+
+def test_the_projects_folder_may_begin_with_a_tilde(command_line: CommandLine, tmp_path: Path) -> None:
+    home = project(tmp_path / "mine")
+    done = command_line.run("--project=~/mine", "folds", "notes/my.yaml", cwd=tmp_path, env={"HOME": str(tmp_path)})
+    assert done.status == 0, done.stderr
+    assert (home / "folds.csv").is_file()
 
 
 def test_only_what_is_missing_is_said_to_be(command_line: CommandLine) -> None:

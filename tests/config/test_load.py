@@ -200,7 +200,7 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, content: str, says
 def test_binary_instead_of_yaml_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_bytes(b"\xff\xfe\x00\x81")
-    assert "not valid YAML" in refusal(path)
+    assert "is not text in UTF-8" in refusal(path)
 
 
 def test_a_key_that_is_a_number_is_refused(tmp_path: Path) -> None:

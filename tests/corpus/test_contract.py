@@ -20,7 +20,7 @@ from foldseg.cli.app import app
 from tiny_demo import TinyDemo
 
 SECONDS = 20
-READ_NOTHING = ("init", "settings")  # verbs that are given no files
+READ_NOTHING = ("init", "settings", "commands")  # verbs that are given no files
 ADDRESSES = 10 * 2**30  # bytes, of which Python and torch take 4 GB
 FEWEST = 6  # bad files that a place is given
 LOG_LINE = re.compile(r"\d\d:\d\d:\d\d ")

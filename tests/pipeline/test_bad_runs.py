@@ -81,6 +81,27 @@ def test_missing_experiment_and_fold_are_named(copied: Path, demo: TinyDemo):
         predict_ensemble(demo.ensemble(f"runs={copied}", "members=[{experiment: toy_wide}]"))
 
 
+@pytest.mark.parametrize("verb", ["verify", "compare", "predict-images"])
+def test_a_run_under_the_name_of_another_fold_is_refused(
+    command_line: CommandLine, copied: Path, demo: TinyDemo, tmp_path: Path, verb: str
+):
+    """It would be counted twice, and the other fold's images not at all."""
+    shutil.rmtree(copied / "toy_full/fold_1")
+    shutil.copytree(copied / "toy_full/fold_0", copied / "toy_full/fold_1")
+    more = {"compare": [copied / "toy_crop"], "predict-images": [demo.root / "city/seg_test_images", "--out"]}
+    words = [copied / "toy_full", *more.get(verb, []), *([tmp_path / "out"] if verb == "predict-images" else [])]
+    done = command_line.run(verb, *words)
+    assert done.status == 1 and "fold_1: holds a run of fold 0; give it back the name fold_0" in done.stderr
+
+
+def test_a_link_to_an_experiment_is_no_other_member(command_line: CommandLine, copied: Path, tmp_path: Path):
+    (copied / "alias").symlink_to(copied / "toy_full")
+    members = "members=[{experiment: toy_full}, {experiment: alias}]"
+    words = f"runs={copied}", f"submissions={tmp_path / 'submissions'}", "steps=[]", members
+    done = command_line.run("ensemble", "configs/ensembles/toy.yaml", *words)
+    assert done.status == 1 and "members: alias and toy_full are the same predictions" in done.stderr
+
+
 def test_members_with_other_classes_are_refused(copied: Path, demo: TinyDemo):
     for fold in (0, 1):
         run = copied / f"toy_crop/fold_{fold}"
@@ -199,7 +220,7 @@ def test_interrupted_training_exits_with_an_error_and_goes_on(demo: TinyDemo, tm
         ),
         (["predict", "runs/nothing/fold_0"], "runs/nothing/fold_0: no such run"),
         (["ensemble", "configs/ensembles/toy.yaml", "--workers", "0"], "workers (the command line)"),
-        (["verify", "configs/data/toy_city.yaml", "nothing.json"], "nothing.json: is no submission"),
+        (["score", "configs/data/toy_city.yaml", "nothing.json"], "nothing.json: is no submission"),
     ],
 )
 def test_scripts_print_one_error_without_a_traceback_and_exit_with_1(

@@ -96,7 +96,7 @@ def test_a_table_may_be_written_again(command_line: CommandLine, demo: TinyDemo,
     submission = demo.root / "submissions/toy/submission.json"
     words = submission, submission, "--data", "configs/data/toy_city.yaml", *data_overrides(demo.root)
     for _ in range(2):
-        done = command_line.run("verify", *words, "--per-image", tmp_path / "x.csv")
+        done = command_line.run("score", *words, "--per-image", tmp_path / "x.csv")
         assert done.status == 0, done.stderr
 
 
@@ -122,6 +122,18 @@ def test_a_file_of_another_kind_is_not_replaced(
     script = "export-encoder" if suffix == ".pth" else "export-onnx"
     assert "is there already and holds no" in refused(command_line, script, demo.root / "runs/toy_full/fold_0", out)
     assert out.read_text() == "my notes"
+
+
+def test_the_reference_of_settings_replaces_nothing_but_its_like(command_line: CommandLine, tmp_path: Path) -> None:
+    for option, name in (("--markdown", "README.md"), ("--schema", "summary.json")):
+        own = tmp_path / name
+        own.write_text('{"best": 0.5}')
+        assert "is there already and holds something else" in refused(command_line, "settings", option, own)
+        assert own.read_text() == '{"best": 0.5}'
+        for _ in range(2):
+            done = command_line.run("settings", option, tmp_path / f"new_{name}")
+            assert done.status == 0, done.stderr
+    assert "should end in .json" in refused(command_line, "settings", "--schema", tmp_path / "my.yaml")
 
 
 def test_pictures_are_not_predicted_over_themselves(command_line: CommandLine, demo: TinyDemo, copied: Path) -> None:
@@ -196,6 +208,8 @@ def test_a_submission_is_converted_into_new_folders_and_files(
     for _ in range(2):
         assert command_line.run("convert", submission, pngs, *settings).status == 0
     refused(command_line, "convert", pngs, annotation, *settings)
+    for other in ("submissions/toy/score.json", "runs/toy_full/fold_0/summary.json"):
+        assert "holds something else" in refused(command_line, "convert", pngs, copied / other, *settings)
     assert contents(copied) == before
     for _ in range(2):
         assert command_line.run("convert", pngs, copied.parent / "again.json", *settings).status == 0

@@ -1,5 +1,11 @@
 """What an ensemble and its runs state is recomputed from what they left on disk, to 1e-9."""
 
+import shutil
+from pathlib import Path
+
+import pytest
+
+from command.line import CommandLine
 from foldseg.report.compare import OVERALL, compare
 from foldseg.report.recompute import recompute, require_equal
 from foldseg.scoring.scores import SCORES
@@ -27,3 +33,17 @@ def test_members_and_blend_are_compared_as_they_were_scored(demo: TinyDemo):
     scores = compared.table[compared.table["class"] == OVERALL].set_index("source")["score"]
     assert compared.left_out == {"toy_full": 0, "toy_crop": 0, "toy": 0}
     assert scores["toy"] == demo.result.scores["oof"]["blend + clean_up"]["dataset_miou"]
+
+
+@pytest.mark.parametrize("content", ["{}", None])
+def test_a_submission_that_is_not_what_was_written_is_named(
+    command_line: CommandLine, demo: TinyDemo, tmp_path: Path, content: str | None
+):
+    copied = Path(shutil.copytree(demo.root / "submissions", tmp_path / "submissions"))
+    file = copied / "toy/submission.json"
+    assert command_line.run("verify", copied / "toy").status == 0
+    file.unlink()
+    if content is not None:
+        file.write_text(content)
+    done = command_line.run("verify", copied / "toy")
+    assert done.status == 1 and f"{file}: is not what foldseg ensemble wrote there; run it again" in done.stderr

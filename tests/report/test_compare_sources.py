@@ -13,6 +13,7 @@ import yaml
 
 from foldseg.config.schema import ScoreName
 from foldseg.data.camvid import LABELS
+from foldseg.data.datasets import label_set
 from foldseg.data.folds import folds_csv
 from foldseg.errors import FoldsegError
 from foldseg.report.compare import OVERALL, compare, comparison_text
@@ -111,10 +112,12 @@ def test_what_cannot_be_compared_is_refused(world, tmp_path):
 def test_other_classes_are_named(world):
     one, two = world.runs("one", {}), world.runs("two", {})
     few = ["road", "car"]
+    labels = label_set(world.data.model_copy(update={"labels": few})).facts
     for fold in (0, 1):
         rewrite(two / f"fold_{fold}/config.yaml", lambda content: content["data"].update(labels=few))
         for path in ("provenance.json", "predictions/oof/store.json"):
             rewrite(two / f"fold_{fold}" / path, lambda content: content.update(classes=["background", *few]))
+        rewrite(two / f"fold_{fold}/provenance.json", lambda content: content.update(labels=labels))
     with pytest.raises(
         FoldsegError, match=r"two: its classes are background, road, car; those of one are sky, .*labels: scored"
     ):

@@ -9,10 +9,9 @@ import pytest
 
 from foldseg.config import load_experiment
 from foldseg.errors import FoldsegError
-from foldseg.report.networks import costs_text, network_costs
+from foldseg.report.networks import PUBLISHED, costs_text, network_costs
 
 REPOSITORY = Path(__file__).parents[2]
-PUBLISHED = REPOSITORY / "benchmarks/published_networks.csv"
 CONFIGS = REPOSITORY / "configs/experiments"
 
 
@@ -44,7 +43,7 @@ def test_the_script_prints_and_writes_the_table(tmp_path: Path) -> None:
     out = tmp_path / "costs.csv"
     command = [sys.executable, "-m", "foldseg", "show-network", str(CONFIGS / "toy_full.yaml")]
     done = subprocess.run(
-        [*command, "--size", "32", "32", "--device", "cpu", "--csv", str(out)],
+        [*command, "--size", "32x32", "--device", "cpu", "--csv", str(out)],
         check=True, capture_output=True, text=True, cwd=REPOSITORY,
     )  # fmt: skip
     assert done.stdout.splitlines()[0].split()[:3] == ["experiment", "M", "parameters"]

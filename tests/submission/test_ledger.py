@@ -40,7 +40,9 @@ def test_what_was_written_by_hand_stays_as_it_is(tmp_path: Path) -> None:
 def test_a_file_that_is_no_ledger_is_refused_and_kept(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "ledger.csv"
     path.write_bytes(content)
-    with pytest.raises(FoldsegError, match=r"ledger\.csv: (is not a CSV|should have the columns name, date)"):
+    with pytest.raises(
+        FoldsegError, match=r"ledger\.csv: (is not a CSV|is not text|should have the columns name, date)"
+    ):
         append(path, ROW)
     assert path.read_bytes() == content
 

@@ -17,7 +17,7 @@ def test_a_category_is_shown_printable_and_short(
 ) -> None:
     path = tmp_path / "x.json"
     path.write_text(json.dumps({"test_000.jpg": {category: {"0": [[0, 3]]}}, "test_001.jpg": {}}))
-    done = command_line.run("verify", "configs/data/signate.yaml", path, f"data.root={signate_root}")
+    done = command_line.run("score", "configs/data/signate.yaml", path, f"data.root={signate_root}")
     assert done.status == 1 and "Traceback" not in done.stderr
     assert f"test_000.jpg, {shown}: unknown category" in done.stderr
     assert len(done.stderr.splitlines()) == 1

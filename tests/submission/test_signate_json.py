@@ -179,7 +179,7 @@ def test_a_wrong_file_is_named(tmp_path: Path, content: str, says: str) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FoldsegError, match=r"s\.json: cannot be read: No such file"):
+    with pytest.raises(FoldsegError, match=r"s\.json: no such file"):
         Submission(tmp_path / "s.json", SCORED)
 
 

@@ -41,15 +41,29 @@ def prediction(camvid_root: Path, tmp_path: Path) -> Path:
 def test_the_readmes_command_takes_the_size_from_the_masks(
     command_line: CommandLine, camvid_root: Path, prediction: Path
 ):
-    done = command_line.run("verify", "configs/data/camvid.yaml", prediction, f"data.root={camvid_root}")
+    done = command_line.run("score", "configs/data/camvid.yaml", prediction, f"data.root={camvid_root}")
     assert value(done) == "1.0000000" and "not checked" not in done.stderr
 
 
 def test_a_size_that_contradicts_the_masks_is_an_error(command_line: CommandLine, camvid_root: Path, prediction: Path):
     words = "configs/data/camvid.yaml", prediction, f"data.root={camvid_root}", "--size"
-    assert value(command_line.run("verify", *words, "64x48")) == "1.0000000"
-    said = failed(command_line.run("verify", *words, "1936x1216"))
+    assert value(command_line.run("score", *words, "64x48")) == "1.0000000"
+    said = failed(command_line.run("score", *words, "1936x1216"))
     assert "--size: 1936x1216 is given, and Seq05VD_f00030 is 64x48 (width x height); leave --size out" in said
+
+
+def test_a_missing_image_scores_nothing_although_its_mask_has_void(
+    command_line: CommandLine, camvid_root: Path, prediction: Path
+):
+    masks = sorted((camvid_root / "testannot").iterdir())
+    truths = [cv2.imread(str(mask), cv2.IMREAD_UNCHANGED) for mask in masks]
+    assert all((truth == 11).any() for truth in truths)
+    (prediction / masks[0].name).unlink()
+    words = "configs/data/camvid.yaml", prediction, f"data.root={camvid_root}"
+    assert "1 image(s) are missing" in failed(command_line.run("score", *words))
+    valid, right = (sum((truth < 11).sum() for truth in part) for part in (truths, truths[1:]))
+    done = command_line.run("score", *words, "--allow-missing")
+    assert value(done, "pixel_accuracy") == f"{right / valid:.7f}"
 
 
 @pytest.mark.parametrize("rows", [{"0": [[0, 3], [60, 190]]}, {"1200": [[0, 50]]}])
@@ -59,7 +73,7 @@ def test_columns_outside_of_frames_at_hand_are_refused(
     guess = {f"train_{index:04d}.jpg": {} for index in range(8)}
     (tmp_path / "s.json").write_text(json.dumps(guess | {"train_0003.jpg": {"car": rows}}))
     said = failed(
-        command_line.run("verify", "configs/data/signate.yaml", tmp_path / "s.json", f"data.root={signate_root}")
+        command_line.run("score", "configs/data/signate.yaml", tmp_path / "s.json", f"data.root={signate_root}")
     )
     assert "train_0003.jpg, car, row" in said and ("64 wide" in said or "48 high" in said)
 
@@ -67,10 +81,10 @@ def test_columns_outside_of_frames_at_hand_are_refused(
 def test_sizes_that_nothing_tells_are_said_to_be_unchecked(command_line: CommandLine, tmp_path: Path):
     (tmp_path / "s.json").write_text('{"a.jpg":{"car":{"0":[[0,3],[100,1900]]}}}')
     words = tmp_path / "s.json", tmp_path / "s.json", "data.root=nowhere"
-    done = command_line.run("verify", *words)
+    done = command_line.run("score", *words)
     assert value(done) == "1.0000000"
     assert "1 of 1 images are not at hand and no --size is given, so rows and columns are not checked" in done.stderr
-    assert "outside of an image 96 wide" in failed(command_line.run("verify", *words, "--size", "96x64"))
+    assert "outside of an image 96 wide" in failed(command_line.run("score", *words, "--size", "96x64"))
 
 
 @pytest.mark.parametrize("truth", ["json", "folder"])
@@ -79,13 +93,13 @@ def test_without_images_nothing_is_scored(command_line: CommandLine, tmp_path: P
     paths = {"json": tmp_path / "empty.json", "folder": tmp_path / "empty"}
     paths["json"].write_text("{}")
     paths["folder"].mkdir()
-    said = failed(command_line.run("verify", paths[truth], paths[guess], "data.root=nowhere"))
+    said = failed(command_line.run("score", paths[truth], paths[guess], "data.root=nowhere"))
     assert said.endswith(f"error: {paths[truth]}: holds no images\n")
 
 
 def test_images_without_categories_and_one_image_alone_are_scored(command_line: CommandLine, tmp_path: Path):
     (tmp_path / "s.json").write_text('{"a.jpg":{}}')
-    done = command_line.run("verify", tmp_path / "s.json", tmp_path / "s.json", "data.root=nowhere")
+    done = command_line.run("score", tmp_path / "s.json", tmp_path / "s.json", "data.root=nowhere")
     assert done.status == 0 and "1 of 1 image(s) have no scored class in their truth" in done.stdout
     assert "Warning" not in done.stderr
 
@@ -93,7 +107,7 @@ def test_images_without_categories_and_one_image_alone_are_scored(command_line: 
 @pytest.mark.parametrize("after", [b"\x0c", b"\xc2\xa0"])
 def test_what_is_no_blank_of_json_is_refused(command_line: CommandLine, tmp_path: Path, after: bytes):
     (tmp_path / "s.json").write_bytes(b'{"a.jpg":{}}\n' + after)
-    said = failed(command_line.run("verify", tmp_path / "s.json", tmp_path / "s.json", "data.root=nowhere"))
+    said = failed(command_line.run("score", tmp_path / "s.json", tmp_path / "s.json", "data.root=nowhere"))
     assert "s.json: is not a JSON mapping of images (expected nothing after the mapping, found" in said
 
 
@@ -101,7 +115,7 @@ def test_a_repeated_row_among_many_is_found_at_once(command_line: CommandLine, t
     rows = ",".join(f'"{row}":[[0,1]]' for row in [*range(60_000), 59_999])
     (tmp_path / "s.json").write_text(f'{{"a.jpg":{{"car":{{{rows}}}}}}}')
     start = time.monotonic()
-    said = failed(command_line.run("verify", tmp_path / "s.json", tmp_path / "s.json", "data.root=nowhere"))
+    said = failed(command_line.run("score", tmp_path / "s.json", tmp_path / "s.json", "data.root=nowhere"))
     assert "a.jpg, car: '59999' is there more than once" in said
     assert time.monotonic() - start < 20  # it took a minute
 

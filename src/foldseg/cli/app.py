@@ -8,13 +8,34 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from foldseg import ending
-from foldseg.cli import blending, data, exporting, ledger, prediction, scoring, settings, starting, training
+from foldseg.cli import (
+    blending,
+    commands,
+    data,
+    exporting,
+    ledger,
+    prediction,
+    scoring,
+    settings,
+    starting,
+    training,
+)
+from foldseg.cli.arguments import Verb, parse_path
 from foldseg.cli.project import enter_project
 
 _NAME = "foldseg"
 _COMPLETION = "_FOLDSEG_COMPLETE"
 
-app = typer.Typer(
+
+class _App(typer.Typer):
+    """A tree of verbs."""
+
+    def command(self, *words: Any, **settings: Any) -> Any:
+        """Add a verb, as `typer.Typer.command` does."""
+        return super().command(*words, **{"cls": Verb, **settings})
+
+
+app = _App(
     name=_NAME,
     help="From a folder of images and masks to a leaderboard file whose score you can believe.",
     epilog="`foldseg VERB --help` has an example of each. Settings are changed by key=value, anywhere behind the verb.",
@@ -22,7 +43,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (starting, data, training, prediction, blending, scoring, ledger, exporting, settings):
+for group in (starting, data, training, prediction, blending, scoring, ledger, exporting, settings, commands):
     group.add_verbs(app)
 
 
@@ -30,7 +51,11 @@ for group in (starting, data, training, prediction, blending, scoring, ledger, e
 def _choose_project(
     project: Annotated[
         Path | None,
-        typer.Option(help="Folder of the project. Default: the nearest one, from here upwards, that has configs/."),
+        typer.Option(
+            parser=parse_path,
+            metavar="FOLDER",
+            help="Folder of the project. Default: the nearest one, from here upwards, that has configs/.",
+        ),
     ] = None,
 ) -> None:
     enter_project(project)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from foldseg.cli import panels
-from foldseg.cli.arguments import EnsembleFile, Overrides, SizeOption, parse_class_share, parse_path
+from foldseg.cli.arguments import EnsembleFile, Overrides, SizeOption, parse_class_share, parse_output, parse_path
 
 
 def add_verbs(app: typer.Typer) -> None:
@@ -14,7 +14,7 @@ def add_verbs(app: typer.Typer) -> None:
     add = app.command
     add(
         rich_help_panel=panels.ENSEMBLES,
-        epilog="Example: foldseg ensemble configs/ensembles/toy.yaml tta=[flip] folds=[0,1]",
+        epilog="Example: foldseg ensemble configs/ensembles/toy.yaml tta=[] name=toy_plain",
     )(ensemble)
     add(
         "show-ensemble",
@@ -26,13 +26,18 @@ def add_verbs(app: typer.Typer) -> None:
         rich_help_panel=panels.ENSEMBLES,
         epilog="Example: foldseg pseudo-labels configs/ensembles/toy.yaml data/pseudo --confidence 0.8 --of signal=0.5",
     )(pseudo_labels)
-    add(rich_help_panel=panels.ENSEMBLES, epilog="Example: foldseg convert my_colour_pngs/ submission.json")(convert)
+    add(
+        rich_help_panel=panels.ENSEMBLES,
+        epilog="Example: foldseg convert submissions/toy/submission.json colours --data configs/data/toy_city.yaml",
+    )(convert)
 
 
 def ensemble(
     config: EnsembleFile,
     overrides: Overrides = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that blend; as workers=N.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Number of processes that blend. It is the same as workers=N.")
+    ] = None,
 ) -> None:
     """Blend runs, score the blend on OOF, write and validate its submission, add it to the ledger."""
     from foldseg.config import load_ensemble
@@ -47,10 +52,10 @@ def ensemble(
 
 def show_ensemble(
     config: EnsembleFile,
-    out: Annotated[Path, typer.Argument(parser=parse_path, metavar="PNG", help="Picture to write.")],
+    out: Annotated[Path, typer.Argument(parser=parse_output, metavar="PNG", help="The picture to write.")],
     overrides: Overrides = None,
     image: Annotated[
-        str | None, typer.Option(help="Id of an OOF image. Default: a median one, rich in classes.")
+        str | None, typer.Option(help="Id of an OOF image. Default: one of median score with many classes.")
     ] = None,
 ) -> None:
     """Draw a frame, its truth, what each member predicts, and the blend."""
@@ -64,14 +69,16 @@ def show_ensemble(
 
 def pseudo_labels(
     config: EnsembleFile,
-    out: Annotated[Path, typer.Argument(parser=parse_path, metavar="FOLDER", help="Gets fold_K/ID.png.")],
+    out: Annotated[
+        Path, typer.Argument(parser=parse_output, metavar="FOLDER", help="The folder to write. It gets fold_K/ID.png.")
+    ],
     overrides: Overrides = None,
-    confidence: Annotated[float, typer.Option(min=0.0, max=1.0, help="Least probability of a label.")] = 0.9,
+    confidence: Annotated[float, typer.Option(min=0.0, max=1.0, help="A pixel of a lower probability is void.")] = 0.9,
     of: Annotated[
-        list[str] | None, typer.Option(metavar="CLASS=P", help="Another least probability for a class.")
+        list[str] | None, typer.Option(metavar="CLASS=P", help="Another confidence for one class. May be repeated.")
     ] = None,
 ) -> None:
-    """Write labels of the test images of which an ensemble's members are sure, to train on, fold by fold."""
+    """Write labels of the test images where the members of an ensemble are sure, to train on, fold by fold."""
     from foldseg.config import load_ensemble
 
     loaded = load_ensemble(config, overrides or ())
@@ -84,18 +91,22 @@ def pseudo_labels(
 
 def convert(
     source: Annotated[
-        Path, typer.Argument(parser=parse_path, metavar="SOURCE", help="Folder of RGB PNGs, or a .json.")
+        Path, typer.Argument(parser=parse_path, metavar="SOURCE", help="A folder of RGB PNGs, or a .json.")
     ],
-    destination: Annotated[Path, typer.Argument(parser=parse_path, metavar="DESTINATION", help="What to write.")],
+    destination: Annotated[
+        Path, typer.Argument(parser=parse_output, metavar="DESTINATION", help="The .json or folder to write.")
+    ],
     overrides: Overrides = None,
     data: Annotated[
-        Path, typer.Option(parser=parse_path, metavar="DATA", help="Whose colours and test images.")
+        Path,
+        typer.Option(parser=parse_path, metavar="DATA", help="The data set whose colours and test images these are."),
     ] = Path("configs/data/signate.yaml"),
-    check: Annotated[bool, typer.Option(help="They have to be the test images, all of them.")] = True,
+    check: Annotated[bool, typer.Option(help="Require all test images of the data set, and no others.")] = True,
     size: SizeOption = None,
 ) -> None:
     """Convert a folder of colour PNGs to the AI Edge Contest's JSON, or such a JSON to PNGs."""
     from foldseg.config import load_data
+    from foldseg.data.datasets import DataSet
     from foldseg.submission.colour_png import convert as convert_submission
 
-    convert_submission(source, destination, load_data(data, overrides or ()), size, check=check)
+    convert_submission(source, destination, DataSet(load_data(data, overrides or ())), size, check=check)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from foldseg.cli import panels
-from foldseg.cli.arguments import ExperimentFile, Overrides, parse_path
+from foldseg.cli.arguments import ExperimentFile, Overrides, parse_output, parse_path
 
 
 def add_verbs(app: typer.Typer) -> None:
@@ -20,9 +20,9 @@ def add_verbs(app: typer.Typer) -> None:
 
 
 def folds(
-    config: Annotated[Path, typer.Argument(parser=parse_path, metavar="DATA", help="configs/data/X.yaml")],
+    config: Annotated[Path, typer.Argument(parser=parse_path, metavar="DATA", help="A data set: configs/data/X.yaml.")],
     overrides: Overrides = None,
-    strict: Annotated[bool, typer.Option(help="Write nothing, and exit with 1, if folds share something.")] = False,
+    strict: Annotated[bool, typer.Option(help="If there is a leak, write nothing and exit with 1.")] = False,
 ) -> None:
     """Divide the images of a data set into folds, and look for leaks between them."""
     from foldseg.config import load_data
@@ -34,11 +34,13 @@ def folds(
 def show_batch(
     config: ExperimentFile,
     overrides: Overrides = None,
-    fold: Annotated[int, typer.Option(help="Of which fold.")] = 0,
-    out: Annotated[Path, typer.Option(parser=parse_path, metavar="PNG", help="Picture to write.")] = Path("batch.png"),
-    all_augmentations: Annotated[bool, typer.Option(help="Every augmentation, a row each.")] = False,
-    images: Annotated[int, typer.Option(min=1, help="How many samples are drawn.")] = 6,
-    epoch: Annotated[int, typer.Option(min=0, help="Of which epoch.")] = 0,
+    fold: Annotated[int, typer.Option(help="The fold whose training images are drawn.")] = 0,
+    out: Annotated[Path, typer.Option(parser=parse_output, metavar="PNG", help="The picture to write.")] = Path(
+        "batch.png"
+    ),
+    all_augmentations: Annotated[bool, typer.Option(help="Draw a row for each set of augmentations.")] = False,
+    images: Annotated[int, typer.Option(min=1, help="Number of samples.")] = 6,
+    epoch: Annotated[int, typer.Option(min=0, help="The epoch whose samples are drawn.")] = 0,
 ) -> None:
     """Draw what the network is trained on: samples with their masks, as they are cut and augmented."""
     from foldseg.config import load_experiment

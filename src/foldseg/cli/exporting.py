@@ -7,7 +7,7 @@ import typer
 
 from foldseg import ending
 from foldseg.cli import panels
-from foldseg.cli.arguments import CheckpointOption, Overrides, Run, SizeOption, parse_path
+from foldseg.cli.arguments import CheckpointOption, Overrides, Run, SizeOption, parse_output, parse_path
 
 
 def add_verbs(app: typer.Typer) -> None:
@@ -21,23 +21,23 @@ def add_verbs(app: typer.Typer) -> None:
     add(
         "export-encoder",
         rich_help_panel=panels.OTHER,
-        epilog="Example: foldseg export-encoder runs/camvid_crop/fold_0 weights/mine.pth",
+        epilog="Example: foldseg export-encoder runs/toy_crop/fold_0 weights/toy.pth",
     )(export_encoder)
 
 
 def export_onnx(
     run: Run,
-    out: Annotated[Path, typer.Argument(parser=parse_path, metavar="ONNX", help="The file to write.")],
+    out: Annotated[Path, typer.Argument(parser=parse_output, metavar="ONNX", help="The file to write.")],
     overrides: Overrides = None,
     checkpoint: CheckpointOption = None,
     size: SizeOption = None,
-    check: Annotated[bool, typer.Option(help="Compare with the run, on frames of its data set.")] = False,
+    check: Annotated[bool, typer.Option(help="Compare the file with the run, on frames of its data set.")] = False,
     pictures: Annotated[
         list[Path] | None,
-        typer.Option(parser=parse_path, metavar="PICTURE", help="Compare on this picture or folder; may be repeated."),
+        typer.Option(parser=parse_path, metavar="PICTURE", help="Compare on this picture or folder. May be repeated."),
     ] = None,
 ) -> None:
-    """Write a run's network as an ONNX file, with which pictures and videos are predicted without torch."""
+    """Write a run's network as an ONNX file, which predicts pictures and videos without torch."""
     ending.begin_anew_after_interruption()
     from foldseg.outputs import check_output
 
@@ -57,7 +57,7 @@ def export_onnx(
 
 def export_encoder(
     run: Run,
-    out: Annotated[Path, typer.Argument(parser=parse_path, metavar="PTH", help="The file to write.")],
+    out: Annotated[Path, typer.Argument(parser=parse_output, metavar="PTH", help="The file to write.")],
 ) -> None:
     """Write the weights of a run's encoder, for another experiment's `model.encoder_weights`."""
     from foldseg.outputs import check_output

@@ -6,15 +6,15 @@ from typing import Annotated
 import typer
 
 from foldseg.cli import panels
-from foldseg.cli.arguments import parse_path
+from foldseg.cli.arguments import parse_output, parse_path
 
 ledger = typer.Typer(
     no_args_is_help=False,
     invoke_without_command=True,
-    epilog="Example: foldseg ledger add-score toy 0.652",
-    help="List submissions, note what the leaderboard said, draw both.",
+    epilog="Example: foldseg ledger",
+    help="List submissions, and how well OOF scores foretell the leaderboard's order.",
 )
-_File = Annotated[Path, typer.Option("--ledger", parser=parse_path, metavar="CSV", help="The ledger.")]
+_File = Annotated[Path, typer.Option("--ledger", parser=parse_path, metavar="CSV", help="The ledger's file.")]
 _LEDGER = Path("submissions/ledger.csv")
 
 
@@ -38,15 +38,15 @@ def list_rows(context: typer.Context, file: _File = _LEDGER) -> None:
         print(correlation_text(rows, str(score)))
 
 
-@ledger.command("add-score", epilog="Example: foldseg ledger add-score camvid_cpu 0.652")
+@ledger.command("add-score", epilog="Example: foldseg ledger add-score toy 0.652")
 def add_score(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Of the submission. Its latest row is filled.")],
-    score: Annotated[str, typer.Argument(help="E.g. 0.652.")],
-    row: Annotated[int | None, typer.Option(help="This row instead, as numbered in the list.")] = None,
-    replace: Annotated[bool, typer.Option(help="Even if the row has another score.")] = False,
+    name: Annotated[str, typer.Argument(help="Name of the submission. Its latest row gets the score.")],
+    score: Annotated[str, typer.Argument(help="What the leaderboard said, e.g. 0.652.")],
+    row: Annotated[int | None, typer.Option(help="The row that gets it, as numbered by `foldseg ledger`.")] = None,
+    replace: Annotated[bool, typer.Option(help="Replace another score of the row.")] = False,
 ) -> None:
-    """Write down what the leaderboard said."""
+    """Write what the leaderboard said into the ledger."""
     from foldseg.submission import ledger as file
 
     number = file.add_score(context.obj, name, score, row, replace)
@@ -56,7 +56,7 @@ def add_score(
 @ledger.command(epilog="Example: foldseg ledger plot ledger.png")
 def plot(
     context: typer.Context,
-    out: Annotated[Path, typer.Argument(parser=parse_path, metavar="PNG", help="Picture to write.")],
+    out: Annotated[Path, typer.Argument(parser=parse_output, metavar="PNG", help="The picture to write.")],
 ) -> None:
     """Draw OOF scores against the leaderboard's."""
     from foldseg.outputs import check_output

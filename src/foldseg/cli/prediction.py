@@ -1,7 +1,7 @@
 """Verbs that predict: the images of a run, any pictures, videos."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -13,10 +13,11 @@ from foldseg.cli.arguments import (
     Overrides,
     Run,
     TtaOption,
+    parse_output,
     parse_path,
+    parse_score,
     split_words,
 )
-from foldseg.config.schema import ScoreName
 
 Form = Literal["masks", "colours", "overlay", "probabilities"]
 """What is written of a predicted picture."""
@@ -26,13 +27,16 @@ Source = Annotated[
     typer.Argument(
         parser=parse_path,
         metavar="SOURCE",
-        help="runs/X/fold_K, runs/X (the mean of its folds), submissions/X, or an exported X.onnx",
+        help="A run, an experiment (the mean of its folds), a submission or an exported X.onnx.",
     ),
 ]
 ExperimentRuns = Annotated[
-    Path, typer.Argument(parser=parse_path, metavar="RUNS", help="runs/EXPERIMENT/fold_K or runs/EXPERIMENT")
+    Path,
+    typer.Argument(
+        parser=parse_path, metavar="RUNS", help="A run or an experiment: runs/EXPERIMENT/fold_K or runs/EXPERIMENT."
+    ),
 ]
-Alpha = Annotated[float, typer.Option(min=0.0, max=1.0, help="Opacity of the colours.")]
+Alpha = Annotated[float, typer.Option(min=0.0, max=1.0, help="Opacity of the colours of an overlay.")]
 
 
 def add_verbs(app: typer.Typer) -> None:
@@ -45,14 +49,14 @@ def add_verbs(app: typer.Typer) -> None:
     add(
         "predict-images",
         rich_help_panel=panels.PREDICTION,
-        epilog="Example: foldseg predict-images runs/toy_crop photos/ --out predicted --as overlay",
+        epilog="Example: foldseg predict-images runs/toy_crop data/toy_city/seg_test_images --out predicted",
     )(predict_images)
     add(
         "predict-video",
         rich_help_panel=panels.PREDICTION,
-        epilog="Example: foldseg predict-video runs/toy_crop drive.mp4 overlay.mp4 --side-by-side",
+        epilog="Example: foldseg predict-video runs/toy_crop data/toy_city/seg_test_images toy.mp4 --fps 5",
     )(predict_video)
-    add("tta-gains", rich_help_panel=panels.PREDICTION, epilog="Example: foldseg tta-gains runs/camvid_cpu --tta d4")(
+    add("tta-gains", rich_help_panel=panels.PREDICTION, epilog="Example: foldseg tta-gains runs/toy_crop --tta flip")(
         tta_gains
     )
 
@@ -60,32 +64,38 @@ def add_verbs(app: typer.Typer) -> None:
 def predict(
     run: Run,
     overrides: Overrides = None,
-    split: Annotated[Literal["oof", "test", "both"], typer.Option(help="Which images.")] = "both",
+    split: Annotated[Literal["oof", "test", "both"], typer.Option(help="Which images are predicted.")] = "both",
     tta: TtaOption = None,
     checkpoint: CheckpointOption = None,
     device: DeviceOption = None,
     predictions: Annotated[
-        Literal["probabilities", "logits"] | None, typer.Option(help="Default: as the run says.")
+        Literal["probabilities", "logits"] | None, typer.Option(help="What the stores hold. Default: as the run says.")
     ] = None,
 ) -> None:
     """Predict the OOF and test images of a finished run, as far as they are missing."""
-    from foldseg.inference.predict import SPLITS, asked_for, predict_run
+    from foldseg.deploy.sources import asked_for
+    from foldseg.inference.predict import SPLITS, overridden_view, predict_run
     from foldseg.training.run import RunFolder
 
     folder = RunFolder.open(run)
-    view, merged = asked_for(folder, tta, overrides or ())
-    predict_run(
-        folder, SPLITS if split == "both" else (split,), merged, device, view, checkpoint or "best", predictions
-    )
+    asked = asked_for(overrides or (), tta, device, checkpoint)
+    view, splits = overridden_view(folder, asked.view), SPLITS if split == "both" else (split,)
+    predict_run(folder, splits, asked.tta, device, view, checkpoint or "best", predictions)
 
 
 def predict_images(
     source: Source,
     words: Annotated[
-        list[str], typer.Argument(metavar="PICTURE|FOLDER|KEY=VALUE", help="What to predict, and in which view.")
+        list[str],
+        typer.Argument(metavar="PICTURE|FOLDER|KEY=VALUE", help="Pictures and folders of pictures; view.predict=VIEW."),
     ],
-    out: Annotated[Path, typer.Option(parser=parse_path, metavar="FOLDER", help="A new folder, or one to go on with.")],
-    form: Annotated[Form, typer.Option("--as", help="What is written.")] = "masks",
+    out: Annotated[
+        Path,
+        typer.Option(
+            parser=parse_output, metavar="FOLDER", help="The folder to write: new, or begun by the same command."
+        ),
+    ],
+    form: Annotated[Form, typer.Option("--as", help="What is written of each picture.")] = "masks",
     alpha: Alpha = 0.5,
     white_level: Annotated[
         int | None, typer.Option(help="Value of white in 16-bit pictures, e.g. 4095 for 12 bits.")
@@ -108,14 +118,16 @@ def predict_images(
 def predict_video(
     source: Source,
     video: Annotated[
-        Path, typer.Argument(parser=parse_path, metavar="VIDEO", help="Or a folder of frames of one size.")
+        Path, typer.Argument(parser=parse_path, metavar="VIDEO", help="A video, or a folder of frames of one size.")
     ],
-    out: Annotated[Path, typer.Argument(parser=parse_path, metavar="MP4", help="The file to write.")],
+    out: Annotated[Path, typer.Argument(parser=parse_output, metavar="MP4", help="The video to write.")],
     overrides: Overrides = None,
-    scale: Annotated[float | None, typer.Option(help="The network sees frames resized by this factor.")] = None,
-    fps: Annotated[float | None, typer.Option(help="Of a folder's frames. Default: 10.")] = None,
+    scale: Annotated[
+        float | None, typer.Option(help="Resize frames by this factor before the network sees them.")
+    ] = None,
+    fps: Annotated[float | None, typer.Option(help="Frames per second of a folder of frames. Default: 10.")] = None,
     alpha: Alpha = 0.5,
-    side_by_side: Annotated[bool, typer.Option(help="With the frame as it was on the left.")] = False,
+    side_by_side: Annotated[bool, typer.Option(help="Show the original frame on the left.")] = False,
     tta: TtaOption = None,
     checkpoint: CheckpointOption = None,
     device: DeviceOption = None,
@@ -140,14 +152,21 @@ def tta_gains(
     runs: ExperimentRuns,
     overrides: Overrides = None,
     tta: TtaOption = None,
-    score: Annotated[ScoreName | None, typer.Option(help="Default: what the runs were chosen by.")] = None,
+    score: Annotated[
+        Any,
+        typer.Option(
+            parser=parse_score, metavar="SCORE", help="The score to compare by. Default: what the runs monitor."
+        ),
+    ] = None,
     checkpoint: CheckpointOption = None,
     device: DeviceOption = None,
 ) -> None:
     """Show what each view of test-time augmentation gains on OOF, and which to leave out."""
-    from foldseg.inference.predict import asked_for
+    from foldseg.deploy.sources import asked_for
+    from foldseg.inference.predict import overridden_view
     from foldseg.report import tta_gains as report
 
     folders = report.open_runs(runs)
-    view, merged = asked_for(folders[0], tta or "d4", overrides or ())
-    print(report.gains_text(report.tta_gains(folders, merged, view, checkpoint or "best", device, score)))
+    asked = asked_for(overrides or (), tta or "d4", device, checkpoint)
+    view = overridden_view(folders[0], asked.view)
+    print(report.gains_text(report.tta_gains(folders, asked.tta, view, checkpoint or "best", device, score)))

@@ -1,7 +1,7 @@
 """From which folder a command works: the project's, whatever folder it is given in.
 
 Relative paths in settings are relative to the project. Relative paths on the command line are relative to where the
-command is given, or else to the project.
+command is given, or, of what is read, else to the project.
 """
 
 import os
@@ -28,11 +28,14 @@ def enter_project(project: Path | None) -> None:
         os.chdir(home)
 
 
-def path_in_project(path: Path) -> Path:
-    """Return a path of the command line as seen from the project's folder."""
+def path_in_project(path: Path, *, is_read: bool = True) -> Path:
+    """Return a path of the command line as seen from the project's folder.
+
+    is_read: whether what is not there may be the project's of that name; what is written is where it was asked for.
+    """
     if _given_in is None or path.is_absolute():
         return path
     there = _given_in / path
-    if path.exists() and not there.exists():
+    if is_read and path.exists() and not there.exists():
         return path
     return Path(os.path.relpath(there))

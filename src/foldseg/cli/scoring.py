@@ -1,13 +1,12 @@
 """Verbs about scores."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from foldseg.cli import panels
-from foldseg.cli.arguments import CsvOption, Overrides, SizeOption, parse_path
-from foldseg.config.schema import ScoreName
+from foldseg.cli.arguments import CsvOption, Overrides, SizeOption, parse_output, parse_path, parse_score
 
 
 def add_verbs(app: typer.Typer) -> None:
@@ -15,7 +14,7 @@ def add_verbs(app: typer.Typer) -> None:
     add = app.command
     add(
         rich_help_panel=panels.SCORES,
-        epilog="Example: foldseg score configs/data/camvid.yaml submissions/camvid/labels --per-image scores.csv",
+        epilog="Example: foldseg score configs/data/camvid.yaml my_labels --per-image scores.csv",
     )(score)
     add(rich_help_panel=panels.SCORES, epilog="Example: foldseg verify submissions/toy --from-stores")(verify)
     add(rich_help_panel=panels.SCORES, epilog="Example: foldseg compare runs/toy_full runs/toy_crop submissions/toy")(
@@ -26,19 +25,30 @@ def add_verbs(app: typer.Typer) -> None:
 def score(
     truth: Annotated[
         Path,
-        typer.Argument(parser=parse_path, metavar="TRUTH", help="configs/data/X.yaml, a .json or a folder of PNGs"),
+        typer.Argument(
+            parser=parse_path, metavar="TRUTH", help="The truth: configs/data/X.yaml, a .json or a folder of PNGs."
+        ),
     ],
     prediction: Annotated[
-        Path, typer.Argument(parser=parse_path, metavar="PREDICTION", help="A .json file or a folder of PNGs.")
+        Path,
+        typer.Argument(
+            parser=parse_path, metavar="PREDICTION", help="The prediction: a .json file or a folder of PNGs."
+        ),
     ],
     overrides: Overrides = None,
     data: Annotated[
-        Path, typer.Option(parser=parse_path, metavar="DATA", help="Whose classes these are, if TRUTH is no YAML.")
+        Path,
+        typer.Option(
+            parser=parse_path, metavar="DATA", help="The data set whose classes these are, if TRUTH is no YAML file."
+        ),
     ] = Path("configs/data/signate.yaml"),
-    allow_missing: Annotated[bool, typer.Option(help="Images that are missing score 0.")] = False,
+    allow_missing: Annotated[bool, typer.Option(help="Let images that are missing score 0.")] = False,
     size: SizeOption = None,
     per_image: Annotated[
-        Path | None, typer.Option(parser=parse_path, metavar="CSV", help="Write score and IoUs of every image.")
+        Path | None,
+        typer.Option(
+            parser=parse_output, metavar="CSV", help="Write the score and the IoUs of every image to this file."
+        ),
     ] = None,
 ) -> None:
     """Score a submission against a data set's masks, or against a submission that holds the truth."""
@@ -50,10 +60,11 @@ def score(
     true_file = None if is_config else truth
     if per_image:
         check_output(per_image, ".csv", [prediction, true_file, loaded.root, loaded.folds], ("id", "score"))
+    from foldseg.data.datasets import DataSet
     from foldseg.report.tables import submission_report
     from foldseg.submission.score import count_submission
 
-    counted = count_submission(prediction, loaded, true_file, allow_missing, size)
+    counted = count_submission(prediction, DataSet(loaded), true_file, allow_missing, size)
     if per_image:
         counted.write_per_image(per_image)
     print(submission_report(counted))
@@ -62,41 +73,62 @@ def score(
 def verify(
     source: Annotated[
         Path,
-        typer.Argument(parser=parse_path, metavar="SOURCE", help="runs/X/fold_K, runs/X or submissions/X"),
+        typer.Argument(
+            parser=parse_path,
+            metavar="SOURCE",
+            help="A run, experiment or submission: runs/X/fold_K, runs/X or submissions/X.",
+        ),
     ],
     from_stores: Annotated[
-        bool, typer.Option(help="Blend and fit an ensemble anew, and compare all of its score.json.")
+        bool, typer.Option(help="Blend and fit the ensemble anew, and compare every number of score.json.")
     ] = False,
 ) -> None:
     """Compute every score of a run, experiment or submission again, and compare with what its files state.
 
-    A run validated in floating point, and its stores are quantised: small differences are shown, and are no error. But
-    score.json and the row of the ledger have to agree to 1e-9 (the ledger has six decimals). Otherwise the exit status
-    is 1.
+    The exit status is 1 if a number of score.json or of the ledger's row differs by more than 1e-9 (the ledger has six
+    decimals), or if a submission was made from other images, masks, weights or classes than there are now. A run
+    validates in floating point, while its stores are quantised, so its numbers may differ a little: this is shown, and
+    is no error.
     """
+    from foldseg.data.datasets import OpenedData
     from foldseg.report import recompute
 
+    opened = OpenedData()
     if from_stores:
-        statements = recompute.remake(source)
-        print(recompute.statements_text(statements))
+        statements = recompute.remake(source, opened)
+        print(recompute.statements_text(statements), flush=True)
     else:
-        recomputed = recompute.recompute(source)
-        print(recompute.recomputed_text(recomputed))
+        recomputed = recompute.recompute(source, opened)
+        print(recompute.recomputed_text(recomputed), flush=True)
         statements = recomputed.statements
+    recompute.require_fresh(source, opened)
     recompute.require_equal(statements)
 
 
 def compare(
     first: Annotated[
-        Path, typer.Argument(parser=parse_path, metavar="FIRST", help="What the others are compared with.")
+        Path,
+        typer.Argument(
+            parser=parse_path,
+            metavar="FIRST",
+            help="The run, experiment or submission that the others are compared with.",
+        ),
     ],
-    others: Annotated[list[Path], typer.Argument(parser=parse_path, metavar="OTHER")],
-    score: Annotated[ScoreName | None, typer.Option(help="Default: what FIRST was made for.")] = None,
+    others: Annotated[
+        list[Path], typer.Argument(parser=parse_path, metavar="OTHER", help="Runs, experiments or submissions.")
+    ],
+    score: Annotated[
+        Any,
+        typer.Option(
+            parser=parse_score, metavar="SCORE", help="The score to compare by. Default: what FIRST was made for."
+        ),
+    ] = None,
     csv: CsvOption = None,
 ) -> None:
     """Compare runs, experiments or submissions on the same OOF images, with intervals and P(better).
 
-    "P(better)" is above 0.975 exactly where the 95% interval of the difference lies above 0.
+    P(better) is the probability that the other one is better than FIRST. It is above 0.975 exactly where the 95%
+    interval of the difference lies above 0.
     """
     from foldseg.files import write_text
     from foldseg.outputs import check_output

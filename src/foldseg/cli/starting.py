@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from foldseg.cli import panels
-from foldseg.cli.arguments import parse_path
+from foldseg.cli.arguments import parse_output
 from foldseg.errors import FoldsegError
+from foldseg.files import scratch
 
 _SHARED = "share/foldseg"  # where a wheel puts the folders below; see pyproject.toml
 _COPIED = ("configs", "folds")
@@ -21,17 +22,24 @@ def add_verbs(app: typer.Typer) -> None:
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(parser=parse_path, metavar="FOLDER", help="Where they are to be.")],
+    folder: Annotated[
+        Path, typer.Argument(parser=parse_output, metavar="FOLDER", help="The folder of the new project.")
+    ],
 ) -> None:
-    """Copy the configurations and folds that foldseg comes with into a folder, to start a project there."""
+    """Copy the configurations and folds of foldseg into a folder, to start a project there."""
     for name in _COPIED:
-        if (folder / name).exists():
+        if (folder / name).exists() or (folder / name).is_symlink():
             raise FoldsegError(f"{folder / name}: is there already; give another folder, or remove it")
-    for name in _COPIED:
-        try:
-            shutil.copytree(_shared_root() / name, folder / name)
-        except OSError as error:
-            raise FoldsegError(f"{folder / name}: could not be written: {error}") from error
+    root = _shared_root()
+    try:
+        with scratch(folder / ".foldseg-init") as place:  # a copy that is stopped leaves no half of a project
+            for name in _COPIED:
+                shutil.copytree(root / name, place / name)
+            for name in _COPIED:
+                (place / name).rename(folder / name)
+    except (OSError, shutil.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise FoldsegError(f"{folder}: could not be written: {reason}") from error
     print(f"{' and '.join(str(folder / name) for name in _COPIED)}: give commands in {folder}")
 
 

@@ -8,14 +8,12 @@ import typer
 from foldseg.cli import panels
 from foldseg.cli.arguments import CsvOption, Device, ExperimentFile, Overrides, Run, SizeOption, parse_path
 
-PUBLISHED = Path("benchmarks/published_networks.csv")
-
 
 def add_verbs(app: typer.Typer) -> None:
     """Add this module's verbs."""
     app.command(
         rich_help_panel=panels.TRAINING,
-        epilog="Example: foldseg train configs/experiments/toy_crop.yaml 0 batch_size=4 optimizer.lr=3e-4",
+        epilog="Example: foldseg train configs/experiments/toy_crop.yaml 0 optimizer.lr=3e-4 name=toy_crop_lr3e-4",
     )(train)
     app.command(rich_help_panel=panels.TRAINING, epilog="Example: foldseg soup runs/toy_crop/fold_0")(soup)
     app.command(
@@ -30,28 +28,34 @@ def train(
     fold: Annotated[str, typer.Argument(help="The fold to validate on, or `all`.")],
     overrides: Overrides = None,
     accept_changed_data: Annotated[
-        bool, typer.Option(help="Keep runs whose images, masks or classes have changed; provenance.json records it.")
+        bool, typer.Option(help="Keep runs whose images, masks or classes have changed. provenance.json records it.")
     ] = False,
 ) -> None:
-    """Train one fold, or all, and predict its OOF and test images. The same command goes on where it was stopped."""
+    """Train one fold or all, and predict OOF and test images. The same command goes on where it was stopped."""
     from foldseg.config import load_experiment
 
     experiment = load_experiment(config, overrides or ())
+    from foldseg.data.datasets import OpenedData
     from foldseg.inference.predict import predict_run
     from foldseg.training.data import fold_numbers
     from foldseg.training.fit import train_fold
 
-    for number in fold_numbers(experiment, fold):
-        predict_run(train_fold(experiment, number, accept_changed_data=accept_changed_data))
+    opened = OpenedData()
+    for number in fold_numbers(fold, opened.open(experiment.data)):
+        run = train_fold(experiment, number, opened, accept_changed_data=accept_changed_data)
+        predict_run(run, opened=opened)
 
 
 def soup(
     run: Run,
-    of: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A checkpoint to take. Default: all.")] = None,
-    uniform: Annotated[bool, typer.Option(help="Take all of them, whatever they score.")] = False,
-    device: Annotated[Device, typer.Option()] = "auto",
+    of: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A checkpoint to average. May be repeated. Default: all of them."),
+    ] = None,
+    uniform: Annotated[bool, typer.Option(help="Average all of them, whatever they score.")] = False,
+    device: Annotated[Device, typer.Option(help="Where the network computes.")] = "auto",
 ) -> None:
-    """Average checkpoints of a run into one more, `soup`: those that help on OOF, one after the other."""
+    """Average those checkpoints of a run that help on OOF into one more checkpoint, `soup`."""
     from foldseg.training.run import RunFolder
     from foldseg.training.soup import make_soup
 
@@ -61,9 +65,11 @@ def soup(
 
 
 def show_network(
-    configs: Annotated[list[Path], typer.Argument(parser=parse_path, metavar="EXPERIMENT")],
+    configs: Annotated[
+        list[Path], typer.Argument(parser=parse_path, metavar="EXPERIMENT", help="configs/experiments/X.yaml; several.")
+    ],
     size: SizeOption = None,
-    device: Annotated[Device, typer.Option()] = "auto",
+    device: Annotated[Device, typer.Option(help="Where the network computes.")] = "auto",
     csv: CsvOption = None,
 ) -> None:
     """Show parameters, operations, memory and latency of networks, beside published figures."""
@@ -72,9 +78,9 @@ def show_network(
     from foldseg.outputs import check_output
 
     if csv:
-        check_output(csv, ".csv", [*configs, PUBLISHED], ("experiment", "architecture", "encoder"))
+        check_output(csv, ".csv", configs, ("experiment", "architecture", "encoder"))
     experiments = [load_experiment(path) for path in configs]
-    from foldseg.report.networks import costs_text, network_costs
+    from foldseg.report.networks import PUBLISHED, costs_text, network_costs
 
     table = network_costs(experiments, size or (512, 512), device, PUBLISHED)
     if csv:

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +16,8 @@ from foldseg.errors import FoldsegError
 
 S = TypeVar("S", bound=Settings)
 _SHOWN = 12  # wrong settings
+_LONGEST = 200  # letters of a wrong value
+_VALID_KEYS = "valid keys here: "
 
 
 def validate(draft: Draft, model: type[S], path: Path) -> S:
@@ -24,9 +26,8 @@ def validate(draft: Draft, model: type[S], path: Path) -> S:
         return model.model_validate(draft.content)
     except ValidationError as error:
         problems = [_Problem.of(details, draft) for details in error.errors()]
-        lines = [problem.line() for problem in _merged(problems)]
-        more = [f"  and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
-        raise FoldsegError(f"{path}: {len(lines)} wrong setting(s)\n" + "\n".join([*lines[:_SHOWN], *more])) from None
+        merged = _merged(problems)
+        raise FoldsegError(f"{path}: {len(merged)} wrong setting(s)\n" + "\n".join(_lines(merged))) from None
 
 
 @dataclass
@@ -58,13 +59,31 @@ class _Problem:
             meant, message = _unknown(draft, keys)
             return _Problem(keys, name, source, message, "", False, None if meant is None else (*keys[:-1], meant))
         message = details["msg"].removeprefix("Value error, ").replace("valid tuple", "list")
-        found = "" if isinstance(details["input"], dict | BaseModel) else f"; found {details['input']!r}"
+        found = "" if isinstance(details["input"], dict | BaseModel) else f"; found {_short(details['input'])}"
         is_of_type = kind.endswith(("_type", "_parsing")) or kind == "literal_error"
         return _Problem(keys, name, source, message, found, is_of_type)
 
     def line(self) -> str:
         """Return `  key (file): what is wrong; what would be right`."""
         return f"  {self.name} ({self.source}): {self.message}{self.found}"
+
+
+def _short(value: Any) -> str:
+    """Return a wrong value as it is shown: whole, unless it is very long."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def _lines(problems: list[_Problem]) -> list[str]:
+    """Return a line for each problem, `_SHOWN` at most. The valid keys of a block are listed once."""
+    lines: list[str] = []
+    listed: set[str] = set()
+    for problem in problems[:_SHOWN]:
+        message, separator, keys = problem.message.partition(_VALID_KEYS)
+        again = bool(separator) and keys in listed
+        lines.append(replace(problem, message=message.rstrip("; ")).line() if again else problem.line())
+        listed.add(keys)
+    return [*lines, f"  and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else lines
 
 
 def _names(keys: Iterable[Keys]) -> str:
@@ -104,7 +123,7 @@ def _unknown(draft: Draft, keys: Keys) -> tuple[str | None, str]:
     of_others = _kinds_with(block, key)
     meant = block.mistaken_names.get(key) or (near[0] if near and not of_others else None)
     hint = f"did you mean {meant!r}? " if meant else of_others
-    return meant, f"unknown key; {hint}valid keys here: {', '.join(valid)}"
+    return meant, f"unknown key; {hint}{_VALID_KEYS}{', '.join(valid)}"
 
 
 def _kinds_with(block: type[Settings], key: str) -> str:

@@ -4,16 +4,17 @@ score.json names the weights, the label set, the code and the data; data.csv bes
 image and mask and of every test image (and mask, where there is one).
 """
 
+import hashlib
 from pathlib import Path
 from typing import Annotated, Any
 
 from annotated_types import MinLen
 
 from foldseg.config import Ensemble, load_ensemble
-from foldseg.data.content import Contents, code_hash, count_of, file_hash
-from foldseg.data.datasets import load_samples
+from foldseg.data.content import Contents, code_hash, count_of, file_hash, file_hashes
+from foldseg.data.datasets import DataSet, OpenedData
 from foldseg.data.labels import label_changes
-from foldseg.ensemble.members import Members, blended_labels, oof_table
+from foldseg.ensemble.members import Members, blended_labels
 from foldseg.errors import FoldsegError
 from foldseg.files import read_record
 from foldseg.notices import say_once
@@ -25,16 +26,17 @@ _STAGES = dict[str, dict[str, Any]]
 _CODE = ("config", "data", "ensemble", "inference", "scoring", "submission")
 
 
-def contents_of(run: RunFolder, folds: list[int]) -> Contents:
-    """Hash the OOF images and masks of these folds and all test images, of the data that `run` was trained on."""
-    data, oof = run.experiment.data, oof_table(run)
-    samples = load_samples(data)
-    parts = {"OOF": oof[oof["fold"].isin(folds)], "test": samples[samples["split"] == "test"].sort_values("id")}
-    return Contents.of(parts, data.root)
+def contents_of(data: DataSet, folds: list[int]) -> Contents:
+    """Hash the images and masks of these folds and all test images."""
+    oof = data.folded[data.folded["fold"].isin(folds)]
+    return Contents.of({"OOF": oof, "test": data.test.sort_values("id")}, data.root)
 
 
-def made_from(members: Members, contents: Path) -> dict[str, Any]:
-    """Return what score.json says of its origin, all of it text; `contents`: the data.csv that was written."""
+def made_from(members: Members, contents: Path, submission: Path) -> dict[str, Any]:
+    """Return what score.json says of its origin, all of it text.
+
+    contents, submission: the data.csv and the file or folder to be handed in that were written.
+    """
     runs = [run for runs in members.runs.values() for run in runs.values()]
     accepted = {str(run.path): run.facts["accepted"][-1]["changes"] for run in runs if "accepted" in run.facts}
     return {
@@ -42,6 +44,7 @@ def made_from(members: Members, contents: Path) -> dict[str, Any]:
         **({"trained_on_other_data": accepted} if accepted else {}),
         "labels": members.labels.facts,
         "data": file_hash(contents),
+        "submission": hash_of_submission(submission),
         "folds": members.first.facts["data_fingerprint"],
         "git_commit": git_commit(),
         "code": code_hash(*_CODE),
@@ -55,13 +58,22 @@ def weights_of(members: Members) -> dict[str, str]:
     return {path.relative_to(members.config.runs).as_posix(): file_hash(path) for path in paths}
 
 
+def hash_of_submission(path: Path) -> str:
+    """Return the SHA-256 of a submission's file, or of the names and hashes of the PNGs of a folder."""
+    if not path.is_dir():
+        return file_hash(path)
+    files = sorted(path.glob("*.png"))
+    lines = [f"{file.name} {found}\n" for file, found in zip(files, file_hashes(files), strict=True)]
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
+
+
 def read_scores(folder: Path) -> dict[str, Any]:
     """Return the content of an ensemble's score.json. FoldsegError that names what is missing of it."""
     keys = {"score": str, "folds": list[int], "oof": Annotated[_STAGES, MinLen(1)], "steps": _STAGES}
     return read_record(folder / "score.json", keys)
 
 
-def changes_since(folder: Path) -> list[str]:
+def changes_since(folder: Path, opened: OpenedData) -> list[str]:
     """Say what has changed since a finished submission was made: images, masks, weights, label set; the first of each.
 
     FoldsegError when the data is not there, or is divided into folds otherwise. What cannot be told of an older
@@ -75,10 +87,12 @@ def changes_since(folder: Path) -> list[str]:
             kind="submission without contents",
         )
         return []
-    stated, run = scores[KEY], _any_run(config)
+    stated, run = scores[KEY], any_run(config)
+    data = opened.open(run.experiment.data)
+    run.check_folds(data)
     if stated["code"] != code_hash(*_CODE):
         say_once(f"{folder}: was made by other code, of commit {stated['git_commit']}", kind="submission of other code")
-    now = contents_of(run, scores["folds"])
+    now = contents_of(data, scores["folds"])
     labels = label_changes(stated["labels"], blended_labels(config, run).facts)
     return [
         *Contents.read(folder / CONTENTS).changes(now),
@@ -94,10 +108,12 @@ def changed_weights(config: Ensemble, stated: dict[str, str]) -> list[str]:
     return [f"members: {count_of(changed, 'checkpoint')} ({changed[0]})"] if changed else []
 
 
-def _any_run(config: Ensemble) -> RunFolder:
+def any_run(config: Ensemble) -> RunFolder:
+    """Return a run of the first member, which says of which data an ensemble is. FoldsegError when there is none."""
     folders = sorted((config.runs / config.members[0].experiment).glob("fold_*/config.yaml"))
     if not folders:
         raise FoldsegError(
-            f"{config.runs / config.members[0].experiment}: no such experiment, of which the ensemble is"
+            f"{config.runs / config.members[0].experiment}: no such experiment; the ensemble {config.name} was blended "
+            "from it, and it says which data that was"
         )
     return RunFolder(folders[0].parent)

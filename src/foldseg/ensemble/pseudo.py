@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from foldseg.config import Ensemble
 from foldseg.config.schema import Crf
 from foldseg.data.content import code_hash, file_hashes
+from foldseg.data.counting import count_classes
 from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
 from foldseg.ensemble.blend import Probabilities, argmax
 from foldseg.ensemble.image import Task, blended
@@ -92,7 +93,7 @@ def _least(labels: LabelSet, confidence: float, per_class: Mapping[str, float]) 
 def _write_fold(members: Members, fold: int, folder: Path, least: NDArray[np.float32]) -> dict[str, float]:
     for stale in [folder / DESCRIPTION, *folder.glob("*.png")]:  # the first one's presence means complete
         stale.unlink(missing_ok=True)
-    table, sources = split_table(members.first, "test"), members.sources("test", fold)
+    table, sources = split_table(members.first, "test", members.data), members.sources("test", fold)
     line = Line.of([step for step in members.config.steps if isinstance(step, Crf)])
     tasks = [
         PseudoTask(replace(task_of(members, row, sources), line=line), folder / f"{row['id']}.png", least)
@@ -123,5 +124,4 @@ def label_image(todo: PseudoTask) -> NDArray[np.int64]:
     """Write one image's labels; return (classes + 1,) pixels of each class and of void."""
     labels = pseudo_labels(blended(todo.task), todo.least)
     write_png(todo.path, labels)
-    values = np.bincount(labels.ravel(), minlength=256)
-    return np.append(values[: len(todo.least)], values[IGNORE_INDEX])
+    return count_classes(labels, len(todo.least))

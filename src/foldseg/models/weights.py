@@ -1,6 +1,7 @@
 """Encoder weights from a local file, and weights from a checkpoint: what does not fit is named."""
 
 import codecs
+import errno
 import logging
 import os
 import re
@@ -48,11 +49,11 @@ def load_torch_file(path: Path) -> Any:
             warnings.simplefilter("ignore")  # of an unusual pickle protocol, for one
             content = torch.load(path, map_location="cpu", weights_only=True)
         damaged = zipfile.ZipFile(path).testzip() if isinstance(content, dict) and "foldseg" in content else None
-    except OSError as error:
-        raise FoldsegError(f"{path}: cannot be read: {error.strerror or error}") from error
     except MemoryError:
         raise
     except Exception as error:  # what reads the formats raises whatever it stumbles over
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # which is a seek to before a cut file's start
+            raise FoldsegError(f"{path}: cannot be read: {error.strerror or error}") from error
         if foreign := re.search(r"(?:GLOBAL|[Uu]nsupported (?:class|global):?) ([\w.]+\.\w+)", str(error)):
             raise FoldsegError(
                 f"{path}: holds an object of {foreign[1]} beside its weights, which is not read: it could run any "

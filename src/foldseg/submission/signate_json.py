@@ -26,6 +26,8 @@ from foldseg.inputs import read_bytes
 
 NAME = "submission.json"
 SUFFIX = ".jpg"
+BEGIN = r'\s*\{\s*("[^"]*\.jpg"|\})'
+"""What the text of such a file begins with, as a regular expression."""
 
 _ANY_SIZE = (65535, 65535)  # of a JPEG, where the image is not at hand
 _ROW_NUMBER = re.compile("0|[1-9][0-9]{0,9}")

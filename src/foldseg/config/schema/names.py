@@ -16,7 +16,7 @@ DeviceName = Literal["auto", "cpu", "gpu"]
 NormName = Literal["batch", "sync", "group", "instance", "evonorm", "none"]
 """`models/norms.py: NORMS`."""
 PrecisionName = Literal["fp32", "bf16", "fp16"]
-"""`training/fit.py: PRECISIONS`."""
+"""`models/device.py: TRAINING_PRECISIONS`."""
 ScoreName = Literal[
     "dataset_miou", "dataset_miou_scored", "dataset_mean_dice", "image_mean_iou_present", "pixel_accuracy"
 ]

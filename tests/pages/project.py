@@ -1,0 +1,66 @@
+"""A project in which the commands of a page take seconds: the committed configurations, with tiny networks and data."""
+
+import importlib.util
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pages.markdown import REPOSITORY
+
+HAS_CRF = importlib.util.find_spec("pydensecrf") is not None
+TINY_EXPERIMENT: dict[str, Any] = {
+    "model": {
+        "architecture": "unet",
+        "encoder": "tu-resnet10t",
+        "encoder_weights": None,
+        "options": {"encoder_depth": 4, "decoder_channels": [16, 8, 8, 8]},
+    },
+    "schedule": {"epochs": 1},
+    "validate_every": 1,
+    "early_stopping": None,
+    "precision": "fp32",
+    "accumulate": 1,
+    "workers": 0,
+}
+TINY_WINDOW = [32, 48]
+TINY_CITY = {"width": 96, "height": 64, "train_frames": 24, "test_frames": 4, "seed": 1}
+TINY_ENSEMBLE = {"workers": 1, "bootstrap_samples": 200}
+
+
+def lay_out(project: Path) -> None:
+    """Write configurations, scripts and Makefile into a new project; data and folds are not there yet."""
+    shutil.copytree(REPOSITORY / "scripts", project / "scripts")
+    for name in ("Makefile", "requirements.txt", "requirements-dev.txt", "pyproject.toml"):
+        shutil.copy(REPOSITORY / name, project)
+    for config in REPOSITORY.glob("configs/*/*.yaml"):
+        copy = project / config.relative_to(REPOSITORY)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(yaml.safe_dump(_shrink(config), sort_keys=False))
+
+
+def _shrink(config: Path) -> dict[str, Any]:
+    """Return a configuration with which a command takes seconds."""
+    settings = yaml.safe_load(config.read_text())
+    if config.parent.name == "data":
+        settings["data"]["fold_count"] = 2
+        if "toy_city" in settings["data"]:
+            settings["data"]["toy_city"] = TINY_CITY
+    elif config.parent.name == "ensembles":
+        settings |= TINY_ENSEMBLE
+        if not HAS_CRF:
+            settings["steps"] = [step for step in settings.get("steps", ()) if "crf" not in step]
+    elif not config.name.startswith("_"):
+        settings = _merge(settings, TINY_EXPERIMENT)
+        settings["batch_size"] = 4 if config.name.startswith("toy") else 2  # the others have few images to train on
+        for view in settings.get("view", {}).values():
+            if "size" in view:
+                view["size"] = TINY_WINDOW
+    return settings
+
+
+def _merge(settings: Any, changes: Any) -> Any:
+    if not (isinstance(settings, dict) and isinstance(changes, dict)):
+        return changes
+    return settings | {key: _merge(settings.get(key), value) for key, value in changes.items()}
