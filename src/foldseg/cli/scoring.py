@@ -16,7 +16,7 @@ def add_verbs(app: typer.Typer) -> None:
         rich_help_panel=panels.SCORES,
         epilog="Example: foldseg score configs/data/camvid.yaml my_labels --per-image scores.csv",
     )(score)
-    add(rich_help_panel=panels.SCORES, epilog="Example: foldseg verify submissions/toy --from-stores")(verify)
+    add(rich_help_panel=panels.SCORES, epilog="Example: foldseg verify submissions/toy")(verify)
     add(rich_help_panel=panels.SCORES, epilog="Example: foldseg compare runs/toy_full runs/toy_crop submissions/toy")(
         compare
     )
@@ -85,8 +85,8 @@ def verify(
     """Compute every score of a run, experiment or submission again, and compare with what its files state.
 
     The exit status is 1 if a number of score.json or of the ledger's row differs by more than 1e-9 (the ledger has six
-    decimals). A run validates in floating point, while its stores are quantised, so its numbers may differ a little:
-    this is shown, and is no error.
+    decimals), or if images, masks, weights or classes have changed since a submission was made. A run validates in
+    floating point, while its stores are quantised, so its numbers may differ a little: this is shown, and is no error.
     """
     from foldseg.report import recompute
 
