@@ -19,7 +19,7 @@ import numpy as np
 
 from foldseg.config import load_experiment
 from foldseg.config.schema import Crf
-from foldseg.data.datasets import load_samples
+from foldseg.data.datasets import DataSet
 from foldseg.data.reading import read_image
 from foldseg.ensemble.blend import argmax
 from foldseg.ensemble.parallel import processed
@@ -83,8 +83,8 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--images", type=int, default=6)
     args = parser.parse_args()
-    data = load_experiment(args.run / "config.yaml").data
-    store, table = PredictionStore(args.run / "predictions/oof"), load_samples(data).set_index("id")
+    data = DataSet(load_experiment(args.run / "config.yaml").data)
+    store, table = PredictionStore(args.run / "predictions/oof"), data.samples.set_index("id")
     chosen = store.facts.ids[:: max(1, len(store.facts.ids) // args.images)][: args.images]
     frames = [Frame(name, data.root / table.loc[name, "image"], store) for name in chosen]
     unsure = np.mean([(frame.read()[0].max(0) < 0.95).mean() for frame in frames])

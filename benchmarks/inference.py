@@ -27,6 +27,7 @@ from table import HEADER, Row, check, duration, times_faster
 from torch import Tensor
 
 from foldseg.config.schema import FullView, Model, TilesView, Tta
+from foldseg.data.datasets import DataSet
 from foldseg.data.reading import read_image
 from foldseg.inference.logits import Enlargement
 from foldseg.inference.predict import Predictor, quantise, split_table
@@ -231,9 +232,9 @@ def predicted(path: Path, images: int = 3) -> Iterator[np.ndarray]:
     """(5, H, W) float32 of a run's OOF images, enlarged; the four classes with most pixels, and the rest."""
     run = RunFolder(path)
     network = Predictor.load(run, "cpu", FullView(kind="full"))
-    table = split_table(run, "oof")
+    data = DataSet(run.experiment.data)
+    table = split_table(run, "oof", data)
     for index in np.linspace(0, len(table) - 1, images).astype(int):
-        data = run.experiment.data
         image = read_image(data.root / table["image"].iloc[index], data.pictures)
         maps = network.image(image)
         order = maps.mean((1, 2)).argsort(descending=True).tolist()

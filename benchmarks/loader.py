@@ -31,7 +31,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from foldseg.config import Experiment, load_experiment
 from foldseg.config.schema import CropView
-from foldseg.data.datasets import folded_samples, label_set
+from foldseg.data.datasets import DataSet
+from foldseg.data.fold_data import FoldData
 from foldseg.data.labels import IGNORE_INDEX, LabelSet
 from foldseg.data.reading import read_mask
 from foldseg.views.augment import AUGMENTATIONS
@@ -87,13 +88,14 @@ class PlainSamples(Dataset[tuple[torch.Tensor, torch.Tensor]]):
 
 def loaders(experiment: Experiment, images: int, cache: Path) -> dict[str, DataLoader[Any]]:
     """Build the loaders that are compared, over the same `images`."""
-    table, labels = folded_samples(experiment.data), label_set(experiment.data)
-    part = table.iloc[: min(images, len(table))]
+    data = DataSet(experiment.data)
+    labels, part = data.labels, data.folded.iloc[:images]
+    vars(data)["folded"] = part  # so that no more is cached
     first = part.iloc[0]["mask"]
     if not np.array_equal(*(read(experiment.data.root / first, labels) for read in (compare_classes, read_mask))):
         raise SystemExit(f"{first}: foldseg and the baseline read different masks; their times cannot be compared")
     plain = partial(DataLoader, batch_size=experiment.batch_size, shuffle=True, drop_last=True)
-    build = partial(_ours, part, labels)
+    build = partial(_ours, FoldData(data, 0, part, part))
     return {
         "plain": plain(PlainSamples(part, experiment, labels, compare_classes)),
         "plain, fast masks": plain(PlainSamples(part, experiment, labels, read_mask)),
@@ -102,8 +104,8 @@ def loaders(experiment: Experiment, images: int, cache: Path) -> dict[str, DataL
     }
 
 
-def _ours(table: pd.DataFrame, labels: LabelSet, experiment: Experiment) -> DataLoader[Any]:
-    samples = train_samples(experiment, 0, table, table, labels, STRIDE, "")
+def _ours(fold_data: FoldData, experiment: Experiment) -> DataLoader[Any]:
+    samples = train_samples(experiment, fold_data, STRIDE)
     return train_loader(samples, experiment.batch_size, 0, experiment.seed)
 
 

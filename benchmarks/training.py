@@ -40,7 +40,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from foldseg import ending
 from foldseg.config import Experiment, load_data, load_experiment
-from foldseg.data.datasets import folded_samples, label_set, make_folds_file
+from foldseg.data.datasets import DataSet, label_set, make_folds_file
+from foldseg.data.fold_data import FoldData
 from foldseg.data.labels import IGNORE_INDEX
 from foldseg.data.reading import read_mask
 from foldseg.losses import outputs_loss
@@ -67,7 +68,7 @@ def plain(experiment: Experiment, batches: int, turn: Turn, *, kept: bool = Fals
     if kept:
         keep_freed_memory()
     labels, device = label_set(experiment.data), _device(experiment)
-    table = folded_samples(experiment.data).iloc[: batches * _size(experiment)]
+    table = DataSet(experiment.data).folded.iloc[: batches * _size(experiment)]
     loader = DataLoader(
         PlainSamples(table, experiment, labels, read_mask),
         batch_size=_size(experiment),
@@ -94,11 +95,11 @@ def plain(experiment: Experiment, batches: int, turn: Turn, *, kept: bool = Fals
 
 def foldseg(experiment: Experiment, batches: int, turn: Turn) -> None:
     """Train as foldseg train does, without validation and checkpoints."""
-    labels, module = label_set(experiment.data), _module(experiment)
-    table = folded_samples(experiment.data).iloc[: batches * _size(experiment)]
-    stride = module.network.stride
-    samples = train_samples(experiment, 0, table, table, labels, stride, "")
-    loaders = Loaders(experiment, [samples], validation_samples(experiment, table[:1], table, labels, stride))
+    module, data = _module(experiment), DataSet(experiment.data)
+    table = data.folded.iloc[: batches * _size(experiment)]
+    fold_data, stride = FoldData(data, 0, table, table[:1]), module.network.stride
+    samples = train_samples(experiment, fold_data, stride)
+    loaders = Loaders(experiment, [samples], validation_samples(experiment, fold_data, stride))
     module.stage_steps = loaders.steps
     build_trainer(experiment, [_Turns(turn)]).fit(module, datamodule=loaders)
 

@@ -27,7 +27,7 @@ def test_an_experiment_of_a_new_data_set_is_skipped_with_a_word(tmp_path: Path) 
     (data / "village.py").write_text(FAMILY)
     replace_once(data / "datasets.py", "import camvid, signate", "import camvid, signate, village")
     replace_once(
-        data / "datasets.py", "DATASETS = {\n", 'DATASETS = {\n    "village": Dataset(village.scan, village.LABELS),\n'
+        data / "datasets.py", "DATASETS = {\n", 'DATASETS = {\n    "village": Family(village.scan, village.LABELS),\n'
     )
     replace_once(tmp_path / "src/foldseg/config/schema/data.py", 'Literal["camvid", ', 'Literal["village", "camvid", ')
     configs = tmp_path / "configs"

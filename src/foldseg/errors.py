@@ -1,5 +1,7 @@
 """The one exception that a user is meant to read, and what makes its message fit to be read."""
 
+from collections.abc import Sequence
+
 
 class FoldsegError(Exception):
     """Something that the user can mend: bad input, a missing file, an impossible setting.
@@ -10,6 +12,7 @@ class FoldsegError(Exception):
 
 
 _LONGEST_NAME = 80
+_MOST_PROBLEMS = 20
 
 
 def printable(text: str) -> str:
@@ -25,3 +28,14 @@ def short_name(name: str) -> str:
 
 def _spelled(letter: str) -> str:
     return letter.encode("unicode_escape", "surrogatepass").decode()
+
+
+def raise_if_any(problems: Sequence[str], what: str) -> None:
+    """FoldsegError that lists the problems, at most 20 of them."""
+    if len(problems) == 1:
+        raise FoldsegError(problems[0])
+    if problems:
+        more = [f"and {len(problems) - _MOST_PROBLEMS} more"] if len(problems) > _MOST_PROBLEMS else []
+        raise FoldsegError(
+            f"{len(problems)} {what} cannot be used:\n  " + "\n  ".join([*problems[:_MOST_PROBLEMS], *more])
+        )

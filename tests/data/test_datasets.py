@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from foldseg.config.schema import Data
-from foldseg.data.datasets import label_set, load_samples, make_folds_file
+from foldseg.data.datasets import DataSet, make_folds_file
 from foldseg.errors import FoldsegError
 
 
@@ -33,8 +33,8 @@ def test_a_folds_file_that_divides_otherwise_is_not_overwritten(camvid_root: Pat
 def test_toy_city_is_built_once_when_its_root_is_missing(tmp_path: Path):
     toy = {"width": 64, "height": 48, "train_frames": 4, "test_frames": 1}
     city = data(tmp_path / "city", dataset="toy_city", toy_city=toy, labels="scored")
-    assert len(load_samples(city)) == 5
+    assert len(DataSet(city).samples) == 5
     before = (tmp_path / "city/seg_train_images/train_0000.jpg").stat().st_mtime_ns
-    load_samples(city)
+    assert len(DataSet(city).samples) == 5
     assert (tmp_path / "city/seg_train_images/train_0000.jpg").stat().st_mtime_ns == before
-    assert label_set(city).names == ["background", "car", "pedestrian", "lane", "signal"]
+    assert DataSet(city).labels.names == ["background", "car", "pedestrian", "lane", "signal"]

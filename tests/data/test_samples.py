@@ -8,7 +8,7 @@ import pytest
 
 from foldseg.config.schema import Data
 from foldseg.data import camvid
-from foldseg.data.datasets import label_set, load_samples, make_folds_file
+from foldseg.data.datasets import DataSet, make_folds_file
 from foldseg.data.folds import load_folds
 from foldseg.data.listing import Listing, pair_by_stem
 from foldseg.data.samples import COLUMNS, check_files, samples_table, shorten
@@ -118,7 +118,7 @@ def test_shorten(items: list[object], expected: str) -> None:
 def test_a_data_set_goes_from_its_folder_to_a_folds_file(camvid_root: Path, tmp_path: Path) -> None:
     data = Data(dataset="camvid", root=camvid_root, folds=tmp_path / "f.csv", fold_count=2, labels=("car",))
     made = make_folds_file(data)
-    table = load_samples(data)
+    table = DataSet(data).samples
     assert len(made) == 8  # train only
     assert load_folds(data.folds, table[table["split"] == "train"]).equals(made)
-    assert label_set(data).names == ["background", "car"]
+    assert DataSet(data).labels.names == ["background", "car"]

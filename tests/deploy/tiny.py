@@ -10,6 +10,7 @@ import torch
 
 from foldseg.config.schema import Experiment
 from foldseg.data import camvid
+from foldseg.data.datasets import DataSet
 from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.files import write_json
 from foldseg.models.factory import build_network
@@ -60,8 +61,10 @@ def make_run(folder: Path, fold: int = 0, root: Path = Path("data")) -> RunFolde
     }
     experiment = Experiment.model_validate(settings)
     table = pd.DataFrame({"id": ["a"], "image": ["a.png"], "mask": ["a.png"], "fold": [fold]})
+    data = DataSet(experiment.data)
+    vars(data)["folded"] = table  # the data is not there
     run = RunFolder.of(experiment, fold)
-    run.describe(experiment, fold, camvid.LABELS.names, table)
+    run.describe(experiment, fold, camvid.LABELS.names, data)
     write_checkpoint(run, seed=fold)
     write_json(run.summary, {})
     return run

@@ -10,7 +10,7 @@ import pytest
 
 from foldseg.config.schema import Ensemble, Experiment, Member
 from foldseg.data import signate
-from foldseg.data.datasets import folded_samples, label_set, make_folds_file
+from foldseg.data.datasets import DataSet, make_folds_file
 from foldseg.data.labels import LabelSet
 from foldseg.data.reading import read_mask
 from foldseg.ensemble.members import find_members
@@ -51,8 +51,9 @@ class Contest:
         make_folds_file(experiment.data)
         for fold in (0, 1):
             run = RunFolder.of(experiment, fold)
-            own = label_set(experiment.data)
-            run.describe(experiment, fold, own.names, folded_samples(experiment.data))
+            data = DataSet(experiment.data)
+            own = data.labels
+            run.describe(experiment, fold, own.names, data)
             run.best.parent.mkdir()
             run.best.write_bytes(b"weights")
             run.summary.write_text("{}")
@@ -63,7 +64,10 @@ class Contest:
     def _predict(self, run: RunFolder, labels: LabelSet, split: str, view: object, seed: int) -> None:
         asked = Member.model_validate({"experiment": "x", "view": view}).view
         seen = (asked or run.experiment.view.predict).model_dump(mode="json")
-        name, ids = f"{run.path.parent.name}/{run.path.name}", split_table(run, split)["id"].tolist()
+        name, ids = (
+            f"{run.path.parent.name}/{run.path.name}",
+            split_table(run, split, DataSet(run.experiment.data))["id"].tolist(),
+        )
         truth = read_mask(
             self.root / "seg_train_annotations/train_0000.png", labels
         )  # the cars of others lie elsewhere

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from foldseg.config.schema import Experiment, FullView, PredictView, ResizedView, TilesView, Tta
+from foldseg.data.datasets import DataSet, make_folds_file
+from foldseg.deploy.sources import asked_for
 from foldseg.errors import FoldsegError
-from foldseg.inference.predict import asked_for, facts_of, overridden_view, predict_run, store_of
+from foldseg.inference.predict import facts_of, overridden_view, predict_run, store_of
 from foldseg.training.run import RunFolder
 
 OWN = TilesView(kind="tiles", size=(64, 96), overlap=0.5)
@@ -16,8 +18,6 @@ VOTE = TilesView(kind="tiles", size=(64, 96), overlap=0.5, merge="vote")
 @pytest.fixture
 def run(tmp_path: Path, signate_root: Path) -> RunFolder:
     """A run that has described itself."""
-    from foldseg.data.datasets import folded_samples, make_folds_file
-
     settings = {
         "name": "x",
         "data": {"dataset": "signate", "root": signate_root, "folds": tmp_path / "folds.csv", "fold_count": 2},
@@ -27,7 +27,7 @@ def run(tmp_path: Path, signate_root: Path) -> RunFolder:
     experiment = Experiment.model_validate(settings)
     make_folds_file(experiment.data)
     run = RunFolder.of(experiment, 0)
-    run.describe(experiment, 0, ["car"], folded_samples(experiment.data))
+    run.describe(experiment, 0, ["car"], DataSet(experiment.data))
     return run
 
 
@@ -58,17 +58,19 @@ def test_facts_tell_stores_apart_as_names_do(run: RunFolder) -> None:
     run.best.parent.mkdir()
     for checkpoint in ("best", "swa"):
         run.checkpoint(checkpoint).write_bytes(checkpoint.encode())
-    plain = facts_of(run, "oof")
-    assert plain.differences(facts_of(run, "oof", view=OWN)) == []
-    assert plain.differences(facts_of(run, "oof", ["flip"])) == ["TTA"]
-    assert plain.differences(facts_of(run, "oof", view=VOTE, checkpoint="swa")) == ["weights", "view"]
-    assert plain.differences(facts_of(run, "test")) == ["split", "images"]
+    data = DataSet(run.experiment.data)
+    plain = facts_of(run, "oof", data)
+    assert plain.differences(facts_of(run, "oof", data, view=OWN)) == []
+    assert plain.differences(facts_of(run, "oof", data, ["flip"])) == ["TTA"]
+    assert plain.differences(facts_of(run, "oof", data, view=VOTE, checkpoint="swa")) == ["weights", "view"]
+    assert plain.differences(facts_of(run, "test", data)) == ["split", "images"]
 
 
 @pytest.mark.parametrize(
     ("tta", "overrides", "expected"),
     [
         (None, [], (OWN, Tta())),
+        (None, ["tta=flip"], (OWN, Tta(symmetries="flip"))),
         ("flip", ["view.predict.merge=vote"], (VOTE, Tta(symmetries="flip"))),
         ("{symmetries: d4}", ["tta.scales=[0.5]"], (OWN, Tta(symmetries="d4", scales=(0.5,)))),
         (None, ["tta.merge=max", "view.predict.merge=vote"], (VOTE, Tta(merge="max"))),
@@ -77,7 +79,8 @@ def test_facts_tell_stores_apart_as_names_do(run: RunFolder) -> None:
 def test_a_command_line_asks_for_view_and_tta(
     run: RunFolder, tta: str | None, overrides: list[str], expected: tuple[PredictView, Tta]
 ) -> None:
-    assert asked_for(run, tta, overrides) == expected
+    asked = asked_for(overrides, tta, None, None)
+    assert (overridden_view(run, asked.view), asked.tta) == expected
 
 
 @pytest.mark.parametrize(

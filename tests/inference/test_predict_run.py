@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from foldseg.config.schema import Experiment, Tta
-from foldseg.data.datasets import folded_samples, label_set, make_folds_file
+from foldseg.data.datasets import DataSet, make_folds_file
 from foldseg.errors import FoldsegError
 from foldseg.files import write_bytes
 from foldseg.inference import store as store_module
@@ -36,10 +36,10 @@ def make(tmp_path: Path, signate_root: Path) -> Make:
         experiment = Experiment.model_validate(block | settings)
         make_folds_file(experiment.data)
         run = RunFolder.of(experiment, 0)
-        names = label_set(experiment.data).names
-        run.describe(experiment, 0, names, folded_samples(experiment.data))
+        data = DataSet(experiment.data)
+        run.describe(experiment, 0, data.labels.names, data)
         torch.manual_seed(0)
-        network = build_network(experiment.model, len(names))
+        network = build_network(experiment.model, len(data.labels))
         network.net.segmentation_head[0].weight.data.mul_(5)  # type: ignore[index, union-attr, operator]
         run.best.parent.mkdir()
         torch.save({"state_dict": {f"network.{k}": v for k, v in network.state_dict().items()}}, run.best)
@@ -71,7 +71,8 @@ def _frames(run: RunFolder) -> object:
     from foldseg.data.frames import FileFrames
     from foldseg.inference.predict import split_table
 
-    return FileFrames.of(split_table(run, "oof"), run.experiment.data.root, None)
+    data = DataSet(run.experiment.data)
+    return FileFrames.of(split_table(run, "oof", data), data.root, None)
 
 
 def test_images_are_predicted_together_as_the_run_says(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from nbclient import NotebookClient
 from foldseg.config.schema import FullView, ResizedView, TilesView
 from foldseg.data import signate
 from foldseg.ensemble.blend import argmax, blend
-from foldseg.ensemble.members import find_members, oof_table
+from foldseg.ensemble.members import find_members
 from foldseg.ensemble.run import predict_ensemble
 from foldseg.errors import FoldsegError
 from foldseg.inference.predict import predict_run
@@ -54,7 +54,7 @@ def test_reported_scores_can_be_recomputed_from_the_stores(demo: TinyDemo):
     """From scratch: read the maps of the right fold, average, count, score."""
     members = find_members(demo.config)
     counts = []
-    for row in oof_table(members.first).itertuples():
+    for row in members.oof.itertuples():
         stores = [s for part in members.sources("oof", int(row.fold)).values() for s in part]
         assert len(stores) == 3
         labels = argmax(blend([(store.read(row.id), 1.0) for store in stores]))

@@ -17,7 +17,7 @@ from foldseg.data.reading import read_mask
 from foldseg.data.signate import LABELS
 from foldseg.ensemble.blend import argmax, blend
 from foldseg.ensemble.image import Task, process
-from foldseg.ensemble.members import find_members, oof_table
+from foldseg.ensemble.members import find_members
 from foldseg.ensemble.oof import plan
 from foldseg.ensemble.run import EnsembleResult, predict_ensemble, scores_again
 from foldseg.errors import FoldsegError
@@ -112,7 +112,7 @@ def test_rules_and_unions_are_scored_as_they_are_blended(demo: TinyDemo) -> None
     made = predict_ensemble(demo.ensemble("blend={rule: vote, union: [pedestrian]}", "steps=[]", "name=votes"))
     members, labels = find_members(demo.config), LABELS.view("scored")
     counts = []
-    for row in oof_table(members.first).itertuples():
+    for row in members.oof.itertuples():
         tops = [
             argmax(blend([(store.read(row.id), 1.0) for store in stores]))
             for stores in members.sources("oof", int(row.fold)).values()

@@ -11,7 +11,7 @@ from foldseg.data.reading import read_mask
 from foldseg.data.runs import mask_of_runs
 from foldseg.data.signate import LABELS
 from foldseg.ensemble.blend import blend
-from foldseg.ensemble.members import find_members, oof_table
+from foldseg.ensemble.members import find_members
 from foldseg.ensemble.run import EnsembleResult, predict_ensemble
 from foldseg.ensemble.steps.thresholds import best_thresholds, counts_at, curves, labels_above, masks_above
 from foldseg.errors import FoldsegError
@@ -55,7 +55,7 @@ def blended(members, name: str, split: str, fold: int | None = None) -> np.ndarr
 def test_the_nested_score_can_be_recomputed_from_the_stores(demo: TinyDemo, results, categories: str):
     """Fit on one fold, segment the images of the other, count and score."""
     members = find_members(demo.config)
-    rows = list(oof_table(members.first).itertuples())
+    rows = list(members.oof.itertuples())
     truths = [read_mask(demo.root / "city" / row.mask, SCORED) for row in rows]
     maps = [blended(members, row.id, "oof", int(row.fold)) for row in rows]
     folds = np.array([row.fold for row in rows])

@@ -12,7 +12,7 @@ import pytest
 
 from foldseg.config import Data, Ensemble, Experiment, save
 from foldseg.data.camvid import LABELS
-from foldseg.data.datasets import folded_samples, make_folds_file
+from foldseg.data.datasets import DataSet, make_folds_file
 from foldseg.data.labels import Mask
 from foldseg.ensemble.fitted import write_line
 from foldseg.ensemble.line import Line
@@ -70,13 +70,13 @@ class World:
         )
         for fold, part in self.folds.groupby("fold"):
             run = RunFolder.of(experiment, int(str(fold)))
-            run.describe(experiment, int(str(fold)), LABELS.names, folded_samples(self.data))
+            run.describe(experiment, int(str(fold)), LABELS.names, DataSet(self.data))
             run.best.parent.mkdir()
             run.best.write_bytes(b"weights")
             run.summary.write_text("{}")
             store = PredictionStore(run.predictions / "oof")
             ids = part["id"].tolist()
-            store.begin(facts_of(run, "oof"))
+            store.begin(facts_of(run, "oof", DataSet(self.data)))
             for image in ids:
                 hot = np.arange(len(LABELS))[:, None, None] == prediction(cars.get(image, 1.0))
                 rest = (255 - confidence) // (len(LABELS) - 1)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from foldseg.config.schema import Experiment, PredictView, Tta
 from foldseg.data import camvid
-from foldseg.data.datasets import folded_samples, make_folds_file
+from foldseg.data.datasets import DataSet, make_folds_file
 from foldseg.errors import FoldsegError
 from foldseg.inference.predict import Predictor
 from foldseg.inference.tta import MERGES, Merger
@@ -73,7 +73,7 @@ def experiment(tmp_path: Path, camvid_root: Path, monkeypatch: pytest.MonkeyPatc
     make_folds_file(made.data)
     for fold in (0, 1):
         run = RunFolder.of(made, fold)
-        run.describe(made, fold, camvid.LABELS.names, folded_samples(made.data))
+        run.describe(made, fold, camvid.LABELS.names, DataSet(made.data))
         run.best.parent.mkdir()
         run.best.write_bytes(b"weights")
         run.summary.write_text("{}")

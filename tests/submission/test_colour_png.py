@@ -15,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 
 from foldseg.config.schema import Data
 from foldseg.data import camvid, signate
+from foldseg.data.datasets import DataSet
 from foldseg.data.reading import read_image
 from foldseg.data.runs import runs_of_mask
 from foldseg.errors import FoldsegError
@@ -50,8 +51,8 @@ def scored_alone(indices: np.ndarray) -> np.ndarray:
     return np.where(np.isin(indices, np.flatnonzero(LABELS.scored)), indices, BLACK)
 
 
-def data_of(root: Path, dataset: str = "signate") -> Data:
-    return Data(dataset=dataset, root=root, folds=root / "folds.csv")  # type: ignore[arg-type]
+def data_of(root: Path, dataset: str = "signate") -> DataSet:
+    return DataSet(Data(dataset=dataset, root=root, folds=root / "folds.csv"))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("labels", [LABELS, SCORED], ids=len)

@@ -8,7 +8,7 @@ import pytest
 
 from foldseg.config.schema import Data
 from foldseg.data import camvid, signate
-from foldseg.data.datasets import label_set, load_samples
+from foldseg.data.datasets import DataSet
 from foldseg.data.reading import read_mask
 from foldseg.data.runs import NO_RUNS, runs_of_labels
 from foldseg.errors import FoldsegError
@@ -18,14 +18,13 @@ from foldseg.submission.score import count_any, count_submission, score_submissi
 SCORED = signate.LABELS.view("scored")
 
 
-def data_of(root: Path, dataset: str, **more: object) -> Data:
-    return Data(dataset=dataset, root=root, folds=root / "folds.csv", **more)  # type: ignore[arg-type]
+def data_of(root: Path, dataset: str, **more: object) -> DataSet:
+    return DataSet(Data(dataset=dataset, root=root, folds=root / "folds.csv", **more))  # type: ignore[arg-type]
 
 
-def truth_of(data: Data, split: str) -> dict[str, np.ndarray]:
-    table = load_samples(data)
-    rows = table[table["split"] == split]
-    return {str(r.id): read_mask(data.root / str(r.mask), label_set(data)) for r in rows.itertuples()}
+def truth_of(data: DataSet, split: str) -> dict[str, np.ndarray]:
+    rows = data.samples[data.samples["split"] == split]
+    return {str(r.id): read_mask(data.root / str(r.mask), data.labels) for r in rows.itertuples()}
 
 
 def without_void(mask: np.ndarray) -> np.ndarray:

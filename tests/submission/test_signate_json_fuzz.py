@@ -15,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 
 from foldseg.config.schema import Data
 from foldseg.data import signate
+from foldseg.data.datasets import DataSet
 from foldseg.errors import FoldsegError
 from foldseg.submission import label_png
 from foldseg.submission.score import score_submission
@@ -22,7 +23,7 @@ from slow_contest import score_by_sets, submission_of
 
 SCORED = signate.LABELS.view("scored")  # background, car, pedestrian, lane, signal
 CATEGORIES = SCORED.names[1:]
-DATA = Data(dataset="signate", root=Path("nowhere"), folds=Path("nowhere"), labels="scored")
+DATA = DataSet(Data(dataset="signate", root=Path("nowhere"), folds=Path("nowhere"), labels="scored"))
 SHAPES = st.tuples(st.integers(1, 3), st.integers(1, 5))
 EXAMPLES = 8  # of each mutation in each role
 

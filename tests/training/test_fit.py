@@ -8,10 +8,13 @@ import pytest
 import torch
 
 from foldseg.config import Experiment, load_experiment
+from foldseg.data.datasets import DataSet, make_folds_file
+from foldseg.data.fold_data import FoldData
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json
 from foldseg.models.factory import SegmentationNetwork
 from foldseg.training import fit
+from foldseg.training.data import open_fold
 from foldseg.training.fit import train_fold
 from foldseg.training.soup import make_soup
 from foldseg.training.validation import sign
@@ -25,7 +28,6 @@ EXPERIMENTS = sorted((REPOSITORY / "configs/experiments").glob("[!_]*.yaml"))
 def toy(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Overrides that train a toy experiment on 12 frames of 96x64, with folds, in a folder of their own."""
     from foldseg.config import load_data
-    from foldseg.data.datasets import make_folds_file
 
     root = tmp_path_factory.mktemp("toy")
     data = [
@@ -35,6 +37,10 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     ]
     make_folds_file(load_data(REPOSITORY / "configs/data/toy_city.yaml", data))
     return [*data, "workers=0", "validate_every=1", "schedule.epochs=4", "early_stopping=null"]
+
+
+def opened_fold(config: Experiment) -> FoldData:
+    return open_fold(config, 0, DataSet(config.data))
 
 
 def experiment(toy: list[str], runs: Path, *more: str, name: str = "toy_full") -> Experiment:
@@ -125,13 +131,12 @@ def test_a_part_of_the_training_images_is_drawn_and_the_run_can_still_be_predict
     from foldseg.inference.predict import predict_run
 
     few = experiment(toy, tmp_path, "train_images=3", "batch_size=1", "schedule.epochs=1")
-    train = fit.fold_data(few, 0).train
+    train = opened_fold(few).train
     assert len(train) == 3
-    assert train["id"].tolist() == fit.fold_data(few, 0).train["id"].tolist()
+    assert train["id"].tolist() == opened_fold(few).train["id"].tolist()
     assert (train["fold"] != 0).all()
     assert (
-        train["id"].tolist()
-        != fit.fold_data(experiment(toy, tmp_path, "train_images=3", "seed=1"), 0).train["id"].tolist()
+        train["id"].tolist() != opened_fold(experiment(toy, tmp_path, "train_images=3", "seed=1")).train["id"].tolist()
     )
     run = train_fold(few, 0)
     assert len(pd.read_csv(run.metrics)) == 1
@@ -167,7 +172,7 @@ def test_accumulated_small_batches_step_as_often_as_large_ones(toy, tmp_path):
     large = train_fold(experiment(toy, tmp_path / "a", "batch_size=4", "schedule.epochs=2"), 0)
     small = train_fold(experiment(toy, tmp_path / "b", "batch_size=2", "accumulate=2", "schedule.epochs=2"), 0)
     steps = [pd.read_csv(run.metrics)["step"].tolist() for run in (large, small)]
-    images = len(fit.fold_data(experiment(toy, tmp_path), 0).train)
+    images = len(opened_fold(experiment(toy, tmp_path)).train)
     assert steps[0] == [images // 4, 2 * (images // 4)]
     assert steps[1] == [-(-(images // 2) // 2), 2 * -(-(images // 2) // 2)]
 

@@ -16,7 +16,7 @@ import torch
 
 from foldseg.config import Experiment, load_data, load_ensemble, load_experiment
 from foldseg.config.schema import Experiment as Settings
-from foldseg.data.datasets import make_folds_file
+from foldseg.data.datasets import DataSet, make_folds_file
 from foldseg.ensemble.members import find_members
 from foldseg.ensemble.run import predict_ensemble
 from foldseg.errors import FoldsegError
@@ -25,15 +25,15 @@ from foldseg.inference.predict import predict_run
 from foldseg.models.factory import build_network
 from foldseg.submission import ledger
 from foldseg.training import fit, memory
-from foldseg.training.data import fold_data
+from foldseg.training.data import open_fold
 from foldseg.training.debug import MODES
 from foldseg.training.devices import launch
 from foldseg.training.fit import train_fold
 from foldseg.training.run import RunFolder
 from foldseg.training.stages import build_stages_schedule, snapshot_epochs, stage_of
 from foldseg.training.trained import load_network
-from foldseg.views.build import validation_samples
-from foldseg.views.samples import TrainSamples, eval_loader
+from foldseg.views.build import train_samples, validation_samples
+from foldseg.views.samples import eval_loader
 from foldseg.views.sampling import EpochSampler, Part
 
 REPOSITORY = Path(__file__).parents[2]
@@ -177,7 +177,7 @@ def test_overfit_trains_and_validates_on_the_same_images_until_they_are_known(to
         "augment=strong",
     ]
     config = experiment(toy, tmp_path, *more)
-    data = fold_data(fit.debug_settings(config), 0)
+    data = open_fold(fit.debug_settings(config), 0, DataSet(config.data))
     assert set(data.train["id"]) == set(data.validation["id"])
     assert len(data.train) == 6
     assert data.train["id"].nunique() == 2
@@ -207,11 +207,11 @@ def test_two_processes_score_as_one_does_each_image_once(toy, tmp_path):
     """Five validation images for two processes; and their weights carry no wrapper's prefix."""
     config = experiment(toy, tmp_path, "debug=fast", "debug_images=5", "devices=2", "batch_size=2", "swa={}")
     run = train_fold(config, 0)
-    data = fold_data(run.experiment, 0)
+    data = open_fold(run.experiment, 0, DataSet(run.experiment.data))
     network = load_network(run, run.best)
     module = fit.FoldModule(run.experiment, data.labels, network, None)
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_checkpointing=False)
-    samples = validation_samples(run.experiment, data.validation, data.all, data.labels, network.stride)
+    samples = validation_samples(run.experiment, data, network.stride)
     trainer.validate(module, eval_loader(samples, 0), verbose=False)
     log = pd.read_csv(run.metrics)
     row = log.iloc[log["dataset_miou"].idxmax()]
@@ -296,10 +296,10 @@ def test_auto_says_when_nothing_fits(toy, tmp_path, monkeypatch):
 
 def test_trying_batches_leaves_the_network_as_it_was(toy, tmp_path):
     config = experiment(toy, tmp_path)
-    data = fold_data(config, 0)
+    data = open_fold(config, 0, DataSet(config.data))
     network = build_network(config.model, len(data.labels), pretrained=False)
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    samples: TrainSamples = fit._train_samples(config, 0, data, network.stride)[0]
+    samples = train_samples(config, data, network.stride)
     assert memory.find_batch_size(config, network, samples, torch.device("cpu")) == 4  # of 6 images
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 

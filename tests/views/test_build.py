@@ -12,6 +12,8 @@ from foldseg.config import Experiment
 from foldseg.config.schema import FullView
 from foldseg.data import camvid
 from foldseg.data.cache import cached_frames
+from foldseg.data.datasets import DataSet
+from foldseg.data.fold_data import FoldData
 from foldseg.data.frames import FileFrames
 from foldseg.errors import FoldsegError
 from foldseg.views.augment import AUGMENTATIONS
@@ -44,9 +46,16 @@ def experiment(root: Path, view: object = CROP, **settings: object) -> Experimen
     return Experiment.model_validate({"name": "x", "data": data, "view": views, "augment": "strong", **settings})
 
 
+def fold_of(made: Experiment, table: pd.DataFrame, validation: pd.DataFrame) -> FoldData:
+    """Fold 0 of a data set that is divided as `table` says."""
+    data = DataSet(made.data)
+    vars(data)["folded"] = table
+    return FoldData(data, 0, table[table["fold"] != 0], validation)
+
+
 def build(root: Path, table: pd.DataFrame, view: object = CROP, **settings: object) -> TrainSamples:
     made = experiment(root, view, **settings)
-    return train_samples(made, 0, table[table["fold"] != 0], table, camvid.LABELS, 32, "abc")
+    return train_samples(made, fold_of(made, table, table[table["fold"] == 0]), 32)
 
 
 def equal(one: TrainSamples, other: TrainSamples, epochs: int = 2) -> bool:
@@ -119,7 +128,7 @@ def test_validation_reads_the_cache_of_the_training_images(
 ) -> None:
     def samples(cache: Path | None) -> EvalSamples:
         made = experiment(camvid_root, cache=cache)
-        return validation_samples(made, table[table["fold"] == 0].iloc[::-1], table, camvid.LABELS, 32)
+        return validation_samples(made, fold_of(made, table, table[table["fold"] == 0].iloc[::-1]), 32)
 
     build(camvid_root, table, cache=tmp_path)
     for ours, theirs in zip(

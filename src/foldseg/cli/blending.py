@@ -106,6 +106,7 @@ def convert(
 ) -> None:
     """Convert a folder of colour PNGs to the AI Edge Contest's JSON, or such a JSON to PNGs."""
     from foldseg.config import load_data
+    from foldseg.data.datasets import DataSet
     from foldseg.submission.colour_png import convert as convert_submission
 
-    convert_submission(source, destination, load_data(data, overrides or ()), size, check=check)
+    convert_submission(source, destination, DataSet(load_data(data, overrides or ())), size, check=check)

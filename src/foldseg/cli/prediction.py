@@ -73,14 +73,14 @@ def predict(
     ] = None,
 ) -> None:
     """Predict the OOF and test images of a finished run, as far as they are missing."""
-    from foldseg.inference.predict import SPLITS, asked_for, predict_run
+    from foldseg.deploy.sources import asked_for
+    from foldseg.inference.predict import SPLITS, overridden_view, predict_run
     from foldseg.training.run import RunFolder
 
     folder = RunFolder.open(run)
-    view, merged = asked_for(folder, tta, overrides or ())
-    predict_run(
-        folder, SPLITS if split == "both" else (split,), merged, device, view, checkpoint or "best", predictions
-    )
+    asked = asked_for(overrides or (), tta, device, checkpoint)
+    view, splits = overridden_view(folder, asked.view), SPLITS if split == "both" else (split,)
+    predict_run(folder, splits, asked.tta, device, view, checkpoint or "best", predictions)
 
 
 def predict_images(
@@ -162,9 +162,11 @@ def tta_gains(
     device: DeviceOption = None,
 ) -> None:
     """Show what each view of test-time augmentation gains on OOF, and which to leave out."""
-    from foldseg.inference.predict import asked_for
+    from foldseg.deploy.sources import asked_for
+    from foldseg.inference.predict import overridden_view
     from foldseg.report import tta_gains as report
 
     folders = report.open_runs(runs)
-    view, merged = asked_for(folders[0], tta or "d4", overrides or ())
-    print(report.gains_text(report.tta_gains(folders, merged, view, checkpoint or "best", device, score)))
+    asked = asked_for(overrides or (), tta or "d4", device, checkpoint)
+    view = overridden_view(folders[0], asked.view)
+    print(report.gains_text(report.tta_gains(folders, asked.tta, view, checkpoint or "best", device, score)))

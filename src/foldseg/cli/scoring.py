@@ -60,10 +60,11 @@ def score(
     true_file = None if is_config else truth
     if per_image:
         check_output(per_image, ".csv", [prediction, true_file, loaded.root, loaded.folds], ("id", "score"))
+    from foldseg.data.datasets import DataSet
     from foldseg.report.tables import submission_report
     from foldseg.submission.score import count_submission
 
-    counted = count_submission(prediction, loaded, true_file, allow_missing, size)
+    counted = count_submission(prediction, DataSet(loaded), true_file, allow_missing, size)
     if per_image:
         counted.write_per_image(per_image)
     print(submission_report(counted))
@@ -85,19 +86,22 @@ def verify(
     """Compute every score of a run, experiment or submission again, and compare with what its files state.
 
     The exit status is 1 if a number of score.json or of the ledger's row differs by more than 1e-9 (the ledger has six
-    decimals), or if images, masks, weights or classes have changed since a submission was made. A run validates in
-    floating point, while its stores are quantised, so its numbers may differ a little: this is shown, and is no error.
+    decimals), or if a submission was made from other images, masks, weights or classes than there are now. A run
+    validates in floating point, while its stores are quantised, so its numbers may differ a little: this is shown, and
+    is no error.
     """
+    from foldseg.data.datasets import OpenedData
     from foldseg.report import recompute
 
+    opened = OpenedData()
     if from_stores:
-        statements = recompute.remake(source)
+        statements = recompute.remake(source, opened)
         print(recompute.statements_text(statements), flush=True)
     else:
-        recomputed = recompute.recompute(source)
+        recomputed = recompute.recompute(source, opened)
         print(recompute.recomputed_text(recomputed), flush=True)
         statements = recomputed.statements
-    recompute.require_fresh(source)
+    recompute.require_fresh(source, opened)
     recompute.require_equal(statements)
 
 

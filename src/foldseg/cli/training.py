@@ -35,12 +35,15 @@ def train(
     from foldseg.config import load_experiment
 
     experiment = load_experiment(config, overrides or ())
+    from foldseg.data.datasets import OpenedData
     from foldseg.inference.predict import predict_run
     from foldseg.training.data import fold_numbers
     from foldseg.training.fit import train_fold
 
-    for number in fold_numbers(experiment, fold):
-        predict_run(train_fold(experiment, number, accept_changed_data=accept_changed_data))
+    opened = OpenedData()
+    for number in fold_numbers(fold, opened.open(experiment.data)):
+        run = train_fold(experiment, number, opened, accept_changed_data=accept_changed_data)
+        predict_run(run, opened=opened)
 
 
 def soup(

@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from foldseg.data.content import code_hash, file_hashes
-from foldseg.data.frames import FileFrames, count_classes
+from foldseg.data.counting import count_classes
+from foldseg.data.frames import FileFrames
 from foldseg.data.labels import Image, Mask
 from foldseg.data.reading import image_size
 from foldseg.errors import FoldsegError
@@ -38,7 +39,7 @@ logger = logging.getLogger(__name__)
 _FORMAT = 2  # part of the fingerprint: to be raised when the layout changes
 _BYTES = 4  # per pixel: red, green, blue and the class
 _GIB = 2**30
-_DECODING = tuple(f"data/{name}.py" for name in ("frames", "headers", "jpegs", "labels", "reading"))
+_DECODING = tuple(f"data/{name}.py" for name in ("counting", "frames", "headers", "jpegs", "labels", "reading"))
 
 
 class CachedFrames:

@@ -9,10 +9,10 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from foldseg.config.schema import Pictures
-from foldseg.data.labels import IGNORE_INDEX, Image, LabelSet, Mask
+from foldseg.data.counting import count_masks
+from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.data.reading import (
     AS_SHOWN,
     image_header,
@@ -39,8 +39,6 @@ class Frames(Protocol):
     def class_pixels(self) -> NDArray[np.int64]:
         """Pixels of every class in every mask: (frames, classes + 1), void last."""
         ...
-
-    def __hash__(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -82,10 +80,9 @@ class FileFrames:
         return image, mask
 
     def class_pixels(self) -> NDArray[np.int64]:
-        """Decode every mask and count: (frames, classes + 1), void last."""
+        """Count the pixels of every mask: (frames, classes + 1), void last. See `count_masks`."""
         assert self.labels is not None
-        steps = tqdm(range(len(self.ids)), desc="counting pixels", unit="mask", leave=False, disable=None)
-        return np.stack([count_classes(self._read_mask(index), len(self.labels)) for index in steps])
+        return count_masks(self.masks, self.labels, self.pictures, self.encoded)
 
     def _read_mask(self, index: int) -> Mask | None:
         path = self.masks[index]
@@ -119,11 +116,3 @@ class JoinedFrames:
     def class_pixels(self) -> NDArray[np.int64]:
         """Pixels of every class in every mask: (frames, classes + 1), void last."""
         return np.concatenate([part.class_pixels() for part in self.parts])
-
-
-def count_classes(mask: Mask | None, classes: int) -> NDArray[np.int64]:
-    """(H, W) uint8 class indices -> (classes + 1,) pixels of each class and of void; zeros without a mask."""
-    if mask is None:
-        return np.zeros(classes + 1, np.int64)
-    counts = np.bincount(mask.ravel(), minlength=256)
-    return np.append(counts[:classes], counts[IGNORE_INDEX])

@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import cache
 from itertools import repeat
 from pathlib import Path
 
@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from foldseg.config.schema import Pictures
+from foldseg.data.counting import count_masks
 from foldseg.data.headers import Header
-from foldseg.data.labels import IGNORE_INDEX, LabelSet
-from foldseg.data.reading import AS_SHOWN, check_whole, read_index_mask, read_mask, sizes_differ
-from foldseg.errors import FoldsegError
+from foldseg.data.labels import LabelSet
+from foldseg.data.reading import AS_SHOWN, check_whole, sizes_differ
+from foldseg.errors import FoldsegError, raise_if_any
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,6 @@ _TURNED = {
     "stored": "%s: has an EXIF orientation (%d of %d images do) and is not turned (data.pictures.orientation=stored)",
 }
 _OBLONG = "%s: says that its pixels are not square (%d of %d images do); they are taken as they are stored"
-_MANY = 20  # files that are named
 _SQUARE = 0.01  # relative difference of a pixel's sides from which on it is said
 _MAX_ID = 200  # bytes: with a suffix, and what a temporary name adds, a file name has 255 at most
 _MAX_SHOWN = 80
@@ -79,7 +79,7 @@ def check_files(table: pd.DataFrame, root: Path, pictures: Pictures = AS_SHOWN) 
         steps = pool.map(_checked, images, masks, repeat(pictures))
         bar = tqdm(steps, total=len(images), desc="checking files", unit="image", leave=False, disable=None)
         found = list(bar)
-    _raise_if_any([str(outcome) for outcome in found if isinstance(outcome, FoldsegError)], "images")
+    raise_if_any([str(outcome) for outcome in found if isinstance(outcome, FoldsegError)], "images")
     headers = [outcome for outcome in found if isinstance(outcome, Header)]
     _say_what_is_decided(images, headers, pictures)
     sizes = [header.size(pictures.upright) for header in headers]
@@ -120,29 +120,11 @@ def _say_what_is_decided(images: Sequence[Path], headers: Sequence[Header], pict
         logger.warning(_OBLONG, oblong[0], len(oblong), len(images))
 
 
-def _raise_if_any(problems: Sequence[str], what: str) -> None:
-    """FoldsegError that lists the problems, at most `_MANY` of them."""
-    if len(problems) == 1:
-        raise FoldsegError(problems[0])
-    if problems:
-        more = [f"and {len(problems) - _MANY} more"] if len(problems) > _MANY else []
-        raise FoldsegError(f"{len(problems)} {what} cannot be used:\n  " + "\n  ".join([*problems[:_MANY], *more]))
-
-
 def count_mask_pixels(
     table: pd.DataFrame, root: Path, labels: LabelSet, pictures: Pictures = AS_SHOWN, encoded: bool = False
 ) -> NDArray[np.int64]:
-    """Count the pixels of every class in the masks of `table`: (images, classes + 1) int64, void last.
-
-    `encoded`: masks hold class indices, as `read_index_mask` says. A mask is read once in a process as long as its file
-    stays as it is. FoldsegError names all masks that cannot be read or that hold unknown ids or colours.
-    """
-    read = partial(_counted, labels=labels, pictures=pictures, encoded=encoded)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        steps = pool.map(read, [root / str(mask) for mask in table["mask"]])
-        found = list(tqdm(steps, "counting pixels", len(table), unit="mask", leave=False, disable=None))
-    _raise_if_any([str(counts) for counts in found if isinstance(counts, FoldsegError)], "masks")
-    return np.array(found, np.int64).reshape(-1, 256)[:, [*range(len(labels)), IGNORE_INDEX]]
+    """As `count_masks`, of the masks of a samples table whose paths are relative to `root`."""
+    return count_masks([root / str(mask) for mask in table["mask"]], labels, pictures, encoded)
 
 
 def check_mask_values(
@@ -155,26 +137,6 @@ def check_mask_values(
     void = table["mask"][count_mask_pixels(table, root, labels, pictures, encoded)[:, :-1].sum(1) == 0]
     if len(void):
         logger.warning("%d of %d masks are void all over: %s", len(void), len(table), shorten(void))
-
-
-def _counted(path: Path, labels: LabelSet, pictures: Pictures, encoded: bool) -> tuple[int, ...] | FoldsegError:
-    """Pixels of every value of a mask, or what is wrong with it."""
-    try:
-        facts = path.stat()
-    except OSError as error:
-        return FoldsegError(f"{path}: cannot be read: {error.strerror}")
-    return _remembered_counts(path, facts.st_size, facts.st_mtime_ns, labels, pictures, encoded)
-
-
-@cache
-def _remembered_counts(
-    path: Path, size: int, time: int, labels: LabelSet, pictures: Pictures, encoded: bool
-) -> tuple[int, ...] | FoldsegError:
-    try:
-        mask = read_index_mask(path, len(labels), pictures) if encoded else read_mask(path, labels, pictures)
-        return tuple(np.bincount(mask.ravel(), minlength=256).tolist())
-    except FoldsegError as error:
-        return error
 
 
 def existing_folder(path: Path) -> Path:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from foldseg.data.datasets import load_samples
+from foldseg.data.datasets import DataSet
 from foldseg.data.labels import Image
 from foldseg.data.reading import read_image
 from foldseg.deploy.export import SAME
@@ -67,10 +67,9 @@ def check_export(run: RunFolder, path: Path, pictures: Sequence[Path], checkpoin
 
 def frames_to_check(run: RunFolder) -> list[Path]:
     """Return some images of a run's data set, spread over all of it."""
-    data = run.experiment.data
-    table = load_samples(data)
-    chosen = np.unique(np.linspace(0, len(table) - 1, _FRAMES).round().astype(int))
-    return [data.root / name for name in table["image"].iloc[chosen]]
+    images = list(DataSet(run.experiment.data).images.values())
+    chosen = np.unique(np.linspace(0, len(images) - 1, _FRAMES).round().astype(int))
+    return [images[place] for place in chosen]
 
 
 def _torch(module: SegmentationNetwork) -> Network:

@@ -46,11 +46,11 @@ class Asked:
 
 
 def asked_for(overrides: Sequence[str], tta: str | None, device: str | None, checkpoint: str | None) -> Asked:
-    """Return what a command line asks for: `tta` is YAML, overrides are `view.predict=...` and `tta.<key>=...`.
+    """Return what a command line asks for: `tta` is YAML; overrides are `view.predict=...`, `tta=...`, `tta.<key>=...`.
 
     FoldsegError when the TTA is none; the view is checked where its source is known.
     """
-    of_tta = [text for text in overrides if text.startswith("tta.")]
+    of_tta = [text for text in overrides if text.partition("=")[0].split(".")[0] == "tta"]
     chosen = load_tta([*([] if tta is None else [f"tta={tta}"]), *of_tta])
     return Asked(tuple(text for text in overrides if text not in of_tta), chosen, device, checkpoint)
 

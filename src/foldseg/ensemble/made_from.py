@@ -12,9 +12,9 @@ from annotated_types import MinLen
 
 from foldseg.config import Ensemble, load_ensemble
 from foldseg.data.content import Contents, code_hash, count_of, file_hash, file_hashes
-from foldseg.data.datasets import load_samples
+from foldseg.data.datasets import DataSet, OpenedData
 from foldseg.data.labels import label_changes
-from foldseg.ensemble.members import Members, blended_labels, oof_table
+from foldseg.ensemble.members import Members, blended_labels
 from foldseg.errors import FoldsegError
 from foldseg.files import read_record
 from foldseg.notices import say_once
@@ -26,12 +26,10 @@ _STAGES = dict[str, dict[str, Any]]
 _CODE = ("config", "data", "ensemble", "inference", "scoring", "submission")
 
 
-def contents_of(run: RunFolder, folds: list[int]) -> Contents:
-    """Hash the OOF images and masks of these folds and all test images, of the data that `run` was trained on."""
-    data, oof = run.experiment.data, oof_table(run)
-    samples = load_samples(data)
-    parts = {"OOF": oof[oof["fold"].isin(folds)], "test": samples[samples["split"] == "test"].sort_values("id")}
-    return Contents.of(parts, data.root)
+def contents_of(data: DataSet, folds: list[int]) -> Contents:
+    """Hash the images and masks of these folds and all test images."""
+    oof = data.folded[data.folded["fold"].isin(folds)]
+    return Contents.of({"OOF": oof, "test": data.test.sort_values("id")}, data.root)
 
 
 def made_from(members: Members, contents: Path, submission: Path) -> dict[str, Any]:
@@ -75,7 +73,7 @@ def read_scores(folder: Path) -> dict[str, Any]:
     return read_record(folder / "score.json", keys)
 
 
-def changes_since(folder: Path) -> list[str]:
+def changes_since(folder: Path, opened: OpenedData) -> list[str]:
     """Say what has changed since a finished submission was made: images, masks, weights, label set; the first of each.
 
     FoldsegError when the data is not there, or is divided into folds otherwise. What cannot be told of an older
@@ -89,10 +87,12 @@ def changes_since(folder: Path) -> list[str]:
             kind="submission without contents",
         )
         return []
-    stated, run = scores[KEY], _any_run(config)
+    stated, run = scores[KEY], any_run(config)
+    data = opened.open(run.experiment.data)
+    run.check_folds(data)
     if stated["code"] != code_hash(*_CODE):
         say_once(f"{folder}: was made by other code, of commit {stated['git_commit']}", kind="submission of other code")
-    now = contents_of(run, scores["folds"])
+    now = contents_of(data, scores["folds"])
     labels = label_changes(stated["labels"], blended_labels(config, run).facts)
     return [
         *Contents.read(folder / CONTENTS).changes(now),
@@ -108,10 +108,12 @@ def changed_weights(config: Ensemble, stated: dict[str, str]) -> list[str]:
     return [f"members: {count_of(changed, 'checkpoint')} ({changed[0]})"] if changed else []
 
 
-def _any_run(config: Ensemble) -> RunFolder:
+def any_run(config: Ensemble) -> RunFolder:
+    """Return a run of the first member, which says of which data an ensemble is. FoldsegError when there is none."""
     folders = sorted((config.runs / config.members[0].experiment).glob("fold_*/config.yaml"))
     if not folders:
         raise FoldsegError(
-            f"{config.runs / config.members[0].experiment}: no such experiment, of which the ensemble is"
+            f"{config.runs / config.members[0].experiment}: no such experiment; the ensemble {config.name} was blended "
+            "from it, and it says which data that was"
         )
     return RunFolder(folders[0].parent)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from foldseg.config import Ensemble
 from foldseg.config.schema import Member, Tta
-from foldseg.data.datasets import folded_samples, label_set
+from foldseg.data.datasets import DataSet, OpenedData, label_set
 from foldseg.data.labels import LabelSet
 from foldseg.ensemble.scene import Target
 from foldseg.errors import FoldsegError
@@ -28,6 +28,7 @@ class Members:
 
     config: Ensemble
     runs: dict[str, dict[int, RunFolder]]
+    opened: OpenedData
 
     @property
     def first(self) -> RunFolder:
@@ -43,6 +44,22 @@ class Members:
     def labels(self) -> LabelSet:
         """The classes that are blended, scored and handed in."""
         return blended_labels(self.config, self.first)
+
+    @property
+    def data(self) -> DataSet:
+        """The data set of the first run; that of the others has the same images and folds."""
+        return self.opened.open(self.first.experiment.data)
+
+    @cached_property
+    def oof(self) -> pd.DataFrame:
+        """The images of the members' folds: rows of `data.folded`. FoldsegError if they are divided otherwise now."""
+        self.first.check_folds(self.data)
+        return self.data.folded[self.data.folded["fold"].isin(self.folds)]
+
+    @cached_property
+    def test(self) -> pd.DataFrame:
+        """The test images, by id: rows of `data.test`; there may be none."""
+        return self.data.test.sort_values("id")
 
     @cached_property
     def target(self) -> Target:
@@ -77,22 +94,27 @@ class Members:
         """Write whatever stores are missing or stale."""
         for member in self.config.members:
             for run in self.runs[member.name].values():
-                for store in predict_run(run, splits, self.tta(member), view=member.view, checkpoint=member.checkpoint):
+                tta, view, checkpoint = self.tta(member), member.view, member.checkpoint
+                stores = predict_run(run, splits, tta, view=view, checkpoint=checkpoint, opened=self.opened)
+                for store in stores:
                     store.require_complete()
 
     def require_stores(self, splits: Sequence[str]) -> None:
         """FoldsegError when a store is missing, incomplete, or of other weights or pictures than there are now."""
         for member in self.config.members:
             for fold, run in self.runs[member.name].items():
+                data = self.opened.open(run.experiment.data)
                 for split in splits:
-                    facts = facts_of(run, split, self.tta(member), member.view, member.checkpoint)
+                    facts = facts_of(run, split, data, self.tta(member), member.view, member.checkpoint)
                     self.sources(split, fold)[member.name][0].require_complete(facts)
 
     def require_same_data(self) -> None:
         """FoldsegError when a run was trained on images or masks that are others now; it names the first."""
         changes: dict[Path, list[str]] = {}
         for run in {run.path: run for runs in self.runs.values() for run in runs.values()}.values():
-            if found := content_changes(run, run.experiment, oof_table(run)):
+            data = self.opened.open(run.experiment.data)
+            run.check_folds(data)
+            if found := content_changes(run, run.experiment, data):
                 changes[run.path] = found
         if changes:
             path, found = next(iter(changes.items()))
@@ -102,8 +124,12 @@ class Members:
             )
 
 
-def find_members(config: Ensemble) -> Members:
-    """Open the runs of an ensemble. FoldsegError names runs that are missing, unfinished or do not fit together."""
+def find_members(config: Ensemble, opened: OpenedData | None = None) -> Members:
+    """Open the runs of an ensemble. FoldsegError names runs that are missing, unfinished or do not fit together.
+
+    `opened`: the data sets that are open already.
+    """
+    opened = opened or OpenedData()
     runs: dict[str, dict[int, RunFolder]] = {}
     problems: list[str] = []
     for member in config.members:
@@ -112,14 +138,15 @@ def find_members(config: Ensemble) -> Members:
         if not found:
             raise FoldsegError(f"{folder}: no such experiment among the runs; train it with foldseg train")
         runs[member.name] = {}
-        for fold in config.folds if config.folds is not None else _every_fold(RunFolder(folder / f"fold_{found[0]}")):
+        any_run = RunFolder(folder / f"fold_{found[0]}")
+        for fold in config.folds if config.folds is not None else opened.open(any_run.experiment.data).folds:
             try:
                 runs[member.name][fold] = _opened(folder / f"fold_{fold}", member.checkpoint)
             except FoldsegError as error:
                 problems.append(str(error))
     if problems:
         raise FoldsegError(f"{len(problems)} run(s) of the ensemble are not there:\n  " + "\n  ".join(problems))
-    members = Members(config, runs)
+    members = Members(config, runs, opened)
     _check_alike(members)
     _check_different(members)
     return members
@@ -132,17 +159,6 @@ def _opened(path: Path, checkpoint: str) -> RunFolder:
         raise FoldsegError(f"{path}: is a debug run ({run.experiment.debug}), not to be blended")
     run.existing_checkpoint(checkpoint)
     return run
-
-
-def _every_fold(run: RunFolder) -> list[int]:
-    return sorted(folded_samples(run.experiment.data)["fold"].unique().tolist())
-
-
-def oof_table(run: RunFolder) -> pd.DataFrame:
-    """Return the folded samples, by id, of the data that a run was trained on; FoldsegError if they have changed."""
-    table = folded_samples(run.experiment.data)
-    run.check_folds(table)
-    return table
 
 
 def blended_labels(config: Ensemble, run: RunFolder) -> LabelSet:
@@ -164,9 +180,10 @@ def _check_different(members: Members) -> None:
     """FoldsegError when two members would read the same predictions, which would count twice."""
     seen: dict[Path, str] = {}
     for name, (store, *_) in members.sources("oof", members.folds[0]).items():
-        if store.path in seen:
-            raise FoldsegError(f"members: {name} and {seen[store.path]} are the same predictions, {store.path}")
-        seen[store.path] = name
+        path = store.path.resolve()  # a link is another name of the same runs
+        if path in seen:
+            raise FoldsegError(f"members: {name} and {seen[path]} are the same predictions, {store.path}")
+        seen[path] = name
 
 
 def _check_alike(members: Members) -> None:

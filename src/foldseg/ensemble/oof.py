@@ -78,14 +78,14 @@ def plan(steps: Sequence[Step], members: int) -> list[Leg]:
     return legs
 
 
-def predict_oof(members: Members, oof: pd.DataFrame, folder: Path) -> OofResult:
+def predict_oof(members: Members, folder: Path) -> OofResult:
     """Blend and score the OOF images, fit what is to be fitted, and write their label maps as PNGs into `folder`/oof.
 
     Every fitted step takes one more pass over the images. A step that is not worth taking (see `is_worth_taking`) is
     left out, and the pass that took it is made again without it. What is made of an image is kept in `folder`/work, so
     that an ensemble that was stopped goes on where it was; the caller removes that when all is done.
     """
-    images = _OofImages(members, oof, folder)
+    images = _OofImages(members, folder)
     for leg in plan(members.config.steps, len(members.config.members)):
         while (place := images.take(leg)) is not None:
             images.leave_out(place)
@@ -97,11 +97,12 @@ def predict_oof(members: Members, oof: pd.DataFrame, folder: Path) -> OofResult:
 class _OofImages:
     """The OOF images of an ensemble on their way: what was counted, fitted and left out so far."""
 
-    def __init__(self, members: Members, oof: pd.DataFrame, folder: Path) -> None:
+    def __init__(self, members: Members, folder: Path) -> None:
+        oof = members.oof
         config, sources = members.config, {fold: members.sources("oof", fold) for fold in members.folds}
         most = BYTES // len(oof)
         is_fitted = any(STEPS[step.name].is_fitted(step.settings) for step in config.steps)
-        self._members, self._oof, self._folder = members, oof, folder
+        self._members, self._folder = members, folder
         self._tasks = [replace(task_of(members, row, sources[row["fold"]]), most=most) for row in rows_of(oof)]
         self._parts = np.zeros(len(oof), np.intp)
         if is_fitted:
@@ -143,7 +144,7 @@ class _OofImages:
 
     def _judge(self, leg: Leg, counts: Sequence[Counts], same_oof: Counts) -> int | None:
         """Compare each stage that a leg has counted with the one before; return the first step that is not worth it."""
-        config, target, groups = self._members.config, self._members.target, self._oof["group"].to_numpy()
+        config, target, groups = self._members.config, self._members.target, self._members.oof["group"].to_numpy()
         line = self._tasks[0].line
         last = len(line.steps) if leg.until is None else leg.until
         places = [place for place in range(leg.counted, last) if place not in line.left_out]
@@ -273,7 +274,7 @@ def rows_of(table: pd.DataFrame) -> list[Row]:
 
 def task_of(members: Members, row: Row, sources: dict[str, list[PredictionStore]]) -> Task:
     """Return what is done to the image of a row of the samples table."""
-    data = members.first.experiment.data
+    data = members.data
     return Task(
         row["id"],
         data.root / row["image"],

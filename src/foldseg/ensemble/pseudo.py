@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from foldseg.config import Ensemble
 from foldseg.data.content import code_hash, file_hashes
+from foldseg.data.counting import count_classes
 from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
 from foldseg.ensemble.blend import Probabilities, argmax
 from foldseg.ensemble.image import Task, blended
@@ -90,7 +91,7 @@ def _least(labels: LabelSet, confidence: float, per_class: Mapping[str, float]) 
 def _write_fold(members: Members, fold: int, folder: Path, least: NDArray[np.float32]) -> dict[str, float]:
     for stale in [folder / DESCRIPTION, *folder.glob("*.png")]:  # the first one's presence means complete
         stale.unlink(missing_ok=True)
-    table, sources = split_table(members.first, "test"), members.sources("test", fold)
+    table, sources = split_table(members.first, "test", members.data), members.sources("test", fold)
     line = Line.of([step for step in members.config.steps if step.crf is not None])
     tasks = [
         PseudoTask(replace(task_of(members, row, sources), line=line), folder / f"{row['id']}.png", least)
@@ -121,5 +122,4 @@ def label_image(todo: PseudoTask) -> NDArray[np.int64]:
     """Write one image's labels; return (classes + 1,) pixels of each class and of void."""
     labels = pseudo_labels(blended(todo.task), todo.least)
     write_png(todo.path, labels)
-    values = np.bincount(labels.ravel(), minlength=256)
-    return np.append(values[: len(todo.least)], values[IGNORE_INDEX])
+    return count_classes(labels, len(todo.least))

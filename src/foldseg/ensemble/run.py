@@ -9,20 +9,18 @@ from shutil import rmtree
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from foldseg.config import Ensemble, load_ensemble, save
 from foldseg.config.load import read_yaml
 from foldseg.config.schema import Step, Tta
-from foldseg.data.datasets import DATASETS, load_samples
+from foldseg.data.datasets import OpenedData
 from foldseg.data.labels import LabelSet, Mask
-from foldseg.data.reading import image_size
 from foldseg.data.runs import Runs
 from foldseg.ensemble.fitted import write_line
 from foldseg.ensemble.image import masks_of, process
 from foldseg.ensemble.line import Line
 from foldseg.ensemble.made_from import CONTENTS, KEY, contents_of, made_from
-from foldseg.ensemble.members import Members, find_members, oof_table
+from foldseg.ensemble.members import Members, find_members
 from foldseg.ensemble.oof import facts_of, predict_oof, rows_of, task_of
 from foldseg.ensemble.steps.crf import require_crf
 from foldseg.ensemble.steps.thresholds import possible_categories
@@ -75,7 +73,7 @@ def _predict(config: Ensemble) -> EnsembleResult:
     members.require_same_data()
     members.predict(("oof", "test"))
     folder = config.submissions / config.name
-    contents = contents_of(members.first, members.folds)
+    contents = contents_of(members.data, members.folds)
     (folder / "score.json").unlink(missing_ok=True)  # its presence means finished
     save(config, folder / "config.yaml")
     contents.write(folder / CONTENTS)
@@ -101,49 +99,48 @@ def _remove_other_formats(folder: Path, path: Path) -> None:
             rmtree(other) if other.is_dir() else other.unlink()
 
 
-def scores_again(folder: Path) -> dict[str, Any]:
+def scores_again(folder: Path, opened: OpenedData | None = None) -> dict[str, Any]:
     """Make everything of a finished ensemble anew from its stores, aside; return what score.json should say.
 
     FoldsegError when a run or a store is missing, or newer than what was blended.
     """
-    members = _checked(load_ensemble(folder / "config.yaml"))
+    members = _checked(load_ensemble(folder / "config.yaml"), opened)
     members.require_stores(("oof", "test"))
     with scratch(folder / ".again") as place:
         return _make(members, place)[0]
 
 
-def _checked(config: Ensemble) -> Members:
+def _checked(config: Ensemble, opened: OpenedData | None = None) -> Members:
     """Find the members; FoldsegError on all that can be known to be wrong before anything is predicted or blended."""
     if any(step.crf for step in config.steps):
         require_crf()
-    members = find_members(config)
-    _check_classes(config, members.labels, DATASETS[members.first.experiment.data.dataset].labels)
-    _test_table(members)
-    table, data = oof_table(members.first), members.first.experiment.data
-    oof = table[table["fold"].isin(members.folds)]
+    members = find_members(config, opened)
+    _check_classes(config, members.labels, members.data.all_labels)
+    if members.test.empty:
+        raise FoldsegError(f"{members.data.root}: has no test images to hand in")
     where = f"fold {', '.join(map(str, members.folds))}"
-    check_defined({"score": config.score}, list(SCORES), oof, data, members.labels, where)
+    check_defined({"score": config.score}, list(SCORES), members.oof, members.data, members.labels, where)
     return members
 
 
 def _make(members: Members, folder: Path) -> tuple[dict[str, Any], Path]:
     """Blend, fit, score, write label maps and the submission; return the content of score.json, and the submission."""
-    config, table = members.config, oof_table(members.first)
-    scores, line = _score_oof(members, table[table["fold"].isin(members.folds)], folder)
+    config = members.config
+    scores, line = _score_oof(members, folder)
     write_line(folder / "fitted.npz", line)
     path = folder / FORMATS[config.submission].NAME
-    test_counts = _write_submission(members, _test_table(members), path, line, folder)
+    test_counts = _write_submission(members, path, line, folder)
     if test_counts is not None:
         scores["test"] = stage_scores(config, line.taken, test_counts, members.labels, None)
     return scores, path
 
 
-def _score_oof(members: Members, oof: pd.DataFrame, folder: Path) -> tuple[dict[str, Any], Line]:
+def _score_oof(members: Members, folder: Path) -> tuple[dict[str, Any], Line]:
     """Take the OOF images through the ensemble; return what score.json says of them, and the line for new images."""
-    config, labels, groups = members.config, members.labels, oof["group"].to_numpy()
+    config, labels, groups = members.config, members.labels, members.oof["group"].to_numpy()
     warn_of_large_group(groups)
-    found = predict_oof(members, oof, folder)
-    scores: dict[str, Any] = {"score": config.score, "images": len(oof), "folds": members.folds}
+    found = predict_oof(members, folder)
+    scores: dict[str, Any] = {"score": config.score, "images": len(groups), "folds": members.folds}
     scores["oof"] = stage_scores(config, found.line.taken, found.counts, labels, groups)
     scores["steps"] = step_gains(found)
     scores["left_out"] = steps_left_out(found)
@@ -202,19 +199,10 @@ def _check_thresholds(config: Ensemble, labels: LabelSet) -> None:
             )
 
 
-def _test_table(members: Members) -> pd.DataFrame:
-    data = members.first.experiment.data
-    table = load_samples(data)
-    test = table[table["split"] == "test"].sort_values("id")
-    if test.empty:
-        raise FoldsegError(f"{data.root}: has no test images to hand in")
-    return test
-
-
-def _write_submission(members: Members, test: pd.DataFrame, path: Path, line: Line, folder: Path) -> Counts | None:
+def _write_submission(members: Members, path: Path, line: Line, folder: Path) -> Counts | None:
     """Write and validate the test submission; return counts (stages, images, classes, 3) if the truth is known."""
     config, sources = members.config, members.sources("test")
-    tasks = [replace(task_of(members, row, sources), line=line) for row in rows_of(test)]
+    tasks = [replace(task_of(members, row, sources), line=line) for row in rows_of(members.test)]
     work = Work.of(folder / "work", "test", facts_of(tasks))
     counts: list[Counts] = []
 
@@ -226,7 +214,7 @@ def _write_submission(members: Members, test: pd.DataFrame, path: Path, line: Li
             yield task.id, masks_of(outcome)
 
     FORMATS[config.submission].write(path, results(), members.labels)
-    check_submission(path, {task.id: image_size(task.image, task.pictures) for task in tasks}, members.labels)
+    check_submission(path, {task.id: members.data.size_of(task.id) for task in tasks}, members.labels)
     logger.info("%s: %d images, read back and valid", path, len(tasks))
     return np.stack(counts, 1) if len(counts) == len(tasks) else None
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from foldseg.config import load_tta, override_view
+from foldseg.config import override_view
 from foldseg.config.schema import FullView, PredictView, Tta, view_slug
 from foldseg.data.content import code_hash, count_of, file_hashes
-from foldseg.data.datasets import folded_samples, load_samples
+from foldseg.data.datasets import DataSet, OpenedData
 from foldseg.data.frames import FileFrames
 from foldseg.errors import FoldsegError
 from foldseg.inference.logits import Enlargement
@@ -59,27 +59,14 @@ def quantise_by_torch(maps: Tensor) -> Tensor:
     return planes.scatter_add_(-3, first, (planes.argmax(-3, keepdim=True) != first).to(torch.uint8))
 
 
-def split_table(run: RunFolder, split: str) -> pd.DataFrame:
-    """Return the rows of the samples table that a run predicts: its own fold ("oof"), or the test set ("test")."""
-    data = run.experiment.data
+def split_table(run: RunFolder, split: str, data: DataSet) -> pd.DataFrame:
+    """Return the images that a run predicts: rows of `data.folded` of its fold ("oof"), or `data.test` ("test")."""
     if split == "test":
-        table = load_samples(data)
-        table = table[table["split"] == "test"]
+        table = data.test
     else:
-        folded = folded_samples(data)
-        run.check_folds(folded)
-        table = folded[folded["fold"] == run.fold]
+        run.check_folds(data)
+        table = data.folded[data.folded["fold"] == run.fold]
     return table if run.experiment.debug is None else table.head(run.experiment.debug_images)
-
-
-def asked_for(run: RunFolder, tta: str | None, overrides: Sequence[str]) -> tuple[PredictView, Tta]:
-    """Return the view and the TTA that a command line asks for: `tta` is YAML, overrides may be of either.
-
-    FoldsegError for any other key.
-    """
-    of_tta = [text for text in overrides if text.partition("=")[0].split(".")[0] == "tta"]
-    chosen = load_tta([*([f"tta={tta}"] if tta is not None else []), *of_tta])
-    return overridden_view(run, [text for text in overrides if text not in of_tta]), chosen
 
 
 def overridden_view(run: RunFolder, overrides: Sequence[str]) -> PredictView:
@@ -104,20 +91,20 @@ def store_of(
 def facts_of(
     run: RunFolder,
     split: str,
+    data: DataSet,
     tta: Tta | Sequence[str] = PLAIN,
     view: PredictView | None = None,
     checkpoint: str = "best",
-    table: pd.DataFrame | None = None,
 ) -> StoreFacts:
     """Return what a store of a run's predictions should say of itself; whatever says otherwise is stale.
 
-    `table`: the rows of `split_table`, if they are at hand. Pictures are hashed, unless their hashes are remembered.
+    Pictures are hashed, unless their hashes are remembered.
     """
     seen = (view or run.experiment.view.predict).model_dump(mode="json")
     merged = Tta.model_validate(tta).model_dump(mode="json")
     name = str(Path(run.path.parent.name) / run.path.name)
-    table = split_table(run, split) if table is None else table
-    ids, pictures = table["id"].tolist(), file_hashes(run.experiment.data.root / name for name in table["image"])
+    table = split_table(run, split, data)
+    ids, pictures = table["id"].tolist(), file_hashes(data.root / name for name in table["image"])
     weights, code = run.hash_of(checkpoint), code_hash(*PREDICTION_CODE)
     return StoreFacts(name, split, run.fold, run.classes, weights, seen, merged, ids, pictures, code)
 
@@ -131,19 +118,22 @@ def predict_run(
     view: PredictView | None = None,
     checkpoint: str = "best",
     form: str | None = None,
+    opened: OpenedData | None = None,
 ) -> list[PredictionStore]:
     """Write what is missing of a finished run's stores; return them. Goes on where an earlier call stopped.
 
+    `opened`: the data sets that are open already.
     `device`, `view` and `form` (probabilities, logits): None for those that the run remembers. `checkpoint`: best, or
     another that the run keeps. Of a debug run only a few images of each split are predicted.
     """
     stores = []
+    data = (opened or OpenedData()).open(run.experiment.data)
     tta, form = Tta.model_validate(tta), form or run.experiment.predictions
     predictor: Predictor | LogitsPredictor | None = None
     for split in splits:
-        table = split_table(run, split)
+        table = split_table(run, split, data)
         store = store_of(run, split, tta, view, checkpoint)
-        facts = facts_of(run, split, tta, view, checkpoint, table)
+        facts = facts_of(run, split, data, tta, view, checkpoint)
         state = store.state(facts)
         if state is not StoreState.COMPLETE and len(table):
             _check_form(run, form, view or run.experiment.view.predict, tta)
@@ -157,7 +147,8 @@ def predict_run(
         todo = table[table["id"].isin(store.missing())]
         if len(todo):
             assert predictor is not None
-            _predict_into(store, predictor, todo, run, tta)
+            frames = FileFrames.of(todo, data.root, None, pictures=data.pictures)
+            _predict_into(store, predictor, frames, run, tta)
         stores.append(store)
     return stores
 
@@ -184,15 +175,14 @@ def _say_what_is_not_fresh(store: PredictionStore, facts: StoreFacts) -> None:
 
 
 def _predict_into(
-    store: PredictionStore, predictor: Predictor | LogitsPredictor, table: pd.DataFrame, run: RunFolder, tta: Tta
+    store: PredictionStore, predictor: Predictor | LogitsPredictor, frames: FileFrames, run: RunFolder, tta: Tta
 ) -> None:
     experiment = run.experiment
     trained_labels(run)  # what is predicted is put together with masks later
-    frames = FileFrames.of(table, experiment.data.root, None, pictures=experiment.data.pictures)
     samples = predictor.samples(frames, tta)
     loader = eval_loader(samples, experiment.workers)
-    logger.info("predicting %d images into %s", len(table), store.path)
-    bar = tqdm(loader, total=len(table), desc=store.path.name, unit="image", leave=False, disable=None)
+    logger.info("predicting %d images into %s", len(frames.ids), store.path)
+    bar = tqdm(loader, total=len(frames.ids), desc=store.path.name, unit="image", leave=False, disable=None)
     with background_writer() as write:
         for batch in batches(bar, experiment.eval_batch_size):
             # Handed over where they are: the writer waits for the device, and that can be given the next images

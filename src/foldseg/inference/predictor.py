@@ -10,7 +10,8 @@ from foldseg.config.schema import PredictView, Tta, TtaView
 from foldseg.data.frames import Frames
 from foldseg.data.labels import Image
 from foldseg.inference.tta import TURNS, Merger
-from foldseg.models.factory import check_device, check_view
+from foldseg.models.device import choose_autocast, choose_device
+from foldseg.models.factory import check_view
 from foldseg.models.folding import folded
 from foldseg.models.inputs import explained_forward
 from foldseg.models.network import SegmentationNetwork
@@ -42,13 +43,11 @@ class Predictor:
         `view`: None for the one that the run remembers.
         """
         experiment = run.experiment
-        check_device(device)
+        place = choose_device(device)
         view = view or experiment.view.predict
         network = folded(load_network(run, run.existing_checkpoint(checkpoint)))
         check_view(view, network.stride)
-        use_gpu = device == "gpu" or (device == "auto" and torch.cuda.is_available())
-        place = torch.device("cuda" if use_gpu else "cpu")
-        half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(experiment.precision) if use_gpu else None
+        half = choose_autocast(place, experiment.precision)
         memory = torch.channels_last if experiment.channels_last else torch.contiguous_format
         network.to(memory_format=memory)
         return Predictor(network.to(place).eval(), view, place, half, memory)

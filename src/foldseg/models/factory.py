@@ -8,7 +8,6 @@ from pathlib import Path
 
 import segmentation_models_pytorch as smp
 import timm
-import torch
 from torch import nn
 
 from foldseg.config.schema import Model, PredictView, TilesView
@@ -16,6 +15,7 @@ from foldseg.errors import FoldsegError
 from foldseg.models.acfnet import ACFNet
 from foldseg.models.attention_unet import AttentionUnet
 from foldseg.models.checkpointing import checkpoint_blocks
+from foldseg.models.device import choose_device
 from foldseg.models.encoders import ENCODERS, load_torchvision_weights, register_encoders
 from foldseg.models.fcn import FCN8s, FCN16s, FCN32s
 from foldseg.models.network import SegmentationNetwork as SegmentationNetwork
@@ -164,19 +164,9 @@ def _timm_options(encoder: str) -> set[str]:
     return set(inspect.signature(kind).parameters) - {"in_chans", "num_classes", "args", "kwargs", "global_pool"}
 
 
-def check_device(device: str, precision: str = "fp32") -> None:
-    """FoldsegError when a GPU is asked for, or needed, and there is none."""
-    if torch.cuda.is_available():
-        return
-    if device == "gpu":
-        raise FoldsegError("device: gpu was asked for and none is found; use device=auto or device=cpu")
-    if precision == "fp16":
-        raise FoldsegError("precision: fp16 needs a GPU and none is found; use precision=fp32 or precision=bf16")
-
-
 def check_norm(norm: str, device: str, devices: int) -> None:
     """FoldsegError when the norm is one over several processes that torch has on GPUs only."""
-    if norm == "sync" and devices > 1 and (device == "cpu" or not torch.cuda.is_available()):
+    if norm == "sync" and devices > 1 and choose_device(device).type == "cpu":
         raise FoldsegError(
             f"model.norm: sync works on GPUs only, and {devices} processes are to train on the CPU; use "
             "model.norm=group, model.norm=batch (each process has its own statistics) or devices=1"

@@ -6,12 +6,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from foldseg.config import Experiment
+from foldseg.data.datasets import DataSet
 from foldseg.data.labels import IGNORE_INDEX, Image, LabelSet, Mask
 from foldseg.deploy.drawing import overlay
 from foldseg.models.factory import build_network
 from foldseg.report.figures import Picture, class_legend, picture_grid
-from foldseg.training.data import fold_data
-from foldseg.training.run import fingerprint
+from foldseg.training.data import open_fold
 from foldseg.views.build import train_samples
 from foldseg.views.samples import TrainSamples
 from foldseg.views.sampling import EpochSampler
@@ -47,14 +47,10 @@ def augmentation_sheet(
 
 def _samples(experiment: Experiment, fold: int, names: Sequence[str]) -> tuple[list[TrainSamples], LabelSet]:
     """Build the training samples of a fold once for each augmentation set."""
-    data = fold_data(experiment, fold)
-    stride = build_network(experiment.model, len(data.labels), pretrained=False).stride
+    fold_data = open_fold(experiment, fold, DataSet(experiment.data))
+    stride = build_network(experiment.model, len(fold_data.labels), pretrained=False).stride
     experiments = [experiment.model_copy(update={"augment": name}) for name in names]
-    built = [
-        train_samples(one, fold, data.train, data.all, data.labels, stride, fingerprint(data.all))
-        for one in experiments
-    ]
-    return built, data.labels
+    return [train_samples(one, fold_data, stride) for one in experiments], fold_data.labels
 
 
 def _order(samples: TrainSamples, experiment: Experiment, epoch: int) -> list[tuple[int, int]]:

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from foldseg.config.schema import ScoreName
+from foldseg.data.datasets import OpenedData
 from foldseg.data.labels import LabelSet
 from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
@@ -48,18 +49,19 @@ def compare(paths: Sequence[Path], score: ScoreName | None = None, samples: int 
     `score`: None for what the first was monitored or scored with. FoldsegError when sources have no image in common, or
     other classes, data or folds: their OOF images are then not predicted by models that know as much.
     """
-    opened = [open_oof(path) for path in paths]
-    names = _names(paths, opened)
-    for name, oof in zip(names[1:], opened[1:], strict=True):
-        _check_alike(names[0], opened[0], name, oof)
-    common = sorted(set.intersection(*(set(oof.table["id"]) for oof in opened)))
+    opened = OpenedData()
+    sources = [open_oof(path, opened) for path in paths]
+    names = _names(paths, sources)
+    for name, oof in zip(names[1:], sources[1:], strict=True):
+        _check_alike(names[0], sources[0], name, oof)
+    common = sorted(set.intersection(*(set(oof.table["id"]) for oof in sources)))
     if not common:
         raise FoldsegError(f"{', '.join(names)}: have no OOF image in common; compare runs of the same fold")
-    left_out = {name: len(oof) - len(common) for name, oof in zip(names, opened, strict=True)}
-    score = score or opened[0].score
-    labels, table = opened[0].labels, opened[0].only(common).table
+    left_out = {name: len(oof) - len(common) for name, oof in zip(names, sources, strict=True)}
+    score = score or sources[0].score
+    labels, table = sources[0].labels, sources[0].only(common).table
     check_score(score, labels, "--score")
-    counts = _count(names, [oof.only(common) for oof in opened])
+    counts = _count(names, [oof.only(common) for oof in sources])
     groups = table["group"].to_numpy()
     warn_of_large_group(groups)
     parts = [_scored(score, own, labels, groups, samples) for own in counts]
@@ -80,9 +82,9 @@ def _scored(
     return pd.DataFrame([(key, one.value, *one.interval()) for key, one in found.items()], columns=_SCORE)
 
 
-def _names(paths: Sequence[Path], opened: Sequence[OofLabels]) -> list[str]:
+def _names(paths: Sequence[Path], sources: Sequence[OofLabels]) -> list[str]:
     """Short names, unless two are the same. FoldsegError when a source is given twice."""
-    names = [oof.name for oof in opened]
+    names = [oof.name for oof in sources]
     if len(set(names)) < len(names):
         names = [str(path) for path in paths]
     if len({path.resolve() for path in paths}) < len(paths):
@@ -91,8 +93,9 @@ def _names(paths: Sequence[Path], opened: Sequence[OofLabels]) -> list[str]:
 
 
 def _check_alike(first_name: str, first: OofLabels, name: str, other: OofLabels) -> None:
-    if first.data.dataset != other.data.dataset:
-        raise FoldsegError(f"{name}: is of {other.data.dataset}, {first_name} of {first.data.dataset}")
+    ours, theirs = first.data.settings.dataset, other.data.settings.dataset
+    if ours != theirs:
+        raise FoldsegError(f"{name}: is of {theirs}, {first_name} of {ours}")
     if first.labels.names != other.labels.names:
         raise FoldsegError(
             f"{name}: its classes are {', '.join(other.labels.names)}; those of {first_name} are "

@@ -3,13 +3,11 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from foldseg.config.schema import Data
 from foldseg.data.alike import ALIKE
-from foldseg.data.datasets import fold_leaks, label_set, load_samples
-from foldseg.data.folds import load_folds
+from foldseg.data.datasets import DataSet, fold_leaks
 from foldseg.data.leaks import Leaks
 from foldseg.data.reading import read_image, read_mask
-from foldseg.data.samples import check_files, count_mask_pixels
+from foldseg.data.samples import count_mask_pixels
 from foldseg.deploy.drawing import overlay
 from foldseg.errors import FoldsegError
 from foldseg.report.figures import Picture, class_legend, picture_grid
@@ -36,15 +34,14 @@ def _evenly(length: int, number: int) -> list[int]:
     return [int((i + 0.5) * length / number) for i in range(number)]
 
 
-def class_pixels(data: Data, most: int | None = None) -> pd.DataFrame:
+def class_pixels(data: DataSet, most: int | None = None) -> pd.DataFrame:
     """Count the pixels of every class in every mask: the one pass over masks that the tables below share.
 
     Returns int64 counts, one row per id and one column per class, the last `(void)`. `most` limits the pass to a
     sample that is spread over strata. FoldsegError when there are no masks.
     """
-    labels = label_set(data)
-    table = load_samples(data)
-    table = table[table["mask"] != ""]
+    labels = data.labels
+    table = data.samples[data.samples["mask"] != ""]
     if table.empty:
         raise FoldsegError(f"{data.root}: has no masks")
     table = table if most is None else spread(table, most)
@@ -86,10 +83,9 @@ def classes_per_image(pixels: pd.DataFrame) -> "pd.Series[int]":
     return number.value_counts().sort_index().rename_axis("classes").rename("images")
 
 
-def fold_table(data: Data) -> pd.DataFrame:
+def fold_table(data: DataSet) -> pd.DataFrame:
     """Images per stratum (rows) and fold (columns), with the number of groups and the sums of both."""
-    table = load_samples(data)
-    folds = load_folds(data.folds, table[table["split"].isin(data.fold_splits)])
+    folds = data.folded
     counts = pd.crosstab(folds["stratum"], folds["fold"])
     counts.columns = pd.Index([f"fold {name}" for name in counts.columns])
     groups = folds.groupby("stratum")["group"].nunique()
@@ -97,9 +93,9 @@ def fold_table(data: Data) -> pd.DataFrame:
     return pd.concat([counts, counts.sum().to_frame("all").T]).rename_axis("stratum")
 
 
-def split_table(data: Data) -> pd.DataFrame:
+def split_table(data: DataSet) -> pd.DataFrame:
     """Images, images with a mask, groups and strata of every official split."""
-    by_split = load_samples(data).assign(with_mask=lambda t: t["mask"] != "").groupby("split")
+    by_split = data.samples.assign(with_mask=lambda t: t["mask"] != "").groupby("split")
     return by_split.agg(
         images=("id", "size"),
         with_mask=("with_mask", "sum"),
@@ -108,31 +104,29 @@ def split_table(data: Data) -> pd.DataFrame:
     )
 
 
-def size_table(data: Data) -> pd.DataFrame:
+def size_table(data: DataSet) -> pd.DataFrame:
     """Images per split, height and width in pixels, read from the files' headers; most frequent first.
 
     Checks on the way that every file is there and whole, and that masks are of their images' size (FoldsegError).
     """
-    table = check_files(load_samples(data), data.root, data.pictures)
-    counts = table.groupby(["split", "height", "width"]).size().rename("images").reset_index()
+    counts = data.sizes.groupby(["split", "height", "width"]).size().rename("images").reset_index()
     return counts.sort_values("images", ascending=False, ignore_index=True)
 
 
-def leaks(data: Data) -> Leaks:
+def leaks(data: DataSet) -> Leaks:
     """Look for ids, groups and places that the folds of the folds file share with each other or with the test images.
 
     This reads every image once.
     """
-    table = load_samples(data)
-    return fold_leaks(data, load_folds(data.folds, table[table["split"].isin(data.fold_splits)]))
+    return fold_leaks(data, data.folded)
 
 
-def closest_pairs(data: Data, found: Leaks, number: int = 4, border: str = "folds") -> Figure:
+def closest_pairs(data: DataSet, found: Leaks, number: int = 4, border: str = "folds") -> Figure:
     """Draw the `number` most similar pairs across a border (`folds` or `test`), whether they are alike or not.
 
     Pairs that show one of the same two groups are drawn once, so that a standing car does not fill the picture.
     """
-    table = load_samples(data).set_index("id")
+    table = data.samples.set_index("id")
     rows: list[list[Picture | None]] = []
     seen: set[frozenset[str]] = set()
     for row in found.nearest[found.nearest["border"] == border].to_dict("records"):
@@ -141,18 +135,18 @@ def closest_pairs(data: Data, found: Leaks, number: int = 4, border: str = "fold
         if groups not in seen and len(rows) < number:
             seen.add(groups)
             notes = f"similarity {row['similarity']:.2f}", "alike" if row["similarity"] >= ALIKE else "not alike"
-            images = [read_image(data.root / str(table.loc[name, "image"]), data.pictures) for name, _ in ends]
+            images = [read_image(data.images[name], data.pictures) for name, _ in ends]
             titles = [f"{name} ({side})" for name, side in ends]
             rows.append([Picture(*parts) for parts in zip(images, titles, notes, strict=True)])
     if not rows:
-        raise FoldsegError(f"{data.folds}: there are no images on both sides of the border {border}")
+        raise FoldsegError(f"{data.settings.folds}: there are no images on both sides of the border {border}")
     return picture_grid([[p for pair in rows[start : start + 2] for p in pair] for start in range(0, len(rows), 2)])
 
 
-def example_frames(data: Data, number: int = 6, alpha: float = 0.55) -> Figure:
+def example_frames(data: DataSet, number: int = 6, alpha: float = 0.55) -> Figure:
     """Draw frames spread over strata, two to a row: the frame and its mask over it; a legend of their classes."""
-    labels = label_set(data)
-    table = load_samples(data)
+    labels = data.labels
+    table = data.samples
     pictures: list[Picture | None] = []
     masks = []
     for row in spread(table[table["mask"] != ""], number).to_dict("records"):

@@ -9,7 +9,8 @@ import torch
 from foldseg.config import Experiment
 from foldseg.data.datasets import label_set
 from foldseg.errors import FoldsegError
-from foldseg.models.factory import build_network, check_device
+from foldseg.models.device import choose_device
+from foldseg.models.factory import build_network
 from foldseg.models.summary import Cost, measure
 from foldseg.report.tables import text_table
 
@@ -28,8 +29,7 @@ def network_costs(
     `published`: a CSV with a column `experiment`; its figures are put beside. FoldsegError when a network cannot be
     built or does not take the size.
     """
-    check_device(device)
-    place = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+    place = choose_device(device)
     rows = [_row(experiment, size, place) for experiment in experiments]
     table = pd.DataFrame(rows, columns=["experiment", "architecture", "encoder", *_OURS])
     if published is None:

@@ -10,14 +10,15 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from foldseg.config import Data, load_ensemble
+from foldseg.config import load_ensemble
 from foldseg.config.schema import ScoreName
+from foldseg.data.datasets import DataSet, OpenedData
 from foldseg.data.labels import Image, LabelSet, Mask
-from foldseg.data.reading import image_size, read_image, read_mask
+from foldseg.data.reading import read_image, read_mask
 from foldseg.data.samples import shorten
 from foldseg.ensemble.blend import argmax
-from foldseg.ensemble.made_from import changes_since, read_scores
-from foldseg.ensemble.members import blended_labels, oof_table, trained_labels
+from foldseg.ensemble.made_from import any_run, changes_since, read_scores
+from foldseg.ensemble.members import blended_labels, trained_labels
 from foldseg.errors import FoldsegError
 from foldseg.inference.predict import facts_of, store_of
 from foldseg.inference.store import PredictionStore
@@ -39,7 +40,7 @@ class OofLabels:
     """
 
     name: str
-    data: Data
+    data: DataSet
     labels: LabelSet
     table: pd.DataFrame
     score: ScoreName
@@ -86,31 +87,33 @@ class OofLabels:
         return {str(key): value for key, value in found.iloc[0].items()}
 
 
-def open_oof(source: Path) -> OofLabels:
+def open_oof(source: Path, opened: OpenedData | None = None) -> OofLabels:
     """Open the OOF predictions of a run folder, an experiment's folder of runs, or a submission folder.
+
+    `opened`: the data sets that are open already.
 
     FoldsegError when it is none of them, or its predictions are incomplete or older than the run's weights.
     """
+    opened = opened or OpenedData()
     if (source / "provenance.json").is_file():
-        return _of_runs([RunFolder.open(source)], "/".join(source.absolute().parts[-2:]))
+        return _of_runs([RunFolder.open(source)], "/".join(source.absolute().parts[-2:]), opened)
     if (source / "oof").is_dir() and (source / "config.yaml").is_file():
-        return _of_submission(source)
+        return _of_submission(source, opened)
     folds = [path for path in sorted(source.glob("fold_*")) if (path / "provenance.json").is_file()]
     if folds:
-        return _of_runs([RunFolder.open(path) for path in folds], source.name)
+        return _of_runs([RunFolder.open(path) for path in folds], source.name, opened)
     raise FoldsegError(
         f"{source}: holds no OOF predictions; expected a run (runs/<experiment>/fold_<k>), an experiment "
         "(runs/<experiment>) or a submission (submissions/<ensemble>)"
     )
 
 
-def _of_runs(runs: list[RunFolder], name: str) -> OofLabels:
-    data, labels = runs[0].experiment.data, trained_labels(runs[0])
-    stores = {run.fold: _checked_store(run) for run in runs}
-    table = oof_table(runs[0])
+def _of_runs(runs: list[RunFolder], name: str, opened: OpenedData) -> OofLabels:
+    data, labels = opened.open(runs[0].experiment.data), trained_labels(runs[0])
+    stores = {run.fold: _checked_store(run, opened) for run in runs}
     for run in runs:
-        warn_of_changes(run, table)
-    table = table[table["fold"].isin(stores)]
+        warn_of_changes(run, data)
+    table = data.folded[data.folded["fold"].isin(stores)]
     source = {str(row["id"]): stores[row["fold"]] for row in table.to_dict("records")}
     score = runs[0].experiment.score
     return OofLabels(name, data, labels, table, score, lambda image: _argmax(source[image], image))
@@ -121,29 +124,24 @@ def _argmax(store: PredictionStore, name: str) -> Mask:
     return argmax(store.read(name).astype(np.float32))
 
 
-def _checked_store(run: RunFolder) -> PredictionStore:
+def _checked_store(run: RunFolder, opened: OpenedData) -> PredictionStore:
     store = store_of(run, "oof")
-    store.require_complete(facts_of(run, "oof"))
+    store.require_complete(facts_of(run, "oof", opened.open(run.experiment.data)))
     return store
 
 
-def _of_submission(folder: Path) -> OofLabels:
+def _of_submission(folder: Path, opened: OpenedData) -> OofLabels:
     """An ensemble's own label maps: the 8-bit PNGs of raw ids that it was scored with."""
     if not (folder / "score.json").is_file():
         raise FoldsegError(f"{folder}: is not finished (score.json is missing); run foldseg ensemble again")
     config = load_ensemble(folder / "config.yaml")
-    member = config.runs / config.members[0].experiment
-    runs = [RunFolder(path.parent) for path in sorted(member.glob("fold_*/config.yaml"))]
-    if not runs:
-        raise FoldsegError(
-            f"{member}: no such experiment; {folder} was blended from it, and it says which data that was"
-        )
-    data, labels = runs[0].experiment.data, blended_labels(config, runs[0])
-    table = oof_table(runs[0])
-    for change in changes_since(folder):
+    run = any_run(config)
+    data, labels = opened.open(run.experiment.data), blended_labels(config, run)
+    run.check_folds(data)
+    for change in changes_since(folder, opened):
         logger.warning("%s: is not of what there is now: %s; run foldseg ensemble again", folder, change)
     facts = read_scores(folder)
-    table = table[table["fold"].isin(facts["folds"])]
+    table = data.folded[data.folded["fold"].isin(facts["folds"])]
     maps = label_png.Submission(folder / "oof", labels)
     missing = sorted(set(table["id"]) - set(maps.names))
     if missing:
@@ -151,6 +149,4 @@ def _of_submission(folder: Path) -> OofLabels:
             f"{folder / 'oof'}: {len(missing)} of {len(table)} label maps are missing, e.g. {shorten(missing)}; "
             "run foldseg ensemble again"
         )
-    images = {str(row["id"]): data.root / row["image"] for row in table.to_dict("records")}
-    size_of = {name: image_size(image, data.pictures) for name, image in images.items()}
-    return OofLabels(folder.name, data, labels, table, facts["score"], lambda name: maps.read(name, size_of[name]))
+    return OofLabels(folder.name, data, labels, table, facts["score"], lambda name: maps.read(name, data.size_of(name)))

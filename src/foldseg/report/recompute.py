@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from foldseg.config import Ensemble, load_ensemble
 from foldseg.config.schema import ScoreName
+from foldseg.data.datasets import OpenedData
 from foldseg.data.labels import LabelSet
 from foldseg.ensemble.fitted import left_out_of
 from foldseg.ensemble.made_from import KEY, changes_since, hash_of_submission, read_scores
@@ -66,9 +67,9 @@ class Recomputed:
     remarks: Sequence[str]
 
 
-def require_fresh(source: Path) -> None:
+def require_fresh(source: Path, opened: OpenedData) -> None:
     """FoldsegError when a submission was made from other images, masks, weights or classes than there are now."""
-    changes = changes_since(source) if (source / "score.json").is_file() else []
+    changes = changes_since(source, opened) if (source / "score.json").is_file() else []
     if changes:
         raise FoldsegError(
             f"{source}: is stale, what it was made from has changed since: {'; '.join(changes)}; run "
@@ -86,9 +87,12 @@ def require_equal(statements: Sequence[Statement]) -> None:
         )
 
 
-def recompute(source: Path) -> Recomputed:
-    """Count the OOF images of a source (see `open_oof`) anew and compare all that its files state."""
-    oof = open_oof(source)
+def recompute(source: Path, opened: OpenedData | None = None) -> Recomputed:
+    """Count the OOF images of a source (see `open_oof`) anew and compare all that its files state.
+
+    `opened`: the data sets that are open already.
+    """
+    oof = open_oof(source, opened)
     counts, groups = oof.counts(), oof.table["group"].to_numpy()
     warn_of_large_group(groups)
     if (source / "score.json").is_file():
@@ -219,7 +223,7 @@ def _named(places: Sequence[int]) -> str:
 
 
 def _recounted_test(folder: Path, config: Ensemble, oof: OofLabels) -> Recounted:
-    data = oof.data if config.labels == "as_trained" else oof.data.model_copy(update={"labels": "scored"})
+    data = oof.data if config.labels == "as_trained" else oof.data.with_labels("scored")
     return Recounted(count_submission(folder / FORMATS[config.submission].NAME, data).scores)
 
 
@@ -236,7 +240,7 @@ def _of_ledger(row: "pd.Series[str]", found: Mapping[str, Recounted], name: Scor
     ]
 
 
-def remake(folder: Path) -> Sequence[Statement]:
+def remake(folder: Path, opened: OpenedData | None = None) -> Sequence[Statement]:
     """Blend, fit and score a finished ensemble anew from its stores; compare every number of its score.json.
 
     FoldsegError when a store is missing, or is of other weights than its run has now.
@@ -245,7 +249,7 @@ def remake(folder: Path) -> Sequence[Statement]:
 
     if not (folder / "score.json").is_file():
         raise FoldsegError(f"{folder}: is no finished ensemble: it has no score.json")
-    stated, found = _numbers(read_scores(folder)), _numbers(scores_again(folder))
+    stated, found = _numbers(read_scores(folder)), _numbers(scores_again(folder, opened))
     return [
         Statement("score.json", what, stated.get(what, math.nan), found.get(what, math.nan), EXACT)
         for what in dict.fromkeys([*stated, *found])

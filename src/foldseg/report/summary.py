@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from foldseg.config import Ensemble, load_ensemble
+from foldseg.data.datasets import OpenedData
 from foldseg.data.labels import LabelSet, Mask
 from foldseg.ensemble.blend import argmax
 from foldseg.ensemble.image import blended, scene_of
@@ -38,11 +39,12 @@ def summary_picture(ensemble: Ensemble, path: Path, image_id: str | None = None)
     folder = ensemble.submissions / ensemble.name
     check_output(path, ".png", [folder, ensemble.runs])
     _check_settings(ensemble, folder)
-    oof = open_oof(folder)
+    opened = OpenedData()
+    oof = open_oof(folder, opened)
     check_output(path, ".png", [oof.data.root])
     scores = read_scores(folder)["oof"]
     ids = [image_id] if image_id is not None else typical_and_rich(oof)
-    save_png(summary_figure(find_members(ensemble), oof, scores, ids), path, dpi=120)
+    save_png(summary_figure(find_members(ensemble, opened), oof, scores, ids), path, dpi=120)
 
 
 def _check_settings(ensemble: Ensemble, folder: Path) -> None:

@@ -10,10 +10,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from foldseg.config.schema import PredictView, ScoreName, Tta
+from foldseg.data.datasets import OpenedData
 from foldseg.data.frames import FileFrames
 from foldseg.data.labels import Mask
 from foldseg.ensemble.blend import argmax
-from foldseg.ensemble.members import oof_table, trained_labels
 from foldseg.errors import FoldsegError
 from foldseg.inference.predict import MEMORY_CURES, Predictor, split_table
 from foldseg.inference.tta import MERGES, Merge, check_probabilities
@@ -25,6 +25,7 @@ from foldseg.scoring.intervals import warn_of_large_group
 from foldseg.scoring.scores import score
 from foldseg.training.contents import warn_of_changes
 from foldseg.training.run import RunFolder
+from foldseg.training.trained import trained_labels
 from foldseg.views.samples import eval_loader
 
 _BAND = 1 << 16  # pixels of all views that are merged at a time
@@ -90,13 +91,15 @@ def tta_gains(
         raise FoldsegError("tta: has no view but the plain one; give e.g. --tta d4")
     labels, name = trained_labels(runs[0]), name or runs[0].experiment.score
     counts: list[Counts] = []
-    tables = []
+    tables, opened = [], OpenedData()
     for run in runs:
-        tables.append(split_table(run, "oof"))
-        warn_of_changes(run, oof_table(run))
+        data = opened.open(run.experiment.data)
+        tables.append(split_table(run, "oof", data))
+        warn_of_changes(run, data)
         with explained_resources(MEMORY_CURES):
             predictor = Predictor.load(run, device or run.experiment.device, view, checkpoint)
-            counts += _counts_of_images(run, predictor, tables[-1], tta)
+            frames = FileFrames.of(tables[-1], data.root, trained_labels(run), pictures=data.pictures)
+            counts += _counts_of_images(run, predictor, frames, tta)
     groups = pd.concat(tables)["group"].to_numpy()
     warn_of_large_group(groups)
     plain, *rest = np.stack(counts, 1)  # (candidates, images, classes, 3), as `candidates` orders them
@@ -114,11 +117,9 @@ def tta_gains(
     return TtaGains(name, len(groups), tta, score(name, plain, labels).value, against(everything, plain), views)
 
 
-def _counts_of_images(run: RunFolder, predictor: Predictor, table: pd.DataFrame, tta: Tta) -> Iterator[Counts]:
+def _counts_of_images(run: RunFolder, predictor: Predictor, frames: FileFrames, tta: Tta) -> Iterator[Counts]:
     """Counts (candidates, classes, 3) of each image of a run."""
-    labels = trained_labels(run)
-    data = run.experiment.data
-    samples = predictor.samples(FileFrames.of(table, data.root, labels, pictures=data.pictures), tta)
+    samples = predictor.samples(frames, tta)
     loader = eval_loader(samples, run.experiment.workers)
     for sample in tqdm(loader, f"fold {run.fold}", len(samples), unit="image", leave=False, disable=None):
         maps = []
@@ -126,7 +127,7 @@ def _counts_of_images(run: RunFolder, predictor: Predictor, table: pd.DataFrame,
             check_probabilities(seen, view.name)
             maps.append(seen[0].half().cpu())  # half as large, and a thousandth of a probability changes no score
         found = candidates(maps, MERGES[tta.merge])
-        yield np.stack([count_pixels(sample.mask, prediction, len(labels)) for prediction in found])
+        yield np.stack([count_pixels(sample.mask, prediction, len(run.classes)) for prediction in found])
 
 
 def candidates(views: Sequence[Tensor], merge: Merge) -> list[Mask]:

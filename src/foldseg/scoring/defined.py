@@ -7,16 +7,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from foldseg.config.schema import Data
-from foldseg.data.frames import count_classes
+from foldseg.data.counting import count_mask
+from foldseg.data.datasets import DataSet
 from foldseg.data.labels import LabelSet
-from foldseg.data.reading import read_mask
 from foldseg.errors import FoldsegError
 from foldseg.scoring.scores import SCORES, score
 
 
 def check_defined(
-    wanted: Mapping[str, str], choices: Sequence[str], table: pd.DataFrame, data: Data, labels: LabelSet, where: str
+    wanted: Mapping[str, str], choices: Sequence[str], table: pd.DataFrame, data: DataSet, labels: LabelSet, where: str
 ) -> None:
     """FoldsegError when a score cannot be defined on the images of `table`, which are `where`.
 
@@ -40,10 +39,10 @@ def check_defined(
     )
 
 
-def class_areas(table: pd.DataFrame, data: Data, labels: LabelSet) -> Iterator[NDArray[np.int64]]:
+def class_areas(table: pd.DataFrame, data: DataSet, labels: LabelSet) -> Iterator[NDArray[np.int64]]:
     """Yield the pixels of every class, without void, of one mask of `table` after the other: (classes,)."""
     for mask in table["mask"]:
-        yield count_classes(read_mask(data.root / str(mask), labels, data.pictures), len(labels))[:-1]
+        yield count_mask(data.root / str(mask), labels, data.pictures)[:-1]
 
 
 def _is_defined(name: str, areas: Sequence[NDArray[np.int64]], labels: LabelSet) -> bool:

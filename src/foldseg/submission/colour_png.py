@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from foldseg.config import Data
-from foldseg.data.datasets import label_set
+from foldseg.data.datasets import DataSet
 from foldseg.data.labels import IGNORE_INDEX, Colour, LabelSet, Mask
 from foldseg.data.listing import MASKS, list_files
 from foldseg.data.reading import image_size, read_mask
@@ -29,7 +28,7 @@ BLACK: Colour = (0, 0, 0)
 logger = logging.getLogger(__name__)
 
 
-def convert(source: Path, destination: Path, data: Data, size: Size = None, check: bool = True) -> None:
+def convert(source: Path, destination: Path, data: DataSet, size: Size = None, check: bool = True) -> None:
     """Make a JSON from a folder of PNGs, or a folder of PNGs from a JSON, whichever `source` is.
 
     With `check`, ids and sizes must be those of the test images of `data`, if they are there. `size` (height, width) is
@@ -38,11 +37,11 @@ def convert(source: Path, destination: Path, data: Data, size: Size = None, chec
     wanted = _test_sizes(data) if check else None
     if format_of(source) is signate_json:
         known = wanted if wanted is not None else known_sizes(data)
-        write_pngs(source, destination, label_set(data), size, known, complete=wanted is not None)
+        write_pngs(source, destination, data.labels, size, known, complete=wanted is not None)
     else:
         if destination.suffix == ".json":
             check_output(destination, ".json", [data.root], begins=signate_json.BEGIN)
-        write_json(source, destination, label_set(data), wanted, size)
+        write_json(source, destination, data.labels, wanted, size)
 
 
 def write_json(folder: Path, path: Path, labels: LabelSet, wanted: Sizes | None = None, size: Size = None) -> None:
@@ -136,7 +135,7 @@ def _with_black(labels: LabelSet) -> LabelSet:
     return LabelSet(labels.classes, (*labels.void_ids, len(labels.raw_colours)), (*labels.raw_colours, BLACK))
 
 
-def _test_sizes(data: Data) -> Sizes | None:
+def _test_sizes(data: DataSet) -> Sizes | None:
     """Id -> (height, width) of the test images; None, said in the log, when the data set is not there."""
     if not data.root.exists():
         logger.warning("%s: no such folder, so ids and sizes are not checked against the test images", data.root)

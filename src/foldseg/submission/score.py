@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from foldseg.config import Data
 from foldseg.config.schema import Pictures, ScoreName
-from foldseg.data.datasets import label_set, load_samples
+from foldseg.data.datasets import DataSet
 from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
-from foldseg.data.reading import image_size, read_mask
+from foldseg.data.reading import read_mask
 from foldseg.data.runs import NO_RUNS, Runs, runs_of_labels
 from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
@@ -72,14 +71,14 @@ class CountedSubmission:
 
 
 def score_submission(
-    prediction: Path, data: Data, truth: Path | None = None, allow_missing: bool = False, size: Size = None
+    prediction: Path, data: DataSet, truth: Path | None = None, allow_missing: bool = False, size: Size = None
 ) -> dict[ScoreName, Score]:
     """Score a submission; see `count_submission` for the arguments and errors."""
     return count_submission(prediction, data, truth, allow_missing, size).scores
 
 
 def count_submission(
-    prediction: Path, data: Data, truth: Path | None = None, allow_missing: bool = False, size: Size = None
+    prediction: Path, data: DataSet, truth: Path | None = None, allow_missing: bool = False, size: Size = None
 ) -> CountedSubmission:
     """Count a submission against `truth` (a submission of the truth) or the masks of the data set.
 
@@ -88,18 +87,18 @@ def count_submission(
     a size, which is said. FoldsegError when a submission is not valid or, unless `allow_missing`, not complete, when
     there are no images, and when `size` is not that of an image at hand.
     """
-    labels = label_set(data)
+    labels = data.labels
     given = open_submission(prediction, labels)
     right = _MasksOfData.of(data, prediction, given.names) if truth is None else open_submission(truth, labels)
     ids = right.names
     if not ids:
         raise FoldsegError(f"{truth}: holds no images")
     missing = set(missing_ids(prediction, given.names, ids, allow_missing))
-    images = {} if truth is None else _images(data)
+    images = data.images if truth is not None and data.root.exists() else {}
     unknown: list[str] = []
 
     def count(name: str) -> Counts:
-        known = image_size(images[name], data.pictures) if name in images else None
+        known = data.size_of(name) if name in images else None
         masks = right.read(name, known)
         known = known or _size(masks)
         found = None if name in missing else given.read(name, known)
@@ -133,13 +132,6 @@ def _size(masks: AnyMasks | None) -> Size:
     return (masks.shape[0], masks.shape[1]) if isinstance(masks, np.ndarray) else None
 
 
-def _images(data: Data) -> dict[str, Path]:
-    """Id -> image file, of a data set that is there."""
-    if not data.root.exists():
-        return {}
-    return {str(row.id): data.root / str(row.image) for row in load_samples(data).itertuples()}
-
-
 def count_any(truth: AnyMasks, prediction: AnyMasks, labels: LabelSet) -> Counts:
     """Counts (classes, 3) of one image from class indices (H, W) uint8 or the runs of every class.
 
@@ -167,11 +159,11 @@ class _MasksOfData:
     pictures: Pictures
 
     @staticmethod
-    def of(data: Data, prediction: Path, names: list[str]) -> "_MasksOfData":
+    def of(data: DataSet, prediction: Path, names: list[str]) -> "_MasksOfData":
         """Masks of all images of the splits that a prediction of the images `names` speaks of."""
         if not names:
             raise FoldsegError(f"{prediction}: holds no images")
-        table = load_samples(data)
+        table = data.samples
         known = table[table["id"].isin(names)]
         expected = table[table["split"].isin(known["split"].unique()) & (table["mask"] != "")].sort_values("id")
         if expected.empty:
@@ -180,7 +172,7 @@ class _MasksOfData:
                 "give the truth as a submission of its own"
             )
         masks = {str(row.id): data.root / str(row.mask) for row in expected.itertuples()}
-        return _MasksOfData(masks, label_set(data), data.pictures)
+        return _MasksOfData(masks, data.labels, data.pictures)
 
     @property
     def names(self) -> list[str]:

@@ -2,20 +2,17 @@
 
 from collections.abc import Mapping
 
-from foldseg.config import Data
-from foldseg.data.datasets import load_samples
-from foldseg.data.reading import image_size
+from foldseg.data.datasets import DataSet
 from foldseg.errors import FoldsegError
 from foldseg.submission.formats import Size, Sizes
 
 
-def known_sizes(data: Data, split: str | None = None) -> Sizes:
+def known_sizes(data: DataSet, split: str | None = None) -> Sizes:
     """Return id -> (height, width) of the images of a data set, or of one split; empty where it is not there."""
     if not data.root.exists():
         return {}
-    table = load_samples(data)
-    table = table if split is None else table[table["split"] == split]
-    return {str(row.id): image_size(data.root / str(row.image), data.pictures) for row in table.itertuples()}
+    table = data.samples if split is None else data.samples[data.samples["split"] == split]
+    return {name: data.size_of(name) for name in table["id"]}
 
 
 def check_given_size(given: Size, sizes: Mapping[str, tuple[int, int]]) -> None:

@@ -8,18 +8,16 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pandas as pd
-
 from foldseg.config import Experiment
 from foldseg.data.content import WEIGHTS, Contents
-from foldseg.data.datasets import label_set
+from foldseg.data.datasets import DataSet, label_set
+from foldseg.data.fold_data import FoldData
 from foldseg.data.labels import label_changes
 from foldseg.data.sources import has_folders, source_pairs
 from foldseg.errors import FoldsegError
 from foldseg.files import read_record, write_json
 from foldseg.models.weights import run_checkpoint
 from foldseg.notices import say_once
-from foldseg.training.data import FoldData
 from foldseg.training.run import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -28,28 +26,28 @@ ACCEPT = "--accept-changed-data"
 """The option of foldseg train that keeps a run whose data has changed."""
 
 
-def write_contents(run: RunFolder, experiment: Experiment, data: FoldData) -> None:
+def write_contents(run: RunFolder, experiment: Experiment, fold_data: FoldData) -> None:
     """Write the run's data.csv: what is trained and validated on, in its own fold."""
-    train, validation = (table["id"].tolist() for table in (data.train, data.validation))
-    _contents(experiment, run.fold, data.all, train, validation).write(run.contents)
+    train, validation = (table["id"].tolist() for table in (fold_data.train, fold_data.validation))
+    _contents(experiment, run.fold, fold_data.data, train, validation).write(run.contents)
 
 
-def require_same_contents(run: RunFolder, experiment: Experiment, folded: pd.DataFrame, *, accept: bool) -> None:
+def require_same_contents(run: RunFolder, experiment: Experiment, data: DataSet, *, accept: bool) -> None:
     """FoldsegError when a run was trained on other images, masks, weights or label set than `experiment` has now.
 
     The message names the first of each. With `accept` the run takes what there is now for its own, and provenance.json
     says since when, and what was different. Of an older run, without data.csv, nothing is known; that is logged.
     """
-    changes = [*label_set_changes(run, experiment), *content_changes(run, experiment, folded)]
+    changes = [*label_set_changes(run, experiment), *content_changes(run, experiment, data)]
     if not changes:
         return
     if not accept:
         raise FoldsegError(f"{run.path}: was trained on something else than there is now: {'; '.join(changes)}. {CURE}")
     before = Contents.read(run.contents)
-    _contents(experiment, run.fold, folded, before.ids("train"), before.ids("validation")).write(run.contents)
+    _contents(experiment, run.fold, data, before.ids("train"), before.ids("validation")).write(run.contents)
     accepted = [*run.facts.get("accepted", []), {"date": _now(), "changes": changes}]
-    labels = label_set(experiment.data).facts
-    write_json(run.provenance, {**read_record(run.provenance, {}), "labels": labels, "accepted": accepted})
+    facts = {"labels": data.labels.facts, "accepted": accepted}
+    write_json(run.provenance, {**read_record(run.provenance, {}), **facts})
     logger.warning("%s: is kept, though it was trained on something else: %s", run.path, "; ".join(changes))
 
 
@@ -59,10 +57,10 @@ CURE = (
 )
 
 
-def content_changes(run: RunFolder, experiment: Experiment, folded: pd.DataFrame) -> list[str]:
+def content_changes(run: RunFolder, experiment: Experiment, data: DataSet) -> list[str]:
     """Say which images, masks and weights a run was trained on that are others now: `train: 1 mask (train_0001)`.
 
-    `folded`: the samples with their folds, checked by `RunFolder.check_folds`.
+    `data` has been checked by `RunFolder.check_folds`.
     """
     if not run.contents.is_file():
         say_once(
@@ -72,13 +70,13 @@ def content_changes(run: RunFolder, experiment: Experiment, folded: pd.DataFrame
         )
         return []
     before = Contents.read(run.contents)
-    now = _contents(experiment, run.fold, folded, before.ids("train"), before.ids("validation"))
+    now = _contents(experiment, run.fold, data, before.ids("train"), before.ids("validation"))
     return before.changes(now)
 
 
-def warn_of_changes(run: RunFolder, folded: pd.DataFrame) -> None:
+def warn_of_changes(run: RunFolder, data: DataSet) -> None:
     """Log what a run was trained on and is another now, where its predictions are only scored or looked at."""
-    for change in content_changes(run, run.experiment, folded):
+    for change in content_changes(run, run.experiment, data):
         logger.warning("%s: was trained on something else than there is now: %s", run.path, change)
 
 
@@ -95,15 +93,15 @@ def label_set_changes(run: RunFolder, experiment: Experiment) -> list[str]:
 
 
 def _contents(
-    experiment: Experiment, fold: int, folded: pd.DataFrame, train: Collection[str], validation: Collection[str]
+    experiment: Experiment, fold: int, data: DataSet, train: Collection[str], validation: Collection[str]
 ) -> Contents:
     """Hash all that a run learns from; a source or weights that are not there any more are a part that is left out."""
-    root, by_id = experiment.data.root, folded.set_index("id")
+    root, by_id = data.root, data.folded.set_index("id")
     rows: dict[tuple[str, str], tuple[Path | None, Path | None]] = {}
     for part, ids in (("train", train), ("validation", validation)):
         chosen = by_id.loc[list(dict.fromkeys(ids)), ["image", "mask"]]
         rows |= {(part, str(row.Index)): (root / str(row.image), root / str(row.mask)) for row in chosen.itertuples()}
-    held_out = set(folded["id"]) - set(train)
+    held_out = set(data.folded["id"]) - set(train)
     for number, source in enumerate(experiment.sampling.sources):
         for image, mask in source_pairs(source, fold, held_out) if has_folders(source, fold) else []:
             rows[f"source {number}", image.stem] = image, mask

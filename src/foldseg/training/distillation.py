@@ -16,6 +16,7 @@ from torch.nn import functional
 from foldseg.config import Experiment
 from foldseg.config.schema.distillation import Distillation
 from foldseg.data.datasets import label_set
+from foldseg.data.fold_data import FoldData
 from foldseg.data.labels import LabelSet
 from foldseg.errors import FoldsegError
 from foldseg.models.factory import SegmentationNetwork
@@ -170,21 +171,19 @@ class Distiller:
             self._optimizer.load_state_dict(state["optimizer"])
 
 
-def build_distiller(
-    experiment: Experiment, fold: int, fingerprint: str, student: SegmentationNetwork
-) -> Distiller | None:
+def build_distiller(experiment: Experiment, fold_data: FoldData, student: SegmentationNetwork) -> Distiller | None:
     """Open the teachers' runs of this fold; None where nothing is distilled.
 
-    FoldsegError when one is missing, unfinished, of other images or folds (`fingerprint`), or has classes that the
-    student's cannot be made of.
+    FoldsegError when one is missing, unfinished, of other images or folds, or has classes that the student's cannot be
+    made of.
     """
     if experiment.distillation is None:
         return None
-    labels = label_set(experiment.data)
+    labels = fold_data.labels
     teachers = []
     for name in experiment.distillation.teachers:
-        run = RunFolder.open(experiment.runs / name / f"fold_{fold}")
-        if run.facts["data_fingerprint"] != fingerprint:
+        run = RunFolder.open(experiment.runs / name / f"fold_{fold_data.fold}")
+        if run.facts["data_fingerprint"] != fold_data.data.fingerprint:
             raise FoldsegError(
                 f"distillation.teachers: {run.path} was trained on other images or another division into folds; it may "
                 "have seen this fold's validation images"

@@ -4,7 +4,7 @@ import logging
 import sys
 import warnings
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 import pytorch_lightning as pl
@@ -15,17 +15,19 @@ from pytorch_lightning.strategies import DDPStrategy
 from foldseg.config import Experiment
 from foldseg.config.unused import without_effect
 from foldseg.data.content import code_hash
-from foldseg.data.datasets import folded_samples
+from foldseg.data.datasets import OpenedData
+from foldseg.data.fold_data import FoldData
 from foldseg.data.samples import check_mask_values
 from foldseg.files import locked, remove_partials, write_json
 from foldseg.inputs import is_absent
-from foldseg.models.factory import build_network, check_device, check_model, check_norm, check_view
+from foldseg.models.device import TRAINING_PRECISIONS, check_device
+from foldseg.models.factory import build_network, check_model, check_norm, check_view
 from foldseg.outputs import require_own
 from foldseg.scoring.scores import check_score
 from foldseg.training.averaging import EmaWeights, SwaWeights
 from foldseg.training.checks import check_same, take_over
 from foldseg.training.contents import require_same_contents, write_contents
-from foldseg.training.data import FoldData, check_masks, class_weights, fold_data
+from foldseg.training.data import check_masks, class_weights, open_fold
 from foldseg.training.debug import debug_settings
 from foldseg.training.devices import SameBuffers, launch, rank
 from foldseg.training.distillation import build_distiller
@@ -35,27 +37,22 @@ from foldseg.training.memory import device_to_fill, explained_memory, find_batch
 from foldseg.training.module import FoldModule
 from foldseg.training.recorder import Recorder
 from foldseg.training.resuming import check_checkpoints
-from foldseg.training.run import TRAINING_CODE, RunFolder, fingerprint
+from foldseg.training.run import TRAINING_CODE, RunFolder
 from foldseg.training.schedules import check_plateau
 from foldseg.training.sessions import begin_session
 from foldseg.training.stages import Loaders, stage_settings
 from foldseg.training.stopping import build_early_stopping, stop_reason
 from foldseg.training.transfer import check_start, with_start_of_fold
 from foldseg.views.build import train_samples, validation_samples
-from foldseg.views.samples import TrainSamples
 from foldseg.views.sampling import WHOLE, Part
 
 logger = logging.getLogger(__name__)
 
-PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
-    "fp32": "32-true",
-    "bf16": "bf16-mixed",
-    "fp16": "16-mixed",
-}
 
-
-def train_fold(experiment: Experiment, fold: int, *, accept_changed_data: bool = False) -> RunFolder:
-    """Train a fold and return its run folder.
+def train_fold(
+    experiment: Experiment, fold: int, opened: OpenedData | None = None, *, accept_changed_data: bool = False
+) -> RunFolder:
+    """Train a fold and return its run folder. `opened`: the data sets that are open already.
 
     A finished run of the same configuration is returned as it is; one that was killed goes on after its last
     finished epoch, to the same weights as if it had not been. FoldsegError when the folder holds another
@@ -72,48 +69,49 @@ def train_fold(experiment: Experiment, fold: int, *, accept_changed_data: bool =
     run = RunFolder.of(experiment, fold)
     require_own(run.path, "run", lambda folder: (folder / "config.yaml").is_file())
     with locked(run.path), explained_memory(experiment):
-        return _train(run, experiment, fold, accept_changed_data)
+        return _train(run, experiment, fold, opened or OpenedData(), accept_changed_data)
 
 
-def _train(run: RunFolder, experiment: Experiment, fold: int, accept_changed_data: bool) -> RunFolder:
+def _train(
+    run: RunFolder, experiment: Experiment, fold: int, opened: OpenedData, accept_changed_data: bool
+) -> RunFolder:
+    data = opened.open(experiment.data)
     if run.config.is_file():
         if experiment.batch_size == "auto":
             experiment = experiment.model_copy(update={"batch_size": run.experiment.batch_size})
         check_same(run, experiment)
         if run.summary.is_file() or run.last.is_file():
-            folded = folded_samples(experiment.data)
-            run.check_folds(folded)
-            require_same_contents(run, experiment, folded, accept=accept_changed_data)
+            run.check_folds(data)
+            require_same_contents(run, experiment, data, accept=accept_changed_data)
         run = take_over(run, experiment)
         if run.summary.is_file():
             logger.info("%s: is finished already%s", run.path, _by_other_code(run))
             return run
-    data = fold_data(experiment, fold)
+    fold_data = open_fold(experiment, fold, data)
     check_score(experiment.score, data.labels, "monitor")
     check_plateau(experiment, data.labels)
     if experiment.cache is None:  # which is built before the first epoch, and reads all masks
-        check_mask_values(
-            pd.concat([data.train, data.validation]), experiment.data.root, data.labels, experiment.data.pictures
-        )
-    check_masks(experiment, fold, data)
-    check_start(experiment, data.validation)
+        masks = pd.concat([fold_data.train, fold_data.validation])
+        check_mask_values(masks, data.root, data.labels, data.pictures)
+    check_masks(experiment, fold_data)
+    check_start(experiment, fold_data.validation, opened)
     resume = not is_absent(run.last)  # whatever else has its name is an error
     for folder in (run.path, run.last.parent):
         remove_partials(folder)
     if experiment.batch_size == "auto":
-        experiment = _with_batch_size(experiment, fold, data)
-    module = _module(experiment, data, resume)
-    check_inputs(module.network, experiment, data)
+        experiment = _with_batch_size(experiment, fold_data)
+    module = _module(experiment, fold_data, resume)
+    check_inputs(module.network, experiment, fold_data)
     if resume:
         check_checkpoints(run, module)
     else:
-        run.describe(experiment, fold, data.labels.names, data.all)
-        write_contents(run, experiment, data)
+        run.describe(experiment, fold, data.labels.names, data)
+        write_contents(run, experiment, fold_data)
     begin_session(run)
     if experiment.devices > 1:
-        launch(experiment.devices, _fit_in_process, run.path, resume)
+        launch(experiment.devices, _fit_in_process, run.path, fold_data, resume)
     else:
-        _fit(run, module, data, resume)
+        _fit(run, module, fold_data, resume)
     return run
 
 
@@ -123,45 +121,35 @@ def _by_other_code(run: RunFolder) -> str:
     return f" (trained by other code, of commit {session['git_commit'] or 'unknown'})" if is_other else ""
 
 
-def _with_batch_size(experiment: Experiment, fold: int, data: FoldData) -> Experiment:
+def _with_batch_size(experiment: Experiment, fold_data: FoldData) -> Experiment:
     device = device_to_fill(experiment)
-    network = build_network(experiment.model, len(data.labels), pretrained=False)
-    samples = _train_samples(experiment, fold, data, network.stride)[0]
+    network = build_network(experiment.model, len(fold_data.labels), pretrained=False)
+    samples = train_samples(stage_settings(experiment)[0], fold_data, network.stride)
     return experiment.model_copy(update={"batch_size": find_batch_size(experiment, network, samples, device)})
 
 
-def _module(experiment: Experiment, data: FoldData, resume: bool) -> FoldModule:
+def _module(experiment: Experiment, fold_data: FoldData, resume: bool) -> FoldModule:
     pl.seed_everything(experiment.seed, verbose=False)  # every fold starts from the same weights
-    network = build_network(experiment.model, len(data.labels), pretrained=not resume)
+    network = build_network(experiment.model, len(fold_data.labels), pretrained=not resume)
     check_view(experiment.view.predict, network.stride)
-    return FoldModule(experiment, data.labels, network, class_weights(experiment, data))
+    return FoldModule(experiment, fold_data.labels, network, class_weights(experiment, fold_data))
 
 
-def _fit_in_process(path: Path, resume: bool) -> None:
+def _fit_in_process(path: Path, fold_data: FoldData, resume: bool) -> None:
     """Be one of the processes that train a run together."""
     run = RunFolder(path)
-    data = fold_data(run.experiment, run.fold)
     with explained_memory(run.experiment):
-        _fit(run, _module(run.experiment, data, resume), data, resume)
+        _fit(run, _module(run.experiment, fold_data, resume), fold_data, resume)
 
 
-def _train_samples(experiment: Experiment, fold: int, data: FoldData, stride: int) -> list[TrainSamples]:
-    """Return what each stage is trained on."""
-    data_fingerprint = fingerprint(data.all)
-    return [
-        train_samples(stage, fold, data.train, data.all, data.labels, stride, data_fingerprint)
-        for stage in stage_settings(experiment)
-    ]
-
-
-def _fit(run: RunFolder, module: FoldModule, data: FoldData, resume: bool) -> None:
+def _fit(run: RunFolder, module: FoldModule, fold_data: FoldData, resume: bool) -> None:
     """Train until the schedule ends or what is monitored gets no better; write summary.json."""
     config, stride = module.experiment, module.network.stride
-    validation = validation_samples(config, data.validation, data.all, data.labels, stride)
+    stages = [train_samples(stage, fold_data, stride) for stage in stage_settings(config)]
     part = Part(rank(), config.devices) if config.devices > 1 else WHOLE
-    loaders = Loaders(config, _train_samples(config, run.fold, data, stride), validation, part)
+    loaders = Loaders(config, stages, validation_samples(config, fold_data, stride), part)
     module.stage_steps = loaders.steps
-    module.distiller = build_distiller(config, run.fold, fingerprint(data.all), module.network)
+    module.distiller = build_distiller(config, fold_data, module.network)
     ema = EmaWeights(config.ema) if config.ema else None
     swa = SwaWeights(config.swa, config.schedule.epochs) if config.swa else None
     recorder, stopper = Recorder(run, config, ema), build_early_stopping(config)
@@ -188,10 +176,10 @@ def _fit(run: RunFolder, module: FoldModule, data: FoldData, resume: bool) -> No
     if trainer.is_global_zero:
         recorder.remove_surpassed()  # a process that was killed after its last checkpoint may not have come to it,
         recorder.write_metrics()  # and may have left the metrics one row behind
-        write_json(run.summary, {**_summary(config, data, recorder), "averages": averages})
+        write_json(run.summary, {**_summary(config, fold_data, recorder), "averages": averages})
 
 
-def _summary(config: Experiment, data: FoldData, recorder: Recorder) -> dict[str, Any]:
+def _summary(config: Experiment, fold_data: FoldData, recorder: Recorder) -> dict[str, Any]:
     best = recorder.best
     return {
         **({"debug": config.debug} if config.debug else {}),
@@ -200,8 +188,8 @@ def _summary(config: Experiment, data: FoldData, recorder: Recorder) -> dict[str
         "best": best[config.monitor],
         "epochs": len(recorder.rows),
         "stopped": stop_reason(config, recorder.rows).text(config.monitor),
-        "train_images": data.train["id"].nunique(),
-        "validation_images": len(data.validation),
+        "train_images": fold_data.train["id"].nunique(),
+        "validation_images": len(fold_data.validation),
         "seconds": round(sum(row["seconds"] for row in recorder.rows), 1),
         **({"top_epochs": recorder.top} if config.top_k else {}),
     }
@@ -229,7 +217,7 @@ def build_trainer(config: Experiment, callbacks: list[Callback]) -> pl.Trainer:
             devices=config.devices,
             # Not every encoder uses all of its layers; sizes are divided by our own samplers
             strategy=DDPStrategy(find_unused_parameters=True) if config.devices > 1 else "auto",
-            precision=PRECISIONS[config.precision],
+            precision=TRAINING_PRECISIONS[config.precision],
             max_epochs=config.schedule.epochs,
             check_val_every_n_epoch=config.validate_every,
             accumulate_grad_batches=config.accumulate,

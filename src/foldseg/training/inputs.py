@@ -2,20 +2,19 @@
 
 from foldseg.config import Experiment
 from foldseg.config.schema import CropView, ResizedView, TilesView, TrainView
-from foldseg.data.reading import image_size
+from foldseg.data.fold_data import FoldData
 from foldseg.models.inputs import check_input
 from foldseg.models.network import SegmentationNetwork
-from foldseg.training.data import FoldData
 from foldseg.training.stages import stage_settings
 from foldseg.views.geometry import grid_of, padded_size, scaled, side_multiple
 
 
-def check_inputs(network: SegmentationNetwork, experiment: Experiment, data: FoldData) -> None:
+def check_inputs(network: SegmentationNetwork, experiment: Experiment, fold_data: FoldData) -> None:
     """FoldsegError when the network cannot take a batch of a stage's training view, or an image of the prediction view.
 
     Where images differ in size, the first one stands for all.
     """
-    image = image_size(experiment.data.root / str(data.train["image"].iloc[0]))
+    image = fold_data.data.size_of(str(fold_data.train["id"].iloc[0]))
     for stage in stage_settings(experiment):
         assert isinstance(stage.batch_size, int)
         size = _train_size(stage.view.train, image, network.stride)

@@ -12,6 +12,7 @@ import torch
 from foldseg.config import Experiment
 from foldseg.errors import FoldsegError
 from foldseg.losses import outputs_loss
+from foldseg.models.device import choose_autocast, choose_device
 from foldseg.models.inputs import explained_forward
 from foldseg.models.network import SegmentationNetwork
 from foldseg.resources import explained_resources, is_out_of_memory
@@ -78,9 +79,10 @@ def largest_power(fits: Callable[[int], bool], limit: int) -> int:
 
 def device_to_fill(experiment: Experiment) -> torch.device:
     """Return the GPU. FoldsegError on the CPU, whose memory is everybody's."""
-    if experiment.device == "cpu" or not torch.cuda.is_available():
+    device = choose_device(experiment.device)
+    if device.type == "cpu":
         raise FoldsegError("batch_size: auto needs a GPU and none is used; give a number")
-    return torch.device("cuda")
+    return device
 
 
 def find_batch_size(
@@ -93,7 +95,7 @@ def find_batch_size(
     before = {name: value.clone() for name, value in network.state_dict().items()}
     image, mask, _ = samples[0, 0]
     network.to(device).train()
-    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(experiment.precision)
+    half = choose_autocast(device, experiment.precision)
 
     def fits(size: int) -> bool:
         try:

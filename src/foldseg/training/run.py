@@ -7,7 +7,6 @@ runs/<experiment>/fold_<k>/config.yaml provenance.json data.csv    written befor
                            predictions/oof predictions/test
 """
 
-import hashlib
 import platform
 import subprocess
 from dataclasses import dataclass
@@ -17,13 +16,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
-import pandas as pd
 from pydantic import Field
 
 import foldseg
 from foldseg.config import Experiment, load_experiment, save
 from foldseg.data.content import file_hash
-from foldseg.data.datasets import label_set
+from foldseg.data.datasets import DataSet
 from foldseg.errors import FoldsegError
 from foldseg.files import read_record, write_json
 
@@ -154,20 +152,20 @@ class RunFolder:
         """SHA-256 of a checkpoint. FoldsegError when the run has none of that name."""
         return file_hash(self.existing_checkpoint(name))
 
-    def check_folds(self, table: pd.DataFrame) -> None:
-        """FoldsegError unless `table`, the folded samples, is divided as it was when the run was trained.
+    def check_folds(self, data: DataSet) -> None:
+        """FoldsegError unless the data set is divided into folds as it was when the run was trained.
 
         Otherwise images that the run trained on could pass for OOF.
         """
-        if self.facts["data_fingerprint"] != fingerprint(table):
+        if self.facts["data_fingerprint"] != data.fingerprint:
             raise FoldsegError(
                 f"{self.path}: was trained on other images or another division into folds than "
-                f"{self.experiment.data.folds} holds now; train it anew (name=..., or remove the folder)"
+                f"{data.settings.folds} holds now; train it anew (name=..., or remove the folder)"
             )
 
-    def describe(self, experiment: Experiment, fold: int, classes: list[str], table: pd.DataFrame) -> None:
-        """Write config.yaml and provenance.json; `table` is the samples table with its folds."""
-        labels = label_set(experiment.data)
+    def describe(self, experiment: Experiment, fold: int, classes: list[str], data: DataSet) -> None:
+        """Write config.yaml and provenance.json; `classes` are those of the network's outputs."""
+        labels = data.labels
         save(experiment, self.config)
         write_json(
             self.provenance,
@@ -177,7 +175,7 @@ class RunFolder:
                 "seed": experiment.seed,
                 "classes": classes,
                 "labels": labels.facts if labels.names == classes else None,
-                "data_fingerprint": fingerprint(table),
+                "data_fingerprint": data.fingerprint,
                 "git_commit": git_commit(),
                 "foldseg": foldseg.__version__,
                 "python": platform.python_version(),
@@ -185,12 +183,6 @@ class RunFolder:
                 "libraries": {name: installed_version(name) for name in LIBRARIES},
             },
         )
-
-
-def fingerprint(table: pd.DataFrame) -> str:
-    """16 hex digits that change when an image is added, removed or moved to another fold."""
-    rows = table.sort_values("id")[["id", "image", "mask", "fold"]].to_csv(index=False, lineterminator="\n")
-    return hashlib.sha256(rows.encode()).hexdigest()[:16]
 
 
 def git_commit() -> str:

@@ -11,6 +11,7 @@ import foldseg
 from foldseg.config import Experiment
 from foldseg.data.content import code_hash
 from foldseg.files import read_record, write_json
+from foldseg.models.device import choose_device
 from foldseg.training.run import LIBRARIES, TRAINING_CODE, RunFolder, git_commit, installed_version
 
 logger = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ _MACHINE = ("machine", "processor", "device", "threads", "processes")
 
 def describe_session(experiment: Experiment) -> dict[str, Any]:
     """Return what this process runs, and on what: its start, commit, a hash of foldseg's files, versions, machine."""
-    uses_gpu = experiment.device != "cpu" and torch.cuda.is_available()
+    uses_gpu = choose_device(experiment.device).type == "cuda"
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "git_commit": git_commit(),

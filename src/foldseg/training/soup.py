@@ -14,16 +14,18 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from foldseg.data.datasets import DataSet
 from foldseg.data.labels import LabelSet
 from foldseg.errors import FoldsegError
 from foldseg.files import locked, write_json
+from foldseg.models.device import choose_device
 from foldseg.models.network import SegmentationNetwork
 from foldseg.models.weights import replacing_weights
 from foldseg.training.averaging import State, mean_weights, update_batch_norms
 from foldseg.training.contents import warn_of_changes
-from foldseg.training.data import FoldData, fold_data
+from foldseg.training.data import open_fold
 from foldseg.training.memory import explained_memory
-from foldseg.training.run import RunFolder, fingerprint
+from foldseg.training.run import RunFolder
 from foldseg.training.stages import stage_settings
 from foldseg.training.trained import load_network, network_state, read_checkpoint
 from foldseg.training.validation import Validation, goodness
@@ -67,17 +69,17 @@ class _Kitchen:
     """The run's network, and its data to score it on."""
 
     def __init__(self, run: RunFolder, device: str) -> None:
-        self.experiment, self._fold = run.experiment, run.fold
-        use_gpu = device == "gpu" or (device == "auto" and torch.cuda.is_available())
-        self._device = torch.device("cuda" if use_gpu else "cpu")
+        self.experiment = run.experiment
+        self._device = choose_device(device)
         self.network: SegmentationNetwork = load_network(run).to(self._device)
-        self.data: FoldData = fold_data(self.experiment, run.fold)
-        run.check_folds(self.data.all)
-        warn_of_changes(run, self.data.all)
+        data = DataSet(self.experiment.data)
+        self._fold_data = open_fold(self.experiment, run.fold, data)
+        run.check_folds(data)
+        warn_of_changes(run, data)
 
     @property
     def labels(self) -> LabelSet:
-        return self.data.labels
+        return self._fold_data.labels
 
     @torch.inference_mode()
     def score(self, state: State, *, refresh: bool = True) -> float:
@@ -99,15 +101,13 @@ class _Kitchen:
             update_batch_norms(self.network, self._training_images())
 
     def _samples(self) -> EvalSamples:
-        data, stride = self.data, self.network.stride
-        return validation_samples(self.experiment, data.validation, data.all, data.labels, stride)
+        return validation_samples(self.experiment, self._fold_data, self.network.stride)
 
     def _training_images(self) -> Iterator[Tensor]:
         """Images of one epoch of the last stage, the one after the last."""
-        config, data = stage_settings(self.experiment)[-1], self.data
+        config = stage_settings(self.experiment)[-1]
         assert isinstance(config.batch_size, int)
-        stride, known = self.network.stride, fingerprint(data.all)
-        samples = train_samples(config, self._fold, data.train, data.all, data.labels, stride, known)
+        samples = train_samples(config, self._fold_data, self.network.stride)
         loader = train_loader(samples, config.batch_size, config.workers, config.seed)
         epoch_sampler(loader).set_epoch(config.schedule.epochs)
         for batch in loader:

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 
 from foldseg.config import Experiment
-from foldseg.data.datasets import folded_samples
+from foldseg.data.datasets import OpenedData
 from foldseg.errors import FoldsegError
 from foldseg.models.weights import replacing_weights
 from foldseg.outputs import check_output
@@ -28,7 +28,7 @@ def with_start_of_fold(experiment: Experiment, fold: int) -> Experiment:
     return experiment.model_copy(update={"model": model})
 
 
-def check_start(experiment: Experiment, validation: pd.DataFrame) -> None:
+def check_start(experiment: Experiment, validation: pd.DataFrame, opened: OpenedData) -> None:
     """FoldsegError when what a run starts from was trained on images that it validates on: its scores would be lies.
 
     The run must be finished. One on another data set is no matter, but what it started from may be. Of a checkpoint
@@ -43,7 +43,7 @@ def check_start(experiment: Experiment, validation: pd.DataFrame) -> None:
         RunFolder.open(run.path)
         data = run.experiment.data
         if data.dataset == experiment.data.dataset:
-            folded = folded_samples(data)
+            folded = opened.open(data).folded
             seen = set(folded["id"][folded["fold"] != run.fold]) & set(validation["id"])
             if seen:
                 raise FoldsegError(

@@ -1,41 +1,29 @@
 """From an experiment's settings to its samples."""
 
-from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from foldseg.config.schema import Data, Experiment, Sampling
+from foldseg.config.schema import Experiment, Sampling
 from foldseg.data.cache import CachedFrames, cached_frames
+from foldseg.data.datasets import DataSet
+from foldseg.data.fold_data import FoldData
 from foldseg.data.frames import FileFrames, Frames, JoinedFrames
-from foldseg.data.labels import LabelSet
 from foldseg.data.sources import source_frames
 from foldseg.views.mixing import Mixing
 from foldseg.views.samples import EvalSamples, TrainSamples
 from foldseg.views.sampling import EpochPlan
 
 
-def train_samples(
-    experiment: Experiment,
-    fold: int,
-    train: pd.DataFrame,
-    folded: pd.DataFrame,
-    labels: LabelSet,
-    stride: int,
-    data_fingerprint: str,
-) -> TrainSamples:
-    """Return what a fold is trained on: the frames of `train`, and those of the sources that are not held out.
+def train_samples(experiment: Experiment, fold_data: FoldData, stride: int) -> TrainSamples:
+    """Return what a fold is trained on: its own frames, and those of the sources that are not held out.
 
-    `folded` are the images of all folds, `data_fingerprint` tells their division. FoldsegError for whatever of the
-    sampling cannot be done with this data.
+    FoldsegError for whatever of the sampling cannot be done with this data.
     """
-    own = table_frames(train, folded, experiment.data, labels, experiment.cache)
-    held_out = set(folded["id"]) - set(train["id"])
-    pictures = experiment.data.pictures
+    data, fold, labels = fold_data.data, fold_data.fold, fold_data.labels
+    own = table_frames(fold_data.train, data, experiment.cache)
     more = [
-        source_frames(source, fold, labels, held_out, data_fingerprint, pictures)
+        source_frames(source, fold, labels, fold_data.held_out, data.fingerprint, data.pictures)
         for source in experiment.sampling.sources
     ]
     sources = [cached_frames(files, experiment.cache) if experiment.cache else files for files in more]
@@ -44,7 +32,7 @@ def train_samples(
     is_mixed = experiment.cut_mix is not None or experiment.copy_paste is not None
     plan = mixing = None
     if not is_plain or is_mixed:
-        pixels, sizes = _class_pixels(own), [len(part.ids) for part in sources]
+        pixels, sizes = own.class_pixels(), [len(part.ids) for part in sources]
         epochs, names = experiment.schedule.epochs, labels.names
         if not is_plain:
             plan = EpochPlan(experiment.sampling, names, pixels, sizes, epochs, experiment.seed)
@@ -54,23 +42,15 @@ def train_samples(
     return TrainSamples(frames, view, experiment.augment, stride, experiment.seed, plan, mixing)
 
 
-@lru_cache(maxsize=1)
-def _class_pixels(frames: Frames) -> NDArray[np.int64]:
-    """Count once what every stage of a run needs: from files that is a pass over all masks."""
-    return frames.class_pixels()
-
-
-def validation_samples(
-    experiment: Experiment, validation: pd.DataFrame, folded: pd.DataFrame, labels: LabelSet, stride: int
-) -> EvalSamples:
+def validation_samples(experiment: Experiment, fold_data: FoldData, stride: int) -> EvalSamples:
     """Return what a fold is validated on."""
-    frames = table_frames(validation, folded, experiment.data, labels, experiment.cache)
+    frames = table_frames(fold_data.validation, fold_data.data, experiment.cache)
     return EvalSamples(frames, experiment.view.predict, stride)
 
 
-def table_frames(table: pd.DataFrame, folded: pd.DataFrame, data: Data, labels: LabelSet, cache: Path | None) -> Frames:
-    """Return the frames of `table`, some of `folded`; from the cache of all folds in the folder `cache`, if given."""
+def table_frames(table: pd.DataFrame, data: DataSet, cache: Path | None) -> Frames:
+    """Return the frames of `table`, rows of `data.folded`. `cache`: a folder with the decoded frames of all folds."""
     if cache is None:
-        return FileFrames.of(table, data.root, labels, pictures=data.pictures)
-    everything = cached_frames(FileFrames.of(folded, data.root, labels, pictures=data.pictures), cache)
+        return FileFrames.of(table, data.root, data.labels, pictures=data.pictures)
+    everything = cached_frames(FileFrames.of(data.folded, data.root, data.labels, pictures=data.pictures), cache)
     return CachedFrames(everything.home, table["id"].tolist())

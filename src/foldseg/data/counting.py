@@ -1,0 +1,78 @@
+"""How many pixels of each class masks hold. The one place that counts them."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from foldseg.config.schema import Pictures
+from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
+from foldseg.data.reading import AS_SHOWN, read_index_mask, read_mask
+from foldseg.errors import FoldsegError, raise_if_any
+
+
+def count_classes(mask: Mask | None, classes: int) -> NDArray[np.int64]:
+    """(H, W) uint8 class indices -> (classes + 1,) pixels of each class and of void; zeros without a mask."""
+    if mask is None:
+        return np.zeros(classes + 1, np.int64)
+    counts = np.bincount(mask.ravel(), minlength=256)
+    return np.append(counts[:classes], counts[IGNORE_INDEX])
+
+
+def count_mask(path: Path, labels: LabelSet, pictures: Pictures = AS_SHOWN, encoded: bool = False) -> NDArray[np.int64]:
+    """Count the pixels of one mask: (classes + 1,), void last.
+
+    `encoded`: it holds class indices, as `read_index_mask` says. A mask is read once in a process as long as its file
+    stays as it is. FoldsegError when it cannot be read or holds unknown ids or colours.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise FoldsegError(f"{path}: cannot be read: {error.strerror}") from error
+    counts = _remembered_counts(path, status.st_size, status.st_mtime_ns, labels, pictures, encoded)
+    if isinstance(counts, FoldsegError):
+        raise counts
+    return np.array(counts, np.int64)
+
+
+@cache
+def _remembered_counts(
+    path: Path, size: int, time: int, labels: LabelSet, pictures: Pictures, encoded: bool
+) -> tuple[int, ...] | FoldsegError:
+    """Pixels of each class and of void, or what is wrong with the mask."""
+    try:
+        mask = read_index_mask(path, len(labels), pictures) if encoded else read_mask(path, labels, pictures)
+    except FoldsegError as error:
+        return error
+    return tuple(count_classes(mask, len(labels)).tolist())
+
+
+def count_masks(
+    paths: Sequence[Path | None], labels: LabelSet, pictures: Pictures = AS_SHOWN, encoded: bool = False
+) -> NDArray[np.int64]:
+    """Count the pixels of every class in masks: (masks, classes + 1) int64, void last; zeros where there is no mask.
+
+    See `count_mask`. FoldsegError names all masks that cannot be read or that hold unknown ids or colours.
+    """
+    count = partial(_counts_or_error, labels=labels, pictures=pictures, encoded=encoded)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        steps = pool.map(count, paths)
+        found = list(tqdm(steps, "counting pixels", len(paths), unit="mask", leave=False, disable=None))
+    raise_if_any([str(counts) for counts in found if isinstance(counts, FoldsegError)], "masks")
+    return np.array(found, np.int64).reshape(-1, len(labels) + 1)
+
+
+def _counts_or_error(
+    path: Path | None, labels: LabelSet, pictures: Pictures, encoded: bool
+) -> NDArray[np.int64] | FoldsegError:
+    if path is None:
+        return count_classes(None, len(labels))
+    try:
+        return count_mask(path, labels, pictures, encoded)
+    except FoldsegError as error:
+        return error
