@@ -34,7 +34,7 @@ from foldseg.inference.predict import Predictor, quantise, split_table
 from foldseg.inference.store import PredictionStore
 from foldseg.models.factory import build_network
 from foldseg.models.folding import folded
-from foldseg.training.run import RunFolder
+from foldseg.runs.run_folder import RunFolder
 from foldseg.views.samples import eval_sample
 
 CLASSES = 5

@@ -6,7 +6,7 @@ import pytest
 from tiny import make_run
 
 from foldseg.deploy.export import export_onnx
-from foldseg.training.run import RunFolder
+from foldseg.runs.run_folder import RunFolder
 
 
 @pytest.fixture(scope="session")

@@ -14,13 +14,13 @@ from torch import Tensor
 from foldseg.config.schema import Model, ResizedView, TilesView
 from foldseg.deploy.check_export import check_export, frames_to_check
 from foldseg.deploy.export import export_onnx, onnx_bytes
-from foldseg.deploy.facts import INPUT, OUTPUT
 from foldseg.deploy.sources import open_source
 from foldseg.errors import FoldsegError
 from foldseg.models.factory import build_network
 from foldseg.models.network import SegmentationNetwork
+from foldseg.runs.exported_file import INPUT, OUTPUT
+from foldseg.runs.run_folder import RunFolder
 from foldseg.submission.label_png import write_png
-from foldseg.training.run import RunFolder
 
 SMALL = {"encoder": "tu-resnet10t", "encoder_weights": None}
 

@@ -10,10 +10,10 @@ from tiny import COLOURS, blocks
 
 from foldseg.config.schema import Tta
 from foldseg.data import camvid
-from foldseg.deploy.facts import KEY, read_facts
 from foldseg.deploy.sources import FLIP, Asked, Source, open_source
 from foldseg.errors import FoldsegError
-from foldseg.training.run import RunFolder
+from foldseg.runs.exported_file import KEY, read_facts
+from foldseg.runs.run_folder import RunFolder
 
 FLIPPED = Asked(tta=FLIP)
 HALF = Asked(view=("view.predict={kind: resized, factor: 0.5}",))

@@ -15,7 +15,7 @@ from foldseg.errors import FoldsegError
 from foldseg.files import read_json, write_json
 from foldseg.inference.predict import Predictor
 from foldseg.inference.store import quantised
-from foldseg.training.run import RunFolder
+from foldseg.runs.run_folder import RunFolder
 
 PICTURE = COLOURS[blocks(50, 70, seed=3)]
 

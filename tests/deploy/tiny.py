@@ -14,7 +14,8 @@ from foldseg.data.datasets import DataSet
 from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.files import write_json
 from foldseg.models.factory import build_network
-from foldseg.training.run import RunFolder
+from foldseg.runs.run_folder import RunFolder
+from foldseg.training.sessions import describe_run
 
 COLOURS = camvid.LABELS.colours
 
@@ -64,7 +65,7 @@ def make_run(folder: Path, fold: int = 0, root: Path = Path("data")) -> RunFolde
     data = DataSet(experiment.data)
     vars(data)["folded"] = table  # the data is not there
     run = RunFolder.of(experiment, fold)
-    run.describe(experiment, fold, camvid.LABELS.names, data)
+    describe_run(run, experiment, fold, camvid.LABELS.names, data)
     write_checkpoint(run, seed=fold)
     write_json(run.summary, {})
     return run

@@ -21,7 +21,8 @@ from foldseg.inference.predict import SPLITS, split_table, store_of
 from foldseg.inference.store import StoreFacts
 from foldseg.report.oof import open_oof
 from foldseg.report.summary import summary_picture
-from foldseg.training.run import RunFolder
+from foldseg.runs.run_folder import RunFolder
+from foldseg.training.sessions import describe_run
 
 SCORED = signate.LABELS.view("scored")
 VOTE = {"kind": "tiles", "size": [32, 32], "overlap": 0.5, "merge": "vote"}
@@ -53,7 +54,7 @@ class Contest:
             run = RunFolder.of(experiment, fold)
             data = DataSet(experiment.data)
             own = data.labels
-            run.describe(experiment, fold, own.names, data)
+            describe_run(run, experiment, fold, own.names, data)
             run.best.parent.mkdir()
             run.best.write_bytes(b"weights")
             run.summary.write_text("{}")

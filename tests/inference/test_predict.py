@@ -9,7 +9,8 @@ from foldseg.data.datasets import DataSet, make_folds_file
 from foldseg.deploy.sources import asked_for
 from foldseg.errors import FoldsegError
 from foldseg.inference.predict import facts_of, overridden_view, predict_run, store_of
-from foldseg.training.run import RunFolder
+from foldseg.runs.run_folder import RunFolder
+from foldseg.training.sessions import describe_run
 
 OWN = TilesView(kind="tiles", size=(64, 96), overlap=0.5)
 VOTE = TilesView(kind="tiles", size=(64, 96), overlap=0.5, merge="vote")
@@ -27,7 +28,7 @@ def run(tmp_path: Path, signate_root: Path) -> RunFolder:
     experiment = Experiment.model_validate(settings)
     make_folds_file(experiment.data)
     run = RunFolder.of(experiment, 0)
-    run.describe(experiment, 0, ["car"], DataSet(experiment.data))
+    describe_run(run, experiment, 0, ["car"], DataSet(experiment.data))
     return run
 
 

@@ -15,7 +15,8 @@ from foldseg.inference import store as store_module
 from foldseg.inference.predict import Predictor, predict_run, quantise
 from foldseg.inference.store import PredictionStore
 from foldseg.models.factory import build_network
-from foldseg.training.run import RunFolder
+from foldseg.runs.run_folder import RunFolder
+from foldseg.training.sessions import describe_run
 
 Make = Callable[..., RunFolder]
 
@@ -37,7 +38,7 @@ def make(tmp_path: Path, signate_root: Path) -> Make:
         make_folds_file(experiment.data)
         run = RunFolder.of(experiment, 0)
         data = DataSet(experiment.data)
-        run.describe(experiment, 0, data.labels.names, data)
+        describe_run(run, experiment, 0, data.labels.names, data)
         torch.manual_seed(0)
         network = build_network(experiment.model, len(data.labels))
         network.net.segmentation_head[0].weight.data.mul_(5)  # type: ignore[index, union-attr, operator]

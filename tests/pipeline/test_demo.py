@@ -22,9 +22,9 @@ from foldseg.ensemble.run import predict_ensemble
 from foldseg.errors import FoldsegError
 from foldseg.inference.predict import predict_run
 from foldseg.inference.store import PredictionStore
+from foldseg.runs.run_folder import RunFolder
 from foldseg.scoring.counts import count_pixels
 from foldseg.scoring.scores import score
-from foldseg.training.run import RunFolder
 from tiny_demo import REPOSITORY, TinyDemo
 
 LABELS = signate.LABELS.view("scored")

@@ -18,8 +18,9 @@ from foldseg.ensemble.fitted import write_line
 from foldseg.ensemble.line import Line
 from foldseg.inference.predict import facts_of
 from foldseg.inference.store import PredictionStore
+from foldseg.runs.run_folder import RunFolder
 from foldseg.submission import label_png
-from foldseg.training.run import RunFolder
+from foldseg.training.sessions import describe_run
 
 IDS = [f"{sequence}_f{number:05d}" for sequence in ("A1", "B2") for number in (0, 300, 600)]
 BUILDING, POLE, ROAD, CAR = 1, 2, 3, 8
@@ -70,7 +71,7 @@ class World:
         )
         for fold, part in self.folds.groupby("fold"):
             run = RunFolder.of(experiment, int(str(fold)))
-            run.describe(experiment, int(str(fold)), LABELS.names, DataSet(self.data))
+            describe_run(run, experiment, int(str(fold)), LABELS.names, DataSet(self.data))
             run.best.parent.mkdir()
             run.best.write_bytes(b"weights")
             run.summary.write_text("{}")

@@ -15,7 +15,8 @@ from foldseg.errors import FoldsegError
 from foldseg.inference.predict import Predictor
 from foldseg.inference.tta import MERGES, Merger
 from foldseg.report.tta_gains import candidates, gains_text, open_runs, tta_gains
-from foldseg.training.run import RunFolder
+from foldseg.runs.run_folder import RunFolder
+from foldseg.training.sessions import describe_run
 
 
 @pytest.mark.parametrize("name", MERGES)
@@ -73,7 +74,7 @@ def experiment(tmp_path: Path, camvid_root: Path, monkeypatch: pytest.MonkeyPatc
     make_folds_file(made.data)
     for fold in (0, 1):
         run = RunFolder.of(made, fold)
-        run.describe(made, fold, camvid.LABELS.names, DataSet(made.data))
+        describe_run(run, made, fold, camvid.LABELS.names, DataSet(made.data))
         run.best.parent.mkdir()
         run.best.write_bytes(b"weights")
         run.summary.write_text("{}")

@@ -16,11 +16,11 @@ from foldseg.files import read_json
 from foldseg.inference.predict import Predictor, predict_run, store_of
 from foldseg.models.folding import folded
 from foldseg.models.network import SegmentationNetwork
+from foldseg.runs.run_folder import RunFolder
+from foldseg.runs.trained import load_network
 from foldseg.training.averaging import EmaWeights, ema_decay, mean_weights, swa_epochs, update_batch_norms
 from foldseg.training.fit import train_fold
-from foldseg.training.run import RunFolder
 from foldseg.training.soup import make_soup
-from foldseg.training.trained import load_network
 
 REPOSITORY = Path(__file__).parents[2]
 PATH = REPOSITORY / "configs/experiments/toy_full.yaml"

@@ -13,9 +13,9 @@ import torch
 
 from foldseg.config import Experiment, load_data, load_experiment
 from foldseg.data.datasets import make_folds_file
+from foldseg.runs.run_folder import RunFolder
 from foldseg.training.fit import train_fold
 from foldseg.training.module import FoldModule
-from foldseg.training.run import RunFolder
 from outcome import differences, outcome
 
 REPOSITORY = Path(__file__).parents[2]

@@ -22,15 +22,15 @@ from foldseg.errors import FoldsegError
 from foldseg.files import locked, read_json
 from foldseg.inference.predict import predict_run
 from foldseg.models.factory import build_network
+from foldseg.runs.run_folder import RunFolder
+from foldseg.runs.trained import load_network
 from foldseg.submission import ledger
 from foldseg.training import fit, memory
 from foldseg.training.data import open_fold
 from foldseg.training.debug import MODES
 from foldseg.training.devices import launch
 from foldseg.training.fit import train_fold
-from foldseg.training.run import RunFolder
 from foldseg.training.stages import build_stages_schedule, snapshot_epochs, stage_of
-from foldseg.training.trained import load_network
 from foldseg.views.build import train_samples, validation_samples
 from foldseg.views.samples import eval_loader
 from foldseg.views.sampling import EpochSampler, Part

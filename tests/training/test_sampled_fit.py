@@ -7,8 +7,8 @@ import torch
 
 from foldseg.config import load_data, load_experiment
 from foldseg.data.datasets import make_folds_file
+from foldseg.runs.run_folder import RunFolder
 from foldseg.training.fit import train_fold
-from foldseg.training.run import RunFolder
 
 REPOSITORY = Path(__file__).parents[2]
 SETTINGS = [

@@ -10,8 +10,8 @@ import torch
 from foldseg.config import Experiment, load_experiment
 from foldseg.errors import FoldsegError
 from foldseg.models.factory import build_network
+from foldseg.runs.run_folder import RunFolder
 from foldseg.training.fit import train_fold
-from foldseg.training.run import RunFolder
 
 REPOSITORY = Path(__file__).parents[2]
 

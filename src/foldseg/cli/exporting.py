@@ -46,7 +46,7 @@ def export_onnx(
     from foldseg.deploy.export import export_onnx as write_onnx
     from foldseg.deploy.images import find_pictures
     from foldseg.inference.predict import overridden_view
-    from foldseg.training.run import RunFolder
+    from foldseg.runs.run_folder import RunFolder
 
     folder = RunFolder.open(run)
     chosen = [picture.path for picture in find_pictures(pictures, out)] if pictures else []
@@ -63,7 +63,7 @@ def export_encoder(
     from foldseg.outputs import check_output
 
     check_output(out, ".pth", [run])
-    from foldseg.training.run import RunFolder
+    from foldseg.runs.run_folder import RunFolder
     from foldseg.training.transfer import export_encoder as write_encoder
 
     write_encoder(RunFolder.open(run), out)

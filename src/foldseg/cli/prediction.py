@@ -75,7 +75,7 @@ def predict(
     """Predict the OOF and test images of a finished run, as far as they are missing."""
     from foldseg.deploy.sources import asked_for
     from foldseg.inference.predict import SPLITS, overridden_view, predict_run
-    from foldseg.training.run import RunFolder
+    from foldseg.runs.run_folder import RunFolder
 
     folder = RunFolder.open(run)
     asked = asked_for(overrides or (), tta, device, checkpoint)

@@ -56,7 +56,7 @@ def soup(
     device: Annotated[Device, typer.Option(help="Where the network computes.")] = "auto",
 ) -> None:
     """Average those checkpoints of a run that help on OOF into one more checkpoint, `soup`."""
-    from foldseg.training.run import RunFolder
+    from foldseg.runs.run_folder import RunFolder
     from foldseg.training.soup import make_soup
 
     folder = RunFolder.open(run)

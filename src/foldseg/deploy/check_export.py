@@ -18,8 +18,8 @@ from foldseg.deploy.sources import Asked
 from foldseg.ensemble.blend import argmax
 from foldseg.errors import FoldsegError
 from foldseg.models.network import SegmentationNetwork
-from foldseg.training.run import RunFolder
-from foldseg.training.trained import load_network
+from foldseg.runs.run_folder import RunFolder
+from foldseg.runs.trained import load_network
 from foldseg.views.samples import as_tensor
 
 _OTHER_CLASS = 1e-3  # share of pixels: rounding decides only where two classes are as probable as each other

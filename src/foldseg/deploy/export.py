@@ -13,13 +13,13 @@ from torch import Tensor, nn
 import foldseg
 from foldseg.config.schema import PredictView
 from foldseg.deploy.exported import HOW_TO_GET, checked_plan
-from foldseg.deploy.facts import INPUT, KEY, OUTPUT, ExportFacts, class_facts
 from foldseg.errors import FoldsegError
 from foldseg.files import write_bytes
 from foldseg.models.network import SegmentationNetwork
 from foldseg.outputs import SIGNATURE, check_output
-from foldseg.training.run import RunFolder
-from foldseg.training.trained import load_network, trained_labels
+from foldseg.runs.exported_file import INPUT, KEY, OUTPUT, ExportFacts, class_facts
+from foldseg.runs.run_folder import RunFolder
+from foldseg.runs.trained import load_network, trained_labels
 from foldseg.views.geometry import padded_size
 
 logger = logging.getLogger(__name__)

@@ -10,12 +10,12 @@ import numpy as np
 from foldseg.config import override_view
 from foldseg.config.schema import PredictView
 from foldseg.data.labels import Image, LabelSet, Mask
-from foldseg.deploy.facts import INPUT, KEY, OUTPUT, ExportFacts, read_facts
 from foldseg.deploy.numpy_views import Maps, Network, Plan, plan_of, predict
 from foldseg.deploy.sources import FLIP, PLAIN, Asked
 from foldseg.ensemble.blend import argmax
 from foldseg.errors import FoldsegError
 from foldseg.inference.store import Quantised
+from foldseg.runs.exported_file import INPUT, KEY, OUTPUT, ExportFacts, read_facts
 
 HOW_TO_GET = "is needed for exported files and is not installed: pip install -e '.[onnx]'"
 

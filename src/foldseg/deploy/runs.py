@@ -15,8 +15,8 @@ from foldseg.deploy.sources import Asked, no_room_for
 from foldseg.errors import FoldsegError
 from foldseg.inference.predict import Predictor, quantise
 from foldseg.inference.store import Quantised
-from foldseg.training.run import RunFolder
-from foldseg.training.trained import trained_labels
+from foldseg.runs.run_folder import RunFolder
+from foldseg.runs.trained import trained_labels
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from foldseg.ensemble.members import Members, blended_labels
 from foldseg.errors import FoldsegError
 from foldseg.files import read_record
 from foldseg.notices import say_once
-from foldseg.training.run import RunFolder, git_commit
+from foldseg.runs.provenance import git_commit
+from foldseg.runs.run_folder import RunFolder
 
 KEY = "made_from"
 CONTENTS = "data.csv"

@@ -17,9 +17,9 @@ from foldseg.ensemble.scene import Target
 from foldseg.errors import FoldsegError
 from foldseg.inference.predict import facts_of, predict_run, store_of
 from foldseg.inference.store import PredictionStore
-from foldseg.training.contents import CURE, content_changes
-from foldseg.training.run import RunFolder
-from foldseg.training.trained import trained_labels as trained_labels
+from foldseg.runs.contents import CURE, content_changes
+from foldseg.runs.run_folder import RunFolder
+from foldseg.runs.trained import trained_labels as trained_labels
 
 
 @dataclass(frozen=True)

@@ -29,13 +29,13 @@ from foldseg.ensemble.work import Work
 from foldseg.errors import FoldsegError
 from foldseg.files import locked, scratch, write_json
 from foldseg.outputs import require_own
+from foldseg.runs.provenance import git_commit
 from foldseg.scoring.counts import Counts
 from foldseg.scoring.defined import check_defined
 from foldseg.scoring.intervals import warn_of_large_group
 from foldseg.scoring.scores import OF_SCORED_CLASSES, SCORES, check_score
 from foldseg.submission import ledger
 from foldseg.submission.formats import FORMATS, check_submission
-from foldseg.training.run import git_commit
 
 logger = logging.getLogger(__name__)
 

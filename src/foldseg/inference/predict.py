@@ -25,8 +25,8 @@ from foldseg.inference.store import PredictionStore, StoreFacts, StoreState, qua
 from foldseg.inference.writing import background_writer
 from foldseg.notices import say_once
 from foldseg.resources import explained_resources
-from foldseg.training.run import RunFolder
-from foldseg.training.trained import trained_labels
+from foldseg.runs.run_folder import RunFolder
+from foldseg.runs.trained import trained_labels
 from foldseg.views.samples import batches, eval_loader
 
 logger = logging.getLogger(__name__)

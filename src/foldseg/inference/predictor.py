@@ -15,8 +15,8 @@ from foldseg.models.factory import check_view
 from foldseg.models.folding import folded
 from foldseg.models.inputs import explained_forward
 from foldseg.models.network import SegmentationNetwork
-from foldseg.training.run import RunFolder
-from foldseg.training.trained import load_network
+from foldseg.runs.run_folder import RunFolder
+from foldseg.runs.trained import load_network
 from foldseg.views.geometry import pad_batch, padded_grid, probabilities, to_size, without_padding
 from foldseg.views.samples import EvalSample, EvalSamples, eval_sample
 

@@ -22,10 +22,10 @@ from foldseg.ensemble.members import blended_labels, trained_labels
 from foldseg.errors import FoldsegError
 from foldseg.inference.predict import facts_of, store_of
 from foldseg.inference.store import PredictionStore
+from foldseg.runs.contents import warn_of_changes
+from foldseg.runs.run_folder import RunFolder
 from foldseg.scoring.counts import Counts, count_pixels
 from foldseg.submission import label_png
-from foldseg.training.contents import warn_of_changes
-from foldseg.training.run import RunFolder
 
 logger = logging.getLogger(__name__)
 

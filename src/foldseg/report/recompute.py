@@ -25,13 +25,13 @@ from foldseg.files import read_record
 from foldseg.inputs import is_absent, read_csv
 from foldseg.report.oof import OofLabels, open_oof
 from foldseg.report.tables import between, number, text_table
+from foldseg.runs.run_folder import RunFolder
 from foldseg.scoring.counts import Counts
 from foldseg.scoring.intervals import Resampled, warn_of_large_group
 from foldseg.scoring.scores import SCORES, Score, bootstrap, bootstrap_classes, score
 from foldseg.submission.formats import FORMATS
 from foldseg.submission.ledger import read_ledger
 from foldseg.submission.score import count_submission
-from foldseg.training.run import RunFolder
 
 EXACT = 1e-9
 _LEDGER = 0.5e-6 + EXACT  # its numbers have six decimals

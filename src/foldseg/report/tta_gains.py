@@ -19,13 +19,13 @@ from foldseg.inference.predict import MEMORY_CURES, Predictor, split_table
 from foldseg.inference.tta import MERGES, Merge, check_probabilities
 from foldseg.report.tables import number, text_table
 from foldseg.resources import explained_resources
+from foldseg.runs.contents import warn_of_changes
+from foldseg.runs.run_folder import RunFolder
+from foldseg.runs.trained import trained_labels
 from foldseg.scoring.compare import Comparison, paired
 from foldseg.scoring.counts import Counts, count_pixels
 from foldseg.scoring.intervals import warn_of_large_group
 from foldseg.scoring.scores import score
-from foldseg.training.contents import warn_of_changes
-from foldseg.training.run import RunFolder
-from foldseg.training.trained import trained_labels
 from foldseg.views.samples import eval_loader
 
 _BAND = 1 << 16  # pixels of all views that are merged at a time

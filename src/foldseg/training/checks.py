@@ -1,10 +1,18 @@
 """May this configuration go on in that run folder?"""
 
+import logging
+from datetime import UTC, datetime
 from typing import Any
 
 from foldseg.config import Experiment, save
+from foldseg.data.content import Contents
+from foldseg.data.datasets import DataSet
 from foldseg.errors import FoldsegError
-from foldseg.training.run import RunFolder
+from foldseg.files import read_record, write_json
+from foldseg.runs.contents import CURE, content_changes, hash_contents, label_set_changes
+from foldseg.runs.run_folder import RunFolder
+
+logger = logging.getLogger(__name__)
 
 _FREE = (
     "workers",
@@ -37,6 +45,26 @@ def take_over(run: RunFolder, experiment: Experiment) -> RunFolder:
     if run.experiment != experiment:
         save(experiment, run.config)
     return RunFolder(run.path)  # what the old object has read and cached may have changed
+
+
+def require_same_contents(run: RunFolder, experiment: Experiment, data: DataSet, *, accept: bool) -> None:
+    """FoldsegError when a run was trained on other images, masks, weights or label set than `experiment` has now.
+
+    The message names the first of each. With `accept` the run takes what there is now for its own, and provenance.json
+    says since when, and what was different. Of an older run, without data.csv, nothing is known; that is logged.
+    """
+    changes = [*label_set_changes(run, experiment), *content_changes(run, experiment, data)]
+    if not changes:
+        return
+    if not accept:
+        raise FoldsegError(f"{run.path}: was trained on something else than there is now: {'; '.join(changes)}. {CURE}")
+    before = Contents.read(run.contents)
+    hash_contents(experiment, run.fold, data, before.ids("train"), before.ids("validation")).write(run.contents)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    accepted = [*run.facts.get("accepted", []), {"date": now, "changes": changes}]
+    facts = {"labels": data.labels.facts, "accepted": accepted}
+    write_json(run.provenance, {**read_record(run.provenance, {}), **facts})
+    logger.warning("%s: is kept, though it was trained on something else: %s", run.path, "; ".join(changes))
 
 
 def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -20,8 +20,8 @@ from foldseg.data.fold_data import FoldData
 from foldseg.data.labels import LabelSet
 from foldseg.errors import FoldsegError
 from foldseg.models.factory import SegmentationNetwork
-from foldseg.training.run import RunFolder
-from foldseg.training.trained import load_network
+from foldseg.runs.run_folder import RunFolder
+from foldseg.runs.trained import load_network
 
 _PENALTY = 10.0  # of the critic's gradient (Gulrajani et al., 2017, arXiv:1704.00028)
 

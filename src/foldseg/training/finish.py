@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from foldseg.models.weights import load_torch_file, replacing_weights
+from foldseg.runs.run_folder import RunFolder
+from foldseg.runs.trained import network_state
 from foldseg.scoring.scores import SCORES
 from foldseg.training.averaging import EmaWeights, State, SwaWeights, mean_weights, update_batch_norms
 from foldseg.training.module import FoldModule
 from foldseg.training.recorder import Recorder
-from foldseg.training.run import RunFolder
 from foldseg.training.stages import Loaders
-from foldseg.training.trained import network_state
 from foldseg.views.samples import epoch_sampler
 from foldseg.views.sampling import WHOLE
 

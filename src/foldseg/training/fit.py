@@ -23,10 +23,10 @@ from foldseg.inputs import is_absent
 from foldseg.models.device import TRAINING_PRECISIONS, check_device
 from foldseg.models.factory import build_network, check_model, check_norm, check_view
 from foldseg.outputs import require_own
+from foldseg.runs.run_folder import RunFolder
 from foldseg.scoring.scores import check_score
 from foldseg.training.averaging import EmaWeights, SwaWeights
-from foldseg.training.checks import check_same, take_over
-from foldseg.training.contents import require_same_contents, write_contents
+from foldseg.training.checks import check_same, require_same_contents, take_over
 from foldseg.training.data import check_masks, class_weights, open_fold
 from foldseg.training.debug import debug_settings
 from foldseg.training.devices import SameBuffers, launch, rank
@@ -37,9 +37,8 @@ from foldseg.training.memory import device_to_fill, explained_memory, find_batch
 from foldseg.training.module import FoldModule
 from foldseg.training.recorder import Recorder
 from foldseg.training.resuming import check_checkpoints
-from foldseg.training.run import TRAINING_CODE, RunFolder
 from foldseg.training.schedules import check_watched
-from foldseg.training.sessions import begin_session
+from foldseg.training.sessions import TRAINING_CODE, begin_session, describe_run, write_contents
 from foldseg.training.stages import Loaders, stage_settings
 from foldseg.training.stopping import build_early_stopping, stop_reason
 from foldseg.training.transfer import check_start, with_start_of_fold
@@ -105,7 +104,7 @@ def _train(
     if resume:
         check_checkpoints(run, module)
     else:
-        run.describe(experiment, fold, data.labels.names, data)
+        describe_run(run, experiment, fold, data.labels.names, data)
         write_contents(run, experiment, fold_data)
     begin_session(run)
     if experiment.devices > 1:

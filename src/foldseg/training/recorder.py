@@ -14,10 +14,10 @@ from torch.utils.tensorboard.summary import image, scalar
 from foldseg.config import Experiment
 from foldseg.files import write_text
 from foldseg.models.weights import replacing_weights
+from foldseg.runs.run_folder import RunFolder
 from foldseg.training.averaging import EmaWeights
 from foldseg.training.events import EventFile
 from foldseg.training.module import FoldModule
-from foldseg.training.run import RunFolder
 from foldseg.training.stages import snapshot_epochs, stage_of
 from foldseg.training.validation import LOWER_IS_BETTER, goodness
 

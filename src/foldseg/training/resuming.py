@@ -5,10 +5,10 @@ from typing import Any
 
 from foldseg.errors import FoldsegError
 from foldseg.models.weights import load_strictly
+from foldseg.runs.run_folder import RunFolder
+from foldseg.runs.trained import network_state, read_checkpoint
 from foldseg.training.module import FoldModule
 from foldseg.training.recorder import Recorder
-from foldseg.training.run import RunFolder
-from foldseg.training.trained import network_state, read_checkpoint
 
 _OF_TRAINING = ("state_dict", "loops", "callbacks", "optimizer_states", "lr_schedulers")
 

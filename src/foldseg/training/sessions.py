@@ -1,4 +1,4 @@
-"""Sessions of a run: when it was begun and gone on with, by which code and libraries, on which machine."""
+"""What a run says of its training: what it was begun with, and every session, by which code, on which machine."""
 
 import logging
 import platform
@@ -8,13 +8,48 @@ from typing import Any
 import torch
 
 import foldseg
-from foldseg.config import Experiment
+from foldseg.config import Experiment, save
 from foldseg.data.content import code_hash
+from foldseg.data.datasets import DataSet
+from foldseg.data.fold_data import FoldData
 from foldseg.files import read_record, write_json
 from foldseg.models.device import choose_device
-from foldseg.training.run import LIBRARIES, TRAINING_CODE, RunFolder, git_commit, installed_version
+from foldseg.runs.contents import hash_contents
+from foldseg.runs.provenance import LIBRARIES, git_commit, installed_version
+from foldseg.runs.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
+
+TRAINING_CODE = ("config", "data", "losses", "models", "runs", "scoring", "training", "views")
+"""Rooms whose code decides what a run comes to."""
+
+
+def describe_run(run: RunFolder, experiment: Experiment, fold: int, classes: list[str], data: DataSet) -> None:
+    """Write a run's config.yaml and provenance.json; `classes` are those of the network's outputs."""
+    labels = data.labels
+    save(experiment, run.config)
+    write_json(
+        run.provenance,
+        {
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "fold": fold,
+            "seed": experiment.seed,
+            "classes": classes,
+            "labels": labels.facts if labels.names == classes else None,
+            "data_fingerprint": data.fingerprint,
+            "git_commit": git_commit(),
+            "foldseg": foldseg.__version__,
+            "python": platform.python_version(),
+            "machine": platform.platform(),
+            "libraries": {name: installed_version(name) for name in LIBRARIES},
+        },
+    )
+
+
+def write_contents(run: RunFolder, experiment: Experiment, fold_data: FoldData) -> None:
+    """Write the run's data.csv: what is trained and validated on, in its own fold."""
+    train, validation = (table["id"].tolist() for table in (fold_data.train, fold_data.validation))
+    hash_contents(experiment, run.fold, fold_data.data, train, validation).write(run.contents)
 
 
 def begin_session(run: RunFolder) -> None:

@@ -21,13 +21,13 @@ from foldseg.files import locked, write_json
 from foldseg.models.device import choose_device
 from foldseg.models.network import SegmentationNetwork
 from foldseg.models.weights import replacing_weights
+from foldseg.runs.contents import warn_of_changes
+from foldseg.runs.run_folder import RunFolder
+from foldseg.runs.trained import load_network, network_state, read_checkpoint
 from foldseg.training.averaging import State, mean_weights, update_batch_norms
-from foldseg.training.contents import warn_of_changes
 from foldseg.training.data import open_fold
 from foldseg.training.memory import explained_memory
-from foldseg.training.run import RunFolder
 from foldseg.training.stages import stage_settings
-from foldseg.training.trained import load_network, network_state, read_checkpoint
 from foldseg.training.validation import Validation, goodness
 from foldseg.views.build import train_samples, validation_samples
 from foldseg.views.samples import EvalSamples, epoch_sampler, eval_loader, train_loader

@@ -11,8 +11,8 @@ from foldseg.data.datasets import OpenedData
 from foldseg.errors import FoldsegError
 from foldseg.models.weights import replacing_weights
 from foldseg.outputs import check_output
-from foldseg.training.run import RunFolder
-from foldseg.training.trained import load_network
+from foldseg.runs.run_folder import RunFolder
+from foldseg.runs.trained import load_network
 
 logger = logging.getLogger(__name__)
 

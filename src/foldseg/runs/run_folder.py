@@ -7,35 +7,18 @@ runs/<experiment>/fold_<k>/config.yaml provenance.json data.csv    written befor
                            predictions/oof predictions/test
 """
 
-import platform
-import subprocess
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
 
-import foldseg
-from foldseg.config import Experiment, load_experiment, save
+from foldseg.config import Experiment, load_experiment
 from foldseg.data.content import file_hash
 from foldseg.data.datasets import DataSet
 from foldseg.errors import FoldsegError
-from foldseg.files import read_record, write_json
-
-LIBRARIES = (
-    "torch", "torchvision", "pytorch-lightning", "segmentation-models-pytorch", "timm", "albumentations",
-    "opencv-python-headless", "numpy", "pandas", "scikit-learn",
-)  # fmt: skip
-
-_DECISIVE = (":/src", ":/scripts", ":/configs", ":/folds", ":/requirements.txt")  # a row in the ledger changes nothing
-
-
-TRAINING_CODE = ("config", "data", "losses", "models", "scoring", "training", "views")
-"""Rooms whose code decides what a run comes to."""
-
+from foldseg.files import read_record
 
 _FACTS = {"fold": Annotated[int, Field(ge=0)], "classes": list[str], "data_fingerprint": str}
 
@@ -83,7 +66,7 @@ class RunFolder:
 
     @property
     def contents(self) -> Path:
-        """What the images and masks held that the run learned from; see `foldseg.training.contents`."""
+        """What the images and masks held that the run learned from; see `foldseg.runs.contents`."""
         return self.path / "data.csv"
 
     @property
@@ -162,47 +145,3 @@ class RunFolder:
                 f"{self.path}: was trained on other images or another division into folds than "
                 f"{data.settings.folds} holds now; train it anew (name=..., or remove the folder)"
             )
-
-    def describe(self, experiment: Experiment, fold: int, classes: list[str], data: DataSet) -> None:
-        """Write config.yaml and provenance.json; `classes` are those of the network's outputs."""
-        labels = data.labels
-        save(experiment, self.config)
-        write_json(
-            self.provenance,
-            {
-                "created": datetime.now(UTC).isoformat(timespec="seconds"),
-                "fold": fold,
-                "seed": experiment.seed,
-                "classes": classes,
-                "labels": labels.facts if labels.names == classes else None,
-                "data_fingerprint": data.fingerprint,
-                "git_commit": git_commit(),
-                "foldseg": foldseg.__version__,
-                "python": platform.python_version(),
-                "machine": platform.platform(),
-                "libraries": {name: installed_version(name) for name in LIBRARIES},
-            },
-        )
-
-
-def git_commit() -> str:
-    """Return the commit, `-dirty` if files that decide a result were changed since, "" outside of a repository."""
-
-    def git(*words: str) -> str:
-        here = str(Path(__file__).parent)
-        done = subprocess.run(["git", "-C", here, *words], capture_output=True, text=True, check=False)
-        return done.stdout.strip() if done.returncode == 0 else ""
-
-    try:
-        commit = git("rev-parse", "--short=12", "HEAD")
-        return commit + "-dirty" if commit and git("status", "--porcelain", "--", *_DECISIVE) else commit
-    except OSError:
-        return ""
-
-
-def installed_version(name: str) -> str:
-    """Return the version of a library, "" if it is not installed."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""

@@ -11,8 +11,8 @@ from foldseg.data.labels import LabelSet
 from foldseg.errors import FoldsegError
 from foldseg.models.factory import SegmentationNetwork, build_network
 from foldseg.models.weights import check_finite, load_strictly, load_torch_file
-from foldseg.training.contents import CURE, label_set_changes
-from foldseg.training.run import RunFolder
+from foldseg.runs.contents import CURE, label_set_changes
+from foldseg.runs.run_folder import RunFolder
 
 _NETWORK = "network."
 

@@ -1,54 +1,27 @@
-"""What a run was trained on: written down before the first batch, compared whenever the run is used again.
+"""What a run was trained on, compared with what there is now.
 
-`data.csv` in the run's folder has the SHA-256 of every image and mask; provenance.json has the label set.
+`data.csv` in the run's folder has the SHA-256 of every image and mask; provenance.json has the label set. Training
+writes both before the first batch.
 """
 
 import logging
 from collections.abc import Collection
-from datetime import UTC, datetime
 from pathlib import Path
 
 from foldseg.config import Experiment
 from foldseg.data.content import WEIGHTS, Contents
 from foldseg.data.datasets import DataSet, label_set
-from foldseg.data.fold_data import FoldData
 from foldseg.data.labels import label_changes
 from foldseg.data.sources import has_folders, source_pairs
 from foldseg.errors import FoldsegError
-from foldseg.files import read_record, write_json
 from foldseg.models.weights import run_checkpoint
 from foldseg.notices import say_once
-from foldseg.training.run import RunFolder
+from foldseg.runs.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
 ACCEPT = "--accept-changed-data"
 """The option of foldseg train that keeps a run whose data has changed."""
-
-
-def write_contents(run: RunFolder, experiment: Experiment, fold_data: FoldData) -> None:
-    """Write the run's data.csv: what is trained and validated on, in its own fold."""
-    train, validation = (table["id"].tolist() for table in (fold_data.train, fold_data.validation))
-    _contents(experiment, run.fold, fold_data.data, train, validation).write(run.contents)
-
-
-def require_same_contents(run: RunFolder, experiment: Experiment, data: DataSet, *, accept: bool) -> None:
-    """FoldsegError when a run was trained on other images, masks, weights or label set than `experiment` has now.
-
-    The message names the first of each. With `accept` the run takes what there is now for its own, and provenance.json
-    says since when, and what was different. Of an older run, without data.csv, nothing is known; that is logged.
-    """
-    changes = [*label_set_changes(run, experiment), *content_changes(run, experiment, data)]
-    if not changes:
-        return
-    if not accept:
-        raise FoldsegError(f"{run.path}: was trained on something else than there is now: {'; '.join(changes)}. {CURE}")
-    before = Contents.read(run.contents)
-    _contents(experiment, run.fold, data, before.ids("train"), before.ids("validation")).write(run.contents)
-    accepted = [*run.facts.get("accepted", []), {"date": _now(), "changes": changes}]
-    facts = {"labels": data.labels.facts, "accepted": accepted}
-    write_json(run.provenance, {**read_record(run.provenance, {}), **facts})
-    logger.warning("%s: is kept, though it was trained on something else: %s", run.path, "; ".join(changes))
 
 
 CURE = (
@@ -70,7 +43,7 @@ def content_changes(run: RunFolder, experiment: Experiment, data: DataSet) -> li
         )
         return []
     before = Contents.read(run.contents)
-    now = _contents(experiment, run.fold, data, before.ids("train"), before.ids("validation"))
+    now = hash_contents(experiment, run.fold, data, before.ids("train"), before.ids("validation"))
     return before.changes(now)
 
 
@@ -92,7 +65,7 @@ def label_set_changes(run: RunFolder, experiment: Experiment) -> list[str]:
     return [] if before is None else [f"label set: {change}" for change in label_changes(before, labels.facts)]
 
 
-def _contents(
+def hash_contents(
     experiment: Experiment, fold: int, data: DataSet, train: Collection[str], validation: Collection[str]
 ) -> Contents:
     """Hash all that a run learns from; a source or weights that are not there any more are a part that is left out."""
@@ -119,7 +92,3 @@ def _weights(experiment: Experiment, fold: int) -> dict[str, Path]:
     for name in experiment.distillation.teachers if experiment.distillation else ():
         weights[f"teacher {name}"] = RunFolder(experiment.runs / name / f"fold_{fold}").best
     return {name: path for name, path in weights.items() if path.is_file()}
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
