@@ -1,6 +1,7 @@
 """Data flows one way: a room imports only from rooms above it in ARCHITECTURE.md."""
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,22 @@ def test_no_room_imports_from_a_room_further_down(path: Path) -> None:
         return
     allowed = set(ROOMS[: ROOMS.index(room) + 1])
     assert imported_rooms(path) <= allowed
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Modules of foldseg that a module imports, at its head or later."""
+    modules = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("foldseg"):
+            modules |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return modules
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    """An import within a function may spare a light command torch; it may not hide a circle."""
+    paths = {".".join(path.relative_to(SOURCE.parent).with_suffix("").parts): path for path in SOURCE.rglob("*.py")}
+    graph = {name: imported_modules(path) & set(paths) - {name} for name, path in paths.items()}
+    TopologicalSorter(graph).prepare()  # which raises CycleError with the circle
 
 
 def test_the_toy_city_stands_alone() -> None:

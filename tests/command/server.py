@@ -37,7 +37,7 @@ _MODULES = (
     "foldseg.report.tables",
     "foldseg.report.tta_gains",
     "foldseg.deploy.images",
-    "foldseg.deploy.runs",
+    "foldseg.deploy.networks",
     "matplotlib.backends.backend_agg",
     "sklearn.model_selection",
     "onnx",

@@ -10,7 +10,8 @@ from tiny import COLOURS, blocks
 
 from foldseg.config.schema import Tta
 from foldseg.data import camvid
-from foldseg.deploy.sources import FLIP, Asked, Source, open_source
+from foldseg.deploy.interface import FLIP, Asked, Source
+from foldseg.deploy.sources import open_source
 from foldseg.errors import FoldsegError
 from foldseg.runs.exported_file import KEY, read_facts
 from foldseg.runs.run_folder import RunFolder

@@ -9,8 +9,9 @@ from tiny import COLOURS, blocks, make_run, write_checkpoint
 
 from foldseg.config.schema import Tta
 from foldseg.data import camvid
-from foldseg.deploy.runs import open_runs
-from foldseg.deploy.sources import FLIP, PLAIN, Asked, asked_for, open_source
+from foldseg.deploy.interface import FLIP, PLAIN, Asked, asked_for
+from foldseg.deploy.networks import open_runs
+from foldseg.deploy.sources import open_source
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json, write_json
 from foldseg.inference.predict import Predictor

@@ -12,7 +12,8 @@ import pytest
 from tiny import COLOURS, blocks, make_run
 
 from foldseg.data import camvid
-from foldseg.deploy.sources import FLIP, Asked, open_source
+from foldseg.deploy.interface import FLIP, Asked
+from foldseg.deploy.sources import open_source
 from foldseg.files import read_json
 from foldseg.submission.label_png import write_png
 

@@ -6,7 +6,7 @@ import pytest
 
 from foldseg.config.schema import Experiment, FullView, PredictView, ResizedView, TilesView, Tta
 from foldseg.data.datasets import DataSet, make_folds_file
-from foldseg.deploy.sources import asked_for
+from foldseg.deploy.interface import asked_for
 from foldseg.errors import FoldsegError
 from foldseg.inference.predict import facts_of, overridden_view, predict_run, store_of
 from foldseg.runs.run_folder import RunFolder

@@ -10,7 +10,8 @@ import pytest
 from foldseg.data.reading import read_image
 from foldseg.data.runs import mask_of_runs
 from foldseg.data.signate import LABELS
-from foldseg.deploy.sources import FLIP, Asked, open_source
+from foldseg.deploy.interface import FLIP, Asked
+from foldseg.deploy.sources import open_source
 from foldseg.ensemble.run import predict_ensemble
 from foldseg.errors import FoldsegError
 from foldseg.submission.signate_json import Submission

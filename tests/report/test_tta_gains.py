@@ -14,7 +14,8 @@ from foldseg.data.datasets import DataSet, make_folds_file
 from foldseg.errors import FoldsegError
 from foldseg.inference.predict import Predictor
 from foldseg.inference.tta import MERGES, Merger
-from foldseg.report.tta_gains import candidates, gains_text, open_runs, tta_gains
+from foldseg.report.tta_gains import candidates, gains_text, tta_gains
+from foldseg.runs.kinds import open_runs
 from foldseg.runs.run_folder import RunFolder
 from foldseg.training.sessions import describe_run
 

@@ -46,9 +46,9 @@ def export_onnx(
     from foldseg.deploy.export import export_onnx as write_onnx
     from foldseg.deploy.images import find_pictures
     from foldseg.inference.predict import overridden_view
-    from foldseg.runs.run_folder import RunFolder
+    from foldseg.runs.kinds import open_run
 
-    folder = RunFolder.open(run)
+    folder = open_run(run)
     chosen = [picture.path for picture in find_pictures(pictures, out)] if pictures else []
     write_onnx(folder, out, overridden_view(folder, overrides or ()), checkpoint or "best", size)
     if check or chosen:
@@ -63,7 +63,7 @@ def export_encoder(
     from foldseg.outputs import check_output
 
     check_output(out, ".pth", [run])
-    from foldseg.runs.run_folder import RunFolder
+    from foldseg.runs.kinds import open_run
     from foldseg.training.transfer import export_encoder as write_encoder
 
-    write_encoder(RunFolder.open(run), out)
+    write_encoder(open_run(run), out)

@@ -73,11 +73,11 @@ def predict(
     ] = None,
 ) -> None:
     """Predict the OOF and test images of a finished run, as far as they are missing."""
-    from foldseg.deploy.sources import asked_for
+    from foldseg.deploy.interface import asked_for
     from foldseg.inference.predict import SPLITS, overridden_view, predict_run
-    from foldseg.runs.run_folder import RunFolder
+    from foldseg.runs.kinds import open_run
 
-    folder = RunFolder.open(run)
+    folder = open_run(run)
     asked = asked_for(overrides or (), tta, device, checkpoint)
     view, splits = overridden_view(folder, asked.view), SPLITS if split == "both" else (split,)
     predict_run(folder, splits, asked.tta, device, view, checkpoint or "best", predictions)
@@ -107,7 +107,8 @@ def predict_images(
     """Predict any pictures with a run, an experiment, a finished ensemble or an exported file."""
     from foldseg.deploy.images import find_pictures
     from foldseg.deploy.images import predict_images as write_predictions
-    from foldseg.deploy.sources import asked_for, open_source
+    from foldseg.deploy.interface import asked_for
+    from foldseg.deploy.sources import open_source
 
     paths, overrides = split_words(words)
     pictures = find_pictures(paths, out)
@@ -137,7 +138,8 @@ def predict_video(
     for name, value in (("--scale", scale), ("--fps", fps)):
         if value is not None and not 0 < value < float("inf"):
             raise typer.BadParameter(f"{value:g} is not above 0", param_hint=name)
-    from foldseg.deploy.sources import asked_for, open_source
+    from foldseg.deploy.interface import asked_for
+    from foldseg.deploy.sources import open_source
     from foldseg.deploy.video import Look
     from foldseg.deploy.video import predict_video as write_video
     from foldseg.outputs import check_output
@@ -162,11 +164,12 @@ def tta_gains(
     device: DeviceOption = None,
 ) -> None:
     """Show what each view of test-time augmentation gains on OOF, and which to leave out."""
-    from foldseg.deploy.sources import asked_for
+    from foldseg.deploy.interface import asked_for
     from foldseg.inference.predict import overridden_view
     from foldseg.report import tta_gains as report
+    from foldseg.runs.kinds import open_runs
 
-    folders = report.open_runs(runs)
+    folders = open_runs(runs)
     asked = asked_for(overrides or (), tta or "d4", device, checkpoint)
     view = overridden_view(folders[0], asked.view)
     print(report.gains_text(report.tta_gains(folders, asked.tta, view, checkpoint or "best", device, score)))

@@ -56,10 +56,10 @@ def soup(
     device: Annotated[Device, typer.Option(help="Where the network computes.")] = "auto",
 ) -> None:
     """Average those checkpoints of a run that help on OOF into one more checkpoint, `soup`."""
-    from foldseg.runs.run_folder import RunFolder
+    from foldseg.runs.kinds import open_run
     from foldseg.training.soup import make_soup
 
-    folder = RunFolder.open(run)
+    folder = open_run(run)
     taken = make_soup(folder, of or [], greedy=not uniform, device=device)
     print(f"{folder.checkpoint('soup')}: the mean of {', '.join(taken)}")
 

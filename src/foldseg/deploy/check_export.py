@@ -13,8 +13,8 @@ from foldseg.data.labels import Image
 from foldseg.data.reading import read_image
 from foldseg.deploy.export import SAME
 from foldseg.deploy.exported import open_exported
+from foldseg.deploy.interface import Asked
 from foldseg.deploy.numpy_views import Maps, Network
-from foldseg.deploy.sources import Asked
 from foldseg.ensemble.blend import argmax
 from foldseg.errors import FoldsegError
 from foldseg.models.network import SegmentationNetwork

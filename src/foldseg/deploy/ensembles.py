@@ -8,21 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from foldseg.config import load_ensemble
 from foldseg.config.schema import Tta
 from foldseg.data.content import file_hash
 from foldseg.data.labels import Image, LabelSet, Mask
-from foldseg.deploy.sources import PLAIN, Asked
+from foldseg.deploy.interface import PLAIN, Asked
 from foldseg.ensemble.blend import Levels, merge_classes, weighted_sum
 from foldseg.ensemble.fitted import read_line
 from foldseg.ensemble.image import kept_or_again, result_of
 from foldseg.ensemble.line import Line
-from foldseg.ensemble.made_from import KEY, changed_weights, read_scores
+from foldseg.ensemble.made_from import KEY, changed_weights
 from foldseg.ensemble.members import find_members
 from foldseg.ensemble.scene import Result, Scene, Target
 from foldseg.errors import FoldsegError
 from foldseg.inference.predict import Predictor, quantise
 from foldseg.inference.store import Quantised
+from foldseg.runs.submission_folder import SubmissionFolder
 
 _IN_MEMORY = 2 << 30  # bytes of a picture's maps that are kept for steps that ask for them again
 
@@ -78,11 +78,10 @@ def open_ensemble(path: Path, asked: Asked) -> EnsembleSource:
     """
     if asked.view or asked.tta != PLAIN or asked.checkpoint is not None:
         raise FoldsegError(f"{path}: an ensemble predicts as it was fitted, in no other view, TTA or checkpoint")
-    if not (path / "score.json").is_file():
-        raise FoldsegError(f"{path}: is not finished (score.json is missing); run foldseg ensemble again")
-    config = load_ensemble(path / "config.yaml")
+    submission = SubmissionFolder.open(path)
+    config = submission.read_settings()
     members = find_members(config)
-    stated = read_scores(path).get(KEY, {})
+    stated = submission.read_scores().get(KEY, {})
     if changes := changed_weights(config, stated.get("members", {})):
         raise FoldsegError(f"{path}: was fitted with other weights: {changes[0]}; run foldseg ensemble again")
     parts, weights = [], []
@@ -95,7 +94,7 @@ def open_ensemble(path: Path, asked: Asked) -> EnsembleSource:
         parts.append(OnePart(tuple(predictors), members.tta(member), members.into[member.name]))
     facts: dict[str, Any] = {"source": f"ensemble {config.name}", "weights": weights, "view": {}, "tta": {}}
     facts["config"] = config.model_dump(mode="json", include={"members", "tta", "blend", "steps", "labels", "folds"})
-    line = read_line(path / "fitted.npz", config.steps)
-    facts["fitted"] = file_hash(path / "fitted.npz")
+    line = read_line(submission.fitted, config.steps)
+    facts["fitted"] = file_hash(submission.fitted)
     facts["left_out"] = sorted(line.left_out)
     return EnsembleSource(facts, tuple(parts), members.target, line)

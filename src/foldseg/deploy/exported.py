@@ -10,8 +10,8 @@ import numpy as np
 from foldseg.config import override_view
 from foldseg.config.schema import PredictView
 from foldseg.data.labels import Image, LabelSet, Mask
+from foldseg.deploy.interface import FLIP, PLAIN, Asked
 from foldseg.deploy.numpy_views import Maps, Network, Plan, plan_of, predict
-from foldseg.deploy.sources import FLIP, PLAIN, Asked
 from foldseg.ensemble.blend import argmax
 from foldseg.errors import FoldsegError
 from foldseg.inference.store import Quantised

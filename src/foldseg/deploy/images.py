@@ -16,7 +16,7 @@ from foldseg.data.listing import PICTURES, list_files
 from foldseg.data.reading import read_image
 from foldseg.deploy.ahead import ahead, threads
 from foldseg.deploy.drawing import overlay, with_legend
-from foldseg.deploy.sources import Source, no_room_for
+from foldseg.deploy.interface import Source, no_room_for
 from foldseg.errors import FoldsegError
 from foldseg.files import read_record, remove_partials, write_json
 from foldseg.inference.store import PredictionStore, StoreFacts

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.deploy.clips import Clip, clip_of, import_av
 from foldseg.deploy.drawing import overlay, with_legend
-from foldseg.deploy.sources import Source
+from foldseg.deploy.interface import Source
 from foldseg.errors import FoldsegError
 from foldseg.files import replacing
 from foldseg.outputs import check_output

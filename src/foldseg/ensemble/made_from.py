@@ -6,24 +6,21 @@ image and mask and of every test image (and mask, where there is one).
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from annotated_types import MinLen
-
-from foldseg.config import Ensemble, load_ensemble
+from foldseg.config import Ensemble
 from foldseg.data.content import Contents, code_hash, count_of, file_hash, file_hashes
 from foldseg.data.datasets import DataSet, OpenedData
 from foldseg.data.labels import label_changes
 from foldseg.ensemble.members import Members, blended_labels
 from foldseg.errors import FoldsegError
-from foldseg.files import read_record
 from foldseg.notices import say_once
+from foldseg.runs.experiment_folder import ExperimentFolder
 from foldseg.runs.provenance import git_commit
 from foldseg.runs.run_folder import RunFolder
+from foldseg.runs.submission_folder import SubmissionFolder
 
 KEY = "made_from"
-CONTENTS = "data.csv"
-_STAGES = dict[str, dict[str, Any]]
 _CODE = ("config", "data", "ensemble", "inference", "scoring", "submission")
 
 
@@ -68,20 +65,15 @@ def hash_of_submission(path: Path) -> str:
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def read_scores(folder: Path) -> dict[str, Any]:
-    """Return the content of an ensemble's score.json. FoldsegError that names what is missing of it."""
-    keys = {"score": str, "folds": list[int], "oof": Annotated[_STAGES, MinLen(1)], "steps": _STAGES}
-    return read_record(folder / "score.json", keys)
-
-
 def changes_since(folder: Path, opened: OpenedData) -> list[str]:
     """Say what has changed since a finished submission was made: images, masks, weights, label set; the first of each.
 
     FoldsegError when the data is not there, or is divided into folds otherwise. What cannot be told of an older
     submission is logged.
     """
-    config, scores = load_ensemble(folder / "config.yaml"), read_scores(folder)
-    if not (folder / CONTENTS).is_file() or KEY not in scores:
+    submission = SubmissionFolder(folder)
+    config, scores = submission.read_settings(), submission.read_scores()
+    if not submission.contents.is_file() or KEY not in scores:
         say_once(
             f"{folder}: what it was made from was not recorded (an older version); whether that has changed since "
             "cannot be told",
@@ -96,7 +88,7 @@ def changes_since(folder: Path, opened: OpenedData) -> list[str]:
     now = contents_of(data, scores["folds"])
     labels = label_changes(stated["labels"], blended_labels(config, run).facts)
     return [
-        *Contents.read(folder / CONTENTS).changes(now),
+        *Contents.read(submission.contents).changes(now),
         *changed_weights(config, stated["members"]),
         *(f"label set: {change}" for change in labels),
     ]
@@ -111,10 +103,11 @@ def changed_weights(config: Ensemble, stated: dict[str, str]) -> list[str]:
 
 def any_run(config: Ensemble) -> RunFolder:
     """Return a run of the first member, which says of which data an ensemble is. FoldsegError when there is none."""
-    folders = sorted((config.runs / config.members[0].experiment).glob("fold_*/config.yaml"))
-    if not folders:
+    experiment = ExperimentFolder(config.runs / config.members[0].experiment)
+    runs = [run for run in experiment.runs.values() if run.config.is_file()]
+    if not runs:
         raise FoldsegError(
-            f"{config.runs / config.members[0].experiment}: no such experiment; the ensemble {config.name} was blended "
+            f"{experiment.path}: no such experiment; the ensemble {config.name} was blended "
             "from it, and it says which data that was"
         )
-    return RunFolder(folders[0].parent)
+    return runs[0]

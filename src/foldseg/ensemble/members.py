@@ -18,6 +18,7 @@ from foldseg.errors import FoldsegError
 from foldseg.inference.predict import facts_of, predict_run, store_of
 from foldseg.inference.store import PredictionStore
 from foldseg.runs.contents import CURE, content_changes
+from foldseg.runs.experiment_folder import ExperimentFolder
 from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.trained import trained_labels as trained_labels
 
@@ -134,12 +135,11 @@ def find_members(config: Ensemble, opened: OpenedData | None = None) -> Members:
     problems: list[str] = []
     for member in config.members:
         folder = config.runs / member.experiment
-        found = sorted(int(p.name.removeprefix("fold_")) for p in folder.glob("fold_*") if p.name[5:].isdecimal())
-        if not found:
+        existing = list(ExperimentFolder(folder).runs.values())
+        if not existing:
             raise FoldsegError(f"{folder}: no such experiment among the runs; train it with foldseg train")
         runs[member.name] = {}
-        any_run = RunFolder(folder / f"fold_{found[0]}")
-        for fold in config.folds if config.folds is not None else opened.open(any_run.experiment.data).folds:
+        for fold in config.folds if config.folds is not None else opened.open(existing[0].experiment.data).folds:
             try:
                 runs[member.name][fold] = _opened(folder / f"fold_{fold}", member.checkpoint)
             except FoldsegError as error:

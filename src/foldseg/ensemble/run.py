@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from foldseg.config import Ensemble, load_ensemble, save
-from foldseg.config.load import read_yaml
 from foldseg.config.schema import Crf, Step, Tta
 from foldseg.data.datasets import OpenedData
 from foldseg.data.labels import LabelSet, Mask
@@ -19,7 +18,7 @@ from foldseg.data.runs import Runs
 from foldseg.ensemble.fitted import write_line
 from foldseg.ensemble.image import masks_of, process
 from foldseg.ensemble.line import Line
-from foldseg.ensemble.made_from import CONTENTS, KEY, contents_of, made_from
+from foldseg.ensemble.made_from import KEY, contents_of, made_from
 from foldseg.ensemble.members import Members, find_members
 from foldseg.ensemble.oof import facts_of, predict_oof, rows_of, task_of
 from foldseg.ensemble.steps.crf import require_crf
@@ -29,7 +28,9 @@ from foldseg.ensemble.work import Work
 from foldseg.errors import FoldsegError
 from foldseg.files import locked, scratch, write_json
 from foldseg.outputs import require_own
+from foldseg.runs.kinds import may_hold_submission
 from foldseg.runs.provenance import git_commit
+from foldseg.runs.submission_folder import SubmissionFolder
 from foldseg.scoring.counts import Counts
 from foldseg.scoring.defined import check_defined
 from foldseg.scoring.intervals import warn_of_large_group
@@ -63,7 +64,7 @@ def predict_ensemble(config: Ensemble) -> EnsembleResult:
     submission.
     """
     folder = config.submissions / config.name
-    require_own(folder, "submission", _is_submission)
+    require_own(folder, "submission", may_hold_submission)
     ledger.read_ledger(config.submissions / "ledger.csv")  # a damaged one is known before hours of work
     with locked(folder):
         return _predict(config)
@@ -83,11 +84,11 @@ def _predict(config: Ensemble) -> EnsembleResult:
         scores, path = _make(members, new, folder / "work")
         (folder / "score.json").unlink(missing_ok=True)
         save(config, folder / "config.yaml")
-        contents.write(folder / CONTENTS)
+        contents.write(SubmissionFolder(folder).contents)
         _move_into(folder, new)
     path = folder / path.name
     _remove_other_formats(folder, path)
-    write_json(folder / "score.json", {**scores, KEY: made_from(members, folder / CONTENTS, path)})
+    write_json(folder / "score.json", {**scores, KEY: made_from(members, SubmissionFolder(folder).contents, path)})
     logger.info("%s: %d images, read back and valid", path, len(members.test))
     _append_to_ledger(members, scores)
     rmtree(folder / "work", ignore_errors=True)
@@ -111,12 +112,6 @@ def _move_into(folder: Path, new: Path) -> None:
         if old.is_dir():
             rmtree(old)
         item.replace(old)
-
-
-def _is_submission(folder: Path) -> bool:
-    """Whether an ensemble's settings lie in a folder; what else lies there is then foldseg's own."""
-    path = folder / "config.yaml"
-    return path.is_file() and "members" in read_yaml(path)
 
 
 def _remove_other_formats(folder: Path, path: Path) -> None:

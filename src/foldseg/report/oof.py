@@ -10,20 +10,22 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from foldseg.config import load_ensemble
 from foldseg.config.schema import ScoreName
 from foldseg.data.datasets import DataSet, OpenedData
 from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.data.reading import read_image, read_mask
 from foldseg.data.samples import shorten
 from foldseg.ensemble.blend import argmax
-from foldseg.ensemble.made_from import any_run, changes_since, read_scores
+from foldseg.ensemble.made_from import any_run, changes_since
 from foldseg.ensemble.members import blended_labels, trained_labels
 from foldseg.errors import FoldsegError
 from foldseg.inference.predict import facts_of, store_of
 from foldseg.inference.store import PredictionStore
 from foldseg.runs.contents import warn_of_changes
+from foldseg.runs.experiment_folder import ExperimentFolder
+from foldseg.runs.kinds import require_kind
 from foldseg.runs.run_folder import RunFolder
+from foldseg.runs.submission_folder import SubmissionFolder
 from foldseg.scoring.counts import Counts, count_pixels
 from foldseg.submission import label_png
 
@@ -95,17 +97,12 @@ def open_oof(source: Path, opened: OpenedData | None = None) -> OofLabels:
     FoldsegError when it is none of them, or its predictions are incomplete or older than the run's weights.
     """
     opened = opened or OpenedData()
-    if (source / "provenance.json").is_file():
-        return _of_runs([RunFolder.open(source)], "/".join(source.absolute().parts[-2:]), opened)
-    if (source / "oof").is_dir() and (source / "config.yaml").is_file():
-        return _of_submission(source, opened)
-    folds = [path for path in sorted(source.glob("fold_*")) if (path / "provenance.json").is_file()]
-    if folds:
-        return _of_runs([RunFolder.open(path) for path in folds], source.name, opened)
-    raise FoldsegError(
-        f"{source}: holds no OOF predictions; expected a run (runs/<experiment>/fold_<k>), an experiment "
-        "(runs/<experiment>) or a submission (submissions/<ensemble>)"
-    )
+    kind = require_kind(source, RunFolder, ExperimentFolder, SubmissionFolder, problem="holds no OOF predictions")
+    if isinstance(kind, SubmissionFolder):
+        return _of_submission(SubmissionFolder.open(source), opened)
+    if isinstance(kind, ExperimentFolder):
+        return _of_runs(kind.open_runs(), source.name, opened)
+    return _of_runs([RunFolder.open(source)], "/".join(source.absolute().parts[-2:]), opened)
 
 
 def _of_runs(runs: list[RunFolder], name: str, opened: OpenedData) -> OofLabels:
@@ -130,23 +127,21 @@ def _checked_store(run: RunFolder, opened: OpenedData) -> PredictionStore:
     return store
 
 
-def _of_submission(folder: Path, opened: OpenedData) -> OofLabels:
+def _of_submission(submission: SubmissionFolder, opened: OpenedData) -> OofLabels:
     """An ensemble's own label maps: the 8-bit PNGs of raw ids that it was scored with."""
-    if not (folder / "score.json").is_file():
-        raise FoldsegError(f"{folder}: is not finished (score.json is missing); run foldseg ensemble again")
-    config = load_ensemble(folder / "config.yaml")
+    folder, config = submission.path, submission.read_settings()
     run = any_run(config)
     data, labels = opened.open(run.experiment.data), blended_labels(config, run)
     run.check_folds(data)
     for change in changes_since(folder, opened):
         logger.warning("%s: is not of what there is now: %s; run foldseg ensemble again", folder, change)
-    facts = read_scores(folder)
+    facts = submission.read_scores()
     table = data.folded[data.folded["fold"].isin(facts["folds"])]
-    maps = label_png.Submission(folder / "oof", labels)
+    maps = label_png.Submission(submission.oof, labels)
     missing = sorted(set(table["id"]) - set(maps.names))
     if missing:
         raise FoldsegError(
-            f"{folder / 'oof'}: {len(missing)} of {len(table)} label maps are missing, e.g. {shorten(missing)}; "
+            f"{submission.oof}: {len(missing)} of {len(table)} label maps are missing, e.g. {shorten(missing)}; "
             "run foldseg ensemble again"
         )
     return OofLabels(folder.name, data, labels, table, facts["score"], lambda name: maps.read(name, data.size_of(name)))

@@ -14,18 +14,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from foldseg.config import Ensemble, load_ensemble
+from foldseg.config import Ensemble
 from foldseg.config.schema import ScoreName
 from foldseg.data.datasets import OpenedData
 from foldseg.data.labels import LabelSet
 from foldseg.ensemble.fitted import left_out_of
-from foldseg.ensemble.made_from import KEY, changes_since, hash_of_submission, read_scores
+from foldseg.ensemble.made_from import KEY, changes_since, hash_of_submission
 from foldseg.errors import FoldsegError
 from foldseg.files import read_record
 from foldseg.inputs import is_absent, read_csv
 from foldseg.report.oof import OofLabels, open_oof
 from foldseg.report.tables import between, number, text_table
-from foldseg.runs.run_folder import RunFolder
+from foldseg.runs.kinds import open_runs, require_kind
+from foldseg.runs.submission_folder import SubmissionFolder
 from foldseg.scoring.counts import Counts
 from foldseg.scoring.intervals import Resampled, warn_of_large_group
 from foldseg.scoring.scores import SCORES, Score, bootstrap, bootstrap_classes, score
@@ -69,7 +70,7 @@ class Recomputed:
 
 def require_fresh(source: Path, opened: OpenedData) -> None:
     """FoldsegError when a submission was made from other images, masks, weights or classes than there are now."""
-    changes = changes_since(source, opened) if (source / "score.json").is_file() else []
+    changes = changes_since(source, opened) if SubmissionFolder(source).is_finished else []
     if changes:
         raise FoldsegError(
             f"{source}: is stale, what it was made from has changed since: {'; '.join(changes)}; run "
@@ -95,9 +96,10 @@ def recompute(source: Path, opened: OpenedData | None = None) -> Recomputed:
     oof = open_oof(source, opened)
     counts, groups = oof.counts(), oof.table["group"].to_numpy()
     warn_of_large_group(groups)
-    if (source / "score.json").is_file():
-        statements, remarks = _of_submission(source, oof, counts)
-        samples = load_ensemble(source / "config.yaml").bootstrap_samples
+    submission = SubmissionFolder(source)
+    if submission.is_finished:
+        statements, remarks = _of_submission(submission, oof, counts)
+        samples = submission.read_settings().bootstrap_samples
     else:
         statements, remarks, samples = _of_runs(source, oof, counts), [], 2000
     scores = {name: bootstrap(name, counts, oof.labels, groups, samples) for name in SCORES}
@@ -111,9 +113,8 @@ def _of_runs(source: Path, oof: OofLabels, counts: Counts) -> list[Statement]:
 
     Validation is in floating point and stores are quantised, so they need not be equal.
     """
-    folders = [source] if (source / "provenance.json").is_file() else sorted(source.glob("fold_*"))
     statements = []
-    for run in map(RunFolder, folders):
+    for run in open_runs(source):
         part = counts[(oof.table["fold"] == run.fold).to_numpy()]
         found = {name: score(name, part, oof.labels).value for name in SCORES}
         summary = read_record(run.summary, {"monitor": str, "best": float | None, "best_epoch": int})
@@ -165,10 +166,10 @@ def stage_statements(where: str, stated: Mapping[str, Any], found: Recounted, na
     return [Statement(where, what, math.nan if v is None else v, own, EXACT) for what, v, own in pairs]
 
 
-def _of_submission(folder: Path, oof: OofLabels, counts: Counts) -> tuple[list[Statement], list[str]]:
+def _of_submission(submission: SubmissionFolder, oof: OofLabels, counts: Counts) -> tuple[list[Statement], list[str]]:
     """Statements of score.json's final stage, OOF and test, and of the ledger's latest row; and remarks."""
-    config, facts = load_ensemble(folder / "config.yaml"), read_scores(folder)
-    _check_left_out(folder, facts)
+    folder, config, facts = submission.path, submission.read_settings(), submission.read_scores()
+    _check_left_out(submission, facts)
     _check_submission(folder / FORMATS[config.submission].NAME, facts)
     final = list(facts["oof"])[-1]
     remarks: list[str] = []
@@ -198,13 +199,13 @@ def _of_submission(folder: Path, oof: OofLabels, counts: Counts) -> tuple[list[S
     return statements + _of_ledger(rows.iloc[-1], found, config.score), remarks
 
 
-def _check_left_out(folder: Path, facts: Mapping[str, Any]) -> None:
+def _check_left_out(submission: SubmissionFolder, facts: Mapping[str, Any]) -> None:
     """FoldsegError unless score.json and fitted.npz name the same steps as left out."""
     stated = sorted(one["place"] for one in facts.get("left_out", []))
-    found = [place + 1 for place in left_out_of(folder / "fitted.npz")]
+    found = [place + 1 for place in left_out_of(submission.fitted)]
     if stated != found:
         raise FoldsegError(
-            f"{folder}: score.json says that {_named(stated)} left out, fitted.npz that {_named(found)}; "
+            f"{submission.path}: score.json says that {_named(stated)} left out, fitted.npz that {_named(found)}; "
             "they are not of one run of foldseg ensemble: run it again"
         )
 
@@ -247,9 +248,8 @@ def remake(folder: Path, opened: OpenedData | None = None) -> Sequence[Statement
     """
     from foldseg.ensemble.run import scores_again  # it brings torch along
 
-    if not (folder / "score.json").is_file():
-        raise FoldsegError(f"{folder}: is no finished ensemble: it has no score.json")
-    stated, found = _numbers(read_scores(folder)), _numbers(scores_again(folder, opened))
+    require_kind(folder, SubmissionFolder)
+    stated, found = _numbers(SubmissionFolder.open(folder).read_scores()), _numbers(scores_again(folder, opened))
     return [
         Statement("score.json", what, stated.get(what, math.nan), found.get(what, math.nan), EXACT)
         for what in dict.fromkeys([*stated, *found])

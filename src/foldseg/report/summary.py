@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from foldseg.config import Ensemble, load_ensemble
+from foldseg.config import Ensemble
 from foldseg.data.datasets import OpenedData
 from foldseg.data.labels import LabelSet, Mask
 from foldseg.ensemble.blend import argmax
 from foldseg.ensemble.image import blended, scene_of
 from foldseg.ensemble.line import Line
-from foldseg.ensemble.made_from import read_scores
 from foldseg.ensemble.members import Members, find_members
 from foldseg.ensemble.oof import rows_of, task_of
 from foldseg.errors import FoldsegError
@@ -22,6 +21,7 @@ from foldseg.outputs import check_output
 from foldseg.report.eda import spread
 from foldseg.report.figures import Picture, class_legend, picture_grid, save_png
 from foldseg.report.oof import OofLabels, open_oof
+from foldseg.runs.submission_folder import SubmissionFolder
 from foldseg.scoring.counts import TRUTH, Counts, count_pixels
 from foldseg.scoring.scores import image_scores, score
 
@@ -42,16 +42,17 @@ def summary_picture(ensemble: Ensemble, path: Path, image_id: str | None = None)
     opened = OpenedData()
     oof = open_oof(folder, opened)
     check_output(path, ".png", [oof.data.root])
-    scores = read_scores(folder)["oof"]
+    scores = SubmissionFolder(folder).read_scores()["oof"]
     ids = [image_id] if image_id is not None else typical_and_rich(oof)
     save_png(summary_figure(find_members(ensemble, opened), oof, scores, ids), path, dpi=120)
 
 
 def _check_settings(ensemble: Ensemble, folder: Path) -> None:
-    made = folder / "config.yaml"
+    submission = SubmissionFolder(folder)
+    made = submission.config
     if not made.is_file():
         raise FoldsegError(f"{folder}: no such submission; make it with foldseg ensemble")
-    ours, theirs = ensemble.model_dump(), load_ensemble(made).model_dump()
+    ours, theirs = ensemble.model_dump(), submission.read_settings().model_dump()
     different = [
         key for key in ("members", "folds", "tta", "labels", "blend", "steps", "score") if ours[key] != theirs[key]
     ]

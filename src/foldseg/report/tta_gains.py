@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -63,16 +62,6 @@ class TtaGains:
             for view in self.views
             if view.with_plain[1].interval[1] < 0 or view.all_without[1].interval[0] > 0
         ]
-
-
-def open_runs(path: Path) -> list[RunFolder]:
-    """Return the run at `path`, or the finished runs of the experiment there; FoldsegError when there are none."""
-    folders = [path] if (path / "provenance.json").is_file() else sorted(path.glob("fold_*"))
-    if not folders:
-        raise FoldsegError(
-            f"{path}: is neither a run (runs/<experiment>/fold_<k>) nor an experiment (runs/<experiment>) of runs"
-        )
-    return [RunFolder.open(folder) for folder in folders]
 
 
 def tta_gains(

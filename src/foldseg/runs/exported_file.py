@@ -1,5 +1,6 @@
-"""What an exported file says of itself: JSON under the key `foldseg` of its metadata."""
+"""An exported file, x.onnx, and what it says of itself: JSON under the key `foldseg` of its metadata."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,13 @@ KEY = "foldseg"
 INPUT, OUTPUT = "images", "probabilities"
 
 Byte = Annotated[int, Field(ge=0, le=255)]
+
+
+@dataclass(frozen=True)
+class ExportedFile:
+    """The path of an exported file; `foldseg.deploy.exported` opens it."""
+
+    path: Path
 
 
 class ClassFacts(Settings):

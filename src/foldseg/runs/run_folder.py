@@ -65,6 +65,11 @@ class RunFolder:
         return self.path / "provenance.json"
 
     @property
+    def is_described(self) -> bool:
+        """Whether the run says what it is: a training has begun."""
+        return self.config.is_file() and self.provenance.is_file()
+
+    @property
     def contents(self) -> Path:
         """What the images and masks held that the run learned from; see `foldseg.runs.contents`."""
         return self.path / "data.csv"

@@ -23,6 +23,7 @@ from foldseg.inputs import is_absent
 from foldseg.models.device import TRAINING_PRECISIONS, check_device
 from foldseg.models.factory import build_network, check_model, check_norm, check_view
 from foldseg.outputs import require_own
+from foldseg.runs.kinds import may_hold_run
 from foldseg.runs.run_folder import RunFolder
 from foldseg.scoring.scores import check_score
 from foldseg.training.averaging import EmaWeights, SwaWeights
@@ -66,7 +67,7 @@ def train_fold(
     check_model(experiment.model)
     experiment = debug_settings(experiment)
     run = RunFolder.of(experiment, fold)
-    require_own(run.path, "run", lambda folder: (folder / "config.yaml").is_file())
+    require_own(run.path, "run", may_hold_run)
     with locked(run.path), explained_memory(experiment):
         return _train(run, experiment, fold, opened or OpenedData(), accept_changed_data)
 

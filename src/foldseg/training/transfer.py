@@ -55,11 +55,8 @@ def check_start(experiment: Experiment, validation: pd.DataFrame, opened: Opened
 
 def _run_around(source: Path) -> RunFolder | None:
     """Return the run folder that a path is, or that a checkpoint lies in."""
-    for path in (source, source.parent.parent):
-        run = RunFolder(path)
-        if run.config.is_file() and run.provenance.is_file():
-            return run
-    return None
+    runs = (RunFolder(path) for path in (source, source.parent.parent))
+    return next((run for run in runs if run.is_described), None)
 
 
 def export_encoder(run: RunFolder, out: Path) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from foldseg.config import override_view
 from foldseg.config.schema import Tta
 from foldseg.data.labels import Image, LabelSet, Mask
-from foldseg.deploy.sources import Asked, no_room_for
+from foldseg.deploy.interface import Asked, no_room_for
 from foldseg.errors import FoldsegError
 from foldseg.inference.predict import Predictor, quantise
 from foldseg.inference.store import Quantised
