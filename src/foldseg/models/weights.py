@@ -3,12 +3,10 @@
 import codecs
 import errno
 import logging
-import os
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,6 @@ from numpy._core import multiarray
 from torch import Tensor, nn
 
 from foldseg.errors import FoldsegError
-from foldseg.files import replacing
 from foldseg.inputs import check_is_file
 
 logger = logging.getLogger(__name__)
@@ -74,22 +71,6 @@ def _reason(path: Path, error: Exception) -> str:
     if start == b"PK" and not zipfile.is_zipfile(path):
         return "it is cut short"
     return str(error).strip().splitlines()[0] if str(error) else type(error).__name__
-
-
-@contextmanager
-def replacing_weights(path: Path) -> Iterator[Path]:
-    """Do as `replacing` does, for a file that torch writes inside of the block.
-
-    The new file is on the disk itself before it takes the old one's place: losing power costs neither. FoldsegError
-    when it cannot be written.
-    """
-    with replacing(path) as partial:
-        try:
-            yield partial
-        except RuntimeError as error:  # torch's writer hides the operating system's reason, a full disk most often
-            raise FoldsegError(f"{path}: could not be written (is the disk full?): {error}") from error
-        with partial.open("rb") as stream:
-            os.fsync(stream.fileno())
 
 
 def load_encoder_weights(encoder: nn.Module, path: Path, optional: tuple[str, ...] = ()) -> None:

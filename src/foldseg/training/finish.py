@@ -11,9 +11,9 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from foldseg.models.weights import load_torch_file, replacing_weights
+from foldseg.models.weights import load_torch_file
+from foldseg.runs.checkpoints import network_state, network_weights, write_weights
 from foldseg.runs.run_folder import RunFolder
-from foldseg.runs.trained import network_state
 from foldseg.scoring.scores import SCORES
 from foldseg.training.averaging import EmaWeights, State, SwaWeights, mean_weights, update_batch_norms
 from foldseg.training.module import FoldModule
@@ -67,11 +67,10 @@ def _keep(
     trainer.validate(module, loaders.val_dataloader(), verbose=False)
     monitor = module.experiment.monitor
     scores: dict[str, float] = {score: module.metrics[score] for score in [*SCORES, monitor]}
-    content: dict[str, Any] = {"state_dict": {f"network.{k}": v.cpu() for k, v in network.state_dict().items()}}
+    content: dict[str, Any] = {"state_dict": network_weights(network)}
     module.on_save_checkpoint(content)
     if trainer.is_global_zero:
-        with replacing_weights(run.checkpoint(name)) as partial:
-            torch.save(content, partial)
+        write_weights(run.checkpoint(name), content)
     logger.info("%s %s.ckpt: %s %.4f", run.path, name, monitor, scores[monitor])
     return scores
 

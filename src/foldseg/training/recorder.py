@@ -13,7 +13,7 @@ from torch.utils.tensorboard.summary import image, scalar
 
 from foldseg.config import Experiment
 from foldseg.files import write_text
-from foldseg.models.weights import replacing_weights
+from foldseg.runs.checkpoints import replacing_weights
 from foldseg.runs.run_folder import RunFolder
 from foldseg.training.averaging import EmaWeights
 from foldseg.training.events import EventFile

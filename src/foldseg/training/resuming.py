@@ -5,8 +5,8 @@ from typing import Any
 
 from foldseg.errors import FoldsegError
 from foldseg.models.weights import load_strictly
+from foldseg.runs.checkpoints import network_state, read_checkpoint
 from foldseg.runs.run_folder import RunFolder
-from foldseg.runs.trained import network_state, read_checkpoint
 from foldseg.training.module import FoldModule
 from foldseg.training.recorder import Recorder
 

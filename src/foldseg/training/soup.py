@@ -20,10 +20,10 @@ from foldseg.errors import FoldsegError
 from foldseg.files import locked, write_json
 from foldseg.models.device import choose_device
 from foldseg.models.network import SegmentationNetwork
-from foldseg.models.weights import replacing_weights
+from foldseg.runs.checkpoints import network_state, network_weights, read_checkpoint, write_weights
 from foldseg.runs.contents import warn_of_changes
 from foldseg.runs.run_folder import RunFolder
-from foldseg.runs.trained import load_network, network_state, read_checkpoint
+from foldseg.runs.trained import load_network
 from foldseg.training.averaging import State, mean_weights, update_batch_norms
 from foldseg.training.data import open_fold
 from foldseg.training.memory import explained_memory
@@ -117,8 +117,7 @@ class _Kitchen:
 def _save(run: RunFolder, state: State, kitchen: _Kitchen, *, refresh: bool) -> None:
     kitchen.load(state, refresh=refresh)
     content = {
-        "state_dict": {f"network.{name}": value.cpu() for name, value in kitchen.network.state_dict().items()},
+        "state_dict": network_weights(kitchen.network),
         "foldseg": {"classes": kitchen.labels.names, "model": run.experiment.model.model_dump(mode="json")},
     }
-    with replacing_weights(run.checkpoint("soup")) as partial:
-        torch.save(content, partial)
+    write_weights(run.checkpoint("soup"), content)

@@ -4,13 +4,12 @@ import logging
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from foldseg.config import Experiment
 from foldseg.data.datasets import OpenedData
 from foldseg.errors import FoldsegError
-from foldseg.models.weights import replacing_weights
 from foldseg.outputs import check_output
+from foldseg.runs.checkpoints import write_weights
 from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.trained import load_network
 
@@ -64,6 +63,5 @@ def export_encoder(run: RunFolder, out: Path) -> None:
     check_output(out, ".pth", [run.path])
     state = load_network(run).state_dict()
     encoder = {name.removeprefix(_ENCODER): value for name, value in state.items() if name.startswith(_ENCODER)}
-    with replacing_weights(out) as partial:
-        torch.save(encoder, partial)
+    write_weights(out, encoder)
     logger.info("%s: %d tensors of %s from %s", out, len(encoder), run.experiment.model.encoder, run.best)
