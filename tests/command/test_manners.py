@@ -100,6 +100,20 @@ def test_what_is_written_is_where_the_command_is_given(command_line: CommandLine
     assert (home / "notes/configs/configs").is_dir() and not (home / "configs/configs").exists()
 
 
+def test_folds_with_the_line_ends_of_windows_are_the_same(command_line: CommandLine, tmp_path: Path) -> None:
+    folds = project(tmp_path / "mine") / "folds.csv"
+    for _ in range(2):
+        done = command_line.run("folds", "notes/my.yaml", cwd=folds.parent)
+        assert done.status == 0, done.stderr
+        folds.write_bytes(folds.read_bytes().replace(b"\n", b"\r\n"))
+
+
+def test_networks_are_shown_in_a_project_without_published_figures(command_line: CommandLine, tmp_path: Path) -> None:
+    words = "show-network", "configs/experiments/toy_full.yaml", "--size", "64x64"
+    done = command_line.run(*words, cwd=project(tmp_path / "mine"))
+    assert done.status == 0 and "toy_full" in done.stdout, done.stderr
+
+
 def test_a_stopped_copy_leaves_no_half_of_a_project(command_line: CommandLine, tmp_path: Path) -> None:
     done = command_line.run("init", "mine", cwd=tmp_path, limits={"RLIMIT_FSIZE": 2000})
     assert done.status == 1 and done.stderr.startswith("error: mine: could not be written: ")

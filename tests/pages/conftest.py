@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from command.line import CommandLine
-from pages.project import lay_out
+from pages.project import DEMO, PRINTED, lay_out
 from pages.shell import Shell
 
 VOID = 11  # of CamVid's masks
@@ -25,9 +25,9 @@ def toy_project(tmp_path_factory: pytest.TempPathFactory, command_line: CommandL
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (project / "submissions/toy/summary.png").is_file():
             lay_out(project)
-            ran = Shell(project, shared / "toy_requests", command_line).run("make --silent demo")
+            ran = Shell(project, shared / "toy_requests", command_line).run(DEMO)
             assert ran.status == 0, ran.output
-            (project / "demo.txt").write_text(ran.output)
+            (project / PRINTED).write_text(ran.output)
     return project
 
 
@@ -35,13 +35,13 @@ def toy_project(tmp_path_factory: pytest.TempPathFactory, command_line: CommandL
 def shell(request: pytest.FixtureRequest, toy_project: Path, tmp_path: Path, command_line: CommandLine) -> Shell:
     """A shell in a copy of the project after `make demo`, beside which lie tiny folders of the other data sets.
 
-    The labels of the submission `camvid_cpu` are the truth, with a class in place of void.
+    `my_labels` is a submission for CamVid: the truth, with a class in place of void.
     """
     project = Path(shutil.copytree(toy_project, tmp_path / "project", symlinks=True))
     for name in ("camvid", "signate"):
         shutil.move(request.getfixturevalue(f"{name}_root"), project / "data" / name)
-    labels = project / "submissions/camvid_cpu/labels"
-    labels.mkdir(parents=True)
+    labels = project / "my_labels"
+    labels.mkdir()
     for mask in (project / "data/camvid/testannot").iterdir():
         ids = cv2.imread(str(mask), cv2.IMREAD_UNCHANGED)
         cv2.imwrite(str(labels / mask.name), np.where(ids == VOID, 0, ids))

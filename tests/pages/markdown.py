@@ -4,7 +4,7 @@ A comment on the line before a block, which a reader does not see, says how the 
 
 `<!-- not run: REASON -->`: commands that cannot be run in a test
 `<!-- exit status N -->`: commands of which the last one fails, as the page says
-`<!-- a part of KIND -->`: settings of an experiment, ensemble or data set that stand for a part of its file
+`<!-- a part of an experiment -->`, `<!-- a part of an ensemble -->`: settings that may be added to such a file
 `<!-- drawing -->`: neither commands nor settings nor output
 """
 
@@ -15,11 +15,16 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 PAGES = [
     REPOSITORY / "README.md",
+    REPOSITORY / "submissions/README.md",
     *sorted(REPOSITORY.glob("docs/tutorials/*.md")),
     *sorted(REPOSITORY.glob("docs/how-to/*.md")),
     REPOSITORY / "docs/reference/commands.md",
 ]
 """Pages whose commands are run."""
+OTHER_PAGES = sorted(
+    {*REPOSITORY.glob("docs/**/*.md"), REPOSITORY / "ARCHITECTURE.md", REPOSITORY / "folds/README.md"} - set(PAGES)
+)
+"""Pages of which only names are checked: of verbs, blocks of settings and files."""
 
 _COMMENT = re.compile(r"<!-- *(.*?) *-->")
 _FENCE = re.compile(r" *```(\w*)$")
@@ -64,6 +69,16 @@ def named_paths(page: Path) -> list[str]:
     """Return the files and folders that a page names as `code`, below the folders of a project."""
     spans = re.findall(r"`([^`\n]+)`", read_prose(page))
     return sorted({span for span in spans if _PATH.fullmatch(span)})
+
+
+def named_verbs(page: Path) -> list[str]:
+    """Return the verbs of foldseg that a page names as `code`."""
+    return sorted(set(re.findall(r"`foldseg ([a-z][a-z-]+)", read_prose(page))))
+
+
+def named_blocks(page: Path) -> list[str]:
+    """Return the blocks of settings that a page tells to look up."""
+    return sorted(set(re.findall(r"`foldseg settings ([a-z_]+)`", read_prose(page))))
 
 
 def shown_results(page: Path) -> list[str]:

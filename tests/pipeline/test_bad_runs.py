@@ -94,6 +94,14 @@ def test_a_run_under_the_name_of_another_fold_is_refused(
     assert done.status == 1 and "fold_1: holds a run of fold 0; give it back the name fold_0" in done.stderr
 
 
+def test_a_link_to_an_experiment_is_no_other_member(command_line: CommandLine, copied: Path, tmp_path: Path):
+    (copied / "alias").symlink_to(copied / "toy_full")
+    members = "members=[{experiment: toy_full}, {experiment: alias}]"
+    words = f"runs={copied}", f"submissions={tmp_path / 'submissions'}", "steps=[]", members
+    done = command_line.run("ensemble", "configs/ensembles/toy.yaml", *words)
+    assert done.status == 1 and "members: alias and toy_full are the same predictions" in done.stderr
+
+
 def test_members_with_other_classes_are_refused(copied: Path, demo: TinyDemo):
     for fold in (0, 1):
         run = copied / f"toy_crop/fold_{fold}"
@@ -228,7 +236,7 @@ def test_crf_that_is_not_installed_says_how_to_get_it_before_anything_is_read(de
     with pytest.raises(FoldsegError, match="pip install pydensecrf2"):
         crf.require_crf()
     with pytest.raises(FoldsegError, match="pip install pydensecrf2"):
-        predict_ensemble(demo.ensemble("runs=nowhere", "steps=[{crf: {}}]"))
+        predict_ensemble(demo.ensemble("runs=nowhere", "steps=[crf]"))
 
 
 def test_folds_that_have_changed_since_training_are_refused(copied: Path, demo: TinyDemo):

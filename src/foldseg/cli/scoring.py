@@ -14,9 +14,9 @@ def add_verbs(app: typer.Typer) -> None:
     add = app.command
     add(
         rich_help_panel=panels.SCORES,
-        epilog="Example: foldseg score configs/data/camvid.yaml submissions/camvid_cpu/labels --per-image scores.csv",
+        epilog="Example: foldseg score configs/data/camvid.yaml my_labels --per-image scores.csv",
     )(score)
-    add(rich_help_panel=panels.SCORES, epilog="Example: foldseg verify submissions/toy --from-stores")(verify)
+    add(rich_help_panel=panels.SCORES, epilog="Example: foldseg verify submissions/toy")(verify)
     add(rich_help_panel=panels.SCORES, epilog="Example: foldseg compare runs/toy_full runs/toy_crop submissions/toy")(
         compare
     )
@@ -86,7 +86,7 @@ def verify(
     """Compute every score of a run, experiment or submission again, and compare with what its files state.
 
     The exit status is 1 if a number of score.json or of the ledger's row differs by more than 1e-9 (the ledger has six
-    decimals), or if images, masks, weights or classes have changed since a submission was made from them. A run
+    decimals), or if a submission was made from other images, masks, weights or classes than there are now. A run
     validates in floating point, while its stores are quantised, so its numbers may differ a little: this is shown, and
     is no error.
     """

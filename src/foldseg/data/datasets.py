@@ -13,6 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from foldseg.config.schema import Data, Pictures, ToyCity
+from foldseg.config.schema.choice import check_entries
+from foldseg.config.schema.names import DatasetName
 from foldseg.data import camvid, signate
 from foldseg.data.folds import fold_sizes, folds_csv, load_folds, make_folds, unevenness
 from foldseg.data.labels import LabelSet
@@ -41,6 +43,7 @@ DATASETS = {
     "signate": Family(signate.scan, signate.LABELS),
     "toy_city": Family(signate.scan, signate.LABELS),
 }
+check_entries(DATASETS, DatasetName, "data/datasets.py: DATASETS")
 
 
 def label_set(settings: Data) -> LabelSet:
@@ -206,7 +209,7 @@ def make_folds_file(settings: Data, strict: bool = False) -> pd.DataFrame:
     data, path = DataSet(settings), settings.folds
     folds = make_folds(_of_fold_splits(data.samples, settings), settings.fold_count, settings.fold_seed)
     data.check_files()
-    if not is_absent(path) and read_text(path) != folds_csv(folds):
+    if not is_absent(path) and read_text(path).replace("\r\n", "\n") != folds_csv(folds):
         raise FoldsegError(
             f"{path}: exists and divides the data in another way; runs that were trained on it could not be "
             "blended with new ones. Give data.folds another name, or remove the file"

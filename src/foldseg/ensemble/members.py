@@ -180,9 +180,10 @@ def _check_different(members: Members) -> None:
     """FoldsegError when two members would read the same predictions, which would count twice."""
     seen: dict[Path, str] = {}
     for name, (store, *_) in members.sources("oof", members.folds[0]).items():
-        if store.path in seen:
-            raise FoldsegError(f"members: {name} and {seen[store.path]} are the same predictions, {store.path}")
-        seen[store.path] = name
+        path = store.path.resolve()  # a link is another name of the same runs
+        if path in seen:
+            raise FoldsegError(f"members: {name} and {seen[path]} are the same predictions, {store.path}")
+        seen[path] = name
 
 
 def _check_alike(members: Members) -> None:
