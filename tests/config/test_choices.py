@@ -13,6 +13,7 @@ from pydantic_core import PydanticUndefined
 
 from foldseg.config import load_ensemble, load_experiment, save
 from foldseg.config.json_schema import choices
+from foldseg.config.old_spellings import translate
 from foldseg.config.reference import block, block_name
 from foldseg.config.reference_text import page
 from foldseg.config.schema import Ensemble, Experiment, Settings
@@ -226,6 +227,14 @@ def test_a_run_with_older_settings_goes_on_with_the_same_ones_in_todays_spelling
     check_same(RunFolder(tmp_path), load_experiment(config, today))
     with pytest.raises(FoldsegError, match=r"schedule\.power \(0\.8 -> 0\.7\)"):
         check_same(RunFolder(tmp_path), load_experiment(config, [*today, "schedule.power=0.7"]))
+
+
+def test_what_predictions_of_an_ensemble_say_of_it_is_translated_whole() -> None:
+    """Whoever predicts pictures with an ensemble compares its settings with those of the last time."""
+    keys = {"members", "tta", "blend", "steps", "labels", "folds"}
+    content = yaml.safe_load((OLDER / "fitted.yaml").read_text())
+    made = load_ensemble(OLDER / "fitted.yaml")
+    assert translate({key: content[key] for key in keys}) == made.model_dump(mode="json", include=keys)
 
 
 @pytest.mark.parametrize("path", sorted(OLDER.glob("*.yaml")), ids=lambda path: path.stem)
