@@ -26,12 +26,19 @@ from pathlib import Path
 from typing import NoReturn
 
 _MODULES = (
+    "foldseg.cli.app",
     "foldseg.training.fit",
+    "foldseg.training.soup",
     "foldseg.inference.predict",
     "foldseg.ensemble.run",
-    "foldseg.report.tables",
+    "foldseg.report.compare",
+    "foldseg.report.recompute",
     "foldseg.report.summary",
+    "foldseg.report.tables",
+    "foldseg.report.tta_gains",
     "foldseg.deploy.images",
+    "foldseg.deploy.runs",
+    "matplotlib.backends.backend_agg",
     "sklearn.model_selection",
     "onnx",
     "onnxruntime",

@@ -78,14 +78,14 @@ def plan(steps: Sequence[Step], members: int) -> list[Leg]:
     return legs
 
 
-def predict_oof(members: Members, folder: Path) -> OofResult:
+def predict_oof(members: Members, folder: Path, work: Path) -> OofResult:
     """Blend and score the OOF images, fit what is to be fitted, and write their label maps as PNGs into `folder`/oof.
 
     Every fitted step takes one more pass over the images. A step that is not worth taking (see `is_worth_taking`) is
-    left out, and the pass that took it is made again without it. What is made of an image is kept in `folder`/work, so
+    left out, and the pass that took it is made again without it. What is made of an image is kept in `work`, so
     that an ensemble that was stopped goes on where it was; the caller removes that when all is done.
     """
-    images = _OofImages(members, folder)
+    images = _OofImages(members, folder, work)
     for leg in plan(members.config.steps, len(members.config.members)):
         while (place := images.take(leg)) is not None:
             images.leave_out(place)
@@ -97,12 +97,12 @@ def predict_oof(members: Members, folder: Path) -> OofResult:
 class _OofImages:
     """The OOF images of an ensemble on their way: what was counted, fitted and left out so far."""
 
-    def __init__(self, members: Members, folder: Path) -> None:
+    def __init__(self, members: Members, folder: Path, work: Path) -> None:
         oof = members.oof
         config, sources = members.config, {fold: members.sources("oof", fold) for fold in members.folds}
         most = BYTES // len(oof)
         is_fitted = any(STEPS[type(step)].is_fitted(step) for step in config.steps)
-        self._members, self._folder = members, folder
+        self._members, self._folder, self._work = members, folder, work
         self._tasks = [replace(task_of(members, row, sources[row["fold"]]), most=most) for row in rows_of(oof)]
         self._parts = np.zeros(len(oof), np.intp)
         if is_fitted:
@@ -122,7 +122,7 @@ class _OofImages:
         chosen = set(self._chosen(leg.until).tolist())
         leg = replace(leg, kept=self._kept)
         tasks = [replace(task, leg=replace(leg, observes=index in chosen)) for index, task in enumerate(self._tasks)]
-        work = Work.of(self._folder / "work", "oof", facts_of(tasks))
+        work = Work.of(self._work, "oof", facts_of(tasks))
         if leg.keeps:
             leg = replace(leg, keep=PredictionStore(work.folder / "maps"))
             tasks = [replace(task, leg=replace(task.leg, keep=leg.keep)) for task in tasks]
