@@ -64,15 +64,15 @@ def _shrink(config: Path) -> dict[str, Any]:
     return settings
 
 
-def _is_crf(step: dict[str, Any]) -> bool:
-    return "crf" in step or step.get("kind") == "crf"
+def _is_crf(step: Any) -> bool:
+    return step == "crf" or (isinstance(step, dict) and step["kind"] == "crf")
 
 
-def _shorten(step: dict[str, Any]) -> dict[str, Any]:
+def _shorten(step: Any) -> Any:
     """Return a step that takes a single iteration where it would take several."""
     if not _is_crf(step):
         return step
-    return step | ({"iterations": 1} if "kind" in step else {"crf": step["crf"] | {"iterations": 1}})
+    return ({"kind": step} if isinstance(step, str) else step) | {"iterations": 1}
 
 
 def _merge(settings: Any, changes: Any) -> Any:
