@@ -25,7 +25,7 @@ class Place:
     `writes`: patterns of old files that the command may write anew when it takes the bad file. `begins`: of new files
     that may be there after an error: a run describes itself before its first batch. `says`: what a message may name
     instead of the file. `loses`: patterns of old files that may be gone after an error, since they were about to be
-    made anew: an ensemble begins by taking away the score.json that calls it finished.
+    made anew.
     """
 
     command: str
@@ -62,8 +62,8 @@ def _of_run(command: str, words: str) -> list[Place]:
 def _of_ensemble(command: str, words: str, kind: str, file: str) -> Place:
     """Return a file that is read when an ensemble is blended; predictions that are gone are made again."""
     harmless = ("a_link_to_nothing",) if kind == "map" else ()
-    writes, loses = ("submissions/*", f"{FOLD}/predictions/*"), ("submissions/ensemble/score.json",)
-    loses += (f"{FOLD}/predictions/test-flip/*",) if kind == "photo" else ()
+    writes = ("submissions/*", f"{FOLD}/predictions/*")
+    loses = (f"{FOLD}/predictions/test-flip/*",) if kind == "photo" else ()
     return Place(command, words, kind, file, None, harmless, writes, GOES_ON, loses=loses)
 
 

@@ -4,16 +4,19 @@ Relative paths in settings are relative to the project. Relative paths on the co
 command is given, or, of what is read, else to the project.
 """
 
+import logging
 import os
 from pathlib import Path
 
 from foldseg.errors import FoldsegError
 
+logger = logging.getLogger(__name__)
+
 _given_in: Path | None = None  # the folder in which the command was given, if it is not the project's
 
 
 def enter_project(project: Path | None) -> None:
-    """Make the project's folder the working directory.
+    """Make the project's folder the working directory, and say so if it was another one.
 
     project: the folder; None: the nearest one, from the working directory upwards, that has `configs/`. Where there is
         none, the working directory stays. FoldsegError when `project` has no `configs/`.
@@ -26,6 +29,7 @@ def enter_project(project: Path | None) -> None:
     if not home.samefile(here):
         _given_in = here
         os.chdir(home)
+        logger.info("project: %s", home)
 
 
 def path_in_project(path: Path, *, is_read: bool = True) -> Path:

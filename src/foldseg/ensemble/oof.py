@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from foldseg.config.schema import Step
+from foldseg.config.schema import Step, ThresholdStep
 from foldseg.data.content import code_hash, file_hashes
 from foldseg.ensemble.fitting import Fitted, fit_step, is_worth_taking, nested_parts, say_worth, spread
 from foldseg.ensemble.image import Leg, Task, labels_of, part_of, process
@@ -68,7 +68,7 @@ def plan(steps: Sequence[Step], members: int) -> list[Leg]:
     """
     legs: list[Leg] = []
     taken = counted = 0
-    fitted = [place for place, step in enumerate(steps) if STEPS[step.name].is_fitted(step.settings)]
+    fitted = [place for place, step in enumerate(steps) if STEPS[type(step)].is_fitted(step)]
     for until, kept in zip([*fitted, None], [*kept_after(steps), None], strict=True):
         leg = Leg(taken=taken, counted=counted, until=until, members=not legs and members > 1)
         if until is not None and kept is not None:
@@ -78,14 +78,14 @@ def plan(steps: Sequence[Step], members: int) -> list[Leg]:
     return legs
 
 
-def predict_oof(members: Members, folder: Path) -> OofResult:
+def predict_oof(members: Members, folder: Path, work: Path) -> OofResult:
     """Blend and score the OOF images, fit what is to be fitted, and write their label maps as PNGs into `folder`/oof.
 
     Every fitted step takes one more pass over the images. A step that is not worth taking (see `is_worth_taking`) is
-    left out, and the pass that took it is made again without it. What is made of an image is kept in `folder`/work, so
+    left out, and the pass that took it is made again without it. What is made of an image is kept in `work`, so
     that an ensemble that was stopped goes on where it was; the caller removes that when all is done.
     """
-    images = _OofImages(members, folder)
+    images = _OofImages(members, folder, work)
     for leg in plan(members.config.steps, len(members.config.members)):
         while (place := images.take(leg)) is not None:
             images.leave_out(place)
@@ -97,12 +97,12 @@ def predict_oof(members: Members, folder: Path) -> OofResult:
 class _OofImages:
     """The OOF images of an ensemble on their way: what was counted, fitted and left out so far."""
 
-    def __init__(self, members: Members, folder: Path) -> None:
+    def __init__(self, members: Members, folder: Path, work: Path) -> None:
         oof = members.oof
         config, sources = members.config, {fold: members.sources("oof", fold) for fold in members.folds}
         most = BYTES // len(oof)
-        is_fitted = any(STEPS[step.name].is_fitted(step.settings) for step in config.steps)
-        self._members, self._folder = members, folder
+        is_fitted = any(STEPS[type(step)].is_fitted(step) for step in config.steps)
+        self._members, self._folder, self._work = members, folder, work
         self._tasks = [replace(task_of(members, row, sources[row["fold"]]), most=most) for row in rows_of(oof)]
         self._parts = np.zeros(len(oof), np.intp)
         if is_fitted:
@@ -122,11 +122,11 @@ class _OofImages:
         chosen = set(self._chosen(leg.until).tolist())
         leg = replace(leg, kept=self._kept)
         tasks = [replace(task, leg=replace(leg, observes=index in chosen)) for index, task in enumerate(self._tasks)]
-        work = Work.of(self._folder / "work", "oof", facts_of(tasks))
+        work = Work.of(self._work, "oof", facts_of(tasks))
         if leg.keeps:
             leg = replace(leg, keep=PredictionStore(work.folder / "maps"))
             tasks = [replace(task, leg=replace(task.leg, keep=leg.keep)) for task in tasks]
-        what = "scoring OOF" if leg.until is None else f"OOF, for {tasks[0].line.steps[leg.until].name}"
+        what = "scoring OOF" if leg.until is None else f"OOF, for {tasks[0].line.steps[leg.until].kind}"
         gathered = _Gathered()
         outcomes = gathered.passing(work.outcomes(process, tasks, self._members.config.workers, what))
         if leg.until is None:
@@ -153,8 +153,8 @@ class _OofImages:
         ):
             step = line.steps[place]
             gain = paired(config.score, after, before, target.labels, groups, config.bootstrap_samples)
-            worth = is_worth_taking(step.settings, gain)
-            forced = step.settings.force and not worth
+            worth = is_worth_taking(step, gain)
+            forced = step.force and not worth
             self._worth[place] = Worth(gain, score(config.score, same, target.labels).value, forced)
             if not worth:
                 say_worth(step, gain, forced)
@@ -173,10 +173,10 @@ class _OofImages:
         target, config = self._members.target, self._members.config
         step, chosen = config.steps[place], self._chosen(place)
         observations, parts = [self._observed[index] for index in chosen], self._parts[chosen]
-        logger.info("fitting %s on %d OOF images", step.name, len(observations))
+        logger.info("fitting %s on %d OOF images", step.kind, len(observations))
         fitted = fit_step(step, observations, parts, target, [member.name for member in config.members])
         self._facts[place] = fitted.facts
-        if step.thresholds is not None:
+        if isinstance(step, ThresholdStep):
             self._facts[place] = {
                 **fitted.facts,
                 **compare_categories(observations, parts, self._counts[-1][chosen], target),
@@ -189,7 +189,7 @@ class _OofImages:
         """Return the places of the images from which a step is fitted."""
         number = len(self._tasks)
         steps = self._members.config.steps
-        return spread(number, number if place is None else steps[place].settings.images_to_fit(number))
+        return spread(number, number if place is None else steps[place].images_to_fit(number))
 
     def result(self) -> OofResult:
         """Return what came of all, at the end of the way."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from foldseg.config import Ensemble, load_ensemble, save
 from foldseg.config.load import read_yaml
-from foldseg.config.schema import Step, Tta
+from foldseg.config.schema import Crf, Step, Tta
 from foldseg.data.datasets import OpenedData
 from foldseg.data.labels import LabelSet, Mask
 from foldseg.data.runs import Runs
@@ -57,6 +57,7 @@ class EnsembleResult:
 def predict_ensemble(config: Ensemble) -> EnsembleResult:
     """Blend, fit, score on OOF, write and validate the test submission, append to the ledger.
 
+    A finished submission of that name stays whole until the new one is finished, too.
     The test set's masks, where there are any, are counted while the submission is written: nothing depends on them.
     An ensemble that was stopped goes on where it was. FoldsegError, among others, when another process writes the same
     submission.
@@ -74,15 +75,42 @@ def _predict(config: Ensemble) -> EnsembleResult:
     members.predict(("oof", "test"))
     folder = config.submissions / config.name
     contents = contents_of(members.data, members.folds)
-    (folder / "score.json").unlink(missing_ok=True)  # its presence means finished
-    save(config, folder / "config.yaml")
-    contents.write(folder / CONTENTS)
-    scores, path = _make(members, folder)
+    if (folder / "score.json").is_file():  # its presence means finished
+        _warn_of_other_settings(folder, config)
+    else:
+        save(config, folder / "config.yaml")  # which says whose folder this is
+    with scratch(folder / ".new") as new:
+        scores, path = _make(members, new, folder / "work")
+        (folder / "score.json").unlink(missing_ok=True)
+        save(config, folder / "config.yaml")
+        contents.write(folder / CONTENTS)
+        _move_into(folder, new)
+    path = folder / path.name
     _remove_other_formats(folder, path)
     write_json(folder / "score.json", {**scores, KEY: made_from(members, folder / CONTENTS, path)})
+    logger.info("%s: %d images, read back and valid", path, len(members.test))
     _append_to_ledger(members, scores)
     rmtree(folder / "work", ignore_errors=True)
     return EnsembleResult(folder, path, scores)
+
+
+def _warn_of_other_settings(folder: Path, config: Ensemble) -> None:
+    """Say that a finished submission is about to be replaced by one of other settings."""
+    if load_ensemble(folder / "config.yaml") != config:
+        logger.warning(
+            "%s: holds a submission that was made with other settings; it is replaced when this one is finished "
+            "(name=... keeps both)",
+            folder,
+        )
+
+
+def _move_into(folder: Path, new: Path) -> None:
+    """Move all files and folders of `new` into `folder`, in the place of those of the same names."""
+    for item in new.iterdir():
+        old = folder / item.name
+        if old.is_dir():
+            rmtree(old)
+        item.replace(old)
 
 
 def _is_submission(folder: Path) -> bool:
@@ -107,12 +135,12 @@ def scores_again(folder: Path, opened: OpenedData | None = None) -> dict[str, An
     members = _checked(load_ensemble(folder / "config.yaml"), opened)
     members.require_stores(("oof", "test"))
     with scratch(folder / ".again") as place:
-        return _make(members, place)[0]
+        return _make(members, place, place / "work")[0]
 
 
 def _checked(config: Ensemble, opened: OpenedData | None = None) -> Members:
     """Find the members; FoldsegError on all that can be known to be wrong before anything is predicted or blended."""
-    if any(step.crf for step in config.steps):
+    if any(isinstance(step, Crf) for step in config.steps):
         require_crf()
     members = find_members(config, opened)
     _check_classes(config, members.labels, members.data.all_labels)
@@ -123,23 +151,26 @@ def _checked(config: Ensemble, opened: OpenedData | None = None) -> Members:
     return members
 
 
-def _make(members: Members, folder: Path) -> tuple[dict[str, Any], Path]:
-    """Blend, fit, score, write label maps and the submission; return the content of score.json, and the submission."""
+def _make(members: Members, folder: Path, work: Path) -> tuple[dict[str, Any], Path]:
+    """Blend, fit, score, write label maps and the submission into `folder`; keep in `work` what is made of an image.
+
+    Returns the content of score.json, and the submission.
+    """
     config = members.config
-    scores, line = _score_oof(members, folder)
+    scores, line = _score_oof(members, folder, work)
     write_line(folder / "fitted.npz", line)
     path = folder / FORMATS[config.submission].NAME
-    test_counts = _write_submission(members, path, line, folder)
+    test_counts = _write_submission(members, path, line, work)
     if test_counts is not None:
         scores["test"] = stage_scores(config, line.taken, test_counts, members.labels, None)
     return scores, path
 
 
-def _score_oof(members: Members, folder: Path) -> tuple[dict[str, Any], Line]:
+def _score_oof(members: Members, folder: Path, work: Path) -> tuple[dict[str, Any], Line]:
     """Take the OOF images through the ensemble; return what score.json says of them, and the line for new images."""
     config, labels, groups = members.config, members.labels, members.oof["group"].to_numpy()
     warn_of_large_group(groups)
-    found = predict_oof(members, folder)
+    found = predict_oof(members, folder, work)
     scores: dict[str, Any] = {"score": config.score, "images": len(groups), "folds": members.folds}
     scores["oof"] = stage_scores(config, found.line.taken, found.counts, labels, groups)
     scores["steps"] = step_gains(found)
@@ -170,8 +201,8 @@ def _check_classes(config: Ensemble, labels: LabelSet, contest: LabelSet) -> Non
         )
     if config.thresholds is not None:
         _check_thresholds(config, labels)
-    cleaned = [step.clean_up.classes or () for step in config.steps if step.clean_up]
-    for key, names in [("blend.union", config.blend.union), *(("steps.clean_up.classes", c) for c in cleaned)]:
+    of_steps = [(f"steps.{step.kind}.classes", step.named_classes) for step in config.steps]
+    for key, names in [("blend.union", config.blend.union), *of_steps]:
         if unknown := set(names) - set(labels.names):
             raise FoldsegError(f"{key}: unknown {sorted(unknown)}; valid are {', '.join(labels.names)}")
 
@@ -190,20 +221,19 @@ def _check_thresholds(config: Ensemble, labels: LabelSet) -> None:
             f"and all of {', '.join(labels.names)} are scored"
         )
     for step in config.steps:
-        classes = (step.clean_up.classes if step.clean_up else None) or ()
-        rest = [c.name for c in labels.classes if c.name in classes and not c.scored]
-        if rest and config.thresholds.categories == "overlapping":
+        rest = [c.name for c in labels.classes if c.name in step.named_classes and not c.scored]
+        if rest and config.may_overlap:
             raise FoldsegError(
-                f"steps.clean_up.classes: {', '.join(rest)} is not scored, and after overlapping thresholds there are "
-                "only masks of scored classes"
+                f"steps.{step.kind}.classes: {', '.join(rest)} is not scored, and after overlapping thresholds there "
+                "are only masks of scored classes"
             )
 
 
-def _write_submission(members: Members, path: Path, line: Line, folder: Path) -> Counts | None:
+def _write_submission(members: Members, path: Path, line: Line, kept_in: Path) -> Counts | None:
     """Write and validate the test submission; return counts (stages, images, classes, 3) if the truth is known."""
     config, sources = members.config, members.sources("test")
     tasks = [replace(task_of(members, row, sources), line=line) for row in rows_of(members.test)]
-    work = Work.of(folder / "work", "test", facts_of(tasks))
+    work = Work.of(kept_in, "test", facts_of(tasks))
     counts: list[Counts] = []
 
     def results() -> Iterator[tuple[str, Mask | list[Runs]]]:
@@ -215,16 +245,11 @@ def _write_submission(members: Members, path: Path, line: Line, folder: Path) ->
 
     FORMATS[config.submission].write(path, results(), members.labels)
     check_submission(path, {task.id: members.data.size_of(task.id) for task in tasks}, members.labels)
-    logger.info("%s: %d images, read back and valid", path, len(tasks))
     return np.stack(counts, 1) if len(counts) == len(tasks) else None
 
 
 def _described(step: Step, is_left_out: bool) -> str:
-    if is_left_out:
-        return f"{step.name}:left_out"
-    if step.thresholds is not None:
-        return f"{step.name}:{step.thresholds.categories}"
-    return f"{step.name}:{step.weights.search}" if step.weights is not None else step.name
+    return f"{step.kind}:left_out" if is_left_out else step.summary
 
 
 def _append_to_ledger(members: Members, scores: dict[str, Any]) -> None:
