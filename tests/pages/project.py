@@ -54,7 +54,7 @@ def _shrink(config: Path) -> dict[str, Any]:
     elif config.parent.name == "ensembles":
         settings |= TINY_ENSEMBLE
         steps = settings.get("steps", [])
-        settings["steps"] = [_shorten(step) for step in steps if HAS_CRF or not _is_crf(step)]
+        settings["steps"] = [_shorten(step) for step in steps if HAS_CRF or _kind_of(step) != "crf"]
     elif not config.name.startswith("_"):
         settings = _merge(settings, TINY_EXPERIMENT)
         settings["batch_size"] = 4 if config.name.startswith("toy") else 2  # the others have few images to train on
@@ -64,15 +64,13 @@ def _shrink(config: Path) -> dict[str, Any]:
     return settings
 
 
-def _is_crf(step: dict[str, Any]) -> bool:
-    return "crf" in step or step.get("kind") == "crf"
+def _kind_of(step: str | dict[str, Any]) -> str:
+    return step if isinstance(step, str) else step["kind"]
 
 
-def _shorten(step: dict[str, Any]) -> dict[str, Any]:
+def _shorten(step: str | dict[str, Any]) -> str | dict[str, Any]:
     """Return a step that takes a single iteration where it would take several."""
-    if not _is_crf(step):
-        return step
-    return step | ({"iterations": 1} if "kind" in step else {"crf": step["crf"] | {"iterations": 1}})
+    return step | {"iterations": 1} if isinstance(step, dict) and _kind_of(step) == "crf" else step
 
 
 def _merge(settings: Any, changes: Any) -> Any:
