@@ -54,7 +54,7 @@ def _shrink(config: Path) -> dict[str, Any]:
     elif config.parent.name == "ensembles":
         settings |= TINY_ENSEMBLE
         steps = settings.get("steps", [])
-        settings["steps"] = [_shorten(step) for step in steps if HAS_CRF or _kind_of(step) != "crf"]
+        settings["steps"] = [_shorten(step) for step in steps if HAS_CRF or not _is_crf(step)]
     elif not config.name.startswith("_"):
         settings = _merge(settings, TINY_EXPERIMENT)
         settings["batch_size"] = 4 if config.name.startswith("toy") else 2  # the others have few images to train on
@@ -64,13 +64,15 @@ def _shrink(config: Path) -> dict[str, Any]:
     return settings
 
 
-def _kind_of(step: str | dict[str, Any]) -> str:
-    return step if isinstance(step, str) else step["kind"]
+def _is_crf(step: Any) -> bool:
+    return step == "crf" or (isinstance(step, dict) and step["kind"] == "crf")
 
 
-def _shorten(step: str | dict[str, Any]) -> str | dict[str, Any]:
+def _shorten(step: Any) -> Any:
     """Return a step that takes a single iteration where it would take several."""
-    return step | {"iterations": 1} if isinstance(step, dict) and _kind_of(step) == "crf" else step
+    if not _is_crf(step):
+        return step
+    return ({"kind": step} if isinstance(step, str) else step) | {"iterations": 1}
 
 
 def _merge(settings: Any, changes: Any) -> Any:
