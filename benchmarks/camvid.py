@@ -22,7 +22,7 @@ RECIPE = REPOSITORY / "configs/experiments/camvid_short.yaml"
 CHANGES = {
     "batch4": ["batch_size=4"],
     "lovasz": ["loss.dice=0", "loss.lovasz=0.5"],
-    "class_crops": ["sampling.class_crops={classes: inverse_root}"],
+    "class_crops": ["sampling.balance={kind: class_crops, classes: inverse_root}"],
     "small_first": [
         "schedule.epochs=14",
         "validate_every=7",

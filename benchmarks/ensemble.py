@@ -28,15 +28,15 @@ CRF = "smooth_weight: 1.0, appearance_weight: 2.0, appearance_std: 20.0"
 
 
 def _forced(step: str, settings: str = "") -> str:
-    return f"steps=[{{{step}: {{{settings}{', ' if settings else ''}force: true}}}}]"
+    return f"steps=[{{kind: {step}, {settings}{', ' if settings else ''}force: true}}]"
 
 
 WAYS = {
     "mean": ["steps=[]"],
     "mean, no TTA": ["steps=[]", "tta=[]"],
-    "geometric mean": ["steps=[]", "blend.rule=geometric_mean"],
-    "rank mean": ["steps=[]", "blend.rule=rank_mean"],
-    "vote": ["steps=[]", "blend.rule=vote"],
+    "geometric mean": ["steps=[]", "blend=geometric_mean"],
+    "rank mean": ["steps=[]", "blend=rank_mean"],
+    "vote": ["steps=[]", "blend=vote"],
     "union of pole, sign": ["steps=[]", "blend.union=[pole, sign_symbol]"],
     "weights, hill climbing": [_forced("weights", "search: hill_climbing")],
     "weights, continuous": [_forced("weights", "search: continuous")],

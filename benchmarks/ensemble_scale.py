@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from contest_scale import MemoryWatch
 
-from foldseg.config.schema import Blend
+from foldseg.config.schema import MeanBlend
 from foldseg.data.labels import LabelClass, LabelSet
 from foldseg.ensemble.image import Leg, Task, process
 from foldseg.ensemble.line import Line
@@ -58,7 +58,7 @@ def make(folder: Path, members: int, images: int) -> list[Task]:
                 store.write(name, maps_of(truth, 1000 * m + image))
         sources = {store.path.name: [store] for store in stores}
         into = dict.fromkeys(sources, np.arange(CLASSES))
-        target = Target("dataset_miou", LABELS, Blend(), np.ones(members))
+        target = Target("dataset_miou", LABELS, MeanBlend(), np.ones(members))
         leg = Leg(members=members > 1)
         tasks.append(Task(name, mask, mask, sources, into, target, Line(), most=BYTES // 2243, leg=leg))
     return tasks

@@ -11,7 +11,7 @@ PHASES = (
 _TINY = [
     "view.train={kind: crop, size: [32, 32], scale: [0.7, 1.5]}", "augment=strong", "validate_every=1", "batch_size=2",
     "model={dropout: 0.2, options: {encoder_depth: 3, decoder_channels: [8, 8, 8]}}", "early_stopping=null",
-    "schedule={name: one_cycle, epochs: 5}",
+    "schedule={kind: one_cycle, epochs: 5}",
 ]  # fmt: skip
 
 TEACHER = [*_TINY, "schedule.epochs=2", "seed=9"]
@@ -19,21 +19,21 @@ TEACHER = [*_TINY, "schedule.epochs=2", "seed=9"]
 
 _CHANGES = {
     "one cycle": [],
-    "constant, early stopping": ["schedule.name=constant", "early_stopping={patience: 2}"],
-    "cosine, linear warm-up": ["schedule={name: cosine, linear_warm_up: 0.3}", "optimizer={name: radam}"],
-    "warm restarts, snapshots": ["schedule={name: warm_restarts, cycles: 2}", "snapshots=true"],
-    "poly, SGD": ["schedule.name=poly", "optimizer={name: sgd, lr: 0.02, nesterov: true}"],
-    "step, keep every": ["schedule.name=step", "keep_every=2"],
-    "exponential, RMSprop": ["schedule.name=exponential", "optimizer={name: rmsprop, lr: 0.001}"],
-    "plateau": ["schedule={name: plateau, plateau: {patience: 0, factor: 0.5, metric: val_cross_entropy}}"],
+    "constant, early stopping": ["schedule=constant", "early_stopping={patience: 2}"],
+    "cosine, linear warm-up": ["schedule={kind: cosine, linear_warm_up: 0.3}", "optimizer={kind: radam}"],
+    "warm restarts, snapshots": ["schedule={kind: warm_restarts, cycles: 2}", "snapshots=true"],
+    "poly, SGD": ["schedule=poly", "optimizer={kind: sgd, lr: 0.02, nesterov: true}"],
+    "step, keep every": ["schedule=step", "keep_every=2"],
+    "exponential, RMSprop": ["schedule=exponential", "optimizer={kind: rmsprop, lr: 0.001}"],
+    "plateau": ["schedule={kind: plateau, patience: 0, factor: 0.5, metric: val_cross_entropy}"],
     "stages": [
-        "schedule.name=cosine",
+        "schedule=cosine",
         "stages=[{epochs: 2}, {epochs: 2, train_view: {kind: crop, size: [32, 48]}, augment: light, batch_size: 3}, "
         "{epochs: 1, lr: 0.001}]",
     ],
     "EMA": ["ema={warm_up: 2}", "top_k=1"],
     "EMA aside": ["ema={validated: false, warm_up: 2}"],
-    "SWA, average of the top": ["schedule.name=constant", "swa={start: 0.4}", "top_k=2"],
+    "SWA, average of the top": ["schedule=constant", "swa={start: 0.4}", "top_k=2"],
     "accumulation, clipping": ["accumulate=2", "clip_gradient_norm=1.0", "ema={}"],
     "distillation": ["distillation={teachers: [teacher], holistic: 0.1}"],
     "two processes": ["devices=2", "accumulate=2", "ema={warm_up: 2}", "swa={start: 0.4}"],
@@ -41,7 +41,7 @@ _CHANGES = {
     "freeze steps": ["optimizer.freeze_encoder_steps=5"],
     "freeze epochs, start from a run": ["optimizer.freeze_encoder_epochs=2", "model.start_from=TEACHER"],
     "sampling, mixing": [
-        "sampling={samples_per_epoch: 8, oversample_below: 0.5, class_crops: {share: 0.5}}",
+        "sampling={samples_per_epoch: 8, oversample_below: 0.5, balance: class_crops}",
         "cut_mix={probability: 0.5}",
         "copy_paste={probability: 0.5, classes: {car: [background]}, min_pixels: 8}",
     ],

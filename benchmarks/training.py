@@ -275,7 +275,7 @@ def main() -> None:
             "model.options={encoder_depth: 5, decoder_channels: [256, 128, 64, 32, 16]}",  # smp's own
             f"view.train={{kind: crop, size: [{size}, {size}], scale: [0.8, 1.25]}}",
             "loss={cross_entropy: 1.0, lovasz: 0.0, class_weights: none}", "augment=light", "optimizer.lr=0.001",
-            "schedule={name: constant, epochs: 1000}", "validate_every=1000", "early_stopping=null",
+            "schedule={kind: constant, epochs: 1000}", "validate_every=1000", "early_stopping=null",
             "precision=fp32", "clip_gradient_norm=null", "batch_size=8", f"workers={args.workers}",
             f"device={args.device}",
         ]  # fmt: skip

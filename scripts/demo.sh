@@ -15,7 +15,7 @@ ensemble=configs/ensembles/toy.yaml
 steps=()
 if ! python -c 'import pydensecrf.densecrf' 2>/dev/null; then
     echo "NOTE: pydensecrf is not installed, so the demo goes on without CRF (scripts/install.sh says how to get it)"
-    steps=('steps=[{clean_up: {min_area: 6}}]')
+    steps=('steps=[{kind: clean_up, min_area: 6}]')
 fi
 
 run() {

@@ -37,7 +37,7 @@ def data_overrides(root: Path) -> list[str]:
 def ensemble_overrides(root: Path) -> list[str]:
     """Small, and without the CRF, which may not be built here: it has a test of its own."""
     folders = [f"runs={root / 'runs'}", f"submissions={root / 'submissions'}"]
-    return [*folders, "workers=1", "bootstrap_samples=200", "steps=[{clean_up: {min_area: 4}}]"]
+    return [*folders, "workers=1", "bootstrap_samples=200", "steps=[{kind: clean_up, min_area: 4}]"]
 
 
 def train_variants(root: Path, variants: Sequence[str] = VARIANTS) -> list[str]:

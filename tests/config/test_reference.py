@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from command.line import CommandLine
-from foldseg.config.reference import block, blocks, yaml_schema
+from foldseg.config.json_schema import yaml_schema
+from foldseg.config.reference import block, blocks
 from foldseg.config.reference_text import page
 from foldseg.errors import FoldsegError
 
@@ -24,7 +25,8 @@ def test_every_setting_is_described() -> None:
 def test_a_block_says_values_defaults_and_where_it_stands() -> None:
     schedule = block("schedule")
     assert schedule.used_in == ("experiment.schedule",)
-    gamma = next(setting for setting in schedule.settings if setting.name == "gamma")
+    step = next(kind for kind in schedule.kinds if kind.name == "step")
+    gamma = next(setting for setting in step.settings if setting.name == "gamma")
     assert (gamma.values, gamma.default) == ("number above 0 below 1", "0.1")
     scale = next(setting for setting in block("crf").settings if setting.name == "scale")
     assert scale.default == "1.0"

@@ -21,25 +21,12 @@ UNUSED = {  # setting -> overrides that switch off what it belongs to
     "loss.tversky_fn": ["loss.tversky_fn=0.5"],
     "loss.focal_tversky_gamma": ["loss={tversky: 1, focal_tversky_gamma: 0.5}"],
     "loss.boundary_tolerance": ["loss.boundary_tolerance=3"],
-    "loss.effective_number_beta": ["loss.effective_number_beta=0.9"],
     "loss.auxiliary_weight": ["loss.auxiliary_weight=0.2"],
     "model.deep_supervision": ["model.deep_supervision=true", "loss.auxiliary_weight=0"],
     "model.presence_head": ["model.presence_head=true"],
     "model.encoder_weights": ["model.start_from=runs/x", "model.encoder_weights=x.pth"],
-    "optimizer.momentum": ["optimizer.momentum=0.8"],
-    "optimizer.betas": ["optimizer={name: sgd, betas: [0.5, 0.9]}"],
-    "optimizer.eps": ["optimizer={name: sgd, eps: 1.0e-3}"],
     "optimizer.encoder_lr_scale": ["optimizer.freeze_encoder_epochs=120"],
     "optimizer.encoder_first_lr_scale": ["optimizer={freeze_encoder_epochs: 120, encoder_first_lr_scale: 0.1}"],
-    "schedule.warm_up": ["schedule={name: poly, warm_up: 0.1}"],
-    "schedule.lowest": ["schedule.lowest=0.1"],
-    "schedule.cycles": ["schedule.cycles=3"],
-    "schedule.cycle_growth": ["schedule.cycle_growth=2"],
-    "schedule.power": ["schedule.power=2"],
-    "schedule.milestones": ["schedule.milestones=[0.3]"],
-    "schedule.gamma": ["schedule.gamma=0.5"],
-    "schedule.epoch_decay": ["schedule.epoch_decay=0.9"],
-    "schedule.plateau": ["schedule.plateau.patience=1"],
     "early_stopping": ["early_stopping.patience=30", "validate_every=4"],
     "ema": ["ema.decay=0"],
     "swa": ["swa={start: 1.0}"],
@@ -48,7 +35,7 @@ UNUSED = {  # setting -> overrides that switch off what it belongs to
     "max_skipped": ["max_skipped=3"],
     "cut_mix": ["cut_mix.probability=0"],
     "copy_paste": ["copy_paste={probability: 0, classes: {car: [road]}}"],
-    "sampling.class_crops": ["sampling.class_crops.share=0", "view.train={kind: crop, size: [64, 64]}"],
+    "sampling.balance": ["sampling.balance={kind: class_crops, share: 0}", "view.train={kind: crop, size: [64, 64]}"],
     "distillation.pair_node": [f"{DISTIL}, pair_node: 3}}"],
     "distillation.critic_lr": ["distillation={teachers: [x], critic_lr: 0.1}"],
     "distillation.temperature": ["distillation={teachers: [x], pixel: 0, temperature: 2}"],
@@ -92,7 +79,7 @@ def test_it_is_said_before_training(command_line: CommandLine):
         ),
         (
             ["snapshots=true"],
-            "snapshots, schedule.name (the command line, configs/experiments/_camvid.yaml): snapshots are",
+            "snapshots, schedule.kind (the command line, configs/experiments/_camvid.yaml): snapshots are",
         ),
         (["batch_size=3", "devices=2"], "batch_size, devices (the command line): batch_size 3 cannot be divided"),
         (
@@ -114,11 +101,11 @@ def test_one_mistake_is_one_line(command_line: CommandLine, overrides: list[str]
     ("step", "says"),
     [
         (
-            "clean_up: {min_area: -1}",
+            "kind: clean_up, min_area: -1",
             "min_area (the command line): Input should be greater than or equal to 0; found -1",
         ),
-        ("clean_up: {min_area: abc}", "min_area (the command line): Input should be a valid integer"),
-        ("crf: {smooth_std: [1, -1]}", "smooth_std.1 (the command line): Input should be greater than 0; found -1"),
+        ("kind: clean_up, min_area: abc", "min_area (the command line): Input should be a valid integer"),
+        ("kind: crf, smooth_std: [1, -1]", "smooth_std.1 (the command line): Input should be greater than 0; found -1"),
     ],
 )
 def test_one_wrong_number_of_a_step_is_one_line(command_line: CommandLine, step: str, says: str):
@@ -127,7 +114,7 @@ def test_one_wrong_number_of_a_step_is_one_line(command_line: CommandLine, step:
 
 
 def test_settings_of_an_ensemble_that_do_not_go_together_are_named(command_line: CommandLine):
-    words = ["submission=label_png", "steps=[{thresholds: {categories: overlapping}}]"]
+    words = ["submission=label_png", "steps=[{kind: thresholds, categories: overlapping}]"]
     done = command_line.run("ensemble", "configs/ensembles/toy.yaml", *words)
     assert done.status == 1 and "submission, steps (the command line): submission label_png gives" in done.stderr
 

@@ -89,7 +89,7 @@ def _write_settings(root: Path) -> None:
     ensemble = {
         "members": [{"experiment": "toy_full"}],
         "tta": ["flip"],
-        "steps": [{"bias": {}}, {"clean_up": {"min_area": 4}}],
+        "steps": ["bias", {"kind": "clean_up", "min_area": 4}],
         "score": "dataset_miou",
         "submission": "signate_json",
         "workers": 1,

@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from foldseg.config.schema import Blend
+from foldseg.config.schema import Blend, MeanBlend
 from foldseg.data.labels import LabelClass, LabelSet
 from foldseg.data.reading import read_image
 from foldseg.ensemble.blend import Blender, argmax
@@ -34,17 +34,17 @@ def member_of(truth: np.ndarray, seed: int, skill: float) -> np.ndarray:
 
 
 def target_of(members: int, blend: Blend | None = None, score: str = "dataset_miou") -> Target:
-    return Target(score, LABELS, blend or Blend(), np.ones(members))
+    return Target(score, LABELS, blend or MeanBlend(), np.ones(members))
 
 
 def scene_of(name: str, maps: list[np.ndarray], blend: Blend | None = None, image: Path = Path("none.png")) -> Scene:
     return Scene(
-        name, lambda: read_image(image), LABELS, blend or Blend(), lambda: [one.astype(np.float32) for one in maps]
+        name, lambda: read_image(image), LABELS, blend or MeanBlend(), lambda: [one.astype(np.float32) for one in maps]
     )
 
 
 def blended(scene: Scene, weights: np.ndarray) -> Result:
-    blender = Blender(scene.blend.rule, [LABELS.names.index(name) for name in scene.blend.union])
+    blender = Blender(type(scene.blend), [LABELS.names.index(name) for name in scene.blend.union])
     for maps, weight in zip(scene.members(), weights, strict=True):
         blender.add(maps, weight, argmax(maps), scene.id)
     return Result.of(blender.finish())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from made_up_members import LABELS, blended, member_of, scene_of, target_of, truth_of
 
-from foldseg.config.schema import BiasStep, Blend, Step, WeightsStep
+from foldseg.config.schema import BiasStep, Blend, HillClimbing, MeanBlend, WeightSearch, WeightsStep
 from foldseg.ensemble.disagreement import MemberSample, observe_members
 from foldseg.ensemble.fitting import fit_step, is_worth_taking
 from foldseg.ensemble.steps import weights as step
@@ -39,10 +39,10 @@ def counted(truths, scenes, weights) -> np.ndarray:
     )
 
 
-BLENDS = [Blend(), Blend(rule="geometric_mean"), Blend(rule="rank_mean"), Blend(rule="vote"), Blend(union=("c3", "c1"))]
+BLENDS = [*(kind() for kind in Blend.kinds().values()), MeanBlend(union=("c3", "c1"))]
 
 
-@pytest.mark.parametrize("blend", BLENDS, ids=lambda b: b.rule + "".join(b.union))
+@pytest.mark.parametrize("blend", BLENDS, ids=lambda b: b.kind + "".join(b.union))
 @pytest.mark.parametrize("weights", [[1, 1, 1], [0.7, 0.2, 0.1], [0, 1, 2], [0, 0, 1]])
 def test_a_trial_counts_what_blending_the_images_would(blend: Blend, weights: list[float]) -> None:
     truths, scenes = ensemble([0.4, 0.3, 0.5], blend=blend)
@@ -77,7 +77,9 @@ def test_fewer_pixels_are_kept_than_there_are_and_they_stand_for_all() -> None:
 @pytest.mark.parametrize("search", ["hill_climbing", "continuous"])
 def test_a_search_finds_the_member_that_knows_something(search: str) -> None:
     truths, scenes = ensemble([0.05, 0.75, 0.05])
-    found = step.fit(WeightsStep(search=search), observe(truths, scenes, 3), target_of(3))["weights"]
+    found = step.fit(WeightsStep(search=WeightSearch.parse(search)), observe(truths, scenes, 3), target_of(3))[
+        "weights"
+    ]
     assert found.sum() == pytest.approx(1)
     assert int(found.argmax()) == 1
     target = target_of(3)
@@ -98,7 +100,7 @@ def test_hill_climbing_is_the_slow_search() -> None:
         times = trials[int(np.argmax(values))]
         if max(values) > best_value + 1e-9:
             best, best_value = times / times.sum(), max(values)
-    found = step.fit(WeightsStep(rounds=8), observe(truths, scenes, 4), target)["weights"]
+    found = step.fit(WeightsStep(search=HillClimbing(rounds=8)), observe(truths, scenes, 4), target)["weights"]
     assert found == pytest.approx(best)
 
 
@@ -125,7 +127,7 @@ def test_weights_are_taken_only_if_their_nested_gain_is_above_noise(skills: list
     truths, scenes = ensemble(skills, images=12)
     observed, parts = observe(truths, scenes, 3), np.arange(12) % 3
     target, settings = target_of(3), WeightsStep()
-    fitted = fit_step(Step(weights=settings), observed, parts, target, ["a", "b", "c"])
+    fitted = fit_step(settings, observed, parts, target, ["a", "b", "c"])
     assert fitted.facts["pixels"] == "all"
     nested = np.empty((12, len(LABELS), 3), np.int64)
     for part, params in fitted.without.items():

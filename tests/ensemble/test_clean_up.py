@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from foldseg.config.schema import Blend, CleanUp
+from foldseg.config.schema import CleanUp, MeanBlend
 from foldseg.data.labels import LabelClass, LabelSet
 from foldseg.ensemble.scene import Result, Scene, Target
 from foldseg.ensemble.steps import clean_up as step
@@ -119,7 +119,7 @@ def test_masks_are_cleaned_one_by_one() -> None:
 
 
 LABELS = LabelSet(tuple(LabelClass(f"c{i}", (i, 0, 0), (i,)) for i in range(4)))
-TARGET = Target("dataset_miou", LABELS, Blend(), np.ones(1))
+TARGET = Target("dataset_miou", LABELS, MeanBlend(), np.ones(1))
 
 
 def noisy(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -134,7 +134,7 @@ def noisy(seed: int) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("overlapping", [False, True])
 def test_areas_are_fitted_to_what_cleaning_each_class_by_itself_would_score(overlapping: bool) -> None:
     settings = CleanUp(min_area=(4, 9), hole_area=(0, 5))
-    scene = Scene("a", list, LABELS, Blend(), list)
+    scene = Scene("a", list, LABELS, MeanBlend(), list)
     truths, observations, results = [], [], []
     for seed in range(3):
         truth, labels = noisy(seed)

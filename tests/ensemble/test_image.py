@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foldseg.config.schema import Blend
+from foldseg.config.schema import MeanBlend
 from foldseg.data import signate
 from foldseg.ensemble.image import Task, process
 from foldseg.ensemble.line import Line
@@ -21,7 +21,7 @@ def peak_of(members: int, folder: Path) -> int:
     store.write("a", np.random.default_rng(0).integers(0, 256, (len(labels), 200, 300), np.uint8))
     sources = {f"member_{i}": [store] for i in range(members)}
     into = dict.fromkeys(sources, np.arange(len(labels)))
-    target = Target("dataset_miou", labels, Blend(), np.ones(members))
+    target = Target("dataset_miou", labels, MeanBlend(), np.ones(members))
     task = Task("a", folder / "none.jpg", None, sources, into, target, Line())
     tracemalloc.start()
     process(task)

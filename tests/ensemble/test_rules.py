@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foldseg.config.schema import Blend
 from foldseg.ensemble.blend import Blender, argmax
 
-RULES = ("mean", "geometric_mean", "rank_mean", "vote")
+RULES = list(Blend.kinds())
 
 
 def slow(rule: str, vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -30,7 +31,7 @@ def slow(rule: str, vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def blend(rule: str, vectors: np.ndarray, weights: list, union: tuple[int, ...] = ()) -> np.ndarray:
-    blender = Blender(rule, union)
+    blender = Blender(Blend.kinds()[rule], union)
     for vector, weight in zip(vectors, weights, strict=True):
         maps = vector.astype(np.float32)[:, None, None]
         blender.add(maps, weight, argmax(maps), "a")

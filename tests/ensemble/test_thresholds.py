@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foldseg.config.schema import Blend, Step, ThresholdStep
+from foldseg.config.schema import MeanBlend, ThresholdStep
 from foldseg.data.labels import LabelClass, LabelSet
 from foldseg.ensemble.fitting import fit_step, nested_parts
 from foldseg.ensemble.scene import Target
@@ -115,8 +115,8 @@ def test_nested_thresholds_do_not_see_the_part_they_are_scored_on() -> None:
         maps = np.where(truth == np.arange(4)[:, None, None], 100, 40).astype(np.uint8)
         images = [curves(truth, maps * 2 if changed and part == 1 else maps, LABELS, OVERLAPPING) for part in parts]
         observations = [{OVERLAPPING: one} for one in images]
-        target = Target("image_mean_iou_present", LABELS, Blend(), np.ones(1))
-        return fit_step(Step(thresholds=ThresholdStep()), observations, parts, target, ["a"])
+        target = Target("image_mean_iou_present", LABELS, MeanBlend(), np.ones(1))
+        return fit_step(ThresholdStep(), observations, parts, target, ["a"])
 
     before, after = fitted(False), fitted(True)
     same = [np.array_equal(before.without[part]["thresholds"], after.without[part]["thresholds"]) for part in range(3)]
@@ -130,7 +130,7 @@ def test_report_scores_where_it_was_fitted_and_where_not() -> None:
     observations = [{c: curves(*one, LABELS, c) for c in CATEGORIES} for one in scenes]
     parts = np.arange(10) % 3
     before = np.stack([count_pixels(truth, maps.argmax(0).astype(np.uint8), 4) for truth, maps in scenes])
-    target = Target("dataset_miou_scored", LABELS, Blend(), np.ones(1))
+    target = Target("dataset_miou_scored", LABELS, MeanBlend(), np.ones(1))
     report = compare_categories(observations, parts, before, target)["categories"]
     for categories in CATEGORIES:
         images = np.stack([one[categories] for one in observations])

@@ -1,18 +1,18 @@
 """Class weights by hand."""
 
 import math
-from typing import get_args
 
 import numpy as np
 import pytest
 
-from foldseg.config.schema import Loss
+from foldseg.config.schema import ClassWeights
 from foldseg.losses import CLASS_WEIGHTS, inverse_log_weights
 
 
 def weights(name: str, *rows: list[int], **settings: float) -> list[float]:
     """Weights from the pixels of every class (columns) in every image (rows)."""
-    return CLASS_WEIGHTS[name](np.array(rows), Loss(cross_entropy=1, **settings)).tolist()
+    config = ClassWeights.parse({"kind": name, **settings})
+    return CLASS_WEIGHTS[type(config)](config, lambda: np.array(rows)).tolist()
 
 
 def scaled(raw: list[float]) -> list[float]:
@@ -42,7 +42,7 @@ def test_median_frequency_weights_by_hand() -> None:
 def test_effective_number_weights_by_hand() -> None:
     """Cui et al.: 1 - 0.9 over 1 - 0.9^n."""
     expected = scaled([0.1 / (1 - 0.9**n) for n in (1, 5, 50)])
-    assert weights("effective_number", [0, 5, 20], [1, 0, 30], effective_number_beta=0.9) == pytest.approx(expected)
+    assert weights("effective_number", [0, 5, 20], [1, 0, 30], beta=0.9) == pytest.approx(expected)
 
 
 def test_effective_numbers_are_inverse_frequencies_of_the_rare_and_equal_for_the_common() -> None:
@@ -51,7 +51,7 @@ def test_effective_numbers_are_inverse_frequencies_of_the_rare_and_equal_for_the
     assert weights("effective_number", [10**10, 10**11]) == pytest.approx([1, 1], rel=1e-3)
 
 
-@pytest.mark.parametrize("name", list(CLASS_WEIGHTS))
+@pytest.mark.parametrize("name", [name for name in ClassWeights.kinds() if name not in ("none", "given")])
 def test_weights_have_a_mean_of_1_favour_the_rare_and_know_absent_classes(name: str) -> None:
     found = weights(name, [10**6, 0, 10**3, 10**4], [10**6, 0, 10**3, 10**4])
     assert np.mean(found) == pytest.approx(1)
@@ -60,6 +60,10 @@ def test_weights_have_a_mean_of_1_favour_the_rare_and_know_absent_classes(name: 
     assert weights(name, [0, 0]) == [1, 1]
 
 
-def test_the_class_weights_of_the_configuration_are_all_there() -> None:
-    names = get_args(get_args(Loss.model_fields["class_weights"].annotation)[0])
-    assert {"none", *CLASS_WEIGHTS} == set(names)
+def test_weights_that_are_given_or_equal_need_no_pixels() -> None:
+    def count() -> None:
+        raise AssertionError("the masks are read")
+
+    given, equal = ClassWeights.parse([1, 2.5]), ClassWeights.parse("none")
+    assert CLASS_WEIGHTS[type(given)](given, count).tolist() == [1, 2.5]
+    assert CLASS_WEIGHTS[type(equal)](equal, count) is None

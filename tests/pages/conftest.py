@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from command.line import CommandLine
-from pages.project import lay_out
+from pages.project import DEMO, PRINTED, lay_out
 from pages.shell import Shell
 
 VOID = 11  # of CamVid's masks
@@ -25,9 +25,9 @@ def toy_project(tmp_path_factory: pytest.TempPathFactory, command_line: CommandL
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (project / "submissions/toy/summary.png").is_file():
             lay_out(project)
-            ran = Shell(project, shared / "toy_requests", command_line).run("make --silent demo")
+            ran = Shell(project, shared / "toy_requests", command_line).run(DEMO)
             assert ran.status == 0, ran.output
-            (project / "demo.txt").write_text(ran.output)
+            (project / PRINTED).write_text(ran.output)
     return project
 
 

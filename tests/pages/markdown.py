@@ -21,6 +21,10 @@ PAGES = [
     REPOSITORY / "docs/reference/commands.md",
 ]
 """Pages whose commands are run."""
+OTHER_PAGES = sorted(
+    {*REPOSITORY.glob("docs/**/*.md"), REPOSITORY / "ARCHITECTURE.md", REPOSITORY / "folds/README.md"} - set(PAGES)
+)
+"""Pages of which only names are checked: of verbs, blocks of settings and files."""
 
 _COMMENT = re.compile(r"<!-- *(.*?) *-->")
 _FENCE = re.compile(r" *```(\w*)$")

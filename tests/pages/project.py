@@ -10,6 +10,10 @@ import yaml
 from pages.markdown import REPOSITORY
 
 HAS_CRF = importlib.util.find_spec("pydensecrf") is not None
+DEMO = "make demo"
+"""The block of commands that is run once, before all pages."""
+PRINTED = "demo.txt"
+"""File in the project with what it printed."""
 TINY_EXPERIMENT: dict[str, Any] = {
     "model": {
         "architecture": "unet",
@@ -25,7 +29,7 @@ TINY_EXPERIMENT: dict[str, Any] = {
     "workers": 0,
 }
 TINY_WINDOW = [32, 48]
-TINY_CITY = {"width": 96, "height": 64, "train_frames": 24, "test_frames": 4, "seed": 1}
+TINY_CITY = {"width": 96, "height": 64, "train_frames": 20, "test_frames": 3, "seed": 1}
 TINY_ENSEMBLE = {"workers": 1, "bootstrap_samples": 200}
 
 
@@ -49,8 +53,8 @@ def _shrink(config: Path) -> dict[str, Any]:
             settings["data"]["toy_city"] = TINY_CITY
     elif config.parent.name == "ensembles":
         settings |= TINY_ENSEMBLE
-        if not HAS_CRF:
-            settings["steps"] = [step for step in settings.get("steps", ()) if "crf" not in step]
+        steps = settings.get("steps", [])
+        settings["steps"] = [_shorten(step) for step in steps if HAS_CRF or not _is_crf(step)]
     elif not config.name.startswith("_"):
         settings = _merge(settings, TINY_EXPERIMENT)
         settings["batch_size"] = 4 if config.name.startswith("toy") else 2  # the others have few images to train on
@@ -58,6 +62,17 @@ def _shrink(config: Path) -> dict[str, Any]:
             if "size" in view:
                 view["size"] = TINY_WINDOW
     return settings
+
+
+def _is_crf(step: Any) -> bool:
+    return step == "crf" or (isinstance(step, dict) and step["kind"] == "crf")
+
+
+def _shorten(step: Any) -> Any:
+    """Return a step that takes a single iteration where it would take several."""
+    if not _is_crf(step):
+        return step
+    return ({"kind": step} if isinstance(step, str) else step) | {"iterations": 1}
 
 
 def _merge(settings: Any, changes: Any) -> Any:

@@ -13,8 +13,18 @@ import yaml
 from foldseg.cli.app import app
 from foldseg.config import load_ensemble, load_experiment
 from foldseg.config.reference import blocks
-from pages.markdown import PAGES, REPOSITORY, Block, named_blocks, named_paths, named_verbs, read_blocks, shown_results
-from pages.project import HAS_CRF
+from pages.markdown import (
+    OTHER_PAGES,
+    PAGES,
+    REPOSITORY,
+    Block,
+    named_blocks,
+    named_paths,
+    named_verbs,
+    read_blocks,
+    shown_results,
+)
+from pages.project import DEMO, HAS_CRF, PRINTED
 from pages.shell import Shell
 
 LANGUAGES = {"sh", "yaml", "text"}
@@ -35,6 +45,14 @@ def test_every_block_is_tested_or_says_why_not(page: Path) -> None:
         assert not block.note.startswith("not run") or re.fullmatch(r"not run: .{10,}", block.note), where
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page.parent.name == "how-to"], ids=name_of)
+def test_a_how_to_page_has_its_parts(page: Path) -> None:
+    """What you get, commands, what to look at, what can go wrong."""
+    parts = ["\nYou ", "```sh\n", "\n## What to look at\n", "\n## What can go wrong\n"]
+    places = [page.read_text().find(part) for part in parts]
+    assert -1 not in places and places == sorted(places)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_settings_of_a_page_are_taken(page: Path, tmp_path: Path) -> None:
     for number, block in enumerate(read_blocks(page)):
@@ -47,11 +65,16 @@ def test_settings_of_a_page_are_taken(page: Path, tmp_path: Path) -> None:
             load_experiment(file) if kind == "experiment" else load_ensemble(file)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
+@pytest.mark.parametrize("page", [*PAGES, *OTHER_PAGES], ids=name_of)
 def test_verbs_and_blocks_of_settings_exist(page: Path) -> None:
     verbs = typer.main.get_command(app).commands
     assert [name for name in named_verbs(page) if name not in verbs] == []
     assert [name for name in named_blocks(page) if name not in blocks()] == []
+
+
+@pytest.mark.parametrize("page", OTHER_PAGES, ids=name_of)
+def test_files_exist(page: Path, toy_project: Path) -> None:
+    assert [path for path in named_paths(page) if not is_there(path, toy_project)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -65,12 +88,16 @@ def test_a_page_tells_the_truth(page: Path, shell: Shell) -> None:
             output = run_block(block, shell, where)
         elif block.language == "text":
             require_lines(block.text, output, where)
-    missing = [path for path in [*named_paths(page), *shown_results(page)] if not is_there(path, shell.project)]
+    elsewhere = "".join(block.text for block in read_blocks(page) if block.note.startswith("not run: "))
+    named = [path for path in [*named_paths(page), *shown_results(page)] if Path(path).name not in elsewhere]
+    missing = [path for path in named if not is_there(path, shell.project)]
     assert missing == [], f"{name_of(page)} names files that are not there"
 
 
 def run_block(block: Block, shell: Shell, where: str) -> str:
     """Run commands, check how they end, and return what they print."""
+    if block.text == DEMO:
+        return (shell.project / PRINTED).read_text()
     expected = int(block.note.removeprefix("exit status ")) if block.note.startswith("exit status ") else 0
     ran = shell.run(block.text)
     assert ran.status == expected, f"{where}: exit status {ran.status}\n{ran.output}"
@@ -94,5 +121,5 @@ def generalise(line: str) -> str:
 
 
 def is_there(path: str, project: Path) -> bool:
-    """Whether a file is in the page's project, or in the repository."""
-    return (project / path).exists() or (REPOSITORY / path).exists()
+    """Whether a file is in the page's project, in the repository, or in the package, whose rooms are named alone."""
+    return any((folder / path).exists() for folder in (project, REPOSITORY, REPOSITORY / "src/foldseg"))

@@ -1,7 +1,9 @@
-"""Pages of the reference that are written by hand: files on disk, exit status."""
+"""Pages that are written by hand and name parts of the code: files on disk, exit status, ARCHITECTURE.md."""
 
 import re
 from pathlib import Path
+
+import pytest
 
 from foldseg import ending
 from pages.markdown import REPOSITORY
@@ -39,3 +41,16 @@ def test_every_exit_status_is_explained() -> None:
     assert ending.__doc__
     explained = re.findall(r"^\| (\d+) \|", STATUS.read_text(), re.MULTILINE)
     assert explained == re.findall(r"(?:^|\s)(\d+) ", ending.__doc__.partition("Exit status: ")[2])
+
+
+CODE = re.findall(r"`([\w/]+\.py)(?:: ([\w., ]+))?`", (REPOSITORY / "ARCHITECTURE.md").read_text())
+
+
+@pytest.mark.parametrize(("file", "names"), sorted(set(CODE)))
+def test_the_guide_names_code_that_is_there(file: str, names: str) -> None:
+    """`room/module.py: NAME, Class.field` of ARCHITECTURE.md."""
+    folders = [REPOSITORY / name for name in ("src/foldseg", ".", "tests/corpus")]
+    path = next((folder / file for folder in folders if (folder / file).is_file()), None)
+    assert path, f"{file}: no such module"
+    words = set(re.findall(r"\w+", path.read_text()))
+    assert {part for name in names.split(", ") for part in name.split(".") if part} <= words

@@ -230,7 +230,7 @@ def test_crf_that_is_not_installed_says_how_to_get_it_before_anything_is_read(de
     with pytest.raises(FoldsegError, match="pip install pydensecrf2"):
         crf.require_crf()
     with pytest.raises(FoldsegError, match="pip install pydensecrf2"):
-        predict_ensemble(demo.ensemble("runs=nowhere", "steps=[{crf: {}}]"))
+        predict_ensemble(demo.ensemble("runs=nowhere", "steps=[crf]"))
 
 
 def test_folds_that_have_changed_since_training_are_refused(copied: Path, demo: TinyDemo):

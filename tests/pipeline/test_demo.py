@@ -153,7 +153,7 @@ def test_tiles_that_the_network_cannot_take_are_refused(copied: RunFolder):
 
 def test_crf_is_a_stage_of_its_own(demo: TinyDemo):
     pytest.importorskip("pydensecrf.densecrf")
-    result = predict_ensemble(demo.ensemble("steps=[{crf: {iterations: 1}}]", "name=crf", "tta=[]"))
+    result = predict_ensemble(demo.ensemble("steps=[{kind: crf, iterations: 1}]", "name=crf", "tta=[]"))
     assert list(result.scores["oof"])[-1] == "blend + crf"
     assert result.scores["oof"]["blend + crf"] != result.scores["oof"]["blend"]
 

@@ -17,7 +17,7 @@ from foldseg.files import read_json
 from tiny_demo import REPOSITORY, TinyDemo, ensemble_overrides
 
 TOY = REPOSITORY / "configs/ensembles/toy.yaml"
-STEPS = "steps=[{bias: {force: true}}, {clean_up: {min_area: [4], force: true}}]"
+STEPS = "steps=[{kind: bias, force: true}, {kind: clean_up, min_area: [4], force: true}]"
 
 
 def words(demo: TinyDemo, submissions: Path, *more: str) -> list[object]:
@@ -35,14 +35,14 @@ def assert_one_error(done: Finished, *says: str) -> None:
 def test_a_finished_submission_stays_until_the_new_one_is_finished(command_line, demo, made: Path, tmp_path) -> None:
     folder = Path(shutil.copytree(made / "machine", tmp_path / "machine"))
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    started = command_line.start("ensemble", *words(demo, tmp_path, "workers=2", "tta=[]", "blend.rule=geometric_mean"))
+    started = command_line.start("ensemble", *words(demo, tmp_path, "workers=2", "tta=[]", "blend=geometric_mean"))
     started.wait_to_say("is replaced when this one is finished")
     wait_for_workers(started, 2)
     started.kill()
     started.wait()
     assert {path: path.read_bytes() for path in before} == before
     assert command_line.run("verify", folder).status == 0
-    done = command_line.run("ensemble", *words(demo, tmp_path, "tta=[]", "blend.rule=geometric_mean"))
+    done = command_line.run("ensemble", *words(demo, tmp_path, "tta=[]", "blend=geometric_mean"))
     assert done.status == 0, done.said
     assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in (made / "machine").iterdir())
     assert command_line.run("verify", folder).status == 0

@@ -15,7 +15,7 @@ from foldseg.errors import FoldsegError
 from foldseg.submission.signate_json import Submission
 from tiny_demo import TinyDemo
 
-STEPS = "steps=[{stack: {pixels_per_image: 100}}, {bias: {limit: 4}}, {clean_up: {min_area: [4, 12]}}]"
+STEPS = "steps=[{kind: stack, pixels_per_image: 100}, {kind: bias, limit: 4}, {kind: clean_up, min_area: [4, 12]}]"
 
 
 def test_it_labels_test_images_as_it_handed_them_in(demo: TinyDemo) -> None:

@@ -16,7 +16,7 @@ from foldseg.files import read_json, write_json
 from tiny_demo import REPOSITORY, TinyDemo, ensemble_overrides
 
 TOY = REPOSITORY / "configs/ensembles/toy.yaml"
-CLEAN_UP = "{clean_up: {min_area: 700%s}}"
+CLEAN_UP = "{kind: clean_up, min_area: 700%s}"
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +93,8 @@ def test_a_forced_step_is_taken_with_a_warning(runs, forced):
 
 def test_what_follows_a_step_that_is_left_out_is_fitted_without_it(command_line, demo, runs):
     """A bias that is fitted on one fold spoils the other one."""
-    members, areas = ("toy_resized, weight: 50", "toy_full"), "{clean_up: {min_area: [0, 2], hole_area: [2]}}"
-    done = blend(command_line, demo, runs, "biased", *members, steps=f"{{bias: {{}}}}, {areas}")
+    members, areas = ("toy_resized, weight: 50", "toy_full"), "{kind: clean_up, min_area: [0, 2], hole_area: [2]}"
+    done = blend(command_line, demo, runs, "biased", *members, steps=f"bias, {areas}")
     assert "bias is left out: its nested gain on OOF is -0." in done.stderr, done.said
     blend(command_line, demo, runs, "unbiased", *members, steps=areas)
     with_bias, without = (read_json(runs.parent / f"subs/{name}/score.json") for name in ("biased", "unbiased"))

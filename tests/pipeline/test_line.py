@@ -9,18 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from foldseg.config.schema.steps import Place, StepSettings
+from foldseg.config.schema.steps import BiasStep, Place, Step
 from foldseg.ensemble import oof, steps
 from foldseg.ensemble.image import Leg, Task, process
 from foldseg.ensemble.run import predict_ensemble
 from foldseg.ensemble.steps import bias
 from tiny_demo import REPOSITORY, TinyDemo, ensemble_overrides
 
-CRF = "{crf: {iterations: 1, smooth_weight: [0.5, 1.0], appearance_weight: 2.0, appearance_std: 10.0, force: true}}"
+CRF = "{kind: crf, iterations: 1, smooth_weight: [0.5, 1.0], appearance_weight: 2.0, appearance_std: 10.0, force: true}"
 LINES = {
-    "two biases": "{bias: {limit: 2, force: true}}, {bias: {force: true}}",
-    "all": f"{{weights: {{force: true}}}}, {{bias: {{force: true}}}}, {CRF}, {{thresholds: {{force: true, "
-    "categories: exclusive}}, {clean_up: {min_area: 3, force: true}}, {clean_up: {hole_area: [4, 9], force: true}}",
+    "two biases": "{kind: bias, limit: 2, force: true}, {kind: bias, force: true}",
+    "all": f"{{kind: weights, force: true}}, {{kind: bias, force: true}}, {CRF}, "
+    "{kind: thresholds, force: true, categories: exclusive}, {kind: clean_up, min_area: 3, force: true}, "
+    "{kind: clean_up, hole_area: [4, 9], force: true}",
 }
 
 
@@ -87,17 +88,18 @@ def fit(settings, observations, target):
 def describe(params, target, members):
     return {"power": float(params["power"])}
 '''
-SETTINGS = '''class Sharpen(StepSettings):
+SETTINGS = '''class Sharpen(Step):
     """Probabilities to a power."""
 
     place = Place.PROBABILITIES
     repeatable = True
     must_gain = False
 
+    kind: Literal["sharpen"] = "sharpen"
     power: SomePositive = 2.0
 
 
-class Step(Settings):
+class CleanUp(Step):
 '''
 COMPARE = """
 import sys
@@ -137,17 +139,15 @@ def test_a_step_that_is_added_as_the_guide_says_is_taken_once_by_all_images(demo
     (source / "foldseg/ensemble/steps/sharpen.py").write_text(MODULE)
     registry = source / "foldseg/ensemble/steps/__init__.py"
     replace_once(registry, "import bias, ", "import sharpen, bias, ")
-    replace_once(registry, '    "bias": bias,\n', '    "bias": bias,\n    "sharpen": sharpen,\n')
+    replace_once(registry, "STEPS: dict", "from foldseg.config.schema.steps import Sharpen\n\nSTEPS: dict")
+    replace_once(registry, "    BiasStep: bias,\n", "    BiasStep: bias,\n    Sharpen: sharpen,\n")
     schema = source / "foldseg/config/schema/steps.py"
-    replace_once(schema, "class Step(Settings):\n", SETTINGS)
-    replace_once(
-        schema, "    crf: Crf | None = None\n", "    crf: Crf | None = None\n    sharpen: Sharpen | None = None\n"
-    )
-    line = "{sharpen: {force: true}}, {bias: {force: true}}, {sharpen: {power: [0.5, 2.0], force: true}}, "
+    replace_once(schema, "class CleanUp(Step):\n", SETTINGS)
+    line = "{kind: sharpen, force: true}, {kind: bias, force: true}, {kind: sharpen, power: [0.5, 2.0], force: true}, "
     (tmp_path / "compare.py").write_text(COMPARE)
     words = [
         *ensemble_overrides(demo.root),
-        f"steps=[{line}{{clean_up: {{min_area: [3], force: true}}}}]",
+        f"steps=[{line}{{kind: clean_up, min_area: [3], force: true}}]",
         "name=added",
     ]
     done = subprocess.run(
@@ -161,12 +161,12 @@ def test_a_step_that_is_added_as_the_guide_says_is_taken_once_by_all_images(demo
 def test_a_step_that_does_not_state_everything_is_an_error_at_import(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TypeError, match="Unstated: a step's settings have to state repeatable, must_gain"):
 
-        class Unstated(StepSettings):
+        class Unstated(Step):
             place = Place.LABELS
 
     with monkeypatch.context() as patch:
-        patch.setitem(steps.STEPS, "unknown", bias)
-        with pytest.raises(TypeError, match=r"steps \['unknown'\] should be in both STEPS and config/schema/steps"):
+        patch.delitem(steps.STEPS, BiasStep)
+        with pytest.raises(TypeError, match=r"steps/__init__.py: STEPS: has no entry for BiasStep, which the settings"):
             steps._check()
     monkeypatch.delattr(bias, "fit")
     with pytest.raises(TypeError, match=r"ensemble/steps/bias.py: a step has to have fit \(scene.StepModule\)"):

@@ -27,8 +27,8 @@ from foldseg.scoring.scores import score
 from tiny_demo import TinyDemo
 
 STEPS = (  # the first is not proven
-    "steps=[{weights: {rounds: 6, force: true}}, {bias: {limit: 4}}, {thresholds: {categories: exclusive}}, "
-    "{clean_up: {min_area: [4, 12], hole_area: [6]}}]"
+    "steps=[{kind: weights, search: {rounds: 6}, force: true}, {kind: bias, limit: 4}, "
+    "{kind: thresholds, categories: exclusive}, {kind: clean_up, min_area: [4, 12], hole_area: [6]}]"
 )
 SCORE = "image_mean_iou_present"
 STAGES = ["blend", "blend + weights", "blend + weights + bias", "blend + weights + bias + thresholds"]
@@ -109,7 +109,7 @@ def test_the_same_again_is_the_same(demo: TinyDemo, result: EnsembleResult) -> N
 
 def test_rules_and_unions_are_scored_as_they_are_blended(demo: TinyDemo) -> None:
     """A slow blend of the stores: the vote, with ties to the lowest class, and pedestrians of any member."""
-    made = predict_ensemble(demo.ensemble("blend={rule: vote, union: [pedestrian]}", "steps=[]", "name=votes"))
+    made = predict_ensemble(demo.ensemble("blend={kind: vote, union: [pedestrian]}", "steps=[]", "name=votes"))
     members, labels = find_members(demo.config), LABELS.view("scored")
     counts = []
     for row in members.oof.itertuples():
@@ -126,7 +126,7 @@ def test_rules_and_unions_are_scored_as_they_are_blended(demo: TinyDemo) -> None
 
 
 def test_stacking_takes_the_place_of_the_blend(demo: TinyDemo) -> None:
-    made = predict_ensemble(demo.ensemble("steps=[{stack: {pixels_per_image: 200}}]", "name=stacked"))
+    made = predict_ensemble(demo.ensemble("steps=[{kind: stack, pixels_per_image: 200}]", "name=stacked"))
     facts = made.scores["steps"]["blend + stack"]
     assert list(facts["fitted"]) == ["toy_full", "toy_crop", "toy_resized", "picture"]
     assert made.scores["oof"]["blend + stack"]["pixel_accuracy"] > 0.5
@@ -191,7 +191,7 @@ def test_the_way_is_divided_before_what_is_fitted(demo: TinyDemo) -> None:
     ("more", "says"),
     [
         (["blend.union=[tram]"], r"blend\.union: unknown \['tram'\]; valid are background, car"),
-        (["steps=[{clean_up: {min_area: 4, classes: [tram]}}]"], r"clean_up\.classes: unknown \['tram'\]"),
+        (["steps=[{kind: clean_up, min_area: 4, classes: [tram]}]"], r"clean_up\.classes: unknown \['tram'\]"),
     ],
 )
 def test_unknown_classes_are_named(demo: TinyDemo, more: list[str], says: str) -> None:
@@ -202,10 +202,10 @@ def test_unknown_classes_are_named(demo: TinyDemo, more: list[str], says: str) -
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        (["steps=[{bias: {}}, {weights: {}}]"], "they come in this order"),
-        (["steps=[{weights: {}}, {stack: {}}]"], "weights or stack"),
-        (["members=[{experiment: toy_full}]", "steps=[{weights: {}}]"], "single member"),
-        (["blend={union: [car]}", "steps=[{weights: {per_class: true}}]"], "do not go with blend.union"),
+        (["steps=[bias, weights]"], "they come in this order"),
+        (["steps=[weights, stack]"], "weights or stack"),
+        (["members=[{experiment: toy_full}]", "steps=[weights]"], "single member"),
+        (["blend={union: [car]}", "steps=[{kind: weights, per_class: true}]"], "do not go with blend.union"),
     ],
 )
 def test_steps_that_cannot_be_are_refused(demo: TinyDemo, more: list[str], says: str) -> None:
@@ -218,5 +218,5 @@ def test_pseudo_labels_want_given_values(demo: TinyDemo, tmp_path: Path) -> None
 
     pytest.importorskip("pydensecrf.densecrf")
     with pytest.raises(FoldsegError, match="pseudo labels want given values"):
-        write_pseudo_labels(demo.ensemble("steps=[{crf: {smooth_std: [1, 3]}}]"), tmp_path, 0.5)
+        write_pseudo_labels(demo.ensemble("steps=[{kind: crf, smooth_std: [1, 3]}]"), tmp_path, 0.5)
     shutil.rmtree(tmp_path)

@@ -29,7 +29,7 @@ SIZE = (64, 96)
 
 
 def run_with(demo: TinyDemo, categories: str, *more: str, name: str) -> EnsembleResult:
-    steps = f"steps=[{{thresholds: {{categories: {categories}}}}}]"
+    steps = f"steps=[{{kind: thresholds, categories: {categories}}}]"
     return predict_ensemble(demo.ensemble(f"score={SCORE}", f"name={name}", steps, *more))
 
 
@@ -131,7 +131,7 @@ def test_two_processes_change_nothing(demo: TinyDemo, results):
 @pytest.mark.parametrize("categories", ["overlapping", "exclusive"])
 def test_clean_up_follows_thresholds(demo: TinyDemo, results, categories: str):
     """Every category of an overlapping submission is cleaned by itself."""
-    steps = f"steps=[{{thresholds: {{categories: {categories}}}}}, {{clean_up: {{min_area: 12}}}}]"
+    steps = f"steps=[{{kind: thresholds, categories: {categories}}}, {{kind: clean_up, min_area: 12}}]"
     result = predict_ensemble(demo.ensemble(f"score={SCORE}", "name=cleaned", steps))
     assert list(result.scores["oof"])[-2:] == ["blend + thresholds", "blend + thresholds + clean_up"]
     assert result.scores["oof"]["blend + thresholds"] == results[categories].scores["oof"]["blend + thresholds"]
@@ -152,12 +152,12 @@ def test_one_fold_is_scored_by_its_groups(demo: TinyDemo):
         (["score=dataset_miou"], "score dataset_miou is not of those alone; use dataset_miou_scored or image_mean"),
         (["score=pixel_accuracy"], "score pixel_accuracy is not of those alone"),
         (
-            ["steps=[{thresholds: {}}, {clean_up: {min_area: 4, classes: [background]}}]"],
+            ["steps=[thresholds, {kind: clean_up, min_area: 4, classes: [background]}]"],
             "background is not scored, and after overlapping thresholds",
         ),
     ],
 )
 def test_thresholds_that_cannot_be_are_refused(demo: TinyDemo, more: list[str], says: str):
-    settings = [f"score={SCORE}", "steps=[{thresholds: {}}]", "name=refused", *more]
+    settings = [f"score={SCORE}", "steps=[thresholds]", "name=refused", *more]
     with pytest.raises(FoldsegError, match=says):
         predict_ensemble(demo.ensemble(*settings))

@@ -161,7 +161,7 @@ def test_folds_start_from_the_same_weights(toy, tmp_path, monkeypatch):
 
 
 def test_early_stopping_stops_when_the_score_does_not_rise(toy, tmp_path):
-    more = ["schedule.epochs=9", "schedule.name=constant", "optimizer.lr=1e-9"]
+    more = ["schedule.epochs=9", "schedule=constant", "optimizer.lr=1e-9"]
     run = train_fold(experiment(toy, tmp_path, *more, "early_stopping={patience: 2, min_delta: 0.5}"), 0)
     log = pd.read_csv(run.metrics)
     assert len(log) == 3  # the first sets the mark, two more do not pass it
@@ -229,7 +229,7 @@ def test_going_on_with_other_folds_is_refused(toy, tmp_path):
 
 
 def test_a_run_that_was_killed_after_it_had_stopped_early_is_not_trained_further(toy, tmp_path):
-    more = ["schedule.epochs=9", "schedule.name=constant", "early_stopping={patience: 2, min_delta: 0.9}"]
+    more = ["schedule.epochs=9", "schedule=constant", "early_stopping={patience: 2, min_delta: 0.9}"]
     run = train_fold(experiment(toy, tmp_path, *more), 0)
     before, best = pd.read_csv(run.metrics), weights(run.best)
     run.summary.unlink()

@@ -53,7 +53,7 @@ def weights(run: RunFolder, name: str) -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="module")
 def run(toy: list[str]) -> RunFolder:
     """A run that keeps everything: 6 epochs in 2 cycles, validated by its own weights."""
-    more = ["schedule={name: warm_restarts, cycles: 2, epochs: 6}", "snapshots=true", "top_k=2", "swa={start: 0.5}"]
+    more = ["schedule={kind: warm_restarts, cycles: 2, epochs: 6}", "snapshots=true", "top_k=2", "swa={start: 0.5}"]
     return train_fold(experiment(toy, "all", *more, "ema={decay: 0.9, validated: false}"), 0)
 
 

@@ -28,18 +28,18 @@ RECIPES = {
         "early_stopping={patience: 3}", "model.dropout=0.2",
     ],
     "warm restarts, snapshots, EMA aside": [
-        "schedule={name: warm_restarts, cycles: 2}", "snapshots=true", "ema={validated: false, warm_up: 2}",
-        "swa={start: 0.0, every: 2}", "optimizer={name: sgd, lr: 0.02}",
+        "schedule={kind: warm_restarts, cycles: 2}", "snapshots=true", "ema={validated: false, warm_up: 2}",
+        "swa={start: 0.0, every: 2}", "optimizer={kind: sgd, lr: 0.02}",
     ],
     "plateau, thawing, lookahead, skipping": [
-        "schedule={name: plateau, plateau: {patience: 0, factor: 0.5, metric: val_cross_entropy}}",
+        "schedule={kind: plateau, patience: 0, factor: 0.5, metric: val_cross_entropy}",
         "optimizer.freeze_encoder_epochs=1", "on_non_finite=skip", "top_k=3", "clip_gradient_norm=1.0",
     ],
     "stages, cosine, EMA": [
-        "schedule.name=cosine", "ema={}", "top_k=1", "optimizer.freeze_encoder_steps=4",
+        "schedule=cosine", "ema={}", "top_k=1", "optimizer.freeze_encoder_steps=4",
         "stages=[{epochs: 2, train_view: {kind: crop, size: [32, 32]}, batch_size: 3}, {epochs: 2, lr: 0.001}]",
     ],
-    "workers, poly": ["workers=2", "schedule={name: poly, linear_warm_up: 0.2}", "augment=strong", "swa={}"],
+    "workers, poly": ["workers=2", "schedule={kind: poly, linear_warm_up: 0.2}", "augment=strong", "swa={}"],
 }  # fmt: skip
 
 

@@ -22,8 +22,6 @@ from foldseg.losses import TERMS
 from foldseg.models.network import SegmentationNetwork
 from foldseg.scoring.counts import count_pixels
 from foldseg.training.module import FoldModule
-from foldseg.training.optimizers import OPTIMIZERS
-from foldseg.training.schedules import SCHEDULES
 from foldseg.training.validation import Validation
 from foldseg.views.geometry import Grid
 from foldseg.views.samples import EvalSample, TrainBatch
@@ -144,23 +142,22 @@ def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
+OPTIMIZERS, SCHEDULES = schema.Optimizer.kinds(), schema.Schedule.kinds()
 CHOICES: dict[str, dict[str, Any]] = {
     **{f"loss {name}": {"loss": {name: 1.0}} for name in TERMS},
     "loss presence": {"loss": {"cross_entropy": 1.0, "presence": 0.5}, "model": {"presence_head": True}},
     "loss smoothing": {"loss": {"cross_entropy": 1.0, "label_smoothing": 0.1}},
-    **{f"optimizer {name}": {"optimizer": {"name": name, "lr": 0.02}} for name in OPTIMIZERS if name != "fused_adam"},
-    "nesterov": {"optimizer": {"name": "sgd", "nesterov": True}},
+    **{f"optimizer {name}": {"optimizer": {"kind": name, "lr": 0.02}} for name in OPTIMIZERS if name != "fused_adam"},
+    "nesterov": {"optimizer": {"kind": "sgd", "nesterov": True}},
     "lookahead": {"optimizer": {"lookahead": {"steps": 4}, "lr": 0.02}},
     "frozen": {"optimizer": {"freeze_encoder_epochs": 3, "lr": 0.02}},
     "frozen lookahead": {"optimizer": {"freeze_encoder_epochs": 1, "lr": 0.02, "lookahead": {"steps": 4}}},
     "frozen for steps": {"optimizer": {"freeze_encoder_steps": 15, "lr": 0.02}},
     "frozen for steps, accumulating": {"optimizer": {"freeze_encoder_steps": 4, "lr": 0.02}, "accumulate": 2},
     "rates": {"optimizer": {"encoder_first_lr_scale": 0.1, "head_lr_scale": 5.0}},
-    **{f"schedule {name}": {"schedule": {"name": name, "epochs": EPOCHS}} for name in SCHEDULES if name != "plateau"},
-    "schedule plateau": {
-        "schedule": {"name": "plateau", "epochs": EPOCHS, "plateau": {"patience": 0, "threshold": 0.3}}
-    },
-    "warm-up": {"schedule": {"name": "cosine", "epochs": EPOCHS, "linear_warm_up": 0.5}},
+    **{f"schedule {name}": {"schedule": {"kind": name, "epochs": EPOCHS}} for name in SCHEDULES if name != "plateau"},
+    "schedule plateau": {"schedule": {"kind": "plateau", "epochs": EPOCHS, "patience": 0, "threshold": 0.3}},
+    "warm-up": {"schedule": {"kind": "cosine", "epochs": EPOCHS, "linear_warm_up": 0.5}},
     "clipping": {"clip_gradient_norm": 0.1, "accumulate": 4},
     "skip": {"on_non_finite": "skip"},
     "bf16": {"precision": "bf16"},
@@ -184,7 +181,7 @@ def test_every_choice_is_stepped_and_goes_on_exactly_where_it_was(choice: str, t
 
 
 def test_a_plateau_of_the_validation_lowers_the_rate() -> None:
-    settings = {"name": "plateau", "epochs": EPOCHS, "plateau": {"patience": 0, "threshold": 9.0, "factor": 0.1}}
+    settings = {"kind": "plateau", "epochs": EPOCHS, "patience": 0, "threshold": 9.0, "factor": 0.1}
     config = experiment(schedule=settings, optimizer={"lr": 1.0})
     notes = fit(module(config), Notes(look=lambda m: m.trainer.optimizers[0].param_groups[-1]["lr"]))
     # A score rises by more than 9 once, from nothing; then every epoch lowers the rate of the next but its first step
@@ -193,7 +190,7 @@ def test_a_plateau_of_the_validation_lowers_the_rate() -> None:
 
 @pytest.mark.parametrize("metric", ["val_cross_entropy", "iou/car", "pixel_accuracy", None])
 def test_a_plateau_watches_any_number_of_the_validation(metric: str | None) -> None:
-    schedule = {"name": "plateau", "epochs": EPOCHS, "plateau": {"metric": metric}}
+    schedule = {"kind": "plateau", "epochs": EPOCHS, "metric": metric}
     held = module(experiment(schedule=schedule))
     rows = fit(held).rows
     sign = -1 if metric == "val_cross_entropy" else 1
@@ -203,8 +200,8 @@ def test_a_plateau_watches_any_number_of_the_validation(metric: str | None) -> N
 
 
 def test_a_plateau_of_an_unknown_number_is_refused() -> None:
-    config = experiment(schedule={"name": "plateau", "epochs": 4, "plateau": {"metric": "iou/bus"}})
-    with pytest.raises(FoldsegError, match=r"schedule\.plateau\.metric: unknown name 'iou/bus'; valid are .*iou/car"):
+    config = experiment(schedule={"kind": "plateau", "epochs": 4, "metric": "iou/bus"})
+    with pytest.raises(FoldsegError, match=r"schedule\.metric: unknown name 'iou/bus'; valid are .*iou/car"):
         module(config)
 
 
@@ -297,7 +294,7 @@ def test_a_gradient_is_blamed_on_all_batches_of_its_step() -> None:
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_steps_without_a_finite_gradient_are_left_out(accumulate: int, caplog: pytest.LogCaptureFixture) -> None:
     """Weights and running statistics are those from before the step; what is left of the epoch is trained on."""
-    config = experiment(on_non_finite="skip", accumulate=accumulate, schedule={"name": "constant", "epochs": 1})
+    config = experiment(on_non_finite="skip", accumulate=accumulate, schedule={"kind": "constant", "epochs": 1})
     steps: list[dict[str, Tensor]] = []
 
     class EveryBatch(Notes):
@@ -327,7 +324,7 @@ def test_too_many_skipped_steps_in_a_row_stop_the_run() -> None:
 
 @pytest.mark.parametrize("clip", [None, 0.05])
 def test_gradient_norms_are_logged_as_they_were_before_clipping(clip: float | None) -> None:
-    config = experiment(clip_gradient_norm=clip, schedule={"name": "constant", "epochs": 2}, optimizer={"lr": 1e-9})
+    config = experiment(clip_gradient_norm=clip, schedule={"kind": "constant", "epochs": 2}, optimizer={"lr": 1e-9})
     found: list[list[float]] = [[], []]
 
     class Norms(Notes):

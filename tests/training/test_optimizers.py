@@ -2,7 +2,6 @@
 
 import math
 import sys
-from typing import get_args
 
 import pytest
 import torch
@@ -12,7 +11,7 @@ from torch import nn
 from foldseg.config import schema
 from foldseg.errors import FoldsegError
 from foldseg.models.factory import IMAGENET, SegmentationNetwork, build_network
-from foldseg.training.optimizers import OPTIMIZERS, build_optimizer
+from foldseg.training.optimizers import build_optimizer
 from foldseg.training.schedules import build_schedule
 
 
@@ -34,7 +33,7 @@ def network() -> SegmentationNetwork:
     return SegmentationNetwork(Net(), *IMAGENET)
 
 
-CONFIG = schema.Optimizer(name="adamw", lr=0.01, encoder_lr_scale=0.1, weight_decay=0.05)
+CONFIG = schema.AdamW(lr=0.01, encoder_lr_scale=0.1, weight_decay=0.05)
 
 
 def table(optimizer: torch.optim.Optimizer, names: dict[int, str]) -> dict[str, tuple[float, float]]:
@@ -87,11 +86,11 @@ NAMES = {
 def optimizer(name: str, **settings: object) -> schema.Optimizer:
     if name == "fused_adam":
         pytest.importorskip("apex.optimizers")
-    return schema.Optimizer.model_validate({"name": name, "lr": 0.01, **settings})
+    return schema.Optimizer.parse({"kind": name, "lr": 0.01, **settings})
 
 
 @pytest.mark.parametrize("lookahead", [None, {}])
-@pytest.mark.parametrize("name", list(OPTIMIZERS))
+@pytest.mark.parametrize("name", list(schema.Optimizer.kinds()))
 def test_the_optimiser_is_the_one_that_is_named(name: str, lookahead: dict[str, float] | None) -> None:
     """Defect 26: the configuration says AdamW, the code builds Adam."""
     built = build_optimizer(optimizer(name, lookahead=lookahead), network())
@@ -99,7 +98,7 @@ def test_the_optimiser_is_the_one_that_is_named(name: str, lookahead: dict[str, 
 
 
 @pytest.mark.parametrize("lookahead", [None, {"steps": 2, "share": 0.5}])
-@pytest.mark.parametrize("name", list(OPTIMIZERS))
+@pytest.mark.parametrize("name", list(schema.Optimizer.kinds()))
 def test_every_optimiser_learns(name: str, lookahead: dict[str, float] | None) -> None:
     torch.manual_seed(0)
     net = network()
@@ -131,28 +130,30 @@ def test_settings_reach_the_optimiser(name: str, settings: dict[str, object], ex
 
 
 def test_nesterov_without_momentum_is_refused() -> None:
-    with pytest.raises(ValidationError, match="nesterov needs sgd with momentum"):
+    with pytest.raises(ValidationError, match="nesterov needs momentum above 0"):
         optimizer("sgd", nesterov=True, momentum=0)
-    with pytest.raises(ValidationError, match="nesterov needs sgd with momentum"):
+    with pytest.raises(ValidationError, match="nesterov"):
         optimizer("adam", nesterov=True)
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
 @pytest.mark.parametrize("fused", [False, True])
 def test_the_fused_version_is_taken_when_asked_for(name: str, fused: bool) -> None:
-    built = build_optimizer(optimizer(name), network(), fused=fused)
+    built = build_optimizer(optimizer(name), network(), can_be_fused=fused)
     assert all(bool(group["fused"]) == fused for group in built.param_groups)
 
 
-def test_the_optimisers_of_the_configuration_are_all_there() -> None:
-    assert set(OPTIMIZERS) == set(get_args(schema.Optimizer.model_fields["name"].annotation))
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_the_fused_version_is_not_taken_when_settings_forbid_it(name: str) -> None:
+    built = build_optimizer(optimizer(name, fused=False), network(), can_be_fused=True)
+    assert not any(group["fused"] for group in built.param_groups)
 
 
 @pytest.mark.parametrize("missing", ["apex", "apex.optimizers"])
 def test_a_missing_apex_is_explained(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(FoldsegError, match=r"fused_adam needs NVIDIA's apex, built from its source.*use adamw"):
-        build_optimizer(schema.Optimizer(name="fused_adam"), network())
+        build_optimizer(schema.FusedAdam(), network())
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.5])
@@ -171,7 +172,7 @@ def test_decay_pulls_matrices_and_nothing_else(decay: float) -> None:
 
 def test_groups_keep_their_ratio_through_the_cycle() -> None:
     optimizer = build_optimizer(CONFIG, network())
-    schedule = build_schedule(schema.Schedule(), optimizer, 10)
+    schedule = build_schedule(schema.OneCycle(), optimizer, 10)
     for _ in range(9):
         decoder, encoder = optimizer.param_groups[-1]["lr"], optimizer.param_groups[0]["lr"]
         assert encoder / decoder == pytest.approx(0.1)
@@ -233,7 +234,7 @@ def test_lookahead_by_hand() -> None:
         torch.testing.assert_close(p.detach(), (start + second) / 2 + third - second)  # the third step is a plain one
 
 
-@pytest.mark.parametrize("name", list(OPTIMIZERS))
+@pytest.mark.parametrize("name", list(schema.Optimizer.kinds()))
 def test_lookahead_goes_on_from_its_state(name: str) -> None:
     config = optimizer(name, lookahead={"steps": 3})
     whole, first = network(), network()

@@ -16,7 +16,7 @@ SETTINGS = [
     "schedule.epochs=2",
     "validate_every=1",
     "workers=0",
-    "sampling={samples_per_epoch: 8, oversample_below: 0.5, class_crops: {share: 0.5}}",
+    "sampling={samples_per_epoch: 8, oversample_below: 0.5, balance: class_crops}",
     "cut_mix={probability: 0.5}",
     "copy_paste={probability: 0.5, classes: {car: [background]}, min_pixels: 8}",
 ]

@@ -46,8 +46,8 @@ def repaint(root: Path, fold: int, old: np.ndarray | None, new: np.ndarray) -> N
         (["monitor=image_mean_iou_present"], "monitor: image_mean_iou_present is undefined on fold 0"),
         (["monitor=dataset_miou_scored"], "monitor: dataset_miou_scored is undefined on fold 0"),
         (
-            ["schedule={name: plateau, plateau: {metric: iou/signal}}", "monitor=pixel_accuracy"],
-            "schedule.plateau.metric: iou/signal is undefined on fold 0",
+            ["schedule={kind: plateau, metric: iou/signal}", "monitor=pixel_accuracy"],
+            "schedule.metric: iou/signal is undefined on fold 0",
         ),
     ],
 )

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from foldseg.config.schema import FullView
-from foldseg.config.schema.base import AugmentName
+from foldseg.config.schema.names import AugmentName
 from foldseg.data import camvid
 from foldseg.data.frames import FileFrames
 from foldseg.views.augment import AUGMENTATIONS, Fog, augmentation

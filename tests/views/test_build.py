@@ -25,7 +25,7 @@ EVERYTHING = {
     "sampling": {
         "samples_per_epoch": 12,
         "oversample_below": 0.9,
-        "class_crops": {"share": 0.5, "classes": "inverse_root"},
+        "balance": {"kind": "class_crops", "share": 0.5, "classes": "inverse_root"},
     },
     "cut_mix": {"probability": 0.5},
     "copy_paste": {"probability": 0.5, "classes": {"car": ["road"]}, "scale": [0.7, 1.4]},
@@ -168,7 +168,7 @@ def test_only_training_images_of_the_fold_are_ever_seen(camvid_root: Path, table
 def test_class_crops_hold_their_class(camvid_root: Path, table: pd.DataFrame) -> None:
     """A car fills an eighth of the frame; a small crop that may lie anywhere often misses it."""
     view = {"kind": "crop", "size": [8, 8], "scale": [1.0, 1.0]}
-    crops = {"class_crops": {"share": 1.0, "classes": {"car": 1.0}}}
+    crops = {"balance": {"kind": "class_crops", "share": 1.0, "classes": {"car": 1.0}}}
     aimed = build(camvid_root, table, view, augment="none", sampling=crops)
     blind = build(camvid_root, table, view, augment="none")
     holds = [[bool((made[epoch, i][1] == 8).any()) for epoch in range(8) for i in range(6)] for made in (aimed, blind)]
@@ -183,8 +183,8 @@ def test_positive_crops_hold_their_class_and_the_others_come_from_images_without
         mask = cv2.imread(str(camvid_root / row["mask"]), cv2.IMREAD_UNCHANGED)
         cv2.imwrite(str(camvid_root / row["mask"]), np.where(mask == 8, 3, mask))
     view = {"kind": "crop", "size": [8, 8]}
-    positive = {"classes": ["car"], "start": 1.0, "end": 0.5}
-    samples = build(camvid_root, table, view, augment="none", sampling={"positive": positive}, schedule={"epochs": 3})
+    positive = {"kind": "positive", "classes": ["car"], "start": 1.0, "end": 0.5}
+    samples = build(camvid_root, table, view, augment="none", sampling={"balance": positive}, schedule={"epochs": 3})
     for epoch, expected in ((0, 6), (2, 3)):
         assert sum(bool((samples[epoch, i][1] == 8).any()) for i in range(6)) == expected
 
@@ -202,13 +202,8 @@ def test_copy_paste_adds_pixels_of_its_class(camvid_root: Path, table: pd.DataFr
 
 
 def test_class_crops_without_crops_are_refused(camvid_root: Path) -> None:
-    with pytest.raises(ValueError, match=r"sampling\.class_crops needs view\.train\.kind crop; found full"):
-        experiment(camvid_root, {"kind": "full"}, sampling={"class_crops": {}})
-
-
-def test_class_crops_and_positive_samples_exclude_each_other(camvid_root: Path) -> None:
-    with pytest.raises(ValueError, match="both say which classes a sample holds"):
-        experiment(camvid_root, sampling={"class_crops": {}, "positive": {"classes": ["car"]}})
+    with pytest.raises(ValueError, match=r"sampling\.balance class_crops needs view\.train\.kind crop; found full"):
+        experiment(camvid_root, {"kind": "full"}, sampling={"balance": "class_crops"})
 
 
 def test_an_unknown_class_is_told_before_training(camvid_root: Path, table: pd.DataFrame) -> None:

@@ -16,7 +16,7 @@ def add_verbs(app: typer.Typer) -> None:
         rich_help_panel=panels.SCORES,
         epilog="Example: foldseg score configs/data/camvid.yaml my_labels --per-image scores.csv",
     )(score)
-    add(rich_help_panel=panels.SCORES, epilog="Example: foldseg verify submissions/toy --from-stores")(verify)
+    add(rich_help_panel=panels.SCORES, epilog="Example: foldseg verify submissions/toy")(verify)
     add(rich_help_panel=panels.SCORES, epilog="Example: foldseg compare runs/toy_full runs/toy_crop submissions/toy")(
         compare
     )

@@ -28,6 +28,7 @@ def settings(
 ) -> None:
     """Look up settings: the values, default and meaning of each."""
     from foldseg.config import reference
+    from foldseg.config.json_schema import yaml_schema
     from foldseg.config.reference_text import block_text, blocks_text, page
     from foldseg.files import write_text
     from foldseg.outputs import check_output
@@ -39,6 +40,6 @@ def settings(
     if markdown:
         write_text(markdown, page())
     if schema:
-        write_text(schema, json.dumps(reference.yaml_schema(), indent=1) + "\n")
+        write_text(schema, json.dumps(yaml_schema(), indent=1) + "\n")
     if not (markdown or schema):
         print(block_text(reference.block(block)) if block else blocks_text())

@@ -19,7 +19,7 @@ def add_verbs(app: typer.Typer) -> None:
     app.command(
         "show-network",
         rich_help_panel=panels.TRAINING,
-        epilog="Example: foldseg show-network configs/experiments/toy_full.yaml --size 512x512",
+        epilog="Example: foldseg show-network configs/experiments/toy_full.yaml --size 256x256",
     )(show_network)
 
 

@@ -1,18 +1,14 @@
-"""Every setting, looked up from the settings classes themselves: for `foldseg settings`, its page and editors."""
+"""Every setting, looked up from the settings classes themselves: for `foldseg settings` and its page."""
 
 import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
-from pydantic.json_schema import models_json_schema
-
-from foldseg.config.schema import Ensemble, Experiment, Settings
+from foldseg.config.json_schema import Schema, choices, definitions, references
+from foldseg.config.schema.choice import Choice
 from foldseg.errors import FoldsegError
-
-Schema = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -27,28 +23,39 @@ class SettingDoc:
 
 @dataclass(frozen=True)
 class BlockDoc:
-    """One block of settings. `name`: as `foldseg settings NAME` takes it; `used_in`: keys that hold such a block."""
+    """One block of settings. `name`: as `foldseg settings NAME` takes it; `used_in`: keys that hold such a block.
+
+    Of a choice, `settings` are those that all kinds have, and `kinds` have their own alone.
+    """
 
     name: str
     meaning: str
     settings: tuple[SettingDoc, ...]
-    used_in: tuple[str, ...]
+    used_in: tuple[str, ...] = ()
+    kinds: tuple["BlockDoc", ...] = ()
 
 
 @cache
 def blocks() -> dict[str, BlockDoc]:
     """Return all blocks by name, in the order in which an experiment and an ensemble mention them."""
-    definitions = _definitions()
-    order = list(dict.fromkeys([*_reachable("Experiment", definitions), *_reachable("Ensemble", definitions)]))
-    return {block_name(title): _block(title, definitions) for title in order}
+    schemas, kinds = definitions(), {kind.__name__ for choice in choices() for kind in choice.kinds().values()}
+    order = dict.fromkeys([*_reachable("Experiment", schemas), *_reachable("Ensemble", schemas)])
+    choice_of = {choice.__name__: choice for choice in choices()}
+    return {
+        block_name(title): _choice(choice_of[title], schemas) if title in choice_of else _block(title, schemas)
+        for title in order
+        if title not in kinds
+    }
 
 
 def block(name: str) -> BlockDoc:
-    """Return one block. FoldsegError lists the names when there is none of that name."""
-    found = blocks().get(name.lower().replace("-", "_"))
-    if found is None:
+    """Return one block, or one kind of a choice. FoldsegError lists the blocks when there is none of that name."""
+    key = name.lower().replace("-", "_")
+    kinds = {kind.name: kind for block in blocks().values() for kind in block.kinds}
+    match = (kinds | blocks()).get(key)
+    if match is None:
         raise FoldsegError(f"{name}: no such block of settings; there are {', '.join(blocks())}")
-    return found
+    return match
 
 
 def block_name(title: str) -> str:
@@ -56,73 +63,62 @@ def block_name(title: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", title).lower()
 
 
-def yaml_schema() -> dict[str, Any]:
-    """Return a JSON schema of experiments, ensembles and data files, with which an editor completes and checks them.
+def _reachable(title: str, schemas: Schema) -> Iterator[str]:
+    """Yield a block, then those that it holds, depth first."""
+    yield title
+    for inner in references(schemas[title]):
+        yield from _reachable(inner, schemas)
 
-    A file says only what differs from its base, so nothing is required.
-    """
-    definitions = {title: _without_required(content) for title, content in _definitions().items()}
-    data_file = {"type": "object", "properties": {"data": {"$ref": "#/$defs/Data"}}}
-    base = {"base": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}}
-    whole = [definitions["Experiment"], definitions["Ensemble"], data_file]
-    for content in whole:
-        content["properties"] = base | dict(content["properties"])
+
+def _block(title: str, schemas: Schema) -> BlockDoc:
+    settings = tuple(_settings(title, schemas).values())
+    return BlockDoc(
+        block_name(title), schemas[title].get("description", "").strip(), settings, _used_in(title, schemas)
+    )
+
+
+def _choice(choice: type[Choice], schemas: Schema) -> BlockDoc:
+    names = choice.kinds()
+    kind = choice.model_fields["kind"].description or ""
+    first = SettingDoc("kind", " | ".join(names), choice.default_kind() or "must be given", _one_line(kind))
+    any_kind = _settings(next(iter(names.values())).__name__, schemas)
+    shared = [setting for name, setting in any_kind.items() if name in choice.model_fields and name != "kind"]
+    kinds = tuple(_kind(choice, kind, schemas) for kind in names.values())
+    title, meaning = choice.__name__, (choice.__doc__ or "").strip()
+    return BlockDoc(block_name(title), meaning, (first, *shared), _used_in(title, schemas), kinds)
+
+
+def _kind(choice: type[Choice], kind: type[Choice], schemas: Schema) -> BlockDoc:
+    """Describe a kind by the settings that it has alone."""
+    settings = _settings(kind.__name__, schemas)
+    own = tuple(setting for name, setting in settings.items() if name not in choice.model_fields)
+    return BlockDoc(kind.kind_name(), schemas[kind.__name__].get("description", "").strip(), own)
+
+
+def _settings(title: str, schemas: Schema) -> dict[str, SettingDoc]:
+    needed = schemas[title].get("required", ())
     return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "foldseg: an experiment, an ensemble or a data set",
-        "anyOf": [{"$ref": "#/$defs/Experiment"}, {"$ref": "#/$defs/Ensemble"}, data_file],
-        "$defs": definitions,
+        name: SettingDoc(name, _values(schema), _default(schema, name in needed), _one_line(_meaning(schema, schemas)))
+        for name, schema in schemas[title].get("properties", {}).items()
     }
 
 
-def _definitions() -> dict[str, Any]:
-    models: list[tuple[type[Settings], Any]] = [(Experiment, "validation"), (Ensemble, "validation")]
-    return dict(models_json_schema(models)[1]["$defs"])
-
-
-def _without_required(content: Schema) -> dict[str, Any]:
-    return {key: value for key, value in content.items() if key != "required"}
-
-
-def _reachable(title: str, definitions: Schema) -> Iterator[str]:
-    """Yield a block, then those that it holds, depth first."""
-    yield title
-    for inner in _references(definitions[title]):
-        yield from _reachable(inner, definitions)
-
-
-def _references(schema: Any) -> Iterator[str]:
-    if isinstance(schema, Mapping):
-        if "$ref" in schema:
-            yield str(schema["$ref"]).rsplit("/", 1)[-1]
-        for key, value in schema.items():
-            if key != "discriminator":
-                yield from _references(value)
-    elif isinstance(schema, list):
-        for value in schema:
-            yield from _references(value)
-
-
-def _block(title: str, definitions: Schema) -> BlockDoc:
-    content = definitions[title]
-    needed = content.get("required", ())
-    settings = tuple(
-        SettingDoc(name, _values(schema), _default(schema, name in needed), _one_line(_meaning(schema, definitions)))
-        for name, schema in content["properties"].items()
-    )
-    used_in = tuple(
-        f"{block_name(other)}.{name}"
-        for other, outer in definitions.items()
+def _used_in(title: str, schemas: Schema) -> tuple[str, ...]:
+    """Return the keys that hold a block: `experiment.schedule`. A kind's keys are those of its choice."""
+    choice_of = {kind.__name__: choice.__name__ for choice in choices() for kind in choice.kinds().values()}
+    keys = [
+        f"{block_name(choice_of.get(other, other))}.{name}"
+        for other, outer in schemas.items()
         for name, schema in outer.get("properties", {}).items()
-        if title in _references(schema)
-    )
-    return BlockDoc(block_name(title), content.get("description", "").strip(), settings, used_in)
+        if title in references(schema)
+    ]
+    return tuple(dict.fromkeys(keys))
 
 
-def _meaning(schema: Schema, definitions: Schema) -> str:
+def _meaning(schema: Schema, schemas: Schema) -> str:
     """Return a setting's description; pydantic leaves one out that is the same as that of the block it holds."""
     if "description" not in schema and "$ref" in schema:
-        schema = definitions[str(schema["$ref"]).rsplit("/", 1)[-1]]
+        schema = schemas[next(references(schema))]
     return str(schema.get("description", ""))
 
 
@@ -134,16 +130,17 @@ def _default(schema: Schema, needed: bool) -> str:
     if needed or "default" not in schema:
         return "must be given" if needed else ""
     value = schema["default"]
-    return "its defaults" if isinstance(value, Mapping) else json.dumps(value).strip('"')
+    if isinstance(value, Mapping):
+        return str(value.get("kind", "its defaults"))
+    return json.dumps(value).strip('"')
 
 
 def _values(schema: Schema) -> str:
     """Describe the values that a setting may have, in words."""
     if "$ref" in schema:
-        return f"block {block_name(str(schema['$ref']).rsplit('/', 1)[-1])}"
-    for key in ("anyOf", "oneOf"):
-        if key in schema:
-            return ", or ".join(dict.fromkeys(_values(choice) for choice in schema[key]))
+        return f"block {block_name(next(references(schema)))}"
+    if "anyOf" in schema:
+        return ", or ".join(dict.fromkeys(_values(part) for part in schema["anyOf"]))
     if "const" in schema:
         return str(schema["const"])
     if "enum" in schema:

@@ -24,16 +24,6 @@ def _has_term(*names: str) -> Callable[[Experiment], bool]:
     return lambda config: any(getattr(config.loss, name) > 0 for name in names)
 
 
-def _is_scheduled(*names: str) -> Callable[[Experiment], bool]:
-    return lambda config: config.schedule.name in names
-
-
-def _is_optimized(*names: str) -> Callable[[Experiment], bool]:
-    return lambda config: config.optimizer.name in names
-
-
-_FALLING = ("cosine", "warm_restarts", "poly", "step", "exponential", "plateau")
-
 RULES: tuple[Rule, ...] = (
     ("loss.label_smoothing", _has_term("cross_entropy"), "loss.cross_entropy is 0"),
     ("loss.focal_gamma", _has_term("focal"), "loss.focal is 0"),
@@ -41,11 +31,6 @@ RULES: tuple[Rule, ...] = (
     ("loss.tversky_fp loss.tversky_fn", _has_term("tversky", "focal_tversky"), "no Tversky term is switched on"),
     ("loss.focal_tversky_gamma", _has_term("focal_tversky"), "loss.focal_tversky is 0"),
     ("loss.boundary_tolerance", _has_term("boundary"), "loss.boundary is 0"),
-    (
-        "loss.effective_number_beta",
-        lambda config: config.loss.class_weights == "effective_number",
-        "loss.class_weights is not effective_number",
-    ),
     (
         "loss.auxiliary_weight",
         lambda config: config.model.deep_supervision or config.model.architecture == "acfnet",
@@ -58,21 +43,11 @@ RULES: tuple[Rule, ...] = (
         lambda config: config.model.start_from is None or config.model.encoder_weights is None,
         "model.start_from takes its place",
     ),
-    ("optimizer.momentum", _is_optimized("sgd", "rmsprop"), "the optimizer is neither sgd nor rmsprop"),
-    ("optimizer.betas", lambda config: config.optimizer.name not in ("sgd", "rmsprop"), "the optimizer has none"),
-    ("optimizer.eps", lambda config: config.optimizer.name != "sgd", "sgd has none"),
     (
         "optimizer.encoder_lr_scale optimizer.encoder_first_lr_scale",
         lambda config: config.optimizer.freeze_encoder_epochs < config.schedule.epochs,
         "the encoder is frozen in all epochs",
     ),
-    ("schedule.warm_up", _is_scheduled("one_cycle"), "the schedule is not one_cycle"),
-    ("schedule.lowest", _is_scheduled(*_FALLING), "the schedule does not fall to it"),
-    ("schedule.cycles schedule.cycle_growth", _is_scheduled("warm_restarts"), "the schedule is not warm_restarts"),
-    ("schedule.power", _is_scheduled("poly"), "the schedule is not poly"),
-    ("schedule.milestones schedule.gamma", _is_scheduled("step"), "the schedule is not step"),
-    ("schedule.epoch_decay", _is_scheduled("exponential"), "the schedule is not exponential"),
-    ("schedule.plateau", _is_scheduled("plateau"), "the schedule is not plateau"),
     (
         "early_stopping",
         lambda config: config.early_stopping is None or config.early_stopping.patience < validations(config),
@@ -102,8 +77,8 @@ RULES: tuple[Rule, ...] = (
         "its probability is 0",
     ),
     (
-        "sampling.class_crops",
-        lambda config: config.sampling.class_crops is None or config.sampling.class_crops.share > 0,
+        "sampling.balance",
+        lambda config: getattr(config.sampling.balance, "share", 1) > 0,
         "its share is 0",
     ),
     (

@@ -13,6 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from foldseg.config.schema import Data, Pictures, ToyCity
+from foldseg.config.schema.choice import check_entries
+from foldseg.config.schema.names import DatasetName
 from foldseg.data import camvid, signate
 from foldseg.data.folds import fold_sizes, folds_csv, load_folds, make_folds, unevenness
 from foldseg.data.labels import LabelSet
@@ -41,6 +43,7 @@ DATASETS = {
     "signate": Family(signate.scan, signate.LABELS),
     "toy_city": Family(signate.scan, signate.LABELS),
 }
+check_entries(DATASETS, DatasetName, "data/datasets.py: DATASETS")
 
 
 def label_set(settings: Data) -> LabelSet:

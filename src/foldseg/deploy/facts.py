@@ -36,7 +36,7 @@ class ExportFacts(Settings):
     void_ids: tuple[Byte, ...]
     stride: Annotated[int, Field(ge=1, le=4096)]  # what must divide the sides of an input, pixels
     size: Size | None  # the one size (height, width) of an input; null: any
-    view: PredictView = Field(discriminator="kind")
+    view: PredictView
 
     @property
     def labels(self) -> LabelSet:

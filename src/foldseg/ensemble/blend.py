@@ -1,11 +1,14 @@
 """Probabilities in, probabilities out: members' maps become one, image by image, a member in memory at a time."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from foldseg.config.schema import Blend, GeometricMeanBlend, MeanBlend, RankMeanBlend, VoteBlend
+from foldseg.config.schema.choice import check_entries
 from foldseg.errors import FoldsegError
 from foldseg.inference.store import Quantised
 
@@ -17,7 +20,6 @@ Planes = Quantised | NDArray[np.uint16]
 """(classes, H, W): round(255 p), or sums of such planes."""
 Levels = NDArray[np.float32]
 """(classes, H, W): 255 p, so that sums of what is stored stay exact and ties stay ties."""
-Rule = Literal["mean", "geometric_mean", "rank_mean", "vote"]
 
 
 def merge_classes(quantised: Quantised, into: NDArray[np.intp]) -> Planes:
@@ -95,13 +97,32 @@ def _ranks(maps: Levels, top: NDArray[np.uint8]) -> Levels:
     return ranks
 
 
-TERMS: dict[Rule, Callable[[Levels, NDArray[np.uint8]], Levels]] = {
-    "mean": _as_they_are,
-    "geometric_mean": _logarithms,
-    "rank_mean": _ranks,
-    "vote": _votes,
+def _exponential_of_mean(total: Levels, weight: NDArray[np.float32]) -> Levels:
+    return np.exp(total / weight)
+
+
+def _sum(total: Levels, weight: NDArray[np.float32]) -> Levels:
+    return total
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What is summed, with each member's weight, and what becomes of the sum before its classes are scaled to 1.
+
+    `term` takes a member's map (classes, H, W) and its argmax (H, W); `finish` the sum and the sum of the weights.
+    """
+
+    term: Callable[[Levels, NDArray[np.uint8]], Levels]
+    finish: Callable[[Levels, NDArray[np.float32]], Levels] = _sum
+
+
+RULES: dict[type[Blend], Rule] = {
+    MeanBlend: Rule(_as_they_are),
+    GeometricMeanBlend: Rule(_logarithms, _exponential_of_mean),
+    RankMeanBlend: Rule(_ranks),
+    VoteBlend: Rule(_votes),
 }
-"""Rule -> what of a member's map (classes, H, W), and its argmax, is summed with its weight."""
+check_entries(RULES, Blend, "ensemble/blend.py: RULES")
 
 
 class Blender:
@@ -111,8 +132,8 @@ class Blender:
     members that say so alone, in which such a class leads.
     """
 
-    def __init__(self, rule: Rule = "mean", union: Sequence[int] = ()) -> None:
-        self._rule, self._union = rule, list(union)
+    def __init__(self, kind: type[Blend] = MeanBlend, union: Sequence[int] = ()) -> None:
+        self._rule, self._union = RULES[kind], list(union)
         self._total: Levels | None = None
         self._weight: NDArray[np.float32] = np.zeros((), np.float32)
         self._said: tuple[Levels, NDArray[np.float32]] | None = None  # where `union` won: sum, weights (H, W)
@@ -126,7 +147,7 @@ class Blender:
         share = np.asarray(weight, np.float32)
         if share.ndim:
             share = share[:, None, None]
-        part = TERMS[self._rule](maps, top) * share
+        part = self._rule.term(maps, top) * share
         if self._union:
             self._say(part, top, share)
         self._total = part if self._total is None else _added(self._total, part, name)
@@ -147,9 +168,7 @@ class Blender:
         if self._said is not None:
             said = self._said[1] > 0
             total, weight = np.where(said, self._said[0], total), np.where(said, self._said[1], weight)
-        if self._rule == "geometric_mean":
-            total = np.exp(total / weight)
-        return normalised(total)
+        return normalised(self._rule.finish(total, weight))
 
 
 def argmax(maps: NDArray[Any]) -> NDArray[np.uint8]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldseg.data.labels import IGNORE_INDEX, Mask
-from foldseg.ensemble.blend import TERMS, Levels, argmax
+from foldseg.ensemble.blend import RULES, Levels, argmax
 from foldseg.ensemble.sample import Arrays, PixelSample, observed, subset
 from foldseg.ensemble.scene import Scene, Target
 from foldseg.scoring.counts import Counts
@@ -69,7 +69,8 @@ class MemberSample:
         union = [target.labels.names.index(name) for name in target.blend.union]
         maps = self.pixels.vectors.transpose(1, 2, 0)[:, :, None].astype(np.float32)  # (members, classes, 1, n)
         tops = [argmax(one) for one in maps]
-        self.terms = np.stack([TERMS[target.blend.rule](one, top)[:, 0] for one, top in zip(maps, tops, strict=True)])
+        term = RULES[type(target.blend)].term
+        self.terms = np.stack([term(one, top)[:, 0] for one, top in zip(maps, tops, strict=True)])
         self._says = np.stack([np.isin(top[0], union) for top in tops]) if union else None
         """(members, n): does the member say one of the classes that win wherever they are said?"""
 

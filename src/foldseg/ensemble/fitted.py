@@ -46,7 +46,7 @@ def read_line(path: Path, steps: Sequence[Step]) -> Line:
     parts = [
         {key.partition("/")[2]: arrays[key] for key in arrays if key.startswith(f"{i}/")} for i in range(len(steps))
     ]
-    fitted = [place for place, s in enumerate(steps) if STEPS[s.name].is_fitted(s.settings) and place not in left_out]
+    fitted = [place for place, s in enumerate(steps) if STEPS[type(s)].is_fitted(s) and place not in left_out]
     if [place for place, part in enumerate(parts) if part] != fitted or sum(map(len, parts)) != len(arrays):
         raise FoldsegError(
             f"{path}: holds {sorted(arrays) or 'nothing'}, which is not of the steps in config.yaml; {_REMEDY}"

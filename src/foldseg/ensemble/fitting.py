@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldseg.config.schema import Step
-from foldseg.config.schema.steps import StepSettings
 from foldseg.ensemble.sample import Arrays, PixelSample
 from foldseg.ensemble.scene import Params, Target
 from foldseg.ensemble.steps import STEPS
@@ -52,12 +51,10 @@ def fit_step(
     step: Step, observations: Sequence[Arrays], parts: NDArray[np.intp], target: Target, members: Sequence[str]
 ) -> Fitted:
     """Fit a step on what was observed of images, whose `parts` (images,) are numbered from 0 on."""
-    module = STEPS[step.name]
-    everything = module.fit(step.settings, observations, target)
+    module = STEPS[type(step)]
+    everything = module.fit(step, observations, target)
     without = {
-        int(part): module.fit(
-            step.settings, [one for one, own in zip(observations, parts, strict=True) if own != part], target
-        )
+        int(part): module.fit(step, [one for one, own in zip(observations, parts, strict=True) if own != part], target)
         for part in np.unique(parts)
     }
     facts: dict[str, Any] = {"fitted": module.describe(everything, target, members)}
@@ -72,13 +69,13 @@ def spread(number: int, most: int) -> NDArray[np.intp]:
     return np.unique(np.linspace(0, number - 1, min(number, most)).round().astype(np.intp))
 
 
-def is_worth_taking(settings: StepSettings, gain: Comparison) -> bool:
+def is_worth_taking(step: Step, gain: Comparison) -> bool:
     """Tell whether a step is taken, by its nested gain on OOF; noise is what the gain's 95% interval says.
 
     A step that has to gain is taken if its gain is above noise, any other one unless its loss is.
     """
     low, high = gain.interval
-    return low > 0 if settings.must_gain else not high < 0
+    return low > 0 if step.must_gain else not high < 0
 
 
 def say_worth(step: Step, gain: Comparison, taken: bool) -> None:
@@ -86,8 +83,8 @@ def say_worth(step: Step, gain: Comparison, taken: bool) -> None:
     low, high = gain.interval
     found = f"its nested gain on OOF is {gain.difference:+.4f} (95% interval {low:+.4f} to {high:+.4f})"
     if taken:
-        logger.warning("%s is taken since its `force` says so; %s", step.name, found)
-    elif step.settings.must_gain:
-        logger.info("%s is left out: %s, not above noise; force: true takes it", step.name, found)
+        logger.warning("%s is taken since its `force` says so; %s", step.kind, found)
+    elif step.must_gain:
+        logger.info("%s is left out: %s, not above noise; force: true takes it", step.kind, found)
     else:
-        logger.warning("%s is left out: %s, a loss above noise; force: true takes it", step.name, found)
+        logger.warning("%s is left out: %s, a loss above noise; force: true takes it", step.kind, found)

@@ -70,7 +70,7 @@ def stages(members: Sequence[str], steps: Sequence[Step]) -> list[str]:
     """Names of what is scored: every member by itself, the blend, and the blend after each step that is taken."""
     names = ["blend"]
     for step in steps:
-        names.append(f"{names[-1]} + {step.name}")
+        names.append(f"{names[-1]} + {step.kind}")
     return [*members, *names]
 
 
@@ -121,7 +121,7 @@ def result_of(scene: Scene, target: Target, line: Line) -> Result:
 
 
 def _blender(target: Target) -> Blender:
-    return Blender(target.blend.rule, [target.labels.names.index(name) for name in target.blend.union])
+    return Blender(type(target.blend), [target.labels.names.index(name) for name in target.blend.union])
 
 
 def process(task: Task) -> Outcome:
@@ -157,7 +157,7 @@ def process(task: Task) -> Outcome:
     assert truth is not None
     step = task.line.steps[leg.until]
     given = task.line.rounded(result, leg.until)
-    observed = STEPS[step.name].observe(step.settings, given, truth, scene, task.target, task.most)
+    observed = STEPS[type(step)].observe(step, given, truth, scene, task.target, task.most)
     return outcome | {f"observed/{key}": value for key, value in observed.items()}
 
 

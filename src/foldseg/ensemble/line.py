@@ -45,7 +45,7 @@ class Line:
     def take(self, place: int, given: Result, scene: Scene, params: Params | None) -> Result:
         """Take one step, with parameters of its kind."""
         step = self.steps[place]
-        return STEPS[step.name].apply(step.settings, params, given, scene)
+        return STEPS[type(step)].apply(step, params, given, scene)
 
     def rounded(self, result: Result, place: int) -> Result:
         """Return what the step at a place is given: where OOF passes keep probabilities, these are rounded.
@@ -61,7 +61,7 @@ def kept_after(steps: Sequence[Step]) -> list[int]:
     These are all steps before it that give probabilities; they come first. What follows them is quick to take again.
     """
     return [
-        sum(one.settings.place.gives_probabilities for one in steps[:place])
+        sum(one.place.gives_probabilities for one in steps[:place])
         for place, step in enumerate(steps)
-        if STEPS[step.name].is_fitted(step.settings)
+        if STEPS[type(step)].is_fitted(step)
     ]

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from foldseg.config.schema import Step
+from foldseg.config.schema import Step, ThresholdStep
 from foldseg.data.content import code_hash, file_hashes
 from foldseg.ensemble.fitting import Fitted, fit_step, is_worth_taking, nested_parts, say_worth, spread
 from foldseg.ensemble.image import Leg, Task, labels_of, part_of, process
@@ -68,7 +68,7 @@ def plan(steps: Sequence[Step], members: int) -> list[Leg]:
     """
     legs: list[Leg] = []
     taken = counted = 0
-    fitted = [place for place, step in enumerate(steps) if STEPS[step.name].is_fitted(step.settings)]
+    fitted = [place for place, step in enumerate(steps) if STEPS[type(step)].is_fitted(step)]
     for until, kept in zip([*fitted, None], [*kept_after(steps), None], strict=True):
         leg = Leg(taken=taken, counted=counted, until=until, members=not legs and members > 1)
         if until is not None and kept is not None:
@@ -101,7 +101,7 @@ class _OofImages:
         oof = members.oof
         config, sources = members.config, {fold: members.sources("oof", fold) for fold in members.folds}
         most = BYTES // len(oof)
-        is_fitted = any(STEPS[step.name].is_fitted(step.settings) for step in config.steps)
+        is_fitted = any(STEPS[type(step)].is_fitted(step) for step in config.steps)
         self._members, self._folder, self._work = members, folder, work
         self._tasks = [replace(task_of(members, row, sources[row["fold"]]), most=most) for row in rows_of(oof)]
         self._parts = np.zeros(len(oof), np.intp)
@@ -126,7 +126,7 @@ class _OofImages:
         if leg.keeps:
             leg = replace(leg, keep=PredictionStore(work.folder / "maps"))
             tasks = [replace(task, leg=replace(task.leg, keep=leg.keep)) for task in tasks]
-        what = "scoring OOF" if leg.until is None else f"OOF, for {tasks[0].line.steps[leg.until].name}"
+        what = "scoring OOF" if leg.until is None else f"OOF, for {tasks[0].line.steps[leg.until].kind}"
         gathered = _Gathered()
         outcomes = gathered.passing(work.outcomes(process, tasks, self._members.config.workers, what))
         if leg.until is None:
@@ -153,8 +153,8 @@ class _OofImages:
         ):
             step = line.steps[place]
             gain = paired(config.score, after, before, target.labels, groups, config.bootstrap_samples)
-            worth = is_worth_taking(step.settings, gain)
-            forced = step.settings.force and not worth
+            worth = is_worth_taking(step, gain)
+            forced = step.force and not worth
             self._worth[place] = Worth(gain, score(config.score, same, target.labels).value, forced)
             if not worth:
                 say_worth(step, gain, forced)
@@ -173,10 +173,10 @@ class _OofImages:
         target, config = self._members.target, self._members.config
         step, chosen = config.steps[place], self._chosen(place)
         observations, parts = [self._observed[index] for index in chosen], self._parts[chosen]
-        logger.info("fitting %s on %d OOF images", step.name, len(observations))
+        logger.info("fitting %s on %d OOF images", step.kind, len(observations))
         fitted = fit_step(step, observations, parts, target, [member.name for member in config.members])
         self._facts[place] = fitted.facts
-        if step.thresholds is not None:
+        if isinstance(step, ThresholdStep):
             self._facts[place] = {
                 **fitted.facts,
                 **compare_categories(observations, parts, self._counts[-1][chosen], target),
@@ -189,7 +189,7 @@ class _OofImages:
         """Return the places of the images from which a step is fitted."""
         number = len(self._tasks)
         steps = self._members.config.steps
-        return spread(number, number if place is None else steps[place].settings.images_to_fit(number))
+        return spread(number, number if place is None else steps[place].images_to_fit(number))
 
     def result(self) -> OofResult:
         """Return what came of all, at the end of the way."""

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldseg.config import Ensemble
+from foldseg.config.schema import Crf
 from foldseg.data.content import code_hash, file_hashes
 from foldseg.data.counting import count_classes
 from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
@@ -66,9 +67,10 @@ def write_pseudo_labels(
     ensemble's steps only a CRF is taken. Predicts what is missing. FoldsegError for members that do not fit together
     and unknown classes.
     """
-    if any(step.crf for step in config.steps):
+    crfs = [step for step in config.steps if isinstance(step, Crf)]
+    if crfs:
         crf.require_crf()
-    if any(step.crf is not None and crf.is_fitted(step.crf) for step in config.steps):
+    if any(crf.is_fitted(step) for step in crfs):
         raise FoldsegError("steps.crf: pseudo labels want given values, not lists: what is fitted has seen all folds")
     members = find_members(config)
     members.require_same_data()
@@ -92,7 +94,7 @@ def _write_fold(members: Members, fold: int, folder: Path, least: NDArray[np.flo
     for stale in [folder / DESCRIPTION, *folder.glob("*.png")]:  # the first one's presence means complete
         stale.unlink(missing_ok=True)
     table, sources = split_table(members.first, "test", members.data), members.sources("test", fold)
-    line = Line.of([step for step in members.config.steps if step.crf is not None])
+    line = Line.of([step for step in members.config.steps if isinstance(step, Crf)])
     tasks = [
         PseudoTask(replace(task_of(members, row, sources), line=line), folder / f"{row['id']}.png", least)
         for row in rows_of(table)

@@ -12,7 +12,7 @@ import numpy as np
 
 from foldseg.config import Ensemble, load_ensemble, save
 from foldseg.config.load import read_yaml
-from foldseg.config.schema import Step, Tta
+from foldseg.config.schema import Crf, Step, Tta
 from foldseg.data.datasets import OpenedData
 from foldseg.data.labels import LabelSet, Mask
 from foldseg.data.runs import Runs
@@ -140,7 +140,7 @@ def scores_again(folder: Path, opened: OpenedData | None = None) -> dict[str, An
 
 def _checked(config: Ensemble, opened: OpenedData | None = None) -> Members:
     """Find the members; FoldsegError on all that can be known to be wrong before anything is predicted or blended."""
-    if any(step.crf for step in config.steps):
+    if any(isinstance(step, Crf) for step in config.steps):
         require_crf()
     members = find_members(config, opened)
     _check_classes(config, members.labels, members.data.all_labels)
@@ -201,8 +201,8 @@ def _check_classes(config: Ensemble, labels: LabelSet, contest: LabelSet) -> Non
         )
     if config.thresholds is not None:
         _check_thresholds(config, labels)
-    cleaned = [step.clean_up.classes or () for step in config.steps if step.clean_up]
-    for key, names in [("blend.union", config.blend.union), *(("steps.clean_up.classes", c) for c in cleaned)]:
+    of_steps = [(f"steps.{step.kind}.classes", step.named_classes) for step in config.steps]
+    for key, names in [("blend.union", config.blend.union), *of_steps]:
         if unknown := set(names) - set(labels.names):
             raise FoldsegError(f"{key}: unknown {sorted(unknown)}; valid are {', '.join(labels.names)}")
 
@@ -221,12 +221,11 @@ def _check_thresholds(config: Ensemble, labels: LabelSet) -> None:
             f"and all of {', '.join(labels.names)} are scored"
         )
     for step in config.steps:
-        classes = (step.clean_up.classes if step.clean_up else None) or ()
-        rest = [c.name for c in labels.classes if c.name in classes and not c.scored]
-        if rest and config.thresholds.categories == "overlapping":
+        rest = [c.name for c in labels.classes if c.name in step.named_classes and not c.scored]
+        if rest and config.may_overlap:
             raise FoldsegError(
-                f"steps.clean_up.classes: {', '.join(rest)} is not scored, and after overlapping thresholds there are "
-                "only masks of scored classes"
+                f"steps.{step.kind}.classes: {', '.join(rest)} is not scored, and after overlapping thresholds there "
+                "are only masks of scored classes"
             )
 
 
@@ -250,11 +249,7 @@ def _write_submission(members: Members, path: Path, line: Line, kept_in: Path) -
 
 
 def _described(step: Step, is_left_out: bool) -> str:
-    if is_left_out:
-        return f"{step.name}:left_out"
-    if step.thresholds is not None:
-        return f"{step.name}:{step.thresholds.categories}"
-    return f"{step.name}:{step.weights.search}" if step.weights is not None else step.name
+    return f"{step.kind}:left_out" if is_left_out else step.summary
 
 
 def _append_to_ledger(members: Members, scores: dict[str, Any]) -> None:

@@ -90,7 +90,7 @@ class Target:
 class StepModule(Protocol):
     """The functions that a module of `foldseg.ensemble.steps` has to have.
 
-    `settings` are the step's own (see `foldseg.config.schema.steps.StepSettings` for what these state). `params` are
+    `settings` are the step's own (see `foldseg.config.schema.Step` for what these state). `params` are
     what `fit` returned, None for a step that is not fitted. A step that has nothing to fit never comes to `observe`,
     `fit` and `describe`.
     """

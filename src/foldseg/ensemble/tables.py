@@ -30,10 +30,10 @@ def stage_scores(
     `counts` are (stages, images, classes, 3); stages are the members, the blend and the steps that are `taken`.
     """
     table: dict[str, Any] = {}
-    overlap = config.thresholds is not None and config.thresholds.categories == "overlapping"
+    overlapping = {step.kind for step in taken if step.may_overlap}
     for stage, part in zip(stages([m.name for m in config.members], taken), counts, strict=True):
         # Masks that overlap are of the scored classes alone: there is no pixel accuracy, and no background
-        only_scored = overlap and "thresholds" in stage.split(" + ")
+        only_scored = not overlapping.isdisjoint(stage.split(" + "))
         known = OF_SCORED_CLASSES if only_scored else tuple(SCORES)
         table[stage] = {name: score(name, part, labels).value for name in known}
         per_class = score(config.score, part, labels).per_class
@@ -53,7 +53,7 @@ def step_gains(oof: OofResult) -> dict[str, Any]:
 def steps_left_out(oof: OofResult) -> list[dict[str, Any]]:
     """Return the steps that are left out, by name and place (from 1), and what they would have gained, see `_gain`."""
     steps = oof.line.steps
-    return [{"step": steps[p].name, "place": p + 1, **_gain(oof, p)} for p in sorted(oof.line.left_out)]
+    return [{"step": steps[p].kind, "place": p + 1, **_gain(oof, p)} for p in sorted(oof.line.left_out)]
 
 
 def _gain(oof: OofResult, place: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from foldseg.config import override_view
-from foldseg.config.schema import FullView, PredictView, Tta, view_slug
+from foldseg.config.schema import PredictView, Tta, view_slug
 from foldseg.data.content import code_hash, count_of, file_hashes
 from foldseg.data.datasets import DataSet, OpenedData
 from foldseg.data.frames import FileFrames
@@ -203,7 +203,7 @@ def _write(store: PredictionStore, name: str, maps: Tensor, how: Enlargement | N
 
 def _check_form(run: RunFolder, form: str, view: PredictView, tta: Tta) -> None:
     """FoldsegError where a store cannot hold logits: of views that were merged there are only probabilities."""
-    if form == "logits" and (tta != PLAIN or not isinstance(view, FullView)):
+    if form == "logits" and (tta != PLAIN or not view.has_logits):
         what = f"TTA {tta.slug}" if tta != PLAIN else f"view {view_slug(view)}"
         raise FoldsegError(
             f"{run.path}: its predictions are kept as logits, and only the full view without TTA has such; "

@@ -12,6 +12,7 @@ Measured in benchmarks/inference.md.
 import json
 import math
 import struct
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from functools import cached_property
@@ -22,7 +23,6 @@ import cv2
 import numpy as np
 import zstandard
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
 
 from foldseg.config.schema import PredictView, Tta
 from foldseg.data.content import count_of
@@ -36,7 +36,6 @@ _PLANES, _DIFFERENCES, _LOGITS = b"FSP1", b"FSP2", b"FSL1"  # the first: as stor
 _SUFFIX = ".prob"
 _LEVEL = 3  # of zstd: higher levels save little on maps that are mostly 0 and 255
 _ROWS = 64  # of which the first is whole and the others are differences from the row above
-_VIEW: TypeAdapter[PredictView] = TypeAdapter(PredictView)
 
 Quantised = NDArray[np.uint8]
 
@@ -78,21 +77,20 @@ class StoreFacts:
             "fold": (self.fold, other.fold),
             "classes": (self.classes, other.classes),
             "weights": (self.checkpoint, other.checkpoint),
-            "view": (_parsed(_VIEW, self.view), _parsed(_VIEW, other.view)),
-            "TTA": (_parsed(_TTA, self.tta), _parsed(_TTA, other.tta)),
+            "view": (_parsed(PredictView.parse, self.view), _parsed(PredictView.parse, other.view)),
+            "TTA": (_parsed(Tta.model_validate, self.tta), _parsed(Tta.model_validate, other.tta)),
             "images": (self.ids, other.ids),
         }
         return [name for name, (ours, theirs) in pairs.items() if ours != theirs]
 
 
-_TTA = TypeAdapter(Tta)
 _FACTS = {"split": str, "fold": int, "classes": list[str], "checkpoint": str, "view": dict, "ids": list[str]}
 
 
-def _parsed(kind: TypeAdapter[Any], settings: Any) -> Any:
+def _parsed(parse: Callable[[Any], Any], settings: Any) -> Any:
     try:
-        return kind.validate_python(settings)
-    except ValidationError:
+        return parse(settings)
+    except ValueError:
         return settings
 
 

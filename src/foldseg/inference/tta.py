@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from foldseg.config.schema.choice import check_entries
+from foldseg.config.schema.names import ViewMergeName
 from foldseg.errors import FoldsegError
 from foldseg.views.tiles import votes
 
@@ -81,6 +83,7 @@ MERGES: dict[str, Merge] = {
     "tsharpen": Merge(torch.sqrt, torch.Tensor.add_, _normalised),  # as ttach does at its temperature of 0.5
 }
 """Name -> how views are merged."""
+check_entries(MERGES, ViewMergeName, "inference/tta.py: MERGES")
 
 
 class Merger:

@@ -1,17 +1,26 @@
 """Class weights of the cross-entropy from the numbers of training pixels, scaled to a mean of 1.
 
-Each takes `pixels` (images, classes), the pixels of every class in every training mask, and returns (classes,)
+Each rule takes `pixels` (images, classes), the pixels of every class in every training mask, and returns (classes,)
 float32. A class without pixels gets the mean weight.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from foldseg.config.schema import Loss
+from foldseg.config.schema.choice import check_entries
+from foldseg.config.schema.class_weights import (
+    ClassWeights,
+    EffectiveNumber,
+    EqualWeights,
+    GivenWeights,
+    InverseLog,
+    MedianFrequency,
+)
 
 Pixels = NDArray[np.int64]
 
@@ -43,11 +52,39 @@ def effective_number_weights(pixels: Pixels, beta: float) -> Tensor:
     return _scaled(1 / np.maximum(effective, 1e-300), counts)
 
 
-CLASS_WEIGHTS: dict[str, Callable[[Pixels, Loss], Tensor]] = {
-    "inverse_log": lambda pixels, _: inverse_log_weights(pixels),
-    "median_frequency": lambda pixels, _: median_frequency_weights(pixels),
-    "effective_number": lambda pixels, config: effective_number_weights(pixels, config.effective_number_beta),
+CountPixels = Callable[[], Pixels]
+"""Counts the pixels of all training masks, which takes long: for rules that need them alone."""
+
+
+def _all_equal(config: EqualWeights, count: CountPixels) -> None:
+    return None
+
+
+def _by_inverse_log(config: InverseLog, count: CountPixels) -> Tensor:
+    return inverse_log_weights(count())
+
+
+def _by_median_frequency(config: MedianFrequency, count: CountPixels) -> Tensor:
+    return median_frequency_weights(count())
+
+
+def _by_effective_number(config: EffectiveNumber, count: CountPixels) -> Tensor:
+    return effective_number_weights(count(), config.beta)
+
+
+def _as_given(config: GivenWeights, count: CountPixels) -> Tensor:
+    return torch.tensor(config.weights)
+
+
+CLASS_WEIGHTS: dict[type[ClassWeights], Callable[[Any, CountPixels], Tensor | None]] = {
+    EqualWeights: _all_equal,
+    InverseLog: _by_inverse_log,
+    MedianFrequency: _by_median_frequency,
+    EffectiveNumber: _by_effective_number,
+    GivenWeights: _as_given,
 }
+"""Settings -> weights (classes,), or None for equal ones."""
+check_entries(CLASS_WEIGHTS, ClassWeights, "losses/class_weights.py: CLASS_WEIGHTS")
 
 
 def _scaled(weights: NDArray[np.float64], counts: NDArray[np.float64]) -> Tensor:

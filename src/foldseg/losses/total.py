@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from foldseg.config.schema import Loss
+from foldseg.config.schema.choice import check_entries
 from foldseg.errors import FoldsegError
 from foldseg.losses import overlap, pixelwise, shape
 from foldseg.losses.pixels import Pixels
@@ -36,6 +37,7 @@ TERMS: dict[str, Callable[[Pixels, Loss, Tensor | None], Tensor]] = {
     "mcc": lambda pixels, *_: overlap.mcc(pixels),
     "boundary": lambda pixels, config, _: shape.boundary(pixels, config.boundary_tolerance),
 }
+check_entries(TERMS, Loss.term_names(), "losses/total.py: TERMS")
 
 
 def outputs_loss(

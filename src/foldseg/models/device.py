@@ -4,6 +4,8 @@ from typing import Literal
 
 import torch
 
+from foldseg.config.schema.choice import check_entries
+from foldseg.config.schema.names import PrecisionName
 from foldseg.errors import FoldsegError
 
 TRAINING_PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
@@ -12,6 +14,7 @@ TRAINING_PRECISIONS: dict[str, Literal["32-true", "bf16-mixed", "16-mixed"]] = {
     "fp16": "16-mixed",
 }
 """Setting `precision` -> its name in Lightning."""
+check_entries(TRAINING_PRECISIONS, PrecisionName, "models/device.py: TRAINING_PRECISIONS")
 
 _HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -8,6 +8,9 @@ from timm.layers.evo_norm import EvoNorm2dS0
 from timm.layers.norm_act import BatchNormAct2d, GroupNormAct, SyncBatchNormAct
 from torch import Tensor, nn
 
+from foldseg.config.schema.choice import check_entries
+from foldseg.config.schema.names import NormName
+
 _MOST_GROUPS = 32  # of group norm and EvoNorm, as in both papers; fewer where 32 does not divide the channels
 
 
@@ -63,7 +66,8 @@ NORMS: dict[str, Callable[[nn.BatchNorm2d], nn.Module]] = {
     "evonorm": _evonorm,
     "none": _none,
 }
-"""What takes the place of a batch norm. To add one: a function, a line here, its name in `Model.norm`."""
+"""What takes the place of a batch norm. To add one: a function, a line here, its name in `config/schema/names.py`."""
+check_entries(NORMS, NormName, "models/norms.py: NORMS")
 
 
 def exchange_norms(network: nn.Module, name: str) -> None:

@@ -20,7 +20,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from foldseg.config.schema import ScoreName
+from foldseg.config.schema.choice import check_entries
+from foldseg.config.schema.names import ScoreName
 from foldseg.data.labels import LabelSet
 from foldseg.errors import FoldsegError
 from foldseg.scoring.counts import PREDICTION, SHARED, TRUTH, Counts
@@ -115,6 +116,7 @@ SCORES: dict[ScoreName, ScoreDefinition] = {
     "image_mean_iou_present": ScoreDefinition(_image_mean_iou_present, "scored", "images", _present_ious),
     "pixel_accuracy": ScoreDefinition(_pixel_accuracy, "all", None),
 }
+check_entries(SCORES, ScoreName, "scoring/scores.py: SCORES")
 
 OF_SCORED_CLASSES = tuple(name for name, definition in SCORES.items() if definition.classes == "scored")
 """The scores that only the scored classes enter."""

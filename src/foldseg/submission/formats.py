@@ -4,6 +4,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from foldseg.config.schema.choice import check_entries
+from foldseg.config.schema.names import SubmissionName
 from foldseg.data.labels import LabelSet, Mask
 from foldseg.data.runs import Runs
 from foldseg.data.samples import shorten
@@ -49,6 +51,7 @@ class Format(Protocol):
 
 
 FORMATS: dict[str, Format] = {"signate_json": signate_json, "label_png": label_png}
+check_entries(FORMATS, SubmissionName, "submission/formats.py: FORMATS")
 
 
 def format_of(path: Path) -> Format:

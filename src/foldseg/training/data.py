@@ -1,6 +1,7 @@
 """The data of one fold: what is trained on, what is validated on, and how common the classes are."""
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from foldseg.config import Experiment
@@ -41,16 +42,17 @@ def fold_numbers(choice: str, data: DataSet) -> list[int]:
 def class_weights(config: Experiment, fold_data: FoldData) -> Tensor | None:
     """Weights of the cross-entropy's classes, from the fold's training masks alone; None for equal weights."""
     data, labels, choice = fold_data.data, fold_data.labels, config.loss.class_weights
-    if choice == "none":
-        return None
-    if isinstance(choice, str):
+
+    def count() -> NDArray[np.int64]:
         counts = count_mask_pixels(fold_data.train, data.root, labels, data.pictures)
-        return CLASS_WEIGHTS[choice](counts[:, :-1], config.loss)
-    if len(choice) != len(labels):
+        return counts[:, :-1]
+
+    weights = CLASS_WEIGHTS[type(choice)](choice, count)
+    if weights is not None and len(weights) != len(labels):
         raise FoldsegError(
-            f"loss.class_weights: {len(choice)} weights for {len(labels)} classes ({', '.join(labels.names)})"
+            f"loss.class_weights: {len(weights)} weights for {len(labels)} classes ({', '.join(labels.names)})"
         )
-    return torch.tensor(choice)
+    return weights
 
 
 def check_masks(experiment: Experiment, fold_data: FoldData) -> None:
@@ -64,7 +66,8 @@ def check_masks(experiment: Experiment, fold_data: FoldData) -> None:
             "is the encoding of the masks that of data.dataset?"
         )
     wanted: dict[str, str] = {"monitor": experiment.monitor}
-    if experiment.schedule.name == "plateau":
-        wanted["schedule.plateau.metric"] = experiment.schedule.plateau.metric or experiment.monitor
+    watched = experiment.schedule.watched(experiment.monitor)
+    if watched is not None:
+        wanted["schedule.metric"] = watched
     choices = [*SCORES, *LOWER_IS_BETTER]
     check_defined(wanted, choices, validation, data, labels, f"fold {fold}")

@@ -7,6 +7,8 @@ import pandas as pd
 
 from foldseg.config import Experiment
 from foldseg.config.schema import Sampling
+from foldseg.config.schema.choice import check_entries
+from foldseg.config.schema.names import DebugMode
 
 _FAST_BATCHES = 2  # per epoch
 
@@ -43,13 +45,13 @@ def _overfit(experiment: Experiment) -> Experiment:
 def _fast(experiment: Experiment) -> Experiment:
     """Two epochs, or one of each stage, that are validated."""
     stages = tuple(stage.model_copy(update={"epochs": 1}) for stage in experiment.stages)
-    schedule = experiment.schedule.model_copy(update={"epochs": len(stages) or 2, "cycles": 1 if stages else 2})
-    schedule = schedule.model_copy(update={"cycle_growth": 1.0})
+    schedule = experiment.schedule.shortened([1] * len(stages) or [2])
     changed = {"stages": stages, "schedule": schedule, "validate_every": 1, "batch_size": _number(experiment)}
     return experiment.model_copy(update={**changed, "early_stopping": None})
 
 
 MODES: dict[str, Callable[[Experiment], Experiment]] = {"overfit": _overfit, "fast": _fast}
+check_entries(MODES, DebugMode, "training/debug.py: MODES")
 
 
 def _number(experiment: Experiment) -> int:

@@ -38,7 +38,7 @@ from foldseg.training.module import FoldModule
 from foldseg.training.recorder import Recorder
 from foldseg.training.resuming import check_checkpoints
 from foldseg.training.run import TRAINING_CODE, RunFolder
-from foldseg.training.schedules import check_plateau
+from foldseg.training.schedules import check_watched
 from foldseg.training.sessions import begin_session
 from foldseg.training.stages import Loaders, stage_settings
 from foldseg.training.stopping import build_early_stopping, stop_reason
@@ -89,7 +89,7 @@ def _train(
             return run
     fold_data = open_fold(experiment, fold, data)
     check_score(experiment.score, data.labels, "monitor")
-    check_plateau(experiment, data.labels)
+    check_watched(experiment, data.labels)
     if experiment.cache is None:  # which is built before the first epoch, and reads all masks
         masks = pd.concat([fold_data.train, fold_data.validation])
         check_mask_values(masks, data.root, data.labels, data.pictures)

@@ -20,7 +20,7 @@ from foldseg.training.devices import gathered
 from foldseg.training.distillation import Distiller
 from foldseg.training.memory import keep_freed_memory, return_freed_memory
 from foldseg.training.optimizers import build_optimizer
-from foldseg.training.schedules import RateSchedule, check_plateau, plateau_value
+from foldseg.training.schedules import RateSchedule, check_watched
 from foldseg.training.stages import build_stages_schedule
 from foldseg.training.validation import Validation
 from foldseg.training.watch import Watch
@@ -49,7 +49,7 @@ class FoldModule(pl.LightningModule):
         self._statistics: list[tuple[Tensor, Tensor]] = []
         self.distiller: Distiller | None = None
         self.stage_steps: Sequence[int] = ()  # optimiser steps of each stage; (): one stage, as the trainer has it
-        check_plateau(experiment, labels)
+        check_watched(experiment, labels)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Move what the network reads; truth of validation images stays where it is scored."""
@@ -145,10 +145,9 @@ class FoldModule(pl.LightningModule):
         self.metrics |= self._validation.row()
         self.pictures = self._validation.pictures
         in_training = self.trainer.state.fn == "fit" and not self.trainer.sanity_checking
-        if self.experiment.schedule.name == "plateau" and in_training:
-            schedule = self.lr_schedulers()
-            assert isinstance(schedule, RateSchedule)
-            schedule.observe(plateau_value(self.experiment, self.metrics), self.experiment.schedule)
+        schedule = self.lr_schedulers() if in_training else None
+        if isinstance(schedule, RateSchedule):
+            schedule.observe_validation(self.experiment, self.metrics)
         self.log_dict({self.experiment.monitor: self.metrics[self.experiment.monitor]}, prog_bar=True)
 
     # Optimisation
@@ -156,8 +155,8 @@ class FoldModule(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Return the optimiser and the schedule of the configuration, stepped after every batch."""
         config = self.experiment.optimizer
-        fused = config.fused and self.device.type == "cuda" and self.experiment.precision != "fp16"
-        optimizer = build_optimizer(config, self.network, fused=fused)
+        can_be_fused = self.device.type == "cuda" and self.experiment.precision != "fp16"
+        optimizer = build_optimizer(config, self.network, can_be_fused=can_be_fused)
         steps = self.stage_steps or [int(self.trainer.estimated_stepping_batches)]
         schedule = build_stages_schedule(self.experiment, optimizer, steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,4 +1,4 @@
-"""Optimisers by name, and which parameters learn at which rate."""
+"""How each optimiser is built, and which parameters learn at which rate."""
 
 from collections.abc import Callable, Iterable
 from itertools import pairwise
@@ -10,6 +10,7 @@ from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from foldseg.config import schema
+from foldseg.config.schema.choice import check_entries
 from foldseg.errors import FoldsegError
 from foldseg.models.factory import SegmentationNetwork
 from foldseg.training.lookahead import add_lookahead
@@ -19,51 +20,65 @@ Groups = list[dict[str, Any]]
 _DEPTHS = 5  # groups that an encoder's parameters are divided into when its first layers learn more slowly
 
 
-def _fused_adam(groups: Groups, config: schema.Optimizer, fused: bool) -> Optimizer:
-    """NVIDIA's fused Adam (decoupled decay by default), from apex built from source."""
+def _build_adamw(groups: Groups, config: schema.AdamW, can_be_fused: bool) -> Optimizer:
+    fused = (can_be_fused and config.fused) or None
+    return torch.optim.AdamW(groups, config.lr, config.betas, config.eps, fused=fused)
+
+
+def _build_adam(groups: Groups, config: schema.Adam, can_be_fused: bool) -> Optimizer:
+    fused = (can_be_fused and config.fused) or None
+    return torch.optim.Adam(groups, config.lr, config.betas, config.eps, fused=fused)
+
+
+def _build_radam(groups: Groups, config: schema.RAdam, can_be_fused: bool) -> Optimizer:
+    return torch.optim.RAdam(groups, config.lr, config.betas, config.eps, decoupled_weight_decay=True)
+
+
+def _build_sgd(groups: Groups, config: schema.Sgd, can_be_fused: bool) -> Optimizer:
+    fused = (can_be_fused and config.fused) or None
+    return torch.optim.SGD(groups, config.lr, config.momentum, nesterov=config.nesterov, fused=fused)
+
+
+def _build_rmsprop(groups: Groups, config: schema.RMSprop, can_be_fused: bool) -> Optimizer:
+    return torch.optim.RMSprop(groups, config.lr, eps=config.eps, momentum=config.momentum)
+
+
+def _build_fused_adam(groups: Groups, config: schema.FusedAdam, can_be_fused: bool) -> Optimizer:
+    """Build NVIDIA's fused Adam (decoupled decay by default), from apex built from source."""
     try:
         from apex.optimizers import FusedAdam
     except ImportError as error:
         raise FoldsegError(
-            "optimizer.name: fused_adam needs NVIDIA's apex, built from its source repository (the package `apex` on "
-            "the package index is another one); use adamw"
+            "optimizer: fused_adam needs NVIDIA's apex, built from its source repository (the package `apex` on the "
+            "package index is another one); use adamw"
         ) from error
     optimizer: Optimizer = FusedAdam(groups, config.lr, betas=config.betas, eps=config.eps)
     return optimizer
 
 
-OPTIMIZERS: dict[str, Callable[[Groups, schema.Optimizer, bool], Optimizer]] = {
-    "sgd": lambda groups, config, fused: torch.optim.SGD(
-        groups, config.lr, config.momentum, nesterov=config.nesterov, fused=fused or None
-    ),
-    "adam": lambda groups, config, fused: torch.optim.Adam(
-        groups, config.lr, config.betas, config.eps, fused=fused or None
-    ),
-    "adamw": lambda groups, config, fused: torch.optim.AdamW(
-        groups, config.lr, config.betas, config.eps, fused=fused or None
-    ),
-    "radam": lambda groups, config, _: torch.optim.RAdam(
-        groups, config.lr, config.betas, config.eps, decoupled_weight_decay=True
-    ),
-    "rmsprop": lambda groups, config, _: torch.optim.RMSprop(
-        groups, config.lr, eps=config.eps, momentum=config.momentum
-    ),
-    "fused_adam": _fused_adam,
+OPTIMIZERS: dict[type[schema.Optimizer], Callable[[Groups, Any, bool], Optimizer]] = {
+    schema.AdamW: _build_adamw,
+    schema.Adam: _build_adam,
+    schema.RAdam: _build_radam,
+    schema.Sgd: _build_sgd,
+    schema.RMSprop: _build_rmsprop,
+    schema.FusedAdam: _build_fused_adam,
 }
+check_entries(OPTIMIZERS, schema.Optimizer, "training/optimizers.py: OPTIMIZERS")
 
 
-def build_optimizer(config: schema.Optimizer, network: SegmentationNetwork, *, fused: bool = False) -> Optimizer:
+def build_optimizer(config: schema.Optimizer, network: SegmentationNetwork, *, can_be_fused: bool = False) -> Optimizer:
     """Build an optimiser whose groups are parameters of the same rate, with and without weight decay.
 
-    Norms and biases (parameters of one dimension) are not decayed. Frozen parameters are left out. `fused` takes
-    torch's fused version, where there is one; the parameters must be on a GPU.
+    Norms and biases (parameters of one dimension) are not decayed. Frozen parameters are left out.
+    `can_be_fused`: the parameters are on a GPU, so torch's fused version may be used where the settings ask for it.
     """
     groups = []
     for parameters, scale in _rates(config, network):
         for part, decay in ((_matrices(parameters), config.weight_decay), (_vectors(parameters), 0.0)):
             if part:
                 groups.append({"params": part, "lr": config.lr * scale, "weight_decay": decay})
-    optimizer = OPTIMIZERS[config.name](groups, config, fused)
+    optimizer = OPTIMIZERS[type(config)](groups, config, can_be_fused)
     if config.lookahead is not None:
         add_lookahead(optimizer, config.lookahead.steps, config.lookahead.share)
     return optimizer

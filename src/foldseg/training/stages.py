@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from foldseg.config import Experiment
-from foldseg.training.schedules import build_schedule, cycle_ends, rate
+from foldseg.training.schedules import build_schedule, rate
 from foldseg.views.samples import EvalSample, EvalSamples, TrainSamples, epoch_sampler, eval_loader, train_loader
 from foldseg.views.sampling import WHOLE, Part
 
@@ -60,9 +60,7 @@ def snapshot_epochs(experiment: Experiment) -> list[int]:
     schedule = experiment.schedule
     parts = zip(stage_starts(experiment), stage_lengths(experiment), strict=True)
     return [
-        start + end
-        for start, epochs in parts
-        for end in cycle_ends(schedule.model_copy(update={"epochs": epochs}), epochs)
+        start + end for start, epochs in parts for end in schedule.model_copy(update={"epochs": epochs}).cycle_ends()
     ]
 
 

@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from foldseg.config.schema import PredictView
+from foldseg.config.schema.choice import check_entries
+from foldseg.config.schema.names import LossName
 from foldseg.data.labels import IGNORE_INDEX, Image, LabelSet
 from foldseg.scoring.counts import Counts, count_pixels
 from foldseg.scoring.scores import SCORES, iou, score
@@ -18,6 +20,7 @@ from foldseg.views.samples import EvalSample
 
 LOWER_IS_BETTER = ("val_cross_entropy",)
 """What `Validation.row` has that is no score."""
+check_entries(LOWER_IS_BETTER, LossName, "training/validation.py: LOWER_IS_BETTER")
 
 _PICTURES = 3  # images that are drawn
 

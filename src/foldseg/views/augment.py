@@ -12,6 +12,8 @@ import albumentations as A
 import cv2
 import numpy as np
 
+from foldseg.config.schema.choice import check_entries
+from foldseg.config.schema.names import AugmentName
 from foldseg.data.labels import IGNORE_INDEX, Image
 
 
@@ -133,6 +135,7 @@ AUGMENTATIONS: dict[str, Callable[[], list[A.BasicTransform]]] = {
     "clahe": _clahe,
     "geometric": _geometric,
 }
+check_entries(AUGMENTATIONS, AugmentName, "views/augment.py: AUGMENTATIONS")
 
 
 def augmentation(name: str) -> A.Compose:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from foldseg.config.schema import CropView, FullView, PredictView, ResizedView, TilesView
+from foldseg.config.schema import FullView, PredictView, ResizedView, TilesView, TrainView
 from foldseg.data.labels import IGNORE_INDEX, Image, Mask
 from foldseg.views.tiles import Network as Network
 from foldseg.views.tiles import class_probabilities, tiled, tiled_size
@@ -61,7 +61,7 @@ def padded_grid(
     return Grid(original, resized, padded_size(covered, side_multiple(view, stride)), offset)
 
 
-def side_multiple(view: PredictView | CropView, stride: int) -> int:
+def side_multiple(view: TrainView | PredictView, stride: int) -> int:
     """Return what must divide the sides that a network of `stride` sees in `view`."""
     return math.lcm(stride, view.multiple) if isinstance(view, FullView) else stride
 

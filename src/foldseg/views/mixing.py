@@ -16,8 +16,8 @@ from foldseg.data.frames import Frames
 from foldseg.data.labels import Image, Mask
 from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
+from foldseg.views.balance import class_indices
 from foldseg.views.geometry import resize_image, resize_mask, scaled
-from foldseg.views.sampling import class_indices
 
 Pair = tuple[Image, Mask]
 Flags = NDArray[np.bool_]

@@ -21,6 +21,7 @@ from foldseg.data.frames import Frames
 from foldseg.data.labels import Image, Mask
 from foldseg.errors import FoldsegError
 from foldseg.views.augment import augmentation
+from foldseg.views.balance import Draw
 from foldseg.views.geometry import (
     Grid,
     grid_of,
@@ -36,7 +37,7 @@ from foldseg.views.geometry import (
 )
 from foldseg.views.loading import Loader
 from foldseg.views.mixing import Mixing, random_pixel
-from foldseg.views.sampling import WHOLE, Draw, EpochPlan, EpochSampler, Part
+from foldseg.views.sampling import WHOLE, EpochPlan, EpochSampler, Part
 
 
 @dataclass(frozen=True)

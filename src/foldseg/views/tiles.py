@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from foldseg.config.schema import TilesView
+from foldseg.config.schema.choice import check_entries
+from foldseg.config.schema.names import TileWeightName
 
 Network = Callable[[Tensor], Tensor]
 """Batch of images (N, 3, H, W) uint8 -> logits (N, classes, H, W)."""
@@ -162,3 +164,4 @@ def _gaussian(height: int, width: int) -> Tensor:
 
 WEIGHTS: dict[str, Callable[[int, int], Tensor]] = {"constant": _constant, "gaussian": _gaussian, "pyramid": _pyramid}
 """Name -> weights of the pixels of a window of (height, width), all above 0."""
+check_entries(WEIGHTS, TileWeightName, "views/tiles.py: WEIGHTS")

@@ -3,14 +3,47 @@
 Sizes are [height, width] in pixels everywhere. Relative paths are relative to the working directory.
 """
 
-from foldseg.config.schema.base import Count, Fraction, Positive, ScoreName, Settings, Size, Weight
+from foldseg.config.schema.base import Count, Fraction, Positive, Settings, Size, Weight
+from foldseg.config.schema.blends import Blend, GeometricMeanBlend, MeanBlend, RankMeanBlend, VoteBlend
+from foldseg.config.schema.class_weights import (
+    ClassWeights,
+    EffectiveNumber,
+    EqualWeights,
+    GivenWeights,
+    InverseLog,
+    MedianFrequency,
+)
 from foldseg.config.schema.data import Data, Pictures, ToyCity
-from foldseg.config.schema.ensemble import Blend, Ensemble, Member
+from foldseg.config.schema.ensemble import Ensemble, Member
 from foldseg.config.schema.experiment import Experiment
 from foldseg.config.schema.model import Model
-from foldseg.config.schema.sampling import ClassCrops, CopyPaste, CutMix, PositiveShare, Sampling, Source
-from foldseg.config.schema.steps import BiasStep, CleanUp, Crf, StackStep, Step, ThresholdStep, WeightsStep
-from foldseg.config.schema.training import EarlyStopping, Lookahead, Loss, Optimizer, Plateau, Schedule
+from foldseg.config.schema.names import ScoreName
+from foldseg.config.schema.optimizers import Adam, AdamW, FusedAdam, Lookahead, Optimizer, RAdam, RMSprop, Sgd
+from foldseg.config.schema.sampling import Balance, ClassCrops, CopyPaste, CutMix, PositiveShare, Sampling, Source
+from foldseg.config.schema.schedules import (
+    Constant,
+    Cosine,
+    Exponential,
+    OneCycle,
+    Plateau,
+    Poly,
+    Schedule,
+    StepDecay,
+    WarmRestarts,
+)
+from foldseg.config.schema.steps import (
+    BiasStep,
+    CleanUp,
+    Continuous,
+    Crf,
+    HillClimbing,
+    StackStep,
+    Step,
+    ThresholdStep,
+    WeightSearch,
+    WeightsStep,
+)
+from foldseg.config.schema.training import EarlyStopping, Loss
 from foldseg.config.schema.tta import Tta, TtaView
 from foldseg.config.schema.views import (
     CropView,
@@ -25,42 +58,66 @@ from foldseg.config.schema.views import (
 from foldseg.config.schema.weights import Ema, Stage, Swa
 
 __all__ = [
+    "Adam",
+    "AdamW",
+    "Balance",
     "BiasStep",
     "Blend",
     "ClassCrops",
+    "ClassWeights",
     "CleanUp",
+    "Constant",
+    "Continuous",
     "CopyPaste",
+    "Cosine",
     "Count",
     "Crf",
     "CropView",
     "CutMix",
     "Data",
     "EarlyStopping",
+    "EffectiveNumber",
     "Ema",
     "Ensemble",
+    "EqualWeights",
     "Experiment",
+    "Exponential",
     "Fraction",
     "FullView",
+    "FusedAdam",
+    "GeometricMeanBlend",
+    "GivenWeights",
+    "HillClimbing",
+    "InverseLog",
     "Lookahead",
     "Loss",
+    "MeanBlend",
+    "MedianFrequency",
     "Member",
     "Model",
+    "OneCycle",
     "Optimizer",
     "Pictures",
     "Plateau",
+    "Poly",
     "Positive",
     "PositiveShare",
     "PredictView",
+    "RAdam",
+    "RMSprop",
+    "RankMeanBlend",
     "ResizedView",
     "Sampling",
     "Schedule",
     "ScoreName",
     "Settings",
+    "Sgd",
     "Size",
     "Source",
     "StackStep",
     "Stage",
     "Step",
+    "StepDecay",
     "Swa",
     "ThresholdStep",
     "TilesView",
@@ -69,7 +126,10 @@ __all__ = [
     "Tta",
     "TtaView",
     "View",
+    "VoteBlend",
+    "WarmRestarts",
     "Weight",
+    "WeightSearch",
     "WeightsStep",
     "view_slug",
 ]

@@ -1,7 +1,7 @@
 """What all settings share: how they behave, and types with bounds."""
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -26,15 +26,10 @@ UserPathText = Annotated[str, AfterValidator(lambda text: str(user_path(Path(tex
 """The same as text, where a name may stand instead."""
 Name = Annotated[str, Field(pattern=r"^[^/\\\x00.][^/\\\x00]*$")]
 """The name of a folder that is made: no path, and not hidden."""
-AugmentName = Literal["none", "light", "strong", "weather", "clahe", "geometric"]
 CheckpointName = Annotated[
     str, Field(pattern=r"^(best|last|ema|swa|average|soup|snapshot_[1-9][0-9]*|(top|epoch)_(0|[1-9][0-9]*))$")
 ]
 """A checkpoint of a run: snapshot_<k> is of the end of the k-th cycle, from 1; top_<n>, epoch_<n> of epochs from 0."""
-ScoreName = Literal[
-    "dataset_miou", "dataset_miou_scored", "dataset_mean_dice", "image_mean_iou_present", "pixel_accuracy"
-]
-MonitorName = Literal[ScoreName, "val_cross_entropy"]
 
 
 class Settings(BaseModel):
@@ -45,6 +40,21 @@ class Settings(BaseModel):
     )
     mistaken_names: ClassVar[dict[str, str]] = {}
     """What a key is called elsewhere -> its name here, for messages."""
+
+    @classmethod
+    def long_form(cls, value: Any) -> Any:
+        """Return the mapping of settings that a short form stands for; a block without short forms returns `value`."""
+        return value
+
+    @classmethod
+    def kept_below(cls, below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+        """Return those settings of a base, `below`, that stay when a file lays its settings, `above`, over them."""
+        return below
+
+    @classmethod
+    def class_of(cls, value: Any) -> "type[Settings]":
+        """Return the class of the settings that `value` is of: of a choice, that of the kind which it names."""
+        return cls
 
 
 class ConflictError(ValueError):

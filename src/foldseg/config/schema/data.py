@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from foldseg.config.schema.base import Count, Settings, UserPath
+from foldseg.config.schema.names import DatasetName
 
 
 class ToyCity(Settings):
@@ -52,7 +53,7 @@ class Pictures(Settings):
 class Data(Settings):
     """Which data, where it lies, how it is divided and which classes are learned."""
 
-    dataset: Literal["camvid", "signate", "toy_city"]
+    dataset: DatasetName
     """Which layout and classes: see the reference of data sets."""
     root: UserPath
     """Folder of the data, in the layout that belongs to `dataset`."""

@@ -1,4 +1,4 @@
-"""Members, blend, submission. What is done to the blend is in `steps`."""
+"""Members, submission. How members are blended is in `blends`, what is done to the blend in `steps`."""
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -11,11 +11,13 @@ from foldseg.config.schema.base import (
     Count,
     Name,
     Positive,
-    ScoreName,
     Settings,
     UserPath,
 )
-from foldseg.config.schema.steps import Step, ThresholdStep, check_order
+from foldseg.config.schema.blends import Blend, MeanBlend
+from foldseg.config.schema.names import ScoreName, SubmissionName
+from foldseg.config.schema.step_order import check_order
+from foldseg.config.schema.steps import Step, ThresholdStep, WeightsStep
 from foldseg.config.schema.tta import Tta
 from foldseg.config.schema.views import PredictView, view_slug
 
@@ -42,19 +44,6 @@ class Member(Settings):
         return self.experiment + weights + view + ("" if self.tta is None else f"~{self.tta.slug}")
 
 
-class Blend(Settings):
-    """How the members' probabilities become one.
-
-    mean, geometric_mean: of probabilities. vote: each member has its weight in votes for its most probable class.
-    rank_mean: of the classes' ranks within each pixel (Borda count), which asks nothing of how sure a member is.
-    """
-
-    rule: Literal["mean", "geometric_mean", "rank_mean", "vote"] = "mean"
-    """How probabilities are combined."""
-    union: tuple[str, ...] = ()
-    """Classes that win a pixel if they win it in any member. At such a pixel, only these members count."""
-
-
 class Ensemble(Settings):
     """Which experiments are blended, what is done to the blend, and what is handed in."""
 
@@ -68,13 +57,13 @@ class Ensemble(Settings):
     """Test-time augmentation of members that do not state their own."""
     labels: Literal["as_trained", "scored"] = "as_trained"
     """as_trained: the classes that the members have learned. scored: the scored ones and background."""
-    blend: Blend = Blend()
+    blend: Blend = MeanBlend()
     """How the members' probabilities become one."""
     steps: tuple[Step, ...] = ()
     """What is done to the blend, in this order."""
     score: ScoreName = "dataset_miou"
     """The score that is fitted and reported."""
-    submission: Literal["signate_json", "label_png"] = "label_png"
+    submission: SubmissionName = "label_png"
     """Format of the submission."""
     bootstrap_samples: Annotated[int, Field(ge=100)] = 2000
     """Resamples from which intervals are computed."""
@@ -94,7 +83,7 @@ class Ensemble(Settings):
                 f"members named twice: {', '.join(double)}; use `weight` to count one double", "members"
             )
         check_order(self.steps)
-        weights = next((step.weights for step in self.steps if step.weights is not None), None)
+        weights = next((step for step in self.steps if isinstance(step, WeightsStep)), None)
         if weights is not None and len(self.members) == 1:
             raise ConflictError(
                 "steps: the weight of a single member cannot be fitted; leave the weights step out", "steps", "members"
@@ -105,10 +94,10 @@ class Ensemble(Settings):
                 "steps",
                 "blend.union",
             )
-        overlap = self.thresholds is not None and self.thresholds.categories == "overlapping"
-        if overlap and self.submission != "signate_json":
+        if self.may_overlap and self.submission != "signate_json":
             raise ConflictError(
-                f"submission {self.submission} gives every pixel one class: use thresholds: {{categories: exclusive}}",
+                f"submission {self.submission} gives every pixel one class: use "
+                "{kind: thresholds, categories: exclusive}",
                 "submission",
                 "steps",
             )
@@ -118,5 +107,10 @@ class Ensemble(Settings):
 
     @property
     def thresholds(self) -> ThresholdStep | None:
-        """The settings of the step of that name."""
-        return next((step.thresholds for step in self.steps if step.thresholds is not None), None)
+        """The step that fits thresholds, if there is one."""
+        return next((step for step in self.steps if isinstance(step, ThresholdStep)), None)
+
+    @property
+    def may_overlap(self) -> bool:
+        """Whether a pixel may belong to several categories in the end."""
+        return any(step.may_overlap for step in self.steps)

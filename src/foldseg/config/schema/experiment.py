@@ -6,23 +6,33 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from foldseg.config.schema.base import (
-    AugmentName,
     ConflictError,
     Count,
-    MonitorName,
     Name,
     Positive,
-    ScoreName,
     Settings,
     UserPath,
 )
 from foldseg.config.schema.data import Data
 from foldseg.config.schema.distillation import Distillation
 from foldseg.config.schema.model import Model
+from foldseg.config.schema.names import (
+    AugmentName,
+    DebugMode,
+    DeviceName,
+    MonitorName,
+    PrecisionName,
+    ScoreName,
+    StoredForm,
+)
+from foldseg.config.schema.optimizers import AdamW, Optimizer
 from foldseg.config.schema.sampling import CopyPaste, CutMix, Sampling
-from foldseg.config.schema.training import EarlyStopping, Loss, Optimizer, Schedule
-from foldseg.config.schema.views import View
+from foldseg.config.schema.schedules import OneCycle, Schedule
+from foldseg.config.schema.training import EarlyStopping, Loss
+from foldseg.config.schema.views import TrainView, View
 from foldseg.config.schema.weights import Ema, Stage, Swa
+
+_AIMED = " or ".join(name for name, kind in TrainView.kinds().items() if kind.can_be_aimed)
 
 
 class Experiment(Settings):
@@ -48,9 +58,9 @@ class Experiment(Settings):
     """What is minimised."""
     distillation: Distillation | None = None
     """Add terms to the loss that compare with a larger network."""
-    optimizer: Optimizer = Optimizer()
+    optimizer: Optimizer = AdamW()
     """Which optimiser, and its learning rates."""
-    schedule: Schedule = Schedule()
+    schedule: Schedule = OneCycle()
     """How the learning rate moves, and for how many epochs."""
     stages: tuple[Stage, ...] = ()
     """Spans of epochs, each with its own view, batch size and rate. Together they have schedule.epochs. Empty: a single
@@ -74,13 +84,13 @@ class Experiment(Settings):
     """Validate every so many epochs. It must divide schedule.epochs."""
     early_stopping: EarlyStopping | None = EarlyStopping()
     """When to stop before the schedule ends. Null: never."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    precision: PrecisionName = "fp32"
     """Number format of the computation. bf16 also pays on CPUs with AVX-512 BF16. fp16 needs a GPU."""
     batch_size: Count | Literal["auto"] = 8
     """Samples in a batch, of all devices together. auto: the largest power of two that one GPU can train."""
     eval_batch_size: Count = 1
     """Images of the same size that are validated or predicted together."""
-    predictions: Literal["probabilities", "logits"] = "probabilities"
+    predictions: StoredForm = "probabilities"
     """What prediction stores hold: probabilities in 8 bits, or logits in 16 bits at the size of the network's head.
     Logits need the full view, without test-time augmentation."""
     accumulate: Count = 1
@@ -101,11 +111,11 @@ class Experiment(Settings):
     """Keep a pixel's channels side by side in memory, which is faster."""
     compile: bool = False
     """Compile the network with torch.compile. Faster after a first minute, where image sizes stay the same."""
-    device: Literal["auto", "cpu", "gpu"] = "auto"
+    device: DeviceName = "auto"
     """Where the network computes."""
     devices: Count = 1
     """Number of GPUs, or of processes on the CPU. Each has its share of every batch."""
-    debug: Literal["overfit", "fast"] | None = None
+    debug: DebugMode | None = None
     """Debug mode. overfit: train and validate on the same `debug_images`. fast: a few batches of everything. The run's
     folder is named after the mode."""
     debug_images: Count = 4
@@ -139,16 +149,17 @@ class Experiment(Settings):
                 "loss.presence",
                 "model.presence_head",
             )
-        if self.predictions == "logits" and self.view.predict.kind != "full":
+        if self.predictions == "logits" and not self.view.predict.has_logits:
             raise ConflictError(
                 f"predictions logits need view.predict.kind full; found {self.view.predict.kind}",
                 "predictions",
                 "view.predict",
             )
-        if self.sampling.class_crops is not None and self.view.train.kind != "crop":
+        balance = self.sampling.balance
+        if balance is not None and balance.needs_windows and not self.view.train.can_be_aimed:
             raise ConflictError(
-                f"sampling.class_crops needs view.train.kind crop; found {self.view.train.kind}",
-                "sampling.class_crops",
+                f"sampling.balance {balance.kind} needs view.train.kind {_AIMED}; found {self.view.train.kind}",
+                "sampling.balance",
                 "view.train",
             )
         return self
@@ -164,28 +175,32 @@ class Experiment(Settings):
                 "stages",
                 "schedule.epochs",
             )
-        if self.schedule.name == "plateau":
+        if not self.schedule.can_begin_anew:
             raise ConflictError(
-                "stages: schedule plateau cannot begin anew with each; use another schedule", "stages", "schedule.name"
+                f"stages: schedule {self.schedule.kind} cannot begin anew with each; use another schedule",
+                "stages",
+                "schedule.kind",
             )
         views = [stage.train_view for stage in self.stages if stage.train_view is not None]
-        if self.sampling.class_crops is not None and any(view.kind != "crop" for view in views):
+        balance = self.sampling.balance
+        if balance is not None and balance.needs_windows and not all(view.can_be_aimed for view in views):
             raise ConflictError(
-                "stages: sampling.class_crops needs train_view.kind crop in all of them",
+                f"stages: sampling.balance {balance.kind} needs train_view.kind {_AIMED} in all of them",
                 "stages",
-                "sampling.class_crops",
+                "sampling.balance",
             )
         for stage in self.stages:
-            Schedule.model_validate({**self.schedule.model_dump(), "epochs": stage.epochs})
+            Schedule.parse({**self.schedule.model_dump(), "epochs": stage.epochs})
         return self
 
     @model_validator(mode="after")
     def _checkpoints_and_devices_are_possible(self) -> Self:
-        if self.snapshots and self.schedule.name != "warm_restarts":
+        if self.snapshots and not self.schedule.has_snapshots:
+            with_snapshots = [name for name, kind in Schedule.kinds().items() if kind.has_snapshots]
             raise ConflictError(
-                f"snapshots are of the cycles of schedule warm_restarts; found {self.schedule.name}",
+                f"snapshots are of the cycles of schedule {' or '.join(with_snapshots)}; found {self.schedule.kind}",
                 "snapshots",
-                "schedule.name",
+                "schedule.kind",
             )
         if self.distillation is not None and self.distillation.holistic > 0 and self.devices > 1:
             raise ConflictError(

@@ -1,10 +1,11 @@
 """The network."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from foldseg.config.schema.base import Settings, UserPath, UserPathText
+from foldseg.config.schema.names import NormName
 
 
 class Model(Settings):
@@ -20,7 +21,7 @@ class Model(Settings):
     """Weights of the whole network to start from, instead of encoder_weights: the folder of a run, of an experiment
     (its run of the same fold), or a checkpoint. The encoder must be the same. Of the decoder and the heads, what
     fits is taken."""
-    norm: Literal["batch", "sync", "group", "instance", "evonorm", "none"] = "batch"
+    norm: NormName = "batch"
     """The norm that replaces every batch norm."""
     freeze_batch_norm: bool = False
     """Keep statistics, scales and shifts of the encoder's batch norms as its weights have them."""
@@ -34,6 +35,14 @@ class Model(Settings):
     """Use less memory for the encoder, and about a third more time."""
     options: dict[str, Any] = Field(default_factory=dict)
     """Settings of the architecture itself: decoder_channels, decoder_attention_type, ..."""
+
+    @classmethod
+    def kept_below(cls, below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+        """Return those settings of a base that stay: its options go when a file above it changes the architecture."""
+        before = below.get("architecture", cls.model_fields["architecture"].default)
+        if above.get("architecture", before) == before:
+            return below
+        return {key: value for key, value in below.items() if key != "options"}
 
     @model_validator(mode="after")
     def _batch_norm_can_be_frozen(self) -> Self:

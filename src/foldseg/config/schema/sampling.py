@@ -1,38 +1,52 @@
 """Which samples an epoch is made of, and how they are mixed with each other."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from foldseg.config.schema.base import Count, Fraction, Positive, Settings, UserPath, Weight
+from foldseg.config.schema.choice import Choice
+
+ClassRule = Literal["uniform", "inverse_frequency", "inverse_root"]
 
 
-class ClassCrops(Settings):
+class Balance(Choice):
+    """Which classes the samples of an epoch hold."""
+
+    needs_windows: ClassVar[bool] = False
+    """Whether samples have to be windows, which can be laid around a pixel of a class."""
+
+
+class ClassCrops(Balance):
     """Crops that hold a chosen class: the class first, then an image that has it, then a pixel of it.
 
     Zhu et al., 2019 (1812.01593) take `uniform` classes; `inverse_frequency` and `inverse_root` weigh a class by
     1 / (its share of pixels) and by the root of that; a mapping gives weights by name.
     """
 
+    needs_windows = True
+
+    kind: Literal["class_crops"] = "class_crops"
     share: Fraction = 0.5
     """Share of an epoch's samples that hold a chosen class. The others are cut anywhere."""
-    classes: Literal["uniform", "inverse_frequency", "inverse_root"] | dict[str, Weight] = "uniform"
+    classes: ClassRule | dict[str, Weight] = "uniform"
     """How the class is chosen: all alike, by 1 / (its share of pixels), by the root of that, or by weights per name."""
 
     @model_validator(mode="after")
     def _some_class_can_be_chosen(self) -> Self:
         if isinstance(self.classes, dict) and not any(self.classes.values()):
-            raise ValueError("class_crops.classes: give at least one class a weight above 0")
+            raise ValueError("classes: give at least one class a weight above 0")
         return self
 
 
-class PositiveShare(Settings):
+class PositiveShare(Balance):
     """Share of an epoch's samples that hold any of `classes`; it slides from `start` to `end` over the epochs.
 
     A positive sample comes from an image that has them, and a crop is laid around a pixel of them; the other samples
     come from images without.
     """
 
+    kind: Literal["positive"] = "positive"
     classes: Annotated[tuple[str, ...], Field(min_length=1)]
     """Names of the classes."""
     start: Fraction = 0.8
@@ -67,18 +81,10 @@ class Sampling(Settings):
     oversample_below: Fraction | None = None
     """Draw images of rare classes more often: if a share f of the images has a class and f is smaller, they are drawn
     sqrt(oversample_below / f) times as often (repeat factor sampling, Gupta et al., 2019, 1908.03195)."""
-    class_crops: ClassCrops | None = None
-    """Cut some crops around pixels of chosen classes."""
-    positive: PositiveShare | None = None
-    """Fix the share of samples that hold given classes."""
+    balance: Balance | None = None
+    """Fix how many samples hold which classes. Null: as it comes."""
     sources: tuple[Source, ...] = ()
     """More images to train on: external, coarse or pseudo-labelled ones."""
-
-    @model_validator(mode="after")
-    def _combinations_are_possible(self) -> Self:
-        if self.class_crops is not None and self.positive is not None:
-            raise ValueError("sampling: class_crops and positive both say which classes a sample holds; choose one")
-        return self
 
 
 class CutMix(Settings):

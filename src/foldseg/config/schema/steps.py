@@ -1,16 +1,16 @@
 """What is done to a blend, step by step. What a step is not told, it fits on OOF: never on an image's own fold.
 
-The class of a step's settings also states what the ensemble has to know of the step, see `StepSettings`.
+The class of a step's settings also states what the ensemble has to know of the step, see `Step`.
 """
 
 import math
-from collections.abc import Sequence
 from enum import IntEnum
-from typing import Annotated, Any, ClassVar, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from foldseg.config.schema.base import ConflictError, Count, Positive, Settings, Weight
+from foldseg.config.schema.base import Count, Positive, Weight
+from foldseg.config.schema.choice import Choice
 
 Pixels = Annotated[int, Field(ge=0)]
 SomePositive = Positive | Annotated[tuple[Positive, ...], Field(min_length=1)]
@@ -39,20 +39,17 @@ class Place(IntEnum):
         return self in (Place.MEMBERS, Place.PROBABILITIES)
 
 
-_DONE_TO = {
-    Place.MEMBERS: "(one of them, once) work on the members",
-    Place.PROBABILITIES: "on probabilities",
-    Place.CATEGORIES: "make categories of them",
-    Place.LABELS: "on those",
-}
+class Step(Choice):
+    """One step after the blend. What a step is not told it fits on OOF.
 
-
-class StepSettings(Settings):
-    """The settings of a step, and its statements. A class that does not make every statement is an error at import."""
+    The class of a kind also makes three statements about the step. One that does not make all of them is an error at
+    import.
+    """
 
     place: ClassVar[Place]
+    """Where the step may stand in the line of steps."""
     repeatable: ClassVar[bool]
-    """may an ensemble have several steps of this kind?"""
+    """Whether an ensemble may have several steps of this kind."""
     must_gain: ClassVar[bool]
     """True: the step is left out unless its nested gain is above noise. False: only if its loss is above noise."""
 
@@ -64,39 +61,75 @@ class StepSettings(Settings):
         """TypeError unless the class makes every statement."""
         missing = [name for name in ("place", "repeatable", "must_gain") if not hasattr(cls, name)]
         if missing:
-            raise TypeError(f"{cls.__name__}: a step's settings have to state {', '.join(missing)} (see StepSettings)")
+            raise TypeError(f"{cls.__name__}: a step's settings have to state {', '.join(missing)} (see Step)")
+
+    @property
+    def summary(self) -> str:
+        """Name the step and what matters most of its settings, for the ledger."""
+        return self.kind
+
+    @property
+    def may_overlap(self) -> bool:
+        """Whether a pixel may belong to several categories after the step; then there are only scored ones."""
+        return False
+
+    @property
+    def named_classes(self) -> tuple[str, ...]:
+        """The classes that the settings name."""
+        return ()
 
     def images_to_fit(self, images: int) -> int:
         """Return how many of so many OOF images the step is fitted on."""
         return images
 
 
-class WeightsStep(StepSettings):
-    """The members' weights, in place of those that are given; given ones stay where fitted ones are not proven better.
+class WeightSearch(Choice):
+    """How the members' weights are searched."""
 
-    hill_climbing adds members with replacement, one after the other (Caruana et al., 2004). continuous moves all
-    weights together (Nelder and Mead, 1965).
-    """
+    first_is_default = True
+
+
+class HillClimbing(WeightSearch):
+    """Members are added with replacement, one after the other (Caruana et al., 2004)."""
+
+    kind: Literal["hill_climbing"] = "hill_climbing"
+    rounds: Count = 30
+    """At most so many members are added."""
+
+
+class Continuous(WeightSearch):
+    """All weights are moved together (Nelder and Mead, 1965)."""
+
+    kind: Literal["continuous"] = "continuous"
+
+
+class WeightsStep(Step):
+    """The members' weights, in place of those that are given. Given ones stay unless fitted ones are proven better."""
 
     place = Place.MEMBERS
     repeatable = False
     must_gain = True
 
-    search: Literal["hill_climbing", "continuous"] = "hill_climbing"
+    kind: Literal["weights"] = "weights"
+    search: WeightSearch = HillClimbing()
     """How weights are searched."""
     per_class: bool = False
     """Fit a weight per member and class."""
-    rounds: Count = 30
-    """hill_climbing adds at most so many members."""
+
+    @property
+    def summary(self) -> str:
+        """Name the step and its search, for the ledger."""
+        return f"{self.kind}:{self.search.kind}"
 
 
-class StackStep(StepSettings):
+class StackStep(Step):
     """Logistic regression on members' log-probabilities and the picture, in place of the blend."""
 
     place = Place.MEMBERS
     repeatable = False
     must_gain = False
 
+    kind: Literal["stack"] = "stack"
     pixels_per_image: Count = 400
     """Pixels of each image that it learns from."""
     picture: bool = True
@@ -105,24 +138,26 @@ class StackStep(StepSettings):
     """Inverse strength of the L2 penalty, scikit-learn's C."""
 
 
-class BiasStep(StepSettings):
+class BiasStep(Step):
     """A factor per class on its probability, fitted with the ensemble's score."""
 
     place = Place.PROBABILITIES
     repeatable = True
     must_gain = False
 
+    kind: Literal["bias"] = "bias"
     limit: Annotated[float, Field(gt=1.0, le=64.0)] = 8.0
     """Factors are between 1/limit and limit."""
 
 
-class Crf(StepSettings):
+class Crf(Step):
     """Dense CRF (Krähenbühl and Koltun, 2011); the names are those of the paper's kernels. Lists are fitted."""
 
     place = Place.PROBABILITIES
     repeatable = True
     must_gain = False
 
+    kind: Literal["crf"] = "crf"
     iterations: Count = 5
     """Number of mean-field iterations."""
     smooth_std: SomePositive = 3.0
@@ -157,13 +192,36 @@ class Crf(StepSettings):
         return self
 
 
-class CleanUp(StepSettings):
+class ThresholdStep(Step):
+    """A probability threshold per scored class, fitted on OOF with the ensemble's score."""
+
+    place = Place.CATEGORIES
+    repeatable = False
+    must_gain = False
+
+    kind: Literal["thresholds"] = "thresholds"
+    categories: Literal["overlapping", "exclusive"] = "overlapping"
+    """Whether a pixel may belong to several classes."""
+
+    @property
+    def summary(self) -> str:
+        """Name the step and its categories, for the ledger."""
+        return f"{self.kind}:{self.categories}"
+
+    @property
+    def may_overlap(self) -> bool:
+        """Whether a pixel may belong to several categories after the step."""
+        return self.categories == "overlapping"
+
+
+class CleanUp(Step):
     """Removal of small components and holes: they take the class that surrounds them. Lists are fitted per class."""
 
     place = Place.LABELS
     repeatable = True
     must_gain = False
 
+    kind: Literal["clean_up"] = "clean_up"
     min_area: SomePixels = 0
     """Connected components with fewer pixels are relabelled."""
     hole_area: SomePixels = 0
@@ -171,77 +229,7 @@ class CleanUp(StepSettings):
     classes: tuple[str, ...] | None = None
     """Only components of these classes, and holes in them. Null: of all."""
 
-
-class ThresholdStep(StepSettings):
-    """A probability threshold per scored class, fitted on OOF with the ensemble's score."""
-
-    place = Place.CATEGORIES
-    repeatable = False
-    must_gain = False
-
-    categories: Literal["overlapping", "exclusive"] = "overlapping"
-    """Whether a pixel may belong to several classes."""
-
-
-class Step(Settings):
-    """One step after the blend: exactly one of its keys is given."""
-
-    weights: WeightsStep | None = None
-    """Fit the members' weights."""
-    stack: StackStep | None = None
-    """Replace the blend by a logistic regression on all members."""
-    bias: BiasStep | None = None
-    """Multiply the classes' probabilities by fitted factors."""
-    crf: Crf | None = None
-    """Move borders to the edges of the picture."""
-    thresholds: ThresholdStep | None = None
-    """Fit a least probability for each scored class."""
-    clean_up: CleanUp | None = None
-    """Remove small components and holes."""
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if len(self._given) != 1:
-            keys = ", ".join(type(self).model_fields)
-            raise ValueError(f"a step has exactly one key of {keys} (with its settings, {{}} for defaults)")
-        return self
-
     @property
-    def _given(self) -> list[str]:
-        return [key for key in type(self).model_fields if getattr(self, key) is not None]
-
-    @property
-    def name(self) -> str:
-        """The key that is given."""
-        return self._given[0]
-
-    @property
-    def settings(self) -> StepSettings:
-        """What it is set to."""
-        return getattr(self, self.name)
-
-
-STEP_SETTINGS: dict[str, type[StepSettings]] = {
-    name: get_args(field.annotation)[0] for name, field in Step.model_fields.items()
-}
-"""Key of a step -> its settings."""
-
-
-def check_order(steps: Sequence[Step]) -> None:
-    """ValueError when steps do not come in an order in which each finds what it works on."""
-    names = [step.name for step in steps]
-    places = [step.settings.place for step in steps]
-    twice = any(names.count(step.name) > 1 and not step.settings.repeatable for step in steps)
-    if places != sorted(places) or places.count(Place.MEMBERS) > 1 or twice:
-        raise ConflictError(f"steps {', '.join(names)}: {_order()}; they come in this order", "steps")
-
-
-def _order() -> str:
-    parts = []
-    for place in Place:
-        kinds = {name: kind for name, kind in STEP_SETTINGS.items() if kind.place is place}
-        named = [
-            name if kind.repeatable or place is Place.MEMBERS else f"{name} (once)" for name, kind in kinds.items()
-        ]
-        parts.append(f"{' or '.join(named)} {_DONE_TO[place]}")
-    return ", ".join(parts)
+    def named_classes(self) -> tuple[str, ...]:
+        """The classes whose components are removed, if the settings name them."""
+        return self.classes or ()

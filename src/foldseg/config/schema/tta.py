@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from itertools import product
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from foldseg.config.schema.base import Settings
+from foldseg.config.schema.choice import check_entries
+from foldseg.config.schema.names import SymmetryName, ViewMergeName
 
 Factor = Annotated[float, Field(ge=0.25, le=4.0)]
 Pixels = Annotated[int, Field(ge=-1024, le=1024)]
@@ -18,6 +20,7 @@ SYMMETRIES: dict[str, tuple[str, ...]] = {
     "d4": ("plain", "flip", "vflip", "rot180", "rot90", "rot270", "transpose", "transverse"),
 }
 """Name of a set -> its symmetries of the square; what each does is said in `foldseg.inference.tta`."""
+check_entries(SYMMETRIES, SymmetryName, "config/schema/tta.py: SYMMETRIES")
 
 
 @dataclass(frozen=True)
@@ -43,21 +46,30 @@ class Tta(Settings):
     `flip`, or `[flip]`, is short for `{symmetries: flip}`, and so on; `[]` is none.
     """
 
-    symmetries: Literal["none", "flip", "flips", "d4"] = "none"
+    symmetries: SymmetryName = "none"
     """flip: left-right. flips: also upside down. d4: also by quarter turns."""
     scales: tuple[Factor, ...] = (1.0,)
     """Factors by which the image is resized, in addition to its view. 1.0 is always among them."""
     shifts: tuple[tuple[Pixels, Pixels], ...] = ((0, 0),)
     """Shifts [down, right] in pixels. [0, 0] is always among them."""
-    merge: Literal["mean", "geometric_mean", "max", "vote", "tsharpen"] = "mean"
+    merge: ViewMergeName = "mean"
     """How the probabilities of all views are combined."""
     without: tuple[str, ...] = ()
     """Names of views that are left out. `foldseg tta-gains` suggests them."""
 
+    @classmethod
+    def long_form(cls, value: Any) -> Any:
+        """Write a short form out: `flip` or `[flip]` -> `{symmetries: flip}`, `[]` -> none, also of a base's."""
+        if isinstance(value, list | tuple) and not value:
+            return {"symmetries": "none"}
+        if isinstance(value, list | tuple):
+            return {"symmetries": value[0] if len(value) == 1 else list(value)}
+        return {"symmetries": value} if isinstance(value, str) else value
+
     @model_validator(mode="before")
     @classmethod
     def _from_short_form(cls, values: Any) -> Any:
-        return long_form(values)
+        return cls.long_form(values)
 
     @field_validator("scales")
     @classmethod
@@ -106,15 +118,6 @@ class Tta(Settings):
         left_out = [str(number) for number, view in enumerate(self._product) if view.name in self.without]
         parts += [f"no{'.'.join(left_out)}"] if left_out else []
         return "_".join(parts) or "none"
-
-
-def long_form(values: Any) -> Any:
-    """Write a short form of `Tta` out: `flip` or `[flip]` -> `{symmetries: flip}`, `[]` -> none, also of a base's."""
-    if isinstance(values, list | tuple) and not values:
-        return {"symmetries": "none"}
-    if isinstance(values, list | tuple):
-        return {"symmetries": values[0] if len(values) == 1 else list(values)}
-    return {"symmetries": values} if isinstance(values, str) else values
 
 
 def _number(value: float) -> str:

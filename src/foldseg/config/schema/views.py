@@ -5,21 +5,40 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from foldseg.config.schema.base import Count, Positive, Settings, Size
+from foldseg.config.schema.choice import Choice
+from foldseg.config.schema.names import TileWeightName
 
 
-class FullView(Settings):
+class TrainView(Choice):
+    """What the network sees in training."""
+
+    can_be_aimed: ClassVar[bool] = False
+    """Whether a sample is a window, which can be laid around a pixel of a chosen class."""
+
+
+class PredictView(Choice):
+    """What the network sees when it validates and predicts."""
+
+    has_logits: ClassVar[bool] = False
+    """Whether an image has one map of logits, which a store can hold instead of probabilities."""
+
+
+class FullView(TrainView, PredictView):
     """The whole image, padded to a common multiple of `multiple` and the network's stride."""
 
-    kind: Literal["full"]
+    has_logits = True
+
+    kind: Literal["full"] = "full"
     multiple: Count = 1
     """The padded sides are multiples of this number of pixels, and of the network's stride."""
 
 
-class CropView(Settings):
+class CropView(TrainView):
     """A random window of a randomly scaled image (training only)."""
 
+    can_be_aimed = True
     mistaken_names: ClassVar = {"factor": "scale"}
-    kind: Literal["crop"]
+    kind: Literal["crop"] = "crop"
     size: Size
     """Size of the window."""
     scale: tuple[Positive, Positive] = (1.0, 1.0)
@@ -32,23 +51,23 @@ class CropView(Settings):
         return self
 
 
-class ResizedView(Settings):
+class ResizedView(TrainView, PredictView):
     """The whole image, resized by a factor and padded to a multiple of the network's stride."""
 
     mistaken_names: ClassVar = {"scale": "factor"}
-    kind: Literal["resized"]
+    kind: Literal["resized"] = "resized"
     factor: Annotated[float, Field(gt=0.0, le=4.0)]
     """The image is resized by this factor."""
 
 
-class TilesView(Settings):
+class TilesView(PredictView):
     """Windows side by side or overlapping (prediction only), put together by their weighted mean or by votes.
 
     `mean` averages their probabilities; `vote` gives every window that covers a pixel a vote for its most probable
     class, and a class's probability is its share of the votes.
     """
 
-    kind: Literal["tiles"]
+    kind: Literal["tiles"] = "tiles"
     size: Size
     """Size of a tile."""
     overlap: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
@@ -57,7 +76,7 @@ class TilesView(Settings):
     """Distance from tile to tile in pixels, instead of `overlap`."""
     merge: Literal["mean", "vote"] = "mean"
     """Average the tiles' probabilities, or count their votes."""
-    weights: Literal["constant", "gaussian", "pyramid"] | None = None
+    weights: TileWeightName | None = None
     """How much a pixel counts by its place in a tile: the same everywhere, or less towards the border. Null: pyramid
     for mean, constant for vote."""
     border: Literal["shift", "reflect", "replicate"] = "shift"
@@ -81,10 +100,6 @@ class TilesView(Settings):
         if self.stride[0] > self.size[0] or self.stride[1] > self.size[1]:
             raise ValueError(f"stride {list(self.stride)} leaves gaps between windows of {list(self.size)}")
         return self
-
-
-TrainView = Annotated[FullView | CropView | ResizedView, Field(discriminator="kind")]
-PredictView = Annotated[FullView | ResizedView | TilesView, Field(discriminator="kind")]
 
 
 def view_slug(view: PredictView) -> str:

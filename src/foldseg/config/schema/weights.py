@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from foldseg.config.schema.base import AugmentName, Count, Fraction, Positive, Settings
+from foldseg.config.schema.base import Count, Fraction, Positive, Settings
+from foldseg.config.schema.names import AugmentName
 from foldseg.config.schema.views import TrainView
 
 

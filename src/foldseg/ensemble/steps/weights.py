@@ -1,12 +1,13 @@
 """The members' weights, searched on OOF: from pixels gathered once, not by blending images for every trial."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from foldseg.config.schema import WeightsStep
+from foldseg.config.schema import Continuous, HillClimbing, WeightSearch, WeightsStep
+from foldseg.config.schema.choice import check_entries
 from foldseg.data.labels import Mask
 from foldseg.ensemble.blend import Blender, Probabilities, argmax
 from foldseg.ensemble.disagreement import MemberSample, observe_members
@@ -31,7 +32,7 @@ def apply(settings: WeightsStep, params: Params | None, result: Result, scene: S
 
 
 def _reblended(scene: Scene, weights: Weights) -> Probabilities:
-    blender = Blender(scene.blend.rule, [scene.labels.names.index(name) for name in scene.blend.union])
+    blender = Blender(type(scene.blend), [scene.labels.names.index(name) for name in scene.blend.union])
     for maps, weight in zip(scene.members(), weights, strict=True):
         if np.any(weight):
             blender.add(maps, weight, argmax(maps), scene.id)
@@ -48,16 +49,16 @@ def observe(
 def fit(settings: WeightsStep, observations: Sequence[Arrays], target: Target) -> Params:
     """Search the weights of the highest score."""
     sample = MemberSample(observations, target)
-    weights = _SEARCHES[settings.search](sample, settings, target.weights)
+    weights = SEARCHES[type(settings.search)](sample, settings.search, target.weights)
     return {"weights": _per_class(sample, settings, weights) if settings.per_class else weights}
 
 
-def _hill_climbing(sample: MemberSample, settings: WeightsStep, given: Weights) -> Weights:
+def _hill_climbing(sample: MemberSample, search: HillClimbing, given: Weights) -> Weights:
     """Start with the best member, add the one that helps most, again and again; return the best mixture on the way."""
     times = np.zeros(len(sample.terms))
     best, best_value = given / given.sum(), sample.value(given)
     total = sample.total(times)
-    for _ in range(settings.rounds):
+    for _ in range(search.rounds):
         trials = (times + one for one in np.eye(len(times)))
         values = [sample.value_of(sample.with_one_more(total, trial, m)) for m, trial in enumerate(trials)]
         chosen = int(np.argmax(values))
@@ -68,7 +69,7 @@ def _hill_climbing(sample: MemberSample, settings: WeightsStep, given: Weights) 
     return best
 
 
-def _continuous(sample: MemberSample, settings: WeightsStep, given: Weights) -> Weights:
+def _continuous(sample: MemberSample, search: Continuous, given: Weights) -> Weights:
     """Move the logarithms of all weights together, from the given ones."""
     from scipy.optimize import minimize  # takes long to import, and blending processes need none of it
 
@@ -83,7 +84,11 @@ def _continuous(sample: MemberSample, settings: WeightsStep, given: Weights) -> 
     return weights_of(found.x) if -found.fun > sample.value(given) + 1e-9 else given / given.sum()
 
 
-_SEARCHES = {"hill_climbing": _hill_climbing, "continuous": _continuous}
+SEARCHES: dict[type[WeightSearch], Callable[[MemberSample, Any, Weights], Weights]] = {
+    HillClimbing: _hill_climbing,
+    Continuous: _continuous,
+}
+check_entries(SEARCHES, WeightSearch, "ensemble/steps/weights.py: SEARCHES")
 
 
 def _per_class(sample: MemberSample, settings: WeightsStep, weights: Weights) -> Weights:

@@ -1,0 +1,143 @@
+"""One of several kinds, each with settings of its own: a class per kind, and one rule for all choices.
+
+    class Schedule(Choice):                  # the choice: what all kinds share
+        epochs: Count = 40
+
+    class Poly(Schedule):                    # a kind: its name, and what it has alone
+        kind: Literal["poly"] = "poly"
+        power: Positive = 0.9
+
+    schedule: Schedule = Poly()              # a field that takes any kind
+
+In a file, `schedule: {kind: poly, power: 0.8}` names the kind, and `schedule: poly` is short for the kind with its
+defaults. A setting of another kind is an unknown key.
+"""
+
+from collections.abc import Collection
+from typing import Any, ClassVar, Literal, Self, cast, get_args, get_origin
+
+from pydantic import GetCoreSchemaHandler, model_validator
+from pydantic_core import CoreSchema, core_schema
+
+from foldseg.config.schema.base import Settings
+
+
+class Choice(Settings):
+    """What all kinds of a choice share. The kinds are the classes that derive from the choice's class."""
+
+    first_is_default: ClassVar[bool] = False
+    """Whether settings that name no kind are those of the kind that is defined first."""
+    short_forms: ClassVar[tuple[dict[str, Any], ...]] = ()
+    """JSON schemas of what `long_form` takes besides the name of a kind."""
+    kind: str
+    """Which kind. The bare name stands for the kind with its defaults."""
+
+    @classmethod
+    def is_kind(cls) -> bool:
+        """Whether this class is a kind, and not the choice itself."""
+        return get_origin(cls.model_fields["kind"].annotation) is Literal
+
+    @classmethod
+    def kinds(cls) -> dict[str, type[Self]]:
+        """Return the class of every kind by its name, in the order in which they are defined."""
+        kinds: dict[str, type[Self]] = {}
+        for child in cls.__subclasses__():
+            kinds |= {child.kind_name(): child} if child.is_kind() else child.kinds()
+        return kinds
+
+    @classmethod
+    def choice(cls) -> "type[Choice]":
+        """Return the class of the choice that a kind is one of."""
+        return next(parent for parent in reversed(cls.__mro__) if issubclass(parent, Choice) and parent is not Choice)
+
+    @classmethod
+    def kind_name(cls) -> str:
+        """Return the name of a kind."""
+        return str(get_args(cls.model_fields["kind"].annotation)[0])
+
+    @classmethod
+    def default_kind(cls) -> str | None:
+        """Return the name of the kind that is meant where none is named, if there is one."""
+        return next(iter(cls.kinds())) if cls.first_is_default else None
+
+    @classmethod
+    def long_form(cls, value: Any) -> Any:
+        """Write a short form out: `poly` -> `{kind: poly}`; any other value comes back as it is."""
+        return {"kind": value} if isinstance(value, str) else value
+
+    @classmethod
+    def with_kind(cls, value: Any) -> Any:
+        """Write a short form out, and name the kind where it is left to the default. ValueError if there is none."""
+        value = cls.long_form(value)
+        if not isinstance(value, dict) or "kind" in value:
+            return value
+        if cls.default_kind() is None:
+            raise ValueError(f"kind is missing; it is one of {', '.join(cls.kinds())}")
+        return {"kind": cls.default_kind(), **value}
+
+    @classmethod
+    def class_of(cls, value: Any) -> type[Settings]:
+        """Return the class of the kind that a mapping is of; the choice itself if it names none that there is."""
+        if cls.is_kind():
+            return cls
+        name = value.get("kind", cls.default_kind()) if isinstance(value, dict) else None
+        return cls.kinds().get(name, cls) if isinstance(name, str) else cls
+
+    @classmethod
+    def kept_below(cls, below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+        """Return those settings of a base that stay if a file above it changes the kind: those that both kinds have."""
+        if cls.is_kind() or "kind" not in above:
+            return below
+        before, after = cls.class_of(below), cls.class_of(above)
+        if before is after:
+            return below
+        return {key: value for key, value in below.items() if key in after.model_fields and key != "kind"}
+
+    @classmethod
+    def parse(cls, value: Any) -> Self:
+        """Return the settings that a name or a mapping stands for. ValidationError on anything wrong."""
+        value = cls.with_kind(value)
+        return cast(Self, cls.class_of(value).model_validate(value))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_of_a_kind(cls, values: Any) -> Any:
+        if not cls.is_kind():
+            raise ValueError(f"{cls.__name__} has to be one of {', '.join(cls.kinds())}")
+        return values
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Validate a kind as itself, and the choice as whichever kind is named."""
+        if cls.is_kind() or not cls.kinds():
+            return handler(source)
+        union = core_schema.tagged_union_schema(
+            {name: handler.generate_schema(kind) for name, kind in cls.kinds().items()}, discriminator="kind"
+        )
+        names = core_schema.literal_schema(list(cls.kinds()))
+        return core_schema.no_info_before_validator_function(
+            cls.with_kind, union, json_schema_input_schema=core_schema.union_schema([names, union])
+        )
+
+
+def check_entries(registry: Collection[Any], choice: type[Choice] | tuple[str, ...] | Any, place: str) -> None:
+    """TypeError unless a registry has exactly one entry for each kind or name that the settings offer.
+
+    `choice`: a class of settings with kinds, a Literal of names, or the names themselves; `place`: where the registry
+    is, for the message.
+    """
+    if isinstance(choice, tuple):
+        wanted = set(choice)
+    elif isinstance(choice, type) and issubclass(choice, Choice):
+        wanted = set(choice.kinds().values())
+    else:
+        wanted = set(get_args(choice))
+    missing, unknown = wanted - set(registry), set(registry) - wanted
+    if missing:
+        raise TypeError(f"{place}: has no entry for {_listed(missing)}, which the settings offer")
+    if unknown:
+        raise TypeError(f"{place}: has an entry for {_listed(unknown)}, which the settings do not offer")
+
+
+def _listed(entries: Collection[Any]) -> str:
+    return ", ".join(sorted(getattr(entry, "__name__", str(entry)) for entry in entries))

@@ -1,0 +1,37 @@
+"""Choices that are bare names, without settings of their own: one list for each, and where it is given its meaning.
+
+The registry of what a name stands for is checked against its list when it is imported (`choice.check_entries`).
+"""
+
+from typing import Literal
+
+AugmentName = Literal["none", "light", "strong", "weather", "clahe", "geometric"]
+"""`views/augment.py: AUGMENTATIONS`."""
+DatasetName = Literal["camvid", "signate", "toy_city"]
+"""`data/datasets.py: DATASETS`."""
+DebugMode = Literal["overfit", "fast"]
+"""`training/debug.py: MODES`."""
+DeviceName = Literal["auto", "cpu", "gpu"]
+"""Where a network computes."""
+NormName = Literal["batch", "sync", "group", "instance", "evonorm", "none"]
+"""`models/norms.py: NORMS`."""
+PrecisionName = Literal["fp32", "bf16", "fp16"]
+"""`models/device.py: TRAINING_PRECISIONS`."""
+ScoreName = Literal[
+    "dataset_miou", "dataset_miou_scored", "dataset_mean_dice", "image_mean_iou_present", "pixel_accuracy"
+]
+"""`scoring/scores.py: SCORES`."""
+LossName = Literal["val_cross_entropy"]
+"""`training/validation.py: LOWER_IS_BETTER`."""
+MonitorName = Literal[ScoreName, LossName]
+"""What a run may monitor."""
+StoredForm = Literal["probabilities", "logits"]
+"""What prediction stores hold."""
+SubmissionName = Literal["signate_json", "label_png"]
+"""`submission/formats.py: FORMATS`."""
+SymmetryName = Literal["none", "flip", "flips", "d4"]
+"""`config/schema/tta.py: SYMMETRIES`."""
+TileWeightName = Literal["constant", "gaussian", "pyramid"]
+"""`views/tiles.py: WEIGHTS`."""
+ViewMergeName = Literal["mean", "geometric_mean", "max", "vote", "tsharpen"]
+"""`inference/tta.py: MERGES`."""
