@@ -276,8 +276,6 @@ def test_merged_classes_cannot_be_handed_in_as_label_pngs(demo: TinyDemo):
 
 
 def test_an_ensemble_that_was_killed_does_not_pass_for_a_finished_one(demo: TinyDemo, tmp_path: Path, monkeypatch):
-    made = shutil.copytree(demo.result.folder, tmp_path / "submissions/toy")
-
     def killed(task):
         raise KeyboardInterrupt
 
@@ -285,7 +283,7 @@ def test_an_ensemble_that_was_killed_does_not_pass_for_a_finished_one(demo: Tiny
     with pytest.raises(KeyboardInterrupt):
         predict_ensemble(demo.ensemble(f"submissions={tmp_path / 'submissions'}", "steps=[]"))
     with pytest.raises(FoldsegError, match="toy: is not finished"):
-        open_oof(made)
+        open_oof(tmp_path / "submissions/toy")
 
 
 def test_a_gpu_that_is_not_there_is_told(copied: Path):
