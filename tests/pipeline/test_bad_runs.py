@@ -282,7 +282,7 @@ def test_an_ensemble_that_was_killed_does_not_pass_for_a_finished_one(demo: Tiny
     monkeypatch.setattr("foldseg.ensemble.run.process", killed)
     with pytest.raises(KeyboardInterrupt):
         predict_ensemble(demo.ensemble(f"submissions={tmp_path / 'submissions'}", "steps=[]"))
-    with pytest.raises(FoldsegError, match="toy: is not finished"):
+    with pytest.raises(FoldsegError, match="toy: holds no OOF predictions"):
         open_oof(tmp_path / "submissions/toy")
 
 
