@@ -4,13 +4,12 @@ The class of a step's settings also states what the ensemble has to know of the 
 """
 
 import math
-from collections.abc import Sequence
 from enum import IntEnum
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from foldseg.config.schema.base import ConflictError, Count, Positive, Weight
+from foldseg.config.schema.base import Count, Positive, Weight
 from foldseg.config.schema.choice import Choice
 
 Pixels = Annotated[int, Field(ge=0)]
@@ -38,14 +37,6 @@ class Place(IntEnum):
     def gives_probabilities(self) -> bool:
         """Whether OOF passes may keep what a step of this place gives."""
         return self in (Place.MEMBERS, Place.PROBABILITIES)
-
-
-_DONE_TO = {
-    Place.MEMBERS: "(one of them, once) work on the members",
-    Place.PROBABILITIES: "on probabilities",
-    Place.CATEGORIES: "make categories of them",
-    Place.LABELS: "on those",
-}
 
 
 class Step(Choice):
@@ -242,23 +233,3 @@ class CleanUp(Step):
     def named_classes(self) -> tuple[str, ...]:
         """The classes whose components are removed, if the settings name them."""
         return self.classes or ()
-
-
-def check_order(steps: Sequence[Step]) -> None:
-    """ValueError when steps do not come in an order in which each finds what it works on."""
-    names = [step.kind for step in steps]
-    places = [step.place for step in steps]
-    twice = any(names.count(step.kind) > 1 and not step.repeatable for step in steps)
-    if places != sorted(places) or places.count(Place.MEMBERS) > 1 or twice:
-        raise ConflictError(f"steps {', '.join(names)}: {_order()}; they come in this order", "steps")
-
-
-def _order() -> str:
-    parts = []
-    for place in Place:
-        kinds = {name: kind for name, kind in Step.kinds().items() if kind.place is place}
-        named = [
-            name if kind.repeatable or place is Place.MEMBERS else f"{name} (once)" for name, kind in kinds.items()
-        ]
-        parts.append(f"{' or '.join(named)} {_DONE_TO[place]}")
-    return ", ".join(parts)
