@@ -12,11 +12,11 @@ CONFIG = Crf(iterations=5, appearance_colour_std=10.0)
 
 
 def test_a_missing_pydensecrf_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    from foldseg.ensemble.steps.crf import require_crf
+    from foldseg.ensemble.steps import require_packages
 
     monkeypatch.setitem(sys.modules, "pydensecrf.densecrf", None)
     with pytest.raises(FoldsegError, match=r"needs pydensecrf: pip install pydensecrf2==1\.1"):
-        require_crf()
+        require_packages([CONFIG])
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ SIZES = {"a": (2, 3), "b": (4, 5)}
 
 
 def write(folder: Path, name: str, ids: list[str]) -> Path:
-    path = folder / FORMATS[name].NAME
+    path = folder / FORMATS[name].file_name
     FORMATS[name].write(path, [(i, np.ones(SIZES.get(i, (2, 2)), np.uint8)) for i in ids], LABELS)
     return path
 
@@ -62,5 +62,5 @@ def test_what_is_no_submission_is_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_the_formats_of_the_configuration_are_all_there() -> None:
-    named = {"signate_json": signate_json, "label_png": label_png}
+    named = {"signate_json": signate_json.FORMAT, "label_png": label_png.FORMAT}
     assert named == FORMATS
