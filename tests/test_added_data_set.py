@@ -29,7 +29,7 @@ def test_an_experiment_of_a_new_data_set_is_skipped_with_a_word(tmp_path: Path) 
     replace_once(
         data / "datasets.py", "DATASETS = {\n", 'DATASETS = {\n    "village": Family(village.scan, village.LABELS),\n'
     )
-    replace_once(tmp_path / "src/foldseg/config/schema/data.py", 'Literal["camvid", ', 'Literal["village", "camvid", ')
+    replace_once(tmp_path / "src/foldseg/config/schema/names.py", 'Literal["camvid", ', 'Literal["village", "camvid", ')
     configs = tmp_path / "configs"
     (configs / "data/village.yaml").write_text(
         "data: {dataset: village, root: data/village, folds: folds/village.csv}\n"
