@@ -4,6 +4,7 @@ import atexit
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 HEIGHT, WIDTH = 48, 64
 SEED = 7
+
+# Many containers forbid Python to keep what it has compiled; then every process of the tests compiles all of torch anew
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 os.environ["FOLDSEG_CACHE"] = tempfile.mkdtemp(prefix="foldseg_hashes_")  # not the user's
 atexit.register(shutil.rmtree, os.environ["FOLDSEG_CACHE"], ignore_errors=True)

@@ -1,5 +1,6 @@
 """The whole demo at a tiny size, once: two folds of three variants, ready to be blended."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,11 +40,11 @@ def ensemble_overrides(root: Path) -> list[str]:
     return [*folders, "workers=1", "bootstrap_samples=200", "steps=[{kind: clean_up, min_area: 4}]"]
 
 
-def train_variants(root: Path) -> list[str]:
-    """Train and predict every fold of every variant; return the overrides that were used."""
+def train_variants(root: Path, variants: Sequence[str] = VARIANTS) -> list[str]:
+    """Train and predict every fold of some variants; return the overrides that were used."""
     overrides = [*data_overrides(root), f"runs={root / 'runs'}", "workers=0", "schedule.epochs=6", "validate_every=3"]
     make_folds_file(load_data(REPOSITORY / "configs/data/toy_city.yaml", data_overrides(root)))
-    for variant in VARIANTS:
+    for variant in variants:
         experiment = load_experiment(REPOSITORY / f"configs/experiments/toy_{variant}.yaml", overrides)
         for fold in (0, 1):
             predict_run(train_fold(experiment, fold))

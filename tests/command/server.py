@@ -1,4 +1,4 @@
-"""Import the heavy libraries once, then fork a process for every command that is asked for.
+"""Import the whole package and its libraries once, then fork a process for every command that is asked for.
 
 Started by `command.line`. Reads one JSON object a line from standard input:
 
@@ -15,6 +15,7 @@ import importlib
 import json
 import logging
 import os
+import pkgutil
 import resource
 import runpy
 import signal
@@ -25,24 +26,19 @@ import traceback
 from pathlib import Path
 from typing import NoReturn
 
-_MODULES = (
-    "foldseg.cli.app",
-    "foldseg.training.fit",
-    "foldseg.training.soup",
-    "foldseg.inference.predict",
-    "foldseg.ensemble.run",
-    "foldseg.report.compare",
-    "foldseg.report.recompute",
-    "foldseg.report.summary",
-    "foldseg.report.tables",
-    "foldseg.report.tta_gains",
-    "foldseg.deploy.images",
-    "foldseg.deploy.runs",
+import foldseg
+
+_LATE = (  # what commands import only when they need it
+    "av",
     "matplotlib.backends.backend_agg",
-    "sklearn.model_selection",
     "onnx",
     "onnxruntime",
-    "av",
+    "scipy.optimize",
+    "scipy.stats",
+    "sklearn.linear_model",
+    "sklearn.model_selection",
+    "sklearn.pipeline",
+    "sklearn.preprocessing",
 )
 _NEW_MOUNTS = 0x00020000  # CLONE_NEWNS
 _PRIVATE = 0x40000 | 0x4000  # MS_PRIVATE | MS_REC
@@ -52,8 +48,10 @@ def serve() -> dict:
     """Answer requests until the input ends; return the request in the process that is to be the command."""
     bystander = logging.NullHandler()  # or Lightning would think that nobody shows what it logs, and show it itself
     logging.getLogger().addHandler(bystander)
-    for name in _MODULES:
-        importlib.import_module(name)
+    ours = [module.name for module in pkgutil.walk_packages(foldseg.__path__, "foldseg.")]
+    for name in (*ours, *_LATE):
+        if name != "foldseg.__main__":
+            importlib.import_module(name)
     logging.getLogger().removeHandler(bystander)
     gc.freeze()  # a collection in a command would copy all of the memory that it shares with this process
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # supervisors are not waited for
@@ -83,6 +81,7 @@ def supervise(request: dict) -> dict:
 def become(request: dict, folder: Path) -> None:
     """Take on the surroundings of a command that was started from a terminal."""
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which the background jobs of a shell ignore
     os.chdir(request["cwd"])
     os.environ.update(request["env"])
     for number, name, flags in ((0, "stdin", os.O_RDONLY), (1, "stdout", os.O_WRONLY), (2, "stderr", os.O_WRONLY)):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ from pydantic_core import PydanticUndefined
 
 from foldseg.config import load_ensemble, load_experiment, save
 from foldseg.config.json_schema import choices
+from foldseg.config.old_spellings import translate
 from foldseg.config.reference import block, block_name
 from foldseg.config.reference_text import page
 from foldseg.config.schema import Ensemble, Experiment, Settings
 from foldseg.config.schema.choice import Choice, check_entries
 from foldseg.errors import FoldsegError
+from foldseg.training.checks import check_same
+from foldseg.training.run import RunFolder
 
 KINDS = [(choice, kind) for choice in choices() for kind in choice.kinds().values()]
 NEEDED: dict[str, Any] = {"size": [64, 64], "factor": 0.5, "classes": ["car"], "weights": [1.0, 2.0]}
@@ -208,6 +212,29 @@ def test_the_settings_of_older_submissions_are_read() -> None:
     assert (crf["iterations"], crf["smooth_weight"]) == (2, (1, 2))
     assert thresholds["categories"] == "exclusive"
     assert (clean_up["min_area"], clean_up["classes"]) == ((4, 8), ("car",))
+
+
+def test_a_run_with_older_settings_goes_on_with_the_same_ones_in_todays_spelling(tmp_path: Path) -> None:
+    shutil.copy(OLDER / "poly_sgd.yaml", tmp_path / "config.yaml")
+    today = [
+        "name=poly_sgd",
+        "schedule={kind: poly, power: 0.8, lowest: 0.01, linear_warm_up: 0.1}",
+        "optimizer={kind: sgd, momentum: 0.8, nesterov: true}",
+        "loss.class_weights={kind: effective_number, beta: 0.99}",
+        "sampling.balance={kind: class_crops, share: 0.25, classes: inverse_root}",
+    ]
+    config = Path(__file__).parents[2] / "configs/experiments/camvid_crop.yaml"
+    check_same(RunFolder(tmp_path), load_experiment(config, today))
+    with pytest.raises(FoldsegError, match=r"schedule\.power \(0\.8 -> 0\.7\)"):
+        check_same(RunFolder(tmp_path), load_experiment(config, [*today, "schedule.power=0.7"]))
+
+
+def test_what_predictions_of_an_ensemble_say_of_it_is_translated_whole() -> None:
+    """Whoever predicts pictures with an ensemble compares its settings with those of the last time."""
+    keys = {"members", "tta", "blend", "steps", "labels", "folds"}
+    content = yaml.safe_load((OLDER / "fitted.yaml").read_text())
+    made = load_ensemble(OLDER / "fitted.yaml")
+    assert translate({key: content[key] for key in keys}) == made.model_dump(mode="json", include=keys)
 
 
 @pytest.mark.parametrize("path", sorted(OLDER.glob("*.yaml")), ids=lambda path: path.stem)

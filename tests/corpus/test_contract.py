@@ -17,7 +17,7 @@ from corpus.kinds import HARMLESS, KINDS, bad_files
 from corpus.places import PLACES, Place
 from corpus.world import Entry, Snapshot, build_world, remove
 from foldseg.cli.app import app
-from tiny_demo import TinyDemo
+from tiny_demo import train_variants
 
 SECONDS = 20
 READ_NOTHING = ("init", "settings", "commands")  # verbs that are given no files
@@ -27,11 +27,13 @@ LOG_LINE = re.compile(r"\d\d:\d\d:\d\d ")
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory, demo: TinyDemo, command_line: CommandLine) -> Iterator[Snapshot]:
+def world(tmp_path_factory: pytest.TempPathFactory, command_line: CommandLine) -> Iterator[Snapshot]:
     """Build the world, once, and keep a copy of it."""
+    trained = tmp_path_factory.mktemp("trained")
+    train_variants(trained, ["full"])
     root = tmp_path_factory.mktemp("corpus") / "world"
     root.mkdir()
-    build_world(root, demo, command_line)
+    build_world(root, trained, command_line)
     yield Snapshot.of(root, root.with_name("kept"))
 
 

@@ -12,18 +12,20 @@ import yaml
 
 from command.line import CommandLine
 from corpus.pictures import encoded, picture
-from tiny_demo import TinyDemo
 
 CAMVID = ["0001TP_000030", "0001TP_000060", "0001TP_000400", "0006R0_f00930", "0006R0_f01300"]
 
 
-def build_world(root: Path, demo: TinyDemo, line: CommandLine) -> None:
-    """Fill `root`. All paths in it are relative to it, so commands are to run there."""
-    shutil.copytree(demo.root / "city", root / "city")
-    shutil.copytree(demo.root / "runs/toy_full", root / "runs/toy_full")
-    shutil.copy(demo.root / "folds.csv", root)
+def build_world(root: Path, trained: Path, line: CommandLine) -> None:
+    """Fill `root` from a folder in which the variant `full` of the tiny demo was trained.
+
+    All paths in it are relative to it, so commands are to run there.
+    """
+    shutil.copytree(trained / "city", root / "city")
+    shutil.copytree(trained / "runs/toy_full", root / "runs/toy_full")
+    shutil.copy(trained / "folds.csv", root)
     for config in root.glob("runs/*/*/config.yaml"):
-        config.write_text(config.read_text().replace(f"{demo.root}/", ""))
+        config.write_text(config.read_text().replace(f"{trained}/", ""))
     for run in root.glob("runs/*/*"):
         shutil.rmtree(run / "tensorboard", ignore_errors=True)
     _write_started_run(root)

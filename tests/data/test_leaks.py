@@ -1,8 +1,6 @@
 """What crosses a border that it may not cross."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -11,6 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from command.line import CommandLine, Finished
 from foldseg.config.schema import Data
 from foldseg.data.datasets import DataSet, fold_leaks, make_folds_file
 from foldseg.data.leaks import find_leaks
@@ -138,18 +137,16 @@ def test_strict_writes_nothing(drives: Data):
     assert not drives.folds.is_file()
 
 
-def test_the_script_warns_or_fails(drives: Data, tmp_path: Path):
+def test_the_script_warns_or_fails(drives: Data, command_line: CommandLine, tmp_path: Path):
     config = tmp_path / "data.yaml"
     config.write_text(yaml.safe_dump({"data": drives.model_dump(mode="json", exclude={"toy_city"})}))
 
-    def run(*words: str) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [sys.executable, "-m", "foldseg", "folds", config, *words], capture_output=True, text=True, check=False
-        )
+    def run(*words: str) -> Finished:
+        return command_line.run("folds", config, *words)
 
     strict = run("--strict")
-    assert strict.returncode == 1 and not drives.folds.exists()
+    assert strict.status == 1 and not drives.folds.exists()
     assert "error: " in strict.stderr and "6 of 12 images look like one" in strict.stderr
     done = run()
-    assert done.returncode == 0 and drives.folds.is_file()
+    assert done.status == 0 and drives.folds.is_file()
     assert "6 of 12 images look like one" in done.stderr

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from tiny import COLOURS, blocks, make_run
 
+from command.line import CommandLine
 from foldseg.data import camvid
 from foldseg.deploy.sources import FLIP, Asked, open_source
 from foldseg.files import read_json
@@ -38,11 +39,12 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path / "pictures"
 
 
-def test_a_run_is_exported_and_compared_on_its_data(camvid_root: Path, tmp_path: Path) -> None:
+def test_a_run_is_exported_and_compared_on_its_data(
+    camvid_root: Path, command_line: CommandLine, tmp_path: Path
+) -> None:
     finished = make_run(tmp_path / "x", root=camvid_root)
-    command = [sys.executable, "-m", "foldseg", "export-onnx", finished.path, tmp_path / "x.onnx", HALF, "--check"]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    done = command_line.run("export-onnx", finished.path, tmp_path / "x.onnx", HALF, "--check")
+    assert done.status == 0, done.stderr
     assert done.stdout.startswith("8 pictures: probabilities differ by up to ")
     shutil.rmtree(finished.path)
     assert open_source(tmp_path / "x.onnx").facts["view"] == {"kind": "resized", "factor": 0.5}

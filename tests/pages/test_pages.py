@@ -45,6 +45,14 @@ def test_every_block_is_tested_or_says_why_not(page: Path) -> None:
         assert not block.note.startswith("not run") or re.fullmatch(r"not run: .{10,}", block.note), where
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page.parent.name == "how-to"], ids=name_of)
+def test_a_how_to_page_has_its_parts(page: Path) -> None:
+    """What you get, commands, what to look at, what can go wrong."""
+    parts = ["\nYou ", "```sh\n", "\n## What to look at\n", "\n## What can go wrong\n"]
+    places = [page.read_text().find(part) for part in parts]
+    assert -1 not in places and places == sorted(places)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_settings_of_a_page_are_taken(page: Path, tmp_path: Path) -> None:
     for number, block in enumerate(read_blocks(page)):

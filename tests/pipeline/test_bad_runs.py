@@ -4,7 +4,6 @@ import errno
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -158,18 +157,17 @@ def test_full_disk_while_predicting_names_the_file_and_keeps_what_is_there(copie
     assert sorted(p.name for p in store.path.iterdir()) == kept
 
 
-def test_killed_prediction_leaves_only_whole_maps_and_goes_on(copied: Path):
+def test_killed_prediction_leaves_only_whole_maps_and_goes_on(command_line: CommandLine, copied: Path):
     run = copied / "toy_full/fold_0"
     reference = {f.name: f.read_bytes() for f in (run / "predictions/oof").glob("*.prob")}
     shutil.rmtree(run / "predictions")
-    command = [sys.executable, "-m", "foldseg", "predict", str(run), "--split", "oof"]
-    process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE)
+    process = command_line.start("predict", run, "--split", "oof")
     deadline = time.monotonic() + 120
     while not list((run / "predictions").glob("oof/*.prob")):
-        assert process.poll() is None and time.monotonic() < deadline, "it should be killed while it predicts"
+        assert process.is_running() and time.monotonic() < deadline, "it should be killed while it predicts"
         time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    assert process.wait().status == -signal.SIGKILL
     some = {f.name: f.read_bytes() for f in (run / "predictions/oof").glob("*.prob")}
     assert all(reference[name] == content for name, content in some.items())
     (store,) = predict_run(RunFolder.open(run), ["oof"])
@@ -177,12 +175,9 @@ def test_killed_prediction_leaves_only_whole_maps_and_goes_on(copied: Path):
     assert {f.name: f.read_bytes() for f in store.path.glob("*.prob")} == reference
 
 
-def hear_ctrl_c() -> None:
-    """Undo what a shell does to the background jobs that the tests may be part of: they ignore Ctrl+C."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def test_interrupted_training_exits_with_an_error_and_goes_on(demo: TinyDemo, tmp_path: Path):
+def test_interrupted_training_exits_with_an_error_and_goes_on(
+    command_line: CommandLine, demo: TinyDemo, tmp_path: Path
+):
     """Ctrl+C in the real command."""
     config = [
         "configs/experiments/toy_full.yaml",
@@ -192,17 +187,16 @@ def test_interrupted_training_exits_with_an_error_and_goes_on(demo: TinyDemo, tm
         "schedule.epochs=60",
         "early_stopping=null",
     ]
-    command = [sys.executable, "-m", "foldseg", "train", *config]
-    process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True, preexec_fn=hear_ctrl_c)
+    process = command_line.start("train", *config)
     run = RunFolder(tmp_path / "toy_full/fold_0")
     deadline = time.monotonic() + 120
     while not run.last.is_file():
-        assert process.poll() is None and time.monotonic() < deadline
+        assert process.is_running() and time.monotonic() < deadline
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
-    _, output = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "interrupted; the same command goes on" in output and "Traceback" not in output
+    process.kill(signal.SIGINT, group=False)
+    done = process.wait(60)
+    assert done.status == 130
+    assert "interrupted; the same command goes on" in done.stderr and "Traceback" not in done.stderr
     assert run.last.is_file() and not run.summary.is_file()
     with pytest.raises(FoldsegError, match="the run is not finished"):
         RunFolder.open(run.path)
@@ -279,16 +273,14 @@ def test_merged_classes_cannot_be_handed_in_as_label_pngs(demo: TinyDemo):
 
 
 def test_an_ensemble_that_was_killed_does_not_pass_for_a_finished_one(demo: TinyDemo, tmp_path: Path, monkeypatch):
-    made = shutil.copytree(demo.result.folder, tmp_path / "submissions/toy")
-
     def killed(task):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("foldseg.ensemble.run.process", killed)
     with pytest.raises(KeyboardInterrupt):
         predict_ensemble(demo.ensemble(f"submissions={tmp_path / 'submissions'}", "steps=[]"))
-    with pytest.raises(FoldsegError, match="toy: is not finished"):
-        open_oof(made)
+    with pytest.raises(FoldsegError, match="toy: holds no OOF predictions"):
+        open_oof(tmp_path / "submissions/toy")
 
 
 def test_a_gpu_that_is_not_there_is_told(copied: Path):

@@ -1,8 +1,6 @@
 """The whole way at a tiny size: what the demo leaves on disk is complete, consistent and can be recomputed."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -14,6 +12,7 @@ import pytest
 import yaml
 from nbclient import NotebookClient
 
+from command.line import CommandLine
 from foldseg.config.schema import FullView, ResizedView, TilesView
 from foldseg.data import signate
 from foldseg.ensemble.blend import argmax, blend
@@ -107,12 +106,11 @@ def copied(demo: TinyDemo, tmp_path: Path) -> RunFolder:
     return RunFolder(Path(shutil.copytree(demo.root / "runs/toy_full/fold_0", tmp_path / "toy_full/fold_0")))
 
 
-def test_a_finished_run_is_predicted_in_another_view_by_the_command(copied: RunFolder):
+def test_a_finished_run_is_predicted_in_another_view_by_the_command(copied: RunFolder, command_line: CommandLine):
     before = {p: p.stat().st_mtime_ns for p in copied.predictions.rglob("*.prob")}
     view = "view.predict={kind: tiles, size: [32, 32], overlap: 0.5, merge: vote}"
-    command = [sys.executable, "-m", "foldseg", "predict", str(copied.path), "--split", "oof", "--tta", "flip", view]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    done = command_line.run("predict", copied.path, "--split", "oof", "--tta", "flip", view)
+    assert done.status == 0, done.stderr
     own, other = (PredictionStore(copied.predictions / f"oof{part}-flip") for part in ("", "-tiles_32x32_0.5_vote"))
     other.require_complete()
     assert before.items() < {p: p.stat().st_mtime_ns for p in copied.predictions.rglob("*.prob")}.items()
@@ -124,11 +122,10 @@ def test_a_finished_run_is_predicted_in_another_view_by_the_command(copied: RunF
     assert (votes.argmax(1) == plain.argmax(1)).mean() > 0.5
 
 
-def test_the_gains_of_views_are_those_of_the_stores(demo: TinyDemo, copied: RunFolder):
+def test_the_gains_of_views_are_those_of_the_stores(demo: TinyDemo, copied: RunFolder, command_line: CommandLine):
     """The command scores plain, flip and both as their stores are scored, but for what rounding moves."""
-    command = [sys.executable, "-m", "foldseg", "tta-gains", str(copied.path), "--tta", "flip"]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    done = command_line.run("tta-gains", copied.path, "--tta", "flip")
+    assert done.status == 0, done.stderr
     told = {line.split()[0]: line.split()[1] for line in done.stdout.splitlines() if line.split()}
     assert {"plain", "flip", "all", "without:"} < set(told)
     for name, tta in (("plain", ()), ("all", ("flip",))):

@@ -1,12 +1,11 @@
 """A finished ensemble predicts any picture as it predicted its test images."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from command.line import CommandLine
 from foldseg.data.reading import read_image
 from foldseg.data.runs import mask_of_runs
 from foldseg.data.signate import LABELS
@@ -35,11 +34,10 @@ def test_it_labels_test_images_as_it_handed_them_in(demo: TinyDemo) -> None:
         assert source.probabilities(picture).shape == (len(source.labels), *mask.shape)
 
 
-def test_the_script_takes_a_submission_folder(demo: TinyDemo, tmp_path: Path) -> None:
+def test_the_script_takes_a_submission_folder(demo: TinyDemo, command_line: CommandLine, tmp_path: Path) -> None:
     images = demo.root / "city/seg_test_images"
-    command = [sys.executable, "-m", "foldseg", "predict-images", demo.result.folder, images]
-    done = subprocess.run([*command, "--out", tmp_path / "out"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    done = command_line.run("predict-images", demo.result.folder, images, "--out", tmp_path / "out")
+    assert done.status == 0, done.stderr
     assert len(list((tmp_path / "out").glob("*.png"))) == len(list(images.iterdir()))
 
 

@@ -1,18 +1,16 @@
 """Pseudo labels: sure pixels only, and for each fold from models that have not seen its validation images."""
 
-import subprocess
-import sys
-
 import cv2
 import numpy as np
 import pytest
 
+from command.line import CommandLine
 from foldseg.ensemble.blend import blend
 from foldseg.ensemble.members import find_members
 from foldseg.ensemble.pseudo import pseudo_labels, write_pseudo_labels
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json
-from tiny_demo import REPOSITORY, TinyDemo, ensemble_overrides
+from tiny_demo import TinyDemo, ensemble_overrides
 
 
 def test_pixels_below_the_confidence_of_their_class_are_void() -> None:
@@ -49,10 +47,9 @@ def test_mistakes_are_named(demo: TinyDemo, tmp_path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_the_command_shows_what_was_kept(demo: TinyDemo, tmp_path) -> None:
-    command = [sys.executable, "-m", "foldseg", "pseudo-labels", "configs/ensembles/toy.yaml", str(tmp_path / "out")]
-    more = ["--confidence", "0.5", "--of", "car=0.3", *ensemble_overrides(demo.root)]
-    done = subprocess.run([*command, *more], cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def test_the_command_shows_what_was_kept(demo: TinyDemo, command_line: CommandLine, tmp_path) -> None:
+    options = "--confidence", "0.5", "--of", "car=0.3", *ensemble_overrides(demo.root)
+    done = command_line.run("pseudo-labels", "configs/ensembles/toy.yaml", tmp_path / "out", *options)
+    assert done.status == 0, done.stderr
     assert "fold 1" in done.stdout and "void" in done.stdout
     assert len(list((tmp_path / "out/fold_1").glob("*.png"))) == 4

@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from command.line import CommandLine
 from foldseg.data.reading import read_mask
 from foldseg.data.signate import LABELS
 from foldseg.ensemble.blend import argmax, blend
@@ -70,14 +69,15 @@ def test_every_number_can_be_made_again_from_the_stores(result: EnsembleResult) 
     assert not (result.folder / "again").exists()
 
 
-def test_a_number_that_cannot_be_made_again_is_named(result: EnsembleResult, tmp_path: Path) -> None:
+def test_a_number_that_cannot_be_made_again_is_named(
+    result: EnsembleResult, command_line: CommandLine, tmp_path: Path
+) -> None:
     made = shutil.copytree(result.folder, tmp_path / "stepped")
     facts = read_json(made / "score.json")
     facts["steps"]["blend + weights + bias"]["fitted"]["car"] += 1e-6
     write_json(made / "score.json", facts)
-    command = [sys.executable, "-m", "foldseg", "verify", made, "--from-stores"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+    done = command_line.run("verify", made, "--from-stores")
+    assert done.status == 1
     assert "the largest difference is 1.0e-06" in done.stdout
     assert "error: 1 of" in done.stderr and "steps, blend + weights + bias, fitted, car is" in done.stderr
 

@@ -1,9 +1,5 @@
 """The sheet of what a network is trained on."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -11,8 +7,6 @@ import pytest
 from foldseg.config import Experiment, save
 from foldseg.report.batch import augmentation_sheet, batch_sheet
 from foldseg.views.augment import AUGMENTATIONS
-
-REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -50,10 +44,10 @@ def test_every_augmentation_set_has_a_row_of_the_same_samples(experiment):
     assert [axis.get_title() for axis in shown[::3]] == list(AUGMENTATIONS)
 
 
-def test_the_script_writes_a_sheet(experiment, tmp_path):
+def test_the_script_writes_a_sheet(experiment, command_line, tmp_path):
     save(experiment, tmp_path / "sheet.yaml")
     out = tmp_path / "out.png"
-    command = [sys.executable, "-m", "foldseg", "show-batch", tmp_path / "sheet.yaml", "--fold", "1", "augment=light"]
-    done = subprocess.run([*command, "--out", out, "--images", "3"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    words = tmp_path / "sheet.yaml", "--fold", "1", "augment=light", "--out", out, "--images", "3"
+    done = command_line.run("show-batch", *words)
+    assert done.status == 0, done.stderr
     assert cv2.imread(str(out)).std() > 10

@@ -1,8 +1,6 @@
 """Sources side by side on made-up predictions whose mistakes are known to the pixel."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -134,18 +132,15 @@ def test_another_division_into_folds_is_named(world):
         compare([one, two])
 
 
-def test_the_script_prints_the_table_and_writes_it(world, cars, tmp_path):
+def test_the_script_prints_the_table_and_writes_it(world, cars, command_line, tmp_path):
     one, two = world.runs("one", cars[0]), world.runs("two", cars[1])
     csv = tmp_path / "table.csv"
-    command = [sys.executable, "-m", "foldseg", "compare", one, two, "--score", "pixel_accuracy", "--csv", csv]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    done = command_line.run("compare", one, two, "--score", "pixel_accuracy", "--csv", csv)
+    assert done.status == 0, done.stderr
     assert done.stdout.startswith("pixel_accuracy on 6 OOF images in 6 groups")
     table = pd.read_csv(csv)
     assert table["source"].unique().tolist() == ["one", "two"]
     expected = score("pixel_accuracy", expected_counts(world, cars[1]), LABELS).value
     assert table["score"][len(LABELS) + 1] == pytest.approx(expected, abs=1e-15)
-    wrong = subprocess.run(
-        [sys.executable, "-m", "foldseg", "compare", one, tmp_path], capture_output=True, text=True, check=False
-    )
-    assert wrong.returncode == 1 and "holds no OOF predictions" in wrong.stderr
+    wrong = command_line.run("compare", one, tmp_path)
+    assert wrong.status == 1 and "holds no OOF predictions" in wrong.stderr

@@ -1,13 +1,12 @@
 """The ledger as a table and a picture, and its script."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from command.line import CommandLine, Finished
 from foldseg.errors import FoldsegError
 from foldseg.report.figures import png_bytes
 from foldseg.report.ledger import answered, correlation_text, ledger_figure, ledger_text, rank_correlation
@@ -84,20 +83,19 @@ def test_without_any_answer_there_is_no_picture(tmp_path: Path) -> None:
         ledger_figure(table)
 
 
-def test_the_script_lists_adds_and_draws(ledger: Path, tmp_path: Path) -> None:
-    def run(*words: str) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-m", "foldseg", "ledger", "--ledger", ledger, *words]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+def test_the_script_lists_adds_and_draws(ledger: Path, command_line: CommandLine, tmp_path: Path) -> None:
+    def run(*words: str) -> Finished:
+        return command_line.run("ledger", "--ledger", ledger, *words)
 
     listed = run()
-    assert listed.returncode == 0
+    assert listed.status == 0
     assert listed.stdout.splitlines()[-2:] == [
         "s: Spearman rank correlation 0.80 (4 submissions)",
         "t: 1 submission(s), too few for a rank correlation (it needs 3)",
     ]
-    assert run("add-score", "f", "0.65").returncode == 0
+    assert run("add-score", "f", "0.65").status == 0
     assert read_ledger(ledger)["leaderboard"].tolist()[5] == "0.65"
     refused = run("add-score", "f", "0.7", "--row", "6")
-    assert refused.returncode == 1 and "--replace" in refused.stderr
-    assert run("plot", str(tmp_path / "out.png")).returncode == 0
+    assert refused.status == 1 and "--replace" in refused.stderr
+    assert run("plot", str(tmp_path / "out.png")).status == 0
     assert cv2.imread(str(tmp_path / "out.png")) is not None

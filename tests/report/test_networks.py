@@ -1,12 +1,11 @@
 """Networks side by side, with what was published of them."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from command.line import CommandLine
 from foldseg.config import load_experiment
 from foldseg.errors import FoldsegError
 from foldseg.report.networks import PUBLISHED, costs_text, network_costs
@@ -39,12 +38,10 @@ def test_a_size_that_does_not_fit_is_told() -> None:
         network_costs([load_experiment(CONFIGS / "toy_full.yaml")], (60, 96), "cpu")
 
 
-def test_the_script_prints_and_writes_the_table(tmp_path: Path) -> None:
+def test_the_script_prints_and_writes_the_table(command_line: CommandLine, tmp_path: Path) -> None:
     out = tmp_path / "costs.csv"
-    command = [sys.executable, "-m", "foldseg", "show-network", str(CONFIGS / "toy_full.yaml")]
-    done = subprocess.run(
-        [*command, "--size", "32x32", "--device", "cpu", "--csv", str(out)],
-        check=True, capture_output=True, text=True, cwd=REPOSITORY,
-    )  # fmt: skip
+    words = CONFIGS / "toy_full.yaml", "--size", "32x32", "--device", "cpu", "--csv", out
+    done = command_line.run("show-network", *words)
+    assert done.status == 0, done.said
     assert done.stdout.splitlines()[0].split()[:3] == ["experiment", "M", "parameters"]
     assert pd.read_csv(out)["experiment"].tolist() == ["toy_full"]

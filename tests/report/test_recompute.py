@@ -1,8 +1,6 @@
 """Scores made anew from stores and label maps, beside what files state."""
 
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -177,14 +175,13 @@ def test_when_a_statement_is_wrong(stated, found, tolerance, wrong):
     assert Statement("there", "it", stated, found, tolerance).wrong == wrong
 
 
-def test_the_script_shows_everything_and_fails_where_numbers_differ(submission):
-    command = [sys.executable, "-m", "foldseg", "verify", submission]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+def test_the_script_shows_everything_and_fails_where_numbers_differ(submission, command_line):
+    done = command_line.run("verify", submission)
+    assert done.status == 0, done.stderr
     assert done.stdout == recomputed_text(recompute(submission)) + "\n"
     assert done.stdout.startswith("both: 6 OOF images in 6 groups")
     change(submission, "oof", "blend", "dataset_miou", by=0.01)
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+    done = command_line.run("verify", submission)
+    assert done.status == 1
     assert "error: 1 of" in done.stderr and "score.json oof, blend: dataset_miou is" in done.stderr
     assert "score.json oof, blend: dataset_miou " in done.stdout

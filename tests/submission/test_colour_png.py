@@ -2,8 +2,6 @@
 
 import json
 import logging
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -13,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from command.line import CommandLine
 from foldseg.config.schema import Data
 from foldseg.data import camvid, signate
 from foldseg.data.datasets import DataSet
@@ -22,7 +21,6 @@ from foldseg.errors import FoldsegError
 from foldseg.submission import signate_json
 from foldseg.submission.colour_png import convert, flatten, write_json, write_pngs
 
-REPOSITORY = Path(__file__).parents[2]
 LABELS = signate.LABELS
 SCORED = LABELS.view("scored")
 COLOURS = np.vstack([LABELS.colours, np.zeros((235, 3), np.uint8)])  # of indices 0 to 254; what is no class is black
@@ -251,27 +249,24 @@ def test_data_that_is_not_there_is_said_and_not_built(tmp_path: Path, dataset: s
     assert not (tmp_path / "none").exists()
 
 
-def script(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "foldseg", "convert", *map(str, arguments)]
-    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-
-
-def test_the_script_converts_there_and_back_and_says_what_it_did_not_check(signate_root: Path, tmp_path: Path) -> None:
+def test_the_script_converts_there_and_back_and_says_what_it_did_not_check(
+    command_line: CommandLine, signate_root: Path, tmp_path: Path
+) -> None:
     pictures = np.random.default_rng(0).integers(0, 21, (2, 48, 64))
     for number, indices in enumerate(pictures):
         write_rgb(tmp_path / f"in/test_{number:03d}.png", COLOURS[indices])
-    there = script(tmp_path / "in", tmp_path / "s.json", f"data.root={signate_root}")
-    assert there.returncode == 0, there.stderr
+    there = command_line.run("convert", tmp_path / "in", tmp_path / "s.json", f"data.root={signate_root}")
+    assert there.status == 0, there.stderr
     assert "s.json: 2 images, read back and valid" in there.stderr and "not checked" not in there.stderr
-    back = script(tmp_path / "s.json", tmp_path / "out", "data.root=nowhere", "--size", "64x48")
-    assert back.returncode == 0, back.stderr
+    back = command_line.run("convert", tmp_path / "s.json", tmp_path / "out", "data.root=nowhere", "--size", "64x48")
+    assert back.status == 0, back.stderr
     assert "nowhere: no such folder, so ids and sizes are not checked" in back.stderr and "overlap" not in back.stderr
     for number, indices in enumerate(pictures):
         found = read_image(tmp_path / f"out/test_{number:03d}.png")
         assert np.array_equal(found, COLOURS[scored_alone(indices)])
 
 
-def test_the_script_says_what_is_wrong_without_a_traceback(tmp_path: Path) -> None:
-    done = script(tmp_path / "nothing.json", tmp_path / "out", "data.root=nowhere")
-    assert done.returncode == 1
+def test_the_script_says_what_is_wrong_without_a_traceback(command_line: CommandLine, tmp_path: Path) -> None:
+    done = command_line.run("convert", tmp_path / "nothing.json", tmp_path / "out", "data.root=nowhere")
+    assert done.status == 1
     assert "nothing.json: is no submission" in done.stderr and "Traceback" not in done.stderr

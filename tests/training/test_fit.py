@@ -26,7 +26,7 @@ EXPERIMENTS = sorted((REPOSITORY / "configs/experiments").glob("[!_]*.yaml"))
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Overrides that train a toy experiment on 12 frames of 96x64, with folds, in a folder of their own."""
+    """Overrides that train a tiny network on 12 frames of 96x64, with folds, in a folder of their own."""
     from foldseg.config import load_data
 
     root = tmp_path_factory.mktemp("toy")
@@ -36,7 +36,8 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "data.toy_city={width: 96, height: 64, train_frames: 12, test_frames: 2, seed: 3}",
     ]
     make_folds_file(load_data(REPOSITORY / "configs/data/toy_city.yaml", data))
-    return [*data, "workers=0", "validate_every=1", "schedule.epochs=4", "early_stopping=null"]
+    network = "model.options.decoder_channels=[8, 8, 8, 8]"
+    return [*data, network, "workers=0", "validate_every=1", "schedule.epochs=4", "early_stopping=null"]
 
 
 def opened_fold(config: Experiment) -> FoldData:

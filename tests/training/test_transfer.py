@@ -1,12 +1,11 @@
 """Starting a run from another: what is taken over, and that no run validates on what its start was trained on."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from command.line import CommandLine
 from foldseg.config import Experiment, load_experiment
 from foldseg.errors import FoldsegError
 from foldseg.models.factory import build_network
@@ -80,10 +79,10 @@ def test_an_unfinished_run_is_not_started_from(toy: list[str], source: RunFolder
         train_fold(experiment(toy, "too_early", f"model.start_from={copy}"), 0)
 
 
-def test_an_exported_encoder_is_loaded_by_name(source: RunFolder, tmp_path: Path) -> None:
+def test_an_exported_encoder_is_loaded_by_name(source: RunFolder, command_line: CommandLine, tmp_path: Path) -> None:
     out = tmp_path / "weights/encoder.pth"
-    command = [sys.executable, "-m", "foldseg", "export-encoder", str(source.path), str(out)]
-    subprocess.run(command, check=True, capture_output=True)
+    done = command_line.run("export-encoder", source.path, out)
+    assert done.status == 0, done.said
     model = source.experiment.model.model_copy(update={"encoder_weights": str(out)})
     trained = encoder(source.best)
     found = build_network(model, 2).encoder.state_dict()

@@ -1,6 +1,7 @@
 """Which files of a folder a command takes, and what it says of those that it does not."""
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -80,7 +81,7 @@ def list_files(
     """
     found = Listing(folder, [])
     _walk(folder, found, tuple(suffixes), deep, without and without.resolve())
-    found.files.sort()
+    found.files.sort(key=lambda file: file.parts)
     for names in found.passed_over.values():
         names.sort()
     odd = [file.name for file in found.files if usual is not None and file.suffix != usual]
@@ -99,16 +100,18 @@ def list_files(
 
 def _walk(folder: Path, found: Listing, suffixes: tuple[str, ...], deep: bool, without: Path | None) -> None:
     try:
-        entries = [(entry, entry.is_dir()) for entry in folder.iterdir()]
+        with os.scandir(folder) as entries:
+            is_folder_of = {entry.name: _is_folder(entry) for entry in entries}
     except NotADirectoryError as error:
         raise FoldsegError(f"{folder}: is no folder") from error
     except FileNotFoundError as error:
         raise FoldsegError(f"{folder}: no such folder") from error
     except OSError as error:
         raise FoldsegError(f"{folder}: cannot be read: {error.strerror}") from error
-    for entry, is_folder in entries:
-        name = entry.relative_to(found.folder).as_posix()
-        if entry.name.startswith(".") or entry.name.lower() in _SYSTEM:
+    place = "" if folder == found.folder else f"{folder.relative_to(found.folder).as_posix()}/"
+    for entry_name, is_folder in is_folder_of.items():
+        entry, name = folder / entry_name, place + entry_name
+        if entry_name.startswith(".") or entry_name.lower() in _SYSTEM:
             found.passed_over.setdefault(SYSTEM, []).append(name)
         elif is_folder and deep and not entry.is_symlink():  # a link may lead round in a circle
             if without is None or not entry.resolve().is_relative_to(without):
@@ -119,6 +122,11 @@ def _walk(folder: Path, found: Listing, suffixes: tuple[str, ...], deep: bool, w
             found.passed_over.setdefault(OTHER_KIND, []).append(name)
         else:  # a pipe or a broken link of such a name is an error of whoever reads it
             found.files.append(entry)
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    """Whether an entry is a folder, or a link to one. The directory mostly says so, without another call."""
+    return entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and Path(entry).is_dir())
 
 
 def _suffix(name: str) -> str:

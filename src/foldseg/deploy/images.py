@@ -9,6 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from foldseg.config.old_spellings import translate
 from foldseg.config.schema import Pictures
 from foldseg.data.content import code_hash, count_of, readable_hashes
 from foldseg.data.labels import Image, LabelSet, Mask
@@ -189,6 +190,8 @@ def _begin(out: Path, facts: dict[str, Any], contents: Mapping[str, str], suffix
     described, old = out / DESCRIPTION, {}
     if described.is_file():
         old = read_record(described, {})
+        if isinstance(old.get("config"), dict):
+            old["config"] = translate(old["config"])
         compared = [key for key in facts | old if key not in _RECORDS and (key in old or key not in _LATER)]
         if other := [key for key in compared if old.get(key) != facts.get(key)]:
             raise FoldsegError(

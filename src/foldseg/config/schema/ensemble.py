@@ -16,7 +16,7 @@ from foldseg.config.schema.base import (
 )
 from foldseg.config.schema.blends import Blend, MeanBlend
 from foldseg.config.schema.names import ScoreName, SubmissionName
-from foldseg.config.schema.step import check_order
+from foldseg.config.schema.step_order import check_order
 from foldseg.config.schema.steps import Step
 from foldseg.config.schema.tta import Tta
 from foldseg.config.schema.views import PredictView, view_slug

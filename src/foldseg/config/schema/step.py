@@ -1,11 +1,9 @@
-"""What a step after the blend states of itself, and the order in which steps come. The kinds are in `steps`."""
+"""What a step after the blend states of itself. The kinds are in `steps`."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, ClassVar
 
-from foldseg.config.schema.base import ConflictError
 from foldseg.config.schema.blends import Blend
 from foldseg.config.schema.choice import Choice
 
@@ -26,14 +24,6 @@ class Place(IntEnum):
     def gives_probabilities(self) -> bool:
         """Whether OOF passes may keep what a step of this place gives."""
         return self in (Place.MEMBERS, Place.PROBABILITIES)
-
-
-_DONE_TO = {
-    Place.MEMBERS: "(one of them, once) work on the members",
-    Place.PROBABILITIES: "on probabilities",
-    Place.CATEGORIES: "make categories of them",
-    Place.LABELS: "on those",
-}
 
 
 @dataclass(frozen=True)
@@ -97,23 +87,3 @@ class Step(Choice):
     def check_members(self, members: int, blend: Blend) -> None:
         """ConflictError when the step does not go with the number of members, or with how they are blended."""
         return
-
-
-def check_order(steps: Sequence[Step]) -> None:
-    """ValueError when steps do not come in an order in which each finds what it works on."""
-    names = [step.kind for step in steps]
-    places = [step.place for step in steps]
-    twice = any(names.count(step.kind) > 1 and not step.repeatable for step in steps)
-    if places != sorted(places) or places.count(Place.MEMBERS) > 1 or twice:
-        raise ConflictError(f"steps {', '.join(names)}: {_order()}; they come in this order", "steps")
-
-
-def _order() -> str:
-    parts = []
-    for place in Place:
-        kinds = {name: kind for name, kind in Step.kinds().items() if kind.place is place}
-        named = [
-            name if kind.repeatable or place is Place.MEMBERS else f"{name} (once)" for name, kind in kinds.items()
-        ]
-        parts.append(f"{' or '.join(named)} {_DONE_TO[place]}")
-    return ", ".join(parts)
