@@ -284,12 +284,6 @@ def test_steps_in_an_order_that_cannot_be_are_refused(tmp_path: Path, steps: lis
     assert "they come in this order" in refused_ensemble(tmp_path, steps=steps, **more)
 
 
-def test_categories_that_overlap_want_a_submission_in_which_they_may(tmp_path: Path) -> None:
-    more = {"score": "image_mean_iou_present", "submission": "label_png"}
-    message = refused_ensemble(tmp_path, steps=[THRESHOLDS], **more)
-    assert "submission label_png gives every pixel one class: use {kind: thresholds, categories: exclusive}" in message
-
-
 @pytest.mark.parametrize("step", [{"crf": {}, "clean_up": {}}, {}, {"crf": None}, {"cfr": {}}, {"iterations": 3}])
 def test_a_step_names_its_kind(tmp_path: Path, step: object) -> None:
     message = refused_ensemble(tmp_path, steps=[step])

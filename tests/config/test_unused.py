@@ -116,7 +116,7 @@ def test_one_wrong_number_of_a_step_is_one_line(command_line: CommandLine, step:
 def test_settings_of_an_ensemble_that_do_not_go_together_are_named(command_line: CommandLine):
     words = ["submission=label_png", "steps=[{kind: thresholds, categories: overlapping}]"]
     done = command_line.run("ensemble", "configs/ensembles/toy.yaml", *words)
-    assert done.status == 1 and "submission, steps (the command line): submission label_png gives" in done.stderr
+    assert done.status == 1 and "submission, steps: submission label_png gives" in done.stderr
 
 
 @pytest.mark.parametrize(

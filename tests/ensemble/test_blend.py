@@ -47,12 +47,6 @@ def test_classes_sum_to_one_and_stay_in_range(seed: int, members: int, classes: 
     assert (found <= 1 + 1e-6).all()
 
 
-def test_the_order_of_members_does_not_matter() -> None:
-    rng = np.random.default_rng(0)
-    maps = [(rng.integers(0, 256, (3, 4, 5), dtype=np.uint8), weight) for weight in (1.0, 0.5, 2.0)]
-    assert np.allclose(blend(maps), blend(maps[::-1]), atol=1e-6)
-
-
 def test_members_are_not_changed() -> None:
     maps = member([200, 55])
     blend([(maps, 0.5), (maps, 1.0)])

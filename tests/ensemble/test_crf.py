@@ -12,11 +12,11 @@ CONFIG = Crf(iterations=5, appearance_colour_std=10.0)
 
 
 def test_a_missing_pydensecrf_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
-    from foldseg.ensemble.steps.crf import require_crf
+    from foldseg.ensemble.steps import require_packages
 
     monkeypatch.setitem(sys.modules, "pydensecrf.densecrf", None)
     with pytest.raises(FoldsegError, match=r"needs pydensecrf: pip install pydensecrf2==1\.1"):
-        require_crf()
+        require_packages([CONFIG])
 
 
 @pytest.fixture
@@ -149,10 +149,9 @@ def test_sure_pixels_far_from_unsure_ones_stay_to_the_last_bit(dense_crf: object
 
 
 def test_lists_are_fitted(dense_crf: object, tmp_path) -> None:
-    from made_up_members import LABELS, scene_of, target_of, write_picture
-
     from foldseg.ensemble.scene import Result
     from foldseg.ensemble.steps import crf as step
+    from made_up_members import LABELS, scene_of, target_of, write_picture
 
     settings = Crf(smooth_weight=(0.0, 3.0), appearance_weight=(0.0, 6.0), appearance_colour_std=10.0)
     assert step.is_fitted(settings) and not step.is_fitted(CONFIG)

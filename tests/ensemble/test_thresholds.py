@@ -12,7 +12,7 @@ from foldseg.ensemble.scene import Target
 from foldseg.ensemble.steps.thresholds import (
     best_of_rest,
     best_thresholds,
-    compare_categories,
+    compare,
     counts_at,
     curves,
     labels_above,
@@ -131,7 +131,7 @@ def test_report_scores_where_it_was_fitted_and_where_not() -> None:
     parts = np.arange(10) % 3
     before = np.stack([count_pixels(truth, maps.argmax(0).astype(np.uint8), 4) for truth, maps in scenes])
     target = Target("dataset_miou_scored", LABELS, MeanBlend(), np.ones(1))
-    report = compare_categories(observations, parts, before, target)["categories"]
+    report = compare(ThresholdStep(), observations, parts, before, target)["categories"]
     for categories in CATEGORIES:
         images = np.stack([one[categories] for one in observations])
         nested = np.stack([best_thresholds("dataset_miou_scored", images[parts != part]) for part in parts])

@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
 from foldseg.config.schema.tta import SYMMETRIES
@@ -71,18 +69,6 @@ def test_merges_by_hand(name: str, expected: list[float]) -> None:
         roots = (np.sqrt(a) + np.sqrt(b)) / 2
         expected = (roots / roots.sum()).tolist()
     assert merged(name, a.tolist(), b.tolist()) == pytest.approx(expected, abs=1e-6)
-
-
-@given(
-    logits=st.lists(st.lists(st.floats(-20, 20), min_size=4, max_size=4), min_size=1, max_size=5),
-    name=st.sampled_from(sorted(MERGES)),
-)
-def test_merged_probabilities_are_probabilities_in_whatever_order(logits: list[list[float]], name: str) -> None:
-    views = torch.tensor(logits).softmax(1).tolist()
-    found = merged(name, *views)
-    assert sum(found) == pytest.approx(1, abs=1e-5)
-    assert min(found) >= 0
-    assert merged(name, *reversed(views)) == pytest.approx(found, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", MERGES)

@@ -26,31 +26,12 @@ from foldseg.losses import (
     segmentation_loss,
     tversky,
 )
-
-EACH = list(TERMS)
-SPARSE = {"ohem", "lovasz_hinge", "boundary"}  # by design some pixels do not matter to these
-SPATIAL = {"boundary"}  # to these it matters where a pixel is
+from random_batch import batch, only, value
 
 # Three pixels, two classes; probabilities of class 0 are 0.9, 0.6, 0.3 and the truth is 0, 0, 1
 LOGITS = torch.tensor([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7]]).log()
 TARGET = torch.tensor([0, 0, 1], dtype=torch.uint8)
 THREE = Pixels(LOGITS.T[None, :, None, :], TARGET[None, None])
-
-
-def batch(seed: int = 0, classes: int = 4) -> tuple[Tensor, Tensor]:
-    """Logits (2, 4, 6, 5) and masks of all classes with about a fifth void."""
-    generator = torch.Generator().manual_seed(seed)
-    logits = torch.randn(2, classes, 6, 5, generator=generator)
-    masks = torch.randint(0, classes + 1, (2, 6, 5), generator=generator).to(torch.uint8)
-    return logits, torch.where(masks == classes, 255, masks).to(torch.uint8)
-
-
-def only(name: str, **settings: object) -> Loss:
-    return Loss(**{name: 1.0}, **settings)  # type: ignore[arg-type]
-
-
-def value(name: str, logits: Tensor, masks: Tensor, weights: Tensor | None = None) -> float:
-    return float(segmentation_loss(logits, masks, only(name), weights)[0])
 
 
 @pytest.mark.parametrize(
@@ -80,75 +61,6 @@ def value(name: str, logits: Tensor, masks: Tensor, weights: Tensor | None = Non
 )
 def test_values_by_hand(function: Callable[[Pixels], Tensor], expected: float) -> None:
     assert float(function(THREE)) == pytest.approx(expected, abs=1e-6)
-
-
-@pytest.mark.parametrize("name", EACH)
-def test_every_term_has_a_gradient_at_every_valid_pixel(name: str) -> None:
-    """Defect 7: a Dice loss of thresholded logits has none."""
-    logits, masks = batch()
-    logits.requires_grad_()
-    segmentation_loss(logits, masks, only(name))[0].backward()
-    assert logits.grad is not None
-    moved = logits.grad.abs().sum(1) > 0
-    assert not moved[masks == 255].any()
-    assert moved[masks != 255].float().mean() > (0.25 if name in SPARSE else 0.999)
-
-
-@pytest.mark.parametrize("name", EACH)
-def test_a_step_down_the_gradient_lowers_the_loss(name: str) -> None:
-    logits, masks = batch()
-    logits.requires_grad_()
-    before = segmentation_loss(logits, masks, only(name))[0]
-    before.backward()
-    assert logits.grad is not None
-    assert value(name, logits.detach() - 0.1 * logits.grad, masks) < before.item()
-
-
-@pytest.mark.parametrize("name", EACH)
-def test_void_pixels_change_nothing(name: str) -> None:
-    """Defect 17: void that is ignored by one of the losses only."""
-    logits, masks = batch()
-    more = torch.cat([logits, torch.randn(2, 4, 3, 5) * 9], 2)
-    with_void = torch.cat([masks, torch.full((2, 3, 5), 255, dtype=torch.uint8)], 1)
-    weights = torch.tensor([1.0, 2.0, 0.5, 3.0])
-    assert value(name, more, with_void, weights) == pytest.approx(value(name, logits, masks, weights), abs=1e-6)
-
-
-@pytest.mark.parametrize("name", EACH)
-def test_a_loss_is_that_of_the_valid_pixels_alone(name: str) -> None:
-    if name in SPATIAL:
-        pytest.skip("a neighbour that is cut out is another thing than one that is void")
-    logits, masks = batch()
-    alone = logits.permute(1, 0, 2, 3)[:, masks != 255][None, :, None]
-    weights = torch.tensor([1.0, 2.0, 0.5, 3.0])
-    expected = value(name, alone, masks[masks != 255][None, None], weights)
-    assert value(name, logits, masks, weights) == pytest.approx(expected, abs=1e-6)
-
-
-@pytest.mark.parametrize("name", EACH)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_a_batch_that_is_all_void_is_a_zero_that_can_be_differentiated(name: str, dtype: torch.dtype) -> None:
-    logits = batch()[0].to(dtype).requires_grad_()
-    total, terms = segmentation_loss(logits, torch.full((2, 6, 5), 255, dtype=torch.uint8), only(name))
-    total.backward()
-    assert total.item() == 0
-    assert terms[name] == 0
-    assert logits.grad is not None
-    assert (logits.grad == 0).all()
-
-
-@pytest.mark.parametrize("name", EACH)
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("size", [1.0, 60000.0, -60000.0])
-def test_half_precision_and_enormous_logits_stay_finite(name: str, dtype: torch.dtype, size: float) -> None:
-    logits, masks = batch()
-    logits = (logits.sign() * size).to(dtype).requires_grad_()
-    total, _ = segmentation_loss(logits, masks, only(name))
-    total.backward()
-    assert total.dtype == torch.float32
-    assert math.isfinite(total.item())
-    assert logits.grad is not None
-    assert logits.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0, 5.0])
@@ -206,14 +118,6 @@ def test_lovasz_equals_smps_in_float32(seed: int) -> None:
     logits, masks = batch(seed)
     theirs = smp_losses.LovaszLoss("multiclass", ignore_index=255)
     assert value("lovasz", logits, masks) == pytest.approx(float(theirs(logits, masks.long())), abs=1e-5)
-
-
-@pytest.mark.parametrize("name", EACH)
-def test_a_perfect_prediction_costs_nothing_and_a_wrong_one_much(name: str) -> None:
-    _, masks = batch()
-    truth = functional.one_hot(masks.where(masks != 255, 0).long(), 4).permute(0, 3, 1, 2).float()
-    assert value(name, 100 * truth - 50, masks) == pytest.approx(0, abs=1e-6)
-    assert value(name, 50 - 100 * truth, masks) > (0.1 if name in SPATIAL else 0.8)  # noise has an edge everywhere
 
 
 @pytest.mark.parametrize(
@@ -295,7 +199,7 @@ def slow(name: str, x: np.ndarray, target: np.ndarray) -> float:
     }.get(name, float(np.mean(per_class)))
 
 
-@pytest.mark.parametrize("name", [name for name in EACH if name not in SPATIAL])
+@pytest.mark.parametrize("name", [name for name, term in TERMS.items() if not term.is_spatial])
 @pytest.mark.parametrize("seed", range(3))
 def test_every_term_equals_its_slow_version(name: str, seed: int) -> None:
     logits, masks = batch(seed)

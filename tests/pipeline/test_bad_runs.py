@@ -16,7 +16,6 @@ import yaml
 from command.line import CommandLine
 from foldseg.config import load_experiment
 from foldseg.ensemble.run import predict_ensemble
-from foldseg.ensemble.steps import crf
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json, write_json
 from foldseg.inference.predict import predict_run, store_of
@@ -227,8 +226,6 @@ def test_scripts_print_one_error_without_a_traceback_and_exit_with_1(
 
 def test_crf_that_is_not_installed_says_how_to_get_it_before_anything_is_read(demo: TinyDemo, monkeypatch):
     monkeypatch.setitem(sys.modules, "pydensecrf.densecrf", None)
-    with pytest.raises(FoldsegError, match="pip install pydensecrf2"):
-        crf.require_crf()
     with pytest.raises(FoldsegError, match="pip install pydensecrf2"):
         predict_ensemble(demo.ensemble("runs=nowhere", "steps=[crf]"))
 

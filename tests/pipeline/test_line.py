@@ -64,6 +64,10 @@ from foldseg.ensemble.scene import Result
 from foldseg.scoring.counts import count_pixels
 
 
+def check(settings, config, labels):
+    pass
+
+
 def is_fitted(settings):
     return isinstance(settings.power, tuple)
 
@@ -87,6 +91,10 @@ def fit(settings, observations, target):
 
 def describe(params, target, members):
     return {"power": float(params["power"])}
+
+
+def compare(settings, observations, parts, before, target):
+    return {}
 '''
 SETTINGS = '''class Sharpen(Step):
     """Probabilities to a power."""
@@ -94,6 +102,7 @@ SETTINGS = '''class Sharpen(Step):
     place = Place.PROBABILITIES
     repeatable = True
     must_gain = False
+    refines_pseudo_labels = False
 
     kind: Literal["sharpen"] = "sharpen"
     power: SomePositive = 2.0
@@ -159,7 +168,9 @@ def test_a_step_that_is_added_as_the_guide_says_is_taken_once_by_all_images(demo
 
 
 def test_a_step_that_does_not_state_everything_is_an_error_at_import(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(TypeError, match="Unstated: a step's settings have to state repeatable, must_gain"):
+    with pytest.raises(
+        TypeError, match="Unstated: a step's settings have to state repeatable, must_gain, refines_pseudo_labels"
+    ):
 
         class Unstated(Step):
             place = Place.LABELS

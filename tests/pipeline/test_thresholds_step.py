@@ -153,7 +153,7 @@ def test_one_fold_is_scored_by_its_groups(demo: TinyDemo):
         (["score=pixel_accuracy"], "score pixel_accuracy is not of those alone"),
         (
             ["steps=[thresholds, {kind: clean_up, min_area: 4, classes: [background]}]"],
-            "background is not scored, and after overlapping thresholds",
+            "background is not scored, and where categories overlap",
         ),
     ],
 )

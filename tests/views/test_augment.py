@@ -157,18 +157,6 @@ def test_half_of_the_samples_are_flipped_image_and_mask_together(tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
-@pytest.mark.parametrize("size", [(24, 32), (33, 17)])
-def test_sizes_and_types_stay(name: str, size: tuple[int, int]) -> None:
-    image, mask = np.zeros((*size, 3), np.uint8), np.zeros(size, np.uint8)
-    for seed in range(30):
-        augment = augmentation(name)
-        augment.set_random_seed(seed)
-        done = augment(image=image, mask=mask)
-        assert (done["image"].shape, done["mask"].shape) == (image.shape, mask.shape)
-        assert (done["image"].dtype, done["mask"].dtype) == (np.uint8, np.uint8)
-
-
-@pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_no_value_is_invented_and_new_area_is_void_not_class_0(name: str, tmp_path: Path) -> None:
     """Defects 4 and 36: classes that are invented by interpolation, and filling that is a class."""
     ids = halves(40, 48)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from foldseg.config.schema import Data, Pictures, ToyCity
+from foldseg.config.schema import Data, Pictures
 from foldseg.config.schema.choice import check_entries
 from foldseg.config.schema.names import DatasetName
 from foldseg.data import camvid, signate
@@ -21,7 +21,7 @@ from foldseg.data.labels import LabelSet
 from foldseg.data.leaks import TEST, Leaks, find_leaks
 from foldseg.data.reading import image_size
 from foldseg.data.samples import check_files, shorten
-from foldseg.data.toy_city import build_toy_city, check_toy_city
+from foldseg.data.toy_city import prepare_toy_city
 from foldseg.errors import FoldsegError
 from foldseg.files import write_text
 from foldseg.inputs import is_absent, read_text
@@ -32,16 +32,20 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Family:
-    """What a data set is: `scan(root)` returns its samples table; `labels` are all its classes."""
+    """What a data set is: `scan(root)` returns its samples table; `labels` are all its classes.
+
+    `prepare` builds the data set if its root does not exist, or checks what is there. None: nothing is built.
+    """
 
     scan: Callable[[Path], pd.DataFrame]
     labels: LabelSet
+    prepare: Callable[[Data], None] | None = None
 
 
 DATASETS = {
     "camvid": Family(camvid.scan, camvid.LABELS),
     "signate": Family(signate.scan, signate.LABELS),
-    "toy_city": Family(signate.scan, signate.LABELS),
+    "toy_city": Family(signate.scan, signate.LABELS, prepare_toy_city),
 }
 check_entries(DATASETS, DatasetName, "data/datasets.py: DATASETS")
 
@@ -171,11 +175,10 @@ class OpenedData:
 
 def scan(settings: Data) -> pd.DataFrame:
     """Return the samples table of a data set. The toy city is built when its root does not exist yet."""
-    if settings.dataset == "toy_city" and not settings.root.exists():
-        build_toy_city(settings.root, settings.toy_city or ToyCity())
-    elif settings.toy_city is not None:
-        check_toy_city(settings.root, settings.toy_city)
-    return DATASETS[settings.dataset].scan(settings.root)
+    family = DATASETS[settings.dataset]
+    if family.prepare is not None:
+        family.prepare(settings)
+    return family.scan(settings.root)
 
 
 def _of_fold_splits(table: pd.DataFrame, settings: Data) -> pd.DataFrame:

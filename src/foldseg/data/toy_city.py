@@ -4,7 +4,7 @@ import logging
 import os
 from pathlib import Path
 
-from foldseg.config.schema import ToyCity
+from foldseg.config.schema import Data, ToyCity
 from foldseg.data.listing import list_files
 from foldseg.data.reading import image_size
 from foldseg.errors import FoldsegError
@@ -15,6 +15,14 @@ logger = logging.getLogger(__name__)
 
 _TOY_SETTINGS = "toy_city.json"  # written when the city is built
 _MANY_PIXELS = 50_000_000  # below, starting the processes that build the toy city takes longer than building it
+
+
+def prepare_toy_city(settings: Data) -> None:
+    """Build the toy city if its root does not exist. FoldsegError when it was built with other settings."""
+    if not settings.root.exists():
+        build_toy_city(settings.root, settings.toy_city or ToyCity())
+    elif settings.toy_city is not None:
+        check_toy_city(settings.root, settings.toy_city)
 
 
 def build_toy_city(root: Path, toy: ToyCity) -> None:

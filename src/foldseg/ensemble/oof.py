@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from foldseg.config.schema import Step, ThresholdStep
+from foldseg.config.schema import Step
 from foldseg.data.content import code_hash, file_hashes
 from foldseg.ensemble.fitting import Fitted, fit_step, is_worth_taking, nested_parts, say_worth, spread
 from foldseg.ensemble.image import Leg, Task, labels_of, part_of, process
@@ -21,7 +21,6 @@ from foldseg.ensemble.members import Members
 from foldseg.ensemble.sample import BYTES, Arrays
 from foldseg.ensemble.scene import Params
 from foldseg.ensemble.steps import STEPS
-from foldseg.ensemble.steps.thresholds import compare_categories
 from foldseg.ensemble.work import Outcome, Work
 from foldseg.inference.store import PredictionStore
 from foldseg.scoring.compare import Comparison, paired
@@ -175,12 +174,8 @@ class _OofImages:
         observations, parts = [self._observed[index] for index in chosen], self._parts[chosen]
         logger.info("fitting %s on %d OOF images", step.kind, len(observations))
         fitted = fit_step(step, observations, parts, target, [member.name for member in config.members])
-        self._facts[place] = fitted.facts
-        if isinstance(step, ThresholdStep):
-            self._facts[place] = {
-                **fitted.facts,
-                **compare_categories(observations, parts, self._counts[-1][chosen], target),
-            }
+        alternatives = STEPS[type(step)].compare(step, observations, parts, self._counts[-1][chosen], target)
+        self._facts[place] = {**fitted.facts, **alternatives}
         self._tasks = [
             _with_params(task, place, fitted, int(part)) for task, part in zip(self._tasks, self._parts, strict=True)
         ]

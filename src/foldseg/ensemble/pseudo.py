@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldseg.config import Ensemble
-from foldseg.config.schema import Crf
+from foldseg.config.schema import Step
 from foldseg.data.content import code_hash, file_hashes
 from foldseg.data.counting import count_classes
 from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
@@ -26,7 +26,7 @@ from foldseg.ensemble.line import Line
 from foldseg.ensemble.members import Members, find_members
 from foldseg.ensemble.oof import rows_of, task_of
 from foldseg.ensemble.parallel import processed
-from foldseg.ensemble.steps import crf
+from foldseg.ensemble.steps import STEPS, require_packages
 from foldseg.errors import FoldsegError
 from foldseg.files import write_json
 from foldseg.inference.predict import split_table
@@ -63,15 +63,16 @@ def write_pseudo_labels(
 ) -> dict[int, dict[str, float]]:
     """Write pseudo labels of the test images for every fold; return fold -> share of pixels kept, per class.
 
-    `confidence` is the least probability of a pixel that is kept, `per_class` other ones for some classes. Of the
-    ensemble's steps only a CRF is taken. Predicts what is missing. FoldsegError for members that do not fit together
-    and unknown classes.
+    `confidence` is the least probability of a pixel that is kept, `per_class` other ones for some classes. Only those
+    steps of the ensemble are taken that refine pseudo labels: a CRF. Predicts what is missing. FoldsegError for members
+    that do not fit together and unknown classes.
     """
-    crfs = [step for step in config.steps if isinstance(step, Crf)]
-    if crfs:
-        crf.require_crf()
-    if any(crf.is_fitted(step) for step in crfs):
-        raise FoldsegError("steps.crf: pseudo labels want given values, not lists: what is fitted has seen all folds")
+    refining = _refining(config)
+    require_packages(refining)
+    if fitted := [step.kind for step in refining if STEPS[type(step)].is_fitted(step)]:
+        raise FoldsegError(
+            f"steps.{fitted[0]}: pseudo labels want given values, not lists: what is fitted has seen all folds"
+        )
     members = find_members(config)
     members.require_same_data()
     least = _least(members.labels, confidence, per_class or {})
@@ -79,6 +80,11 @@ def write_pseudo_labels(
         claim(folder / f"fold_{fold}", "pseudo labels", lambda place: (place / DESCRIPTION).is_file())
     members.predict(("test",))
     return {fold: _write_fold(members, fold, folder / f"fold_{fold}", least) for fold in members.folds}
+
+
+def _refining(config: Ensemble) -> list[Step]:
+    """Return the steps that pseudo labels are made with."""
+    return [step for step in config.steps if step.refines_pseudo_labels]
 
 
 def _least(labels: LabelSet, confidence: float, per_class: Mapping[str, float]) -> NDArray[np.float32]:
@@ -94,7 +100,7 @@ def _write_fold(members: Members, fold: int, folder: Path, least: NDArray[np.flo
     for stale in [folder / DESCRIPTION, *folder.glob("*.png")]:  # the first one's presence means complete
         stale.unlink(missing_ok=True)
     table, sources = split_table(members.first, "test", members.data), members.sources("test", fold)
-    line = Line.of([step for step in members.config.steps if isinstance(step, Crf)])
+    line = Line.of(_refining(members.config))
     tasks = [
         PseudoTask(replace(task_of(members, row, sources), line=line), folder / f"{row['id']}.png", least)
         for row in rows_of(table)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from foldseg.config import Ensemble, load_ensemble, save
-from foldseg.config.schema import Crf, Step, Tta
+from foldseg.config.schema import Step, Tta
 from foldseg.data.datasets import OpenedData
 from foldseg.data.labels import LabelSet, Mask
 from foldseg.data.runs import Runs
@@ -21,8 +21,7 @@ from foldseg.ensemble.line import Line
 from foldseg.ensemble.made_from import KEY, contents_of, made_from
 from foldseg.ensemble.members import Members, find_members
 from foldseg.ensemble.oof import facts_of, predict_oof, rows_of, task_of
-from foldseg.ensemble.steps.crf import require_crf
-from foldseg.ensemble.steps.thresholds import possible_categories
+from foldseg.ensemble.steps import check_steps, require_packages
 from foldseg.ensemble.tables import best_member, member_worth, stage_scores, step_gains, steps_left_out
 from foldseg.ensemble.work import Work
 from foldseg.errors import FoldsegError
@@ -36,7 +35,7 @@ from foldseg.scoring.defined import check_defined
 from foldseg.scoring.intervals import warn_of_large_group
 from foldseg.scoring.scores import OF_SCORED_CLASSES, SCORES, check_score
 from foldseg.submission import ledger
-from foldseg.submission.formats import FORMATS, check_submission
+from foldseg.submission.formats import FORMATS, check_classes, check_overlap, check_submission
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +115,7 @@ def _move_into(folder: Path, new: Path) -> None:
 
 def _remove_other_formats(folder: Path, path: Path) -> None:
     """Remove submissions of other formats than that of `path`, which an ensemble of other settings left in `folder`."""
-    for other in {folder / kind.NAME for kind in FORMATS.values()} - {path}:
+    for other in {folder / kind.file_name for kind in FORMATS.values()} - {path}:
         if other.exists():
             logger.warning("%s: removed, an earlier submission in another format than %s", other, path.name)
             rmtree(other) if other.is_dir() else other.unlink()
@@ -135,8 +134,8 @@ def scores_again(folder: Path, opened: OpenedData | None = None) -> dict[str, An
 
 def _checked(config: Ensemble, opened: OpenedData | None = None) -> Members:
     """Find the members; FoldsegError on all that can be known to be wrong before anything is predicted or blended."""
-    if any(isinstance(step, Crf) for step in config.steps):
-        require_crf()
+    require_packages(config.steps)
+    check_overlap(config.submission, config.may_overlap)
     members = find_members(config, opened)
     _check_classes(config, members.labels, members.data.all_labels)
     if members.test.empty:
@@ -154,7 +153,7 @@ def _make(members: Members, folder: Path, work: Path) -> tuple[dict[str, Any], P
     config = members.config
     scores, line = _score_oof(members, folder, work)
     write_line(folder / "fitted.npz", line)
-    path = folder / FORMATS[config.submission].NAME
+    path = folder / FORMATS[config.submission].file_name
     test_counts = _write_submission(members, path, line, work)
     if test_counts is not None:
         scores["test"] = stage_scores(config, line.taken, test_counts, members.labels, None)
@@ -188,40 +187,10 @@ def _check_classes(config: Ensemble, labels: LabelSet, contest: LabelSet) -> Non
     unlearned = [c.name for c in contest.classes if c.scored and c.name not in labels.names]
     if unlearned and config.score in OF_SCORED_CLASSES:
         logger.warning("%s is not the contest's: %s are scored there, too", config.score, ", ".join(unlearned))
-    merged = [c for c in labels.classes if len(c.raw_ids) > 1]
-    if config.submission == "label_png" and merged:
-        raise FoldsegError(
-            f"submission: label_png cannot say {merged[0].name}, which stands for {len(merged[0].raw_ids)} classes of "
-            "the data set; blend runs of data.labels=all as_trained, or hand in signate_json"
-        )
-    if config.thresholds is not None:
-        _check_thresholds(config, labels)
-    of_steps = [(f"steps.{step.kind}.classes", step.named_classes) for step in config.steps]
-    for key, names in [("blend.union", config.blend.union), *of_steps]:
-        if unknown := set(names) - set(labels.names):
-            raise FoldsegError(f"{key}: unknown {sorted(unknown)}; valid are {', '.join(labels.names)}")
-
-
-def _check_thresholds(config: Ensemble, labels: LabelSet) -> None:
-    assert config.thresholds is not None
-    definition = SCORES[config.score]
-    if definition.mean_iou_of is None or (definition.classes == "all" and not labels.scored.all()):
-        raise FoldsegError(
-            f"steps.thresholds fits the scored classes, and score {config.score} is not of those alone; "
-            f"use {' or '.join(OF_SCORED_CLASSES)}"
-        )
-    if config.thresholds.categories not in possible_categories(labels):
-        raise FoldsegError(
-            "steps.thresholds.categories: exclusive gives pixels below the threshold to a class that is not scored, "
-            f"and all of {', '.join(labels.names)} are scored"
-        )
-    for step in config.steps:
-        rest = [c.name for c in labels.classes if c.name in step.named_classes and not c.scored]
-        if rest and config.may_overlap:
-            raise FoldsegError(
-                f"steps.{step.kind}.classes: {', '.join(rest)} is not scored, and after overlapping thresholds there "
-                "are only masks of scored classes"
-            )
+    if unknown := set(config.blend.union) - set(labels.names):
+        raise FoldsegError(f"blend.union: unknown {sorted(unknown)}; valid are {', '.join(labels.names)}")
+    check_steps(config, labels)
+    check_classes(config.submission, labels)
 
 
 def _write_submission(members: Members, path: Path, line: Line, kept_in: Path) -> Counts | None:

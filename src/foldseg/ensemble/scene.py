@@ -7,11 +7,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from foldseg.config import Ensemble
 from foldseg.config.schema import Blend, ScoreName
 from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.ensemble.blend import Levels, Probabilities, argmax
 from foldseg.ensemble.sample import Arrays
 from foldseg.inference.store import Quantised, quantised
+from foldseg.scoring.counts import Counts
 from foldseg.scoring.scores import score
 
 Params = Mapping[str, NDArray[Any]]
@@ -95,6 +97,9 @@ class StepModule(Protocol):
     `fit` and `describe`.
     """
 
+    def check(self, settings: Any, config: Ensemble, labels: LabelSet) -> None:
+        """FoldsegError when the step cannot be taken in an ensemble with these settings and classes."""
+
     def is_fitted(self, settings: Any) -> bool:
         """Is there something to fit?"""
 
@@ -114,3 +119,12 @@ class StepModule(Protocol):
 
     def describe(self, params: Params, target: Target, members: Sequence[str]) -> dict[str, Any]:
         """Return the parameters as they are told to a reader: plain numbers by class and member."""
+
+    def compare(
+        self, settings: Any, observations: Sequence[Arrays], parts: NDArray[np.intp], before: Counts, target: Target
+    ) -> dict[str, Any]:
+        """Return what else score.json says of the step: how alternatives to it score. Empty if there are none.
+
+        `parts` (images,): an image is scored with what was fitted on the other parts. `before`: counts of the stage
+        before the step, (images, classes, 3).
+        """

@@ -113,5 +113,5 @@ def member_worth(config: Ensemble, seen: Sequence[Arrays], target: Target, group
 
 
 def threshold_table(gains: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return what `compare_categories` said of a thresholds step, if there is one."""
+    """Return how categories of either kind score, if a step that makes categories compared them."""
     return next((facts["categories"] for facts in gains.values() if "categories" in facts), None)

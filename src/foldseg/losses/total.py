@@ -5,6 +5,7 @@ batch that is all void. (The losses of smp divide by void pixels, crash in half 
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -17,25 +18,47 @@ from foldseg.losses import overlap, pixelwise, shape
 from foldseg.losses.pixels import Pixels
 from foldseg.models.outputs import Outputs
 
-TERMS: dict[str, Callable[[Pixels, Loss, Tensor | None], Tensor]] = {
-    "cross_entropy": lambda pixels, config, weights: pixelwise.cross_entropy(pixels, weights, config.label_smoothing),
-    "binary_cross_entropy": lambda pixels, *_: pixelwise.binary_cross_entropy(pixels),
-    "ohem": lambda pixels, config, weights: pixelwise.ohem(
-        pixels, config.ohem_threshold, config.ohem_min_kept, weights
+
+@dataclass(frozen=True)
+class Term:
+    """A term of the loss, and what it promises. `tests/contracts/test_losses.py` holds it to that."""
+
+    compute: Callable[[Pixels, Loss, Tensor | None], Tensor]
+    """A function of pixels, settings and class weights (classes,) or None. It returns a scalar, at least 0."""
+    is_spatial: bool = False
+    """Whether it matters where a pixel is."""
+    has_gradient_everywhere: bool = True
+    """Whether every valid pixel has a gradient, not only those that are wrong."""
+
+
+TERMS: dict[str, Term] = {
+    "cross_entropy": Term(
+        lambda pixels, config, weights: pixelwise.cross_entropy(pixels, weights, config.label_smoothing)
     ),
-    "focal": lambda pixels, config, _: pixelwise.focal(pixels, config.focal_gamma),
-    "dice": lambda pixels, *_: overlap.dice(pixels),
-    "log_dice": lambda pixels, *_: overlap.log_dice(pixels),
-    "jaccard": lambda pixels, *_: overlap.jaccard(pixels),
-    "log_jaccard": lambda pixels, *_: overlap.log_jaccard(pixels),
-    "tversky": lambda pixels, config, _: overlap.tversky(pixels, config.tversky_fp, config.tversky_fn),
-    "focal_tversky": lambda pixels, config, _: overlap.focal_tversky(
-        pixels, config.tversky_fp, config.tversky_fn, config.focal_tversky_gamma
+    "binary_cross_entropy": Term(lambda pixels, *_: pixelwise.binary_cross_entropy(pixels)),
+    "ohem": Term(
+        lambda pixels, config, weights: pixelwise.ohem(pixels, config.ohem_threshold, config.ohem_min_kept, weights),
+        has_gradient_everywhere=False,
     ),
-    "lovasz": lambda pixels, *_: shape.lovasz(pixels),
-    "lovasz_hinge": lambda pixels, *_: shape.lovasz_hinge(pixels),
-    "mcc": lambda pixels, *_: overlap.mcc(pixels),
-    "boundary": lambda pixels, config, _: shape.boundary(pixels, config.boundary_tolerance),
+    "focal": Term(lambda pixels, config, _: pixelwise.focal(pixels, config.focal_gamma)),
+    "dice": Term(lambda pixels, *_: overlap.dice(pixels)),
+    "log_dice": Term(lambda pixels, *_: overlap.log_dice(pixels)),
+    "jaccard": Term(lambda pixels, *_: overlap.jaccard(pixels)),
+    "log_jaccard": Term(lambda pixels, *_: overlap.log_jaccard(pixels)),
+    "tversky": Term(lambda pixels, config, _: overlap.tversky(pixels, config.tversky_fp, config.tversky_fn)),
+    "focal_tversky": Term(
+        lambda pixels, config, _: overlap.focal_tversky(
+            pixels, config.tversky_fp, config.tversky_fn, config.focal_tversky_gamma
+        )
+    ),
+    "lovasz": Term(lambda pixels, *_: shape.lovasz(pixels)),
+    "lovasz_hinge": Term(lambda pixels, *_: shape.lovasz_hinge(pixels), has_gradient_everywhere=False),
+    "mcc": Term(lambda pixels, *_: overlap.mcc(pixels)),
+    "boundary": Term(
+        lambda pixels, config, _: shape.boundary(pixels, config.boundary_tolerance),
+        is_spatial=True,
+        has_gradient_everywhere=False,
+    ),
 }
 check_entries(TERMS, Loss.term_names(), "losses/total.py: TERMS")
 
@@ -74,7 +97,7 @@ def segmentation_loss(
     """
     with torch.autocast(logits.device.type, enabled=False):
         pixels = Pixels(logits.float(), masks)
-        terms = {name: TERMS[name](pixels, config, weights) for name in config.terms()}
+        terms = {name: TERMS[name].compute(pixels, config, weights) for name in config.terms()}
         total = torch.stack([weight * terms[name] for name, weight in config.terms().items()]).sum()
     return total, {name: term.detach() for name, term in terms.items()}
 

@@ -170,12 +170,12 @@ def _of_submission(submission: SubmissionFolder, oof: OofLabels, counts: Counts)
     """Statements of score.json's final stage, OOF and test, and of the ledger's latest row; and remarks."""
     folder, config, facts = submission.path, submission.read_settings(), submission.read_scores()
     _check_left_out(submission, facts)
-    _check_submission(folder / FORMATS[config.submission].NAME, facts)
+    _check_submission(folder / FORMATS[config.submission].file_name, facts)
     final = list(facts["oof"])[-1]
     remarks: list[str] = []
     found: dict[str, Recounted] = {}
-    is_thresholded = config.thresholds is not None and "thresholds" in final.split(" + ")
-    if is_thresholded and config.thresholds is not None and config.thresholds.categories == "overlapping":
+    taken = final.split(" + ")
+    if any(step.may_overlap and step.kind in taken for step in config.steps):
         remarks.append(
             "OOF label maps give every pixel one class, and this ensemble was scored with categories that overlap: "
             "its OOF scores cannot be recomputed from them"
@@ -225,7 +225,7 @@ def _named(places: Sequence[int]) -> str:
 
 def _recounted_test(folder: Path, config: Ensemble, oof: OofLabels) -> Recounted:
     data = oof.data if config.labels == "as_trained" else oof.data.with_labels("scored")
-    return Recounted(count_submission(folder / FORMATS[config.submission].NAME, data).scores)
+    return Recounted(count_submission(folder / FORMATS[config.submission].file_name, data).scores)
 
 
 def _of_ledger(row: "pd.Series[str]", found: Mapping[str, Recounted], name: ScoreName) -> list[Statement]:

@@ -20,7 +20,8 @@ from foldseg.data.samples import shorten, shown
 from foldseg.errors import FoldsegError
 from foldseg.outputs import check_output, claim
 from foldseg.submission import label_png, signate_json
-from foldseg.submission.formats import Size, Sizes, check_submission, format_of, missing_ids
+from foldseg.submission.format import Size, Sizes
+from foldseg.submission.formats import check_submission, missing_ids, open_submission
 from foldseg.submission.sizes import check_given_size, known_sizes
 
 BLACK: Colour = (0, 0, 0)
@@ -29,19 +30,19 @@ logger = logging.getLogger(__name__)
 
 
 def convert(source: Path, destination: Path, data: DataSet, size: Size = None, check: bool = True) -> None:
-    """Make a JSON from a folder of PNGs, or a folder of PNGs from a JSON, whichever `source` is.
+    """Make a JSON from a folder of PNGs, or a folder of PNGs from a submission that is a file, whichever `source` is.
 
     With `check`, ids and sizes must be those of the test images of `data`, if they are there. `size` (height, width) is
     that of images of a JSON which are not there; FoldsegError when it is not that of an image that is.
     """
     wanted = _test_sizes(data) if check else None
-    if format_of(source) is signate_json:
-        known = wanted if wanted is not None else known_sizes(data)
-        write_pngs(source, destination, data.labels, size, known, complete=wanted is not None)
-    else:
+    if source.is_dir():
         if destination.suffix == ".json":
             check_output(destination, ".json", [data.root], begins=signate_json.BEGIN)
         write_json(source, destination, data.labels, wanted, size)
+    else:
+        known = wanted if wanted is not None else known_sizes(data)
+        write_pngs(source, destination, data.labels, size, known, complete=wanted is not None)
 
 
 def write_json(folder: Path, path: Path, labels: LabelSet, wanted: Sizes | None = None, size: Size = None) -> None:
@@ -73,7 +74,7 @@ def write_json(folder: Path, path: Path, labels: LabelSet, wanted: Sizes | None 
 def write_pngs(
     path: Path, folder: Path, labels: LabelSet, size: Size = None, known: Sizes | None = None, complete: bool = True
 ) -> None:
-    """Write the images of a JSON as RGB PNGs into `folder`; where categories overlap, the later class is shown.
+    """Write the images of a submission as RGB PNGs into `folder`; where categories overlap, the later class is shown.
 
     `known` maps ids to (height, width); other images are of `size`. FoldsegError for anything that is not valid, for an
     image of which neither says the size, and when the folder holds files that were not written by an earlier call, or
@@ -82,7 +83,7 @@ def write_pngs(
     """
     if folder.suffix == ".json":
         raise FoldsegError(f"{folder}: should be a folder, for the PNGs of {path}")
-    submission = signate_json.Submission(path, labels)
+    submission = open_submission(path, labels)
     if known is not None and complete:
         missing_ids(path, submission.names, known)
     _check_names(path, folder, submission.names)
@@ -90,7 +91,8 @@ def write_pngs(
     claim(folder, "colour PNGs of a submission")
     overlaps = []
     for name in tqdm(submission.names, desc=f"writing {folder.name}", unit="image", leave=False, disable=None):
-        indices, overlap = flatten(submission.read(name, sizes[name]), sizes[name])
+        image = submission.read(name, sizes[name])
+        indices, overlap = flatten(image, sizes[name]) if isinstance(image, list) else (image, 0)
         label_png.write_png(folder / f"{name}.png", labels.colourise(indices)[..., ::-1])  # OpenCV's order is BGR
         overlaps.append(overlap)
     logger.info("%s: %d images", folder, len(overlaps))

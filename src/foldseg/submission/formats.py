@@ -1,71 +1,55 @@
-"""Submission formats by name. To add one: a module with `NAME`, `write` and `Submission`, and a line here."""
+"""Submission formats by name. To add one: a module with a `Format`, a line here, its name in `names.SubmissionName`."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any, Protocol
 
 from foldseg.config.schema.choice import check_entries
 from foldseg.config.schema.names import SubmissionName
-from foldseg.data.labels import LabelSet, Mask
-from foldseg.data.runs import Runs
+from foldseg.data.labels import LabelSet
 from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
 from foldseg.submission import label_png, signate_json
+from foldseg.submission.format import Format, Sizes, Submission
 
-Size = tuple[int, int] | None
-"""(height, width), None where it is not known."""
-
-Sizes = Mapping[str, tuple[int, int]]
-"""Id -> (height, width)."""
-
-
-class Submission(Protocol):
-    """A submission that is open for reading. FoldsegError names whatever is not valid."""
-
-    @property
-    def names(self) -> list[str]:
-        """Ids of the images, sorted."""
-
-    def read(self, name: str, size: tuple[int, int] | None) -> Mask | list[Runs]:
-        """One image: class indices (H, W) uint8, or the runs of every class.
-
-        `size` is (height, width) of the image, None where that is not known.
-        """
-
-
-class Format(Protocol):
-    """What a module of a format has."""
-
-    NAME: str
-    """Name of the file or folder within the submission's folder."""
-
-    @property
-    def Submission(self) -> Callable[[Path, LabelSet], Submission]:  # noqa: N802  # modules have a class of that name
-        """Open an existing submission."""
-
-    def write(self, path: Path, masks: Iterable[tuple[str, Any]], labels: LabelSet) -> None:
-        """Write (id, class indices (H, W) uint8) pairs, sorted by id, image by image.
-
-        A format in which classes may overlap also takes the runs of every class instead.
-        """
-
-
-FORMATS: dict[str, Format] = {"signate_json": signate_json, "label_png": label_png}
+FORMATS: dict[str, Format] = {"signate_json": signate_json.FORMAT, "label_png": label_png.FORMAT}
 check_entries(FORMATS, SubmissionName, "submission/formats.py: FORMATS")
 
 
 def format_of(path: Path) -> Format:
-    """Return the format of an existing submission: a folder holds PNGs, a .json file the AI Edge Contest's."""
-    if path.is_dir():
-        return FORMATS["label_png"]
-    if path.suffix == ".json" and path.is_file():
-        return FORMATS["signate_json"]
-    raise FoldsegError(f"{path}: is no submission; expected a folder of PNGs or a .json file")
+    """Return the format of an existing submission. FoldsegError unless exactly one format recognises it."""
+    matches = {name: kind for name, kind in FORMATS.items() if kind.recognises(path)}
+    if not matches:
+        expected = " or ".join(kind.description for kind in reversed(FORMATS.values()))
+        raise FoldsegError(f"{path}: is no submission; expected {expected}")
+    if len(matches) > 1:
+        raise FoldsegError(f"{path}: may be a submission of any of the formats {', '.join(matches)}")
+    return next(iter(matches.values()))
+
+
+def check_overlap(name: SubmissionName, may_overlap: bool) -> None:
+    """FoldsegError when categories may overlap and a format gives every pixel one class."""
+    if may_overlap and not FORMATS[name].may_overlap:
+        others = [other for other, kind in FORMATS.items() if kind.may_overlap]
+        raise FoldsegError(
+            f"submission, steps: submission {name} gives every pixel one class: use "
+            f"{{kind: thresholds, categories: exclusive}}, or hand in {' or '.join(others)}"
+        )
+
+
+def check_classes(name: SubmissionName, labels: LabelSet) -> None:
+    """FoldsegError when a format cannot say a class of the label set."""
+    merged = [c for c in labels.classes if len(c.raw_ids) > 1]
+    if merged and not FORMATS[name].has_merged_classes:
+        others = [other for other, kind in FORMATS.items() if kind.has_merged_classes]
+        raise FoldsegError(
+            f"submission: {name} cannot say {merged[0].name}, which stands for {len(merged[0].raw_ids)} classes of "
+            f"the data set; blend runs of data.labels=all as_trained, or hand in {' or '.join(others)}"
+        )
 
 
 def open_submission(path: Path, labels: LabelSet) -> Submission:
     """Open a submission for reading."""
-    return format_of(path).Submission(path, labels)
+    return format_of(path).open(path, labels)
 
 
 def missing_ids(path: Path, have: Collection[str], wanted: Collection[str], allow_missing: bool = False) -> list[str]:

@@ -12,8 +12,7 @@ from foldseg.data.reading import read_mask
 from foldseg.data.samples import existing_folder
 from foldseg.errors import FoldsegError
 from foldseg.files import write_bytes
-
-NAME = "labels"
+from foldseg.submission.format import Format
 
 
 def write(path: Path, masks: Iterable[tuple[str, Mask]], labels: LabelSet) -> None:
@@ -60,3 +59,15 @@ class Submission:
         if size is not None and mask.shape != size:
             raise FoldsegError(f"{self.files[name]}: is {mask.shape}, the image {size} (height, width)")
         return mask
+
+
+FORMAT = Format(
+    file_name="labels",
+    description="a folder of PNGs",
+    recognises=Path.is_dir,
+    may_overlap=False,
+    has_merged_classes=False,
+    has_scored_classes_alone=False,
+    write=write,
+    open=Submission,
+)

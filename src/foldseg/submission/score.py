@@ -17,7 +17,8 @@ from foldseg.errors import FoldsegError
 from foldseg.files import write_text
 from foldseg.scoring.counts import PREDICTION, SHARED, Counts, count_pixels, count_runs
 from foldseg.scoring.scores import OF_SCORED_CLASSES, SCORES, Score, image_scores, present_iou, score
-from foldseg.submission.formats import Size, missing_ids, open_submission
+from foldseg.submission.format import Size
+from foldseg.submission.formats import format_of, missing_ids, open_submission
 from foldseg.submission.sizes import check_given_size
 
 logger = logging.getLogger(__name__)
@@ -115,7 +116,7 @@ def count_submission(
             counts[:, [SHARED, PREDICTION]] = 0
             return counts
         if isinstance(found, np.ndarray) and (found == IGNORE_INDEX).any():
-            raise FoldsegError(f"{prediction}: {name}.png holds void pixels; a prediction gives every pixel a class")
+            raise FoldsegError(f"{prediction}: {name} holds void pixels; a prediction gives every pixel a class")
         return count_any(masks, found, labels)
 
     counts = np.stack([count(name) for name in ids])
@@ -124,7 +125,8 @@ def count_submission(
             "%d of %d images are not at hand and no --size is given, so rows and columns are not checked against their "
             "size: %s", len(unknown), len(ids), shorten(unknown),
         )  # fmt: skip
-    only_scored = any(path.suffix == ".json" for path in (prediction, truth) if path is not None)
+    files = [path for path in (prediction, truth) if path is not None]
+    only_scored = any(format_of(path).has_scored_classes_alone for path in files)
     return CountedSubmission(labels, ids, counts, sorted(missing), only_scored)
 
 

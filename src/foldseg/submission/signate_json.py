@@ -23,8 +23,8 @@ from foldseg.data.runs import FIRST, LAST, NO_RUNS, ROW, Runs, runs_of_labels
 from foldseg.errors import FoldsegError, short_name
 from foldseg.files import replacing
 from foldseg.inputs import read_bytes
+from foldseg.submission.format import Format
 
-NAME = "submission.json"
 SUFFIX = ".jpg"
 BEGIN = r'\s*\{\s*("[^"]*\.jpg"|\})'
 """What the text of such a file begins with, as a regular expression."""
@@ -226,3 +226,15 @@ def _mapping(content: Any, where: str) -> dict[str, Any]:
         ((key, _),) = Counter(key for key, _ in content).most_common(1)
         raise FoldsegError(f"{where}: {_shown(key)} is there more than once")
     return mapping
+
+
+FORMAT = Format(
+    file_name="submission.json",
+    description="a .json file",
+    recognises=lambda path: path.suffix == ".json" and path.is_file(),
+    may_overlap=True,
+    has_merged_classes=True,
+    has_scored_classes_alone=True,
+    write=write,
+    open=Submission,
+)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from foldseg.data.datasets import DataSet
 from foldseg.errors import FoldsegError
-from foldseg.submission.formats import Size, Sizes
+from foldseg.submission.format import Size, Sizes
 
 
 def known_sizes(data: DataSet, split: str | None = None) -> Sizes:

@@ -31,6 +31,7 @@ from foldseg.config.schema.schedules import (
     StepDecay,
     WarmRestarts,
 )
+from foldseg.config.schema.step import Step
 from foldseg.config.schema.steps import (
     BiasStep,
     CleanUp,
@@ -38,7 +39,6 @@ from foldseg.config.schema.steps import (
     Crf,
     HillClimbing,
     StackStep,
-    Step,
     ThresholdStep,
     WeightSearch,
     WeightsStep,

@@ -17,7 +17,7 @@ from foldseg.config.schema.base import (
 from foldseg.config.schema.blends import Blend, MeanBlend
 from foldseg.config.schema.names import ScoreName, SubmissionName
 from foldseg.config.schema.step_order import check_order
-from foldseg.config.schema.steps import Step, ThresholdStep, WeightsStep
+from foldseg.config.schema.steps import Step
 from foldseg.config.schema.tta import Tta
 from foldseg.config.schema.views import PredictView, view_slug
 
@@ -83,32 +83,11 @@ class Ensemble(Settings):
                 f"members named twice: {', '.join(double)}; use `weight` to count one double", "members"
             )
         check_order(self.steps)
-        weights = next((step for step in self.steps if isinstance(step, WeightsStep)), None)
-        if weights is not None and len(self.members) == 1:
-            raise ConflictError(
-                "steps: the weight of a single member cannot be fitted; leave the weights step out", "steps", "members"
-            )
-        if weights is not None and weights.per_class and self.blend.union:
-            raise ConflictError(
-                "steps: weights per_class do not go with blend.union, which leaves members out by pixel",
-                "steps",
-                "blend.union",
-            )
-        if self.may_overlap and self.submission != "signate_json":
-            raise ConflictError(
-                f"submission {self.submission} gives every pixel one class: use "
-                "{kind: thresholds, categories: exclusive}",
-                "submission",
-                "steps",
-            )
+        for step in self.steps:
+            step.check_members(len(self.members), self.blend)
         if self.folds is not None and len(set(self.folds)) != len(self.folds):
             raise ConflictError(f"folds {list(self.folds)} name a fold twice", "folds")
         return self
-
-    @property
-    def thresholds(self) -> ThresholdStep | None:
-        """The step that fits thresholds, if there is one."""
-        return next((step for step in self.steps if isinstance(step, ThresholdStep)), None)
 
     @property
     def may_overlap(self) -> bool:

@@ -1,16 +1,18 @@
 """What is done to a blend, step by step. What a step is not told, it fits on OOF: never on an image's own fold.
 
-The class of a step's settings also states what the ensemble has to know of the step, see `Step`.
+The class of a step's settings also states what the ensemble has to know of the step, see `step.Step`.
 """
 
 import math
-from enum import IntEnum
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from foldseg.config.schema.base import Count, Positive, Weight
+from foldseg.config.schema.base import ConflictError, Count, Positive, Weight
+from foldseg.config.schema.blends import Blend
 from foldseg.config.schema.choice import Choice
+from foldseg.config.schema.step import OptionalPackage, Place
+from foldseg.config.schema.step import Step as Step
 
 Pixels = Annotated[int, Field(ge=0)]
 SomePositive = Positive | Annotated[tuple[Positive, ...], Field(min_length=1)]
@@ -19,68 +21,6 @@ SomePixels = Pixels | Annotated[tuple[Pixels, ...], Field(min_length=1)]
 """A number, or a list of numbers of which the best on OOF is taken."""
 
 _MOST_COMBINATIONS = 64
-
-
-class Place(IntEnum):
-    """Where a step may stand in the line of steps. Steps come in the order of their places."""
-
-    MEMBERS = 0
-    """takes the members' probabilities, gives probabilities in place of the blend's; one step at most"""
-    PROBABILITIES = 1
-    """takes probabilities, gives probabilities"""
-    CATEGORIES = 2
-    """takes probabilities, gives labels, or masks that may overlap"""
-    LABELS = 3
-    """takes labels or masks, gives the same"""
-
-    @property
-    def gives_probabilities(self) -> bool:
-        """Whether OOF passes may keep what a step of this place gives."""
-        return self in (Place.MEMBERS, Place.PROBABILITIES)
-
-
-class Step(Choice):
-    """One step after the blend. What a step is not told it fits on OOF.
-
-    The class of a kind also makes three statements about the step. One that does not make all of them is an error at
-    import.
-    """
-
-    place: ClassVar[Place]
-    """Where the step may stand in the line of steps."""
-    repeatable: ClassVar[bool]
-    """Whether an ensemble may have several steps of this kind."""
-    must_gain: ClassVar[bool]
-    """True: the step is left out unless its nested gain is above noise. False: only if its loss is above noise."""
-
-    force: bool = False
-    """Take the step whatever its nested gain is."""
-
-    @classmethod
-    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """TypeError unless the class makes every statement."""
-        missing = [name for name in ("place", "repeatable", "must_gain") if not hasattr(cls, name)]
-        if missing:
-            raise TypeError(f"{cls.__name__}: a step's settings have to state {', '.join(missing)} (see Step)")
-
-    @property
-    def summary(self) -> str:
-        """Name the step and what matters most of its settings, for the ledger."""
-        return self.kind
-
-    @property
-    def may_overlap(self) -> bool:
-        """Whether a pixel may belong to several categories after the step; then there are only scored ones."""
-        return False
-
-    @property
-    def named_classes(self) -> tuple[str, ...]:
-        """The classes that the settings name."""
-        return ()
-
-    def images_to_fit(self, images: int) -> int:
-        """Return how many of so many OOF images the step is fitted on."""
-        return images
 
 
 class WeightSearch(Choice):
@@ -109,6 +49,7 @@ class WeightsStep(Step):
     place = Place.MEMBERS
     repeatable = False
     must_gain = True
+    refines_pseudo_labels = False
 
     kind: Literal["weights"] = "weights"
     search: WeightSearch = HillClimbing()
@@ -121,6 +62,19 @@ class WeightsStep(Step):
         """Name the step and its search, for the ledger."""
         return f"{self.kind}:{self.search.kind}"
 
+    def check_members(self, members: int, blend: Blend) -> None:
+        """ConflictError when there is a single member, or the blend leaves members out by pixel."""
+        if members == 1:
+            raise ConflictError(
+                "steps: the weight of a single member cannot be fitted; leave the weights step out", "steps", "members"
+            )
+        if self.per_class and blend.union:
+            raise ConflictError(
+                "steps: weights per_class do not go with blend.union, which leaves members out by pixel",
+                "steps",
+                "blend.union",
+            )
+
 
 class StackStep(Step):
     """Logistic regression on members' log-probabilities and the picture, in place of the blend."""
@@ -128,6 +82,7 @@ class StackStep(Step):
     place = Place.MEMBERS
     repeatable = False
     must_gain = False
+    refines_pseudo_labels = False
 
     kind: Literal["stack"] = "stack"
     pixels_per_image: Count = 400
@@ -144,6 +99,7 @@ class BiasStep(Step):
     place = Place.PROBABILITIES
     repeatable = True
     must_gain = False
+    refines_pseudo_labels = False
 
     kind: Literal["bias"] = "bias"
     limit: Annotated[float, Field(gt=1.0, le=64.0)] = 8.0
@@ -156,6 +112,10 @@ class Crf(Step):
     place = Place.PROBABILITIES
     repeatable = True
     must_gain = False
+    refines_pseudo_labels = True
+    package = OptionalPackage(
+        "pydensecrf.densecrf", "pydensecrf: pip install pydensecrf2==1.1 (wants a C++ compiler, about a minute)"
+    )
 
     kind: Literal["crf"] = "crf"
     iterations: Count = 5
@@ -198,6 +158,7 @@ class ThresholdStep(Step):
     place = Place.CATEGORIES
     repeatable = False
     must_gain = False
+    refines_pseudo_labels = False
 
     kind: Literal["thresholds"] = "thresholds"
     categories: Literal["overlapping", "exclusive"] = "overlapping"
@@ -220,6 +181,7 @@ class CleanUp(Step):
     place = Place.LABELS
     repeatable = True
     must_gain = False
+    refines_pseudo_labels = False
 
     kind: Literal["clean_up"] = "clean_up"
     min_area: SomePixels = 0

@@ -8,21 +8,21 @@ from foldseg.config.schema.base import ConflictError, Count, Fraction, Positive,
 from foldseg.config.schema.class_weights import ClassWeights, EqualWeights
 
 _IS_TERM = "term"
+_TAKES_CLASS_WEIGHTS = "takes class_weights"
 TermWeight = Annotated[float, Field(ge=0.0), _IS_TERM]
 """Weight of a term of the logits: `losses/total.py: TERMS`."""
-
-WEIGHTED_TERMS = ("cross_entropy", "ohem")
-"""The terms that take `class_weights`."""
+ClassWeightedTermWeight = Annotated[float, Field(ge=0.0), _IS_TERM, _TAKES_CLASS_WEIGHTS]
+"""Weight of a term that takes `class_weights`."""
 
 
 class Loss(Settings):
     """Weights of the terms of the loss, and their settings; the terms themselves are in `foldseg.losses`."""
 
-    cross_entropy: TermWeight = 0.0
+    cross_entropy: ClassWeightedTermWeight = 0.0
     """Weight of the cross-entropy."""
     binary_cross_entropy: TermWeight = 0.0
     """Weight of the binary cross-entropy: a sigmoid per class, against the rest."""
-    ohem: TermWeight = 0.0
+    ohem: ClassWeightedTermWeight = 0.0
     """Weight of the cross-entropy of hard pixels."""
     focal: TermWeight = 0.0
     """Weight of the focal loss."""
@@ -89,9 +89,10 @@ class Loss(Settings):
 
     @model_validator(mode="after")
     def _class_weights_weigh_something(self) -> Self:
-        if not self.class_weights.are_equal and not self.terms().keys() & set(WEIGHTED_TERMS):
+        weighted = [name for name, field in type(self).model_fields.items() if _TAKES_CLASS_WEIGHTS in field.metadata]
+        if not self.class_weights.are_equal and not self.terms().keys() & set(weighted):
             raise ConflictError(
-                f"class_weights are taken by {' and '.join(WEIGHTED_TERMS)} alone, and the terms are "
+                f"class_weights are taken by {' and '.join(weighted)} alone, and the terms are "
                 f"{', '.join(self.terms())}: add one of the two, or leave class_weights out",
                 "class_weights",
             )

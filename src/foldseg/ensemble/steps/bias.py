@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from foldseg.config import Ensemble
 from foldseg.config.schema import BiasStep
-from foldseg.data.labels import Mask
+from foldseg.data.labels import LabelSet, Mask
 from foldseg.ensemble.blend import normalised
 from foldseg.ensemble.sample import Arrays, PixelSample, observed, subset
 from foldseg.ensemble.scene import Params, Result, Scene, Target
@@ -20,6 +21,10 @@ from foldseg.scoring.counts import PREDICTION, SHARED, Counts
 
 _LEVELS = 65  # factors that are tried for each class, evenly on a logarithmic scale; the middle one is 1
 _SWEEPS = 4
+
+
+def check(settings: BiasStep, config: Ensemble, labels: LabelSet) -> None:
+    """Accept every ensemble."""
 
 
 def is_fitted(settings: BiasStep) -> bool:
@@ -96,3 +101,10 @@ def _counts_at(
 def describe(params: Params, target: Target, members: Sequence[str]) -> dict[str, Any]:
     """Class -> factor."""
     return dict(zip(target.labels.names, params["factors"].round(4).tolist(), strict=True))
+
+
+def compare(
+    settings: BiasStep, observations: Sequence[Arrays], parts: NDArray[np.intp], before: Counts, target: Target
+) -> dict[str, Any]:
+    """Return nothing: there are no alternatives."""
+    return {}

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from foldseg.config import Ensemble
 from foldseg.config.schema import CleanUp
 from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
 from foldseg.ensemble.sample import Arrays
@@ -18,6 +19,10 @@ Areas = NDArray[np.int64]
 """(classes,) pixels: smaller components are removed, or smaller holes filled. 0: none."""
 
 _KINDS = ("min_area", "hole_area")
+
+
+def check(settings: CleanUp, config: Ensemble, labels: LabelSet) -> None:
+    """Accept every ensemble."""
 
 
 def is_fitted(settings: CleanUp) -> bool:
@@ -167,3 +172,10 @@ def describe(params: Params, target: Target, members: Sequence[str]) -> dict[str
         kind: {name: int(area) for name, area in zip(target.labels.names, params[kind], strict=True) if area}
         for kind in _KINDS
     }
+
+
+def compare(
+    settings: CleanUp, observations: Sequence[Arrays], parts: NDArray[np.intp], before: Counts, target: Target
+) -> dict[str, Any]:
+    """Return nothing: there are no alternatives."""
+    return {}

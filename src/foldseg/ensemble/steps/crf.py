@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from foldseg.config import Ensemble
 from foldseg.config.schema import Crf
-from foldseg.data.labels import Image, Mask
+from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.ensemble.blend import Probabilities, argmax
 from foldseg.ensemble.sample import Arrays
 from foldseg.ensemble.scene import Params, Result, Scene, Target
-from foldseg.errors import FoldsegError
-from foldseg.scoring.counts import count_pixels
+from foldseg.scoring.counts import Counts, count_pixels
 
 _FLOOR = 1e-5  # a probability of 0 would be an infinite energy
 _LIKELY = 0.05  # a class that is nowhere above that cannot win a pixel
@@ -25,15 +25,8 @@ Kernel = Mapping[str, float]
 """The values of `_KERNEL`."""
 
 
-def require_crf() -> None:
-    """FoldsegError that says how to get pydensecrf, if it is not installed."""
-    try:
-        import pydensecrf.densecrf  # noqa: F401
-    except ImportError as error:
-        raise FoldsegError(
-            "the crf step needs pydensecrf: pip install pydensecrf2==1.1 (wants a C++ compiler, about a minute), "
-            "or leave the step out of `steps`"
-        ) from error
+def check(settings: Crf, config: Ensemble, labels: LabelSet) -> None:
+    """Accept every ensemble."""
 
 
 def is_fitted(settings: Crf) -> bool:
@@ -141,3 +134,10 @@ def fit(settings: Crf, observations: Sequence[Arrays], target: Target) -> Params
 def describe(params: Params, target: Target, members: Sequence[str]) -> dict[str, Any]:
     """Return the chosen values."""
     return {key: round(float(params[key]), 6) for key in _KERNEL}
+
+
+def compare(
+    settings: Crf, observations: Sequence[Arrays], parts: NDArray[np.intp], before: Counts, target: Target
+) -> dict[str, Any]:
+    """Return nothing: there are no alternatives."""
+    return {}

@@ -6,13 +6,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from foldseg.config import Ensemble
 from foldseg.config.schema import StackStep
-from foldseg.data.labels import IGNORE_INDEX, Image, Mask
+from foldseg.data.labels import IGNORE_INDEX, Image, LabelSet, Mask
 from foldseg.ensemble.blend import LEAST, Levels
 from foldseg.ensemble.sample import Arrays, subset
 from foldseg.ensemble.scene import Params, Result, Scene, Target
+from foldseg.scoring.counts import Counts
 
 _NEVER = -30.0  # logit of a class that no pixel of the sample is of
+
+
+def check(settings: StackStep, config: Ensemble, labels: LabelSet) -> None:
+    """Accept every ensemble."""
 
 
 def is_fitted(settings: StackStep) -> bool:
@@ -104,3 +110,10 @@ def describe(params: Params, target: Target, members: Sequence[str]) -> dict[str
         name: dict(zip(classes, np.linalg.norm(block, axis=1).round(3).tolist(), strict=True))
         for name, block in named.items()
     }
+
+
+def compare(
+    settings: StackStep, observations: Sequence[Arrays], parts: NDArray[np.intp], before: Counts, target: Target
+) -> dict[str, Any]:
+    """Return nothing: there are no alternatives."""
+    return {}

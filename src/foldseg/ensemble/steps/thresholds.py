@@ -15,14 +15,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from foldseg.config import Ensemble
 from foldseg.config.schema import ScoreName, ThresholdStep
 from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
 from foldseg.ensemble.blend import argmax
 from foldseg.ensemble.sample import Arrays
 from foldseg.ensemble.scene import Params, Result, Scene, Target
+from foldseg.errors import FoldsegError
 from foldseg.inference.store import Quantised
 from foldseg.scoring.counts import PREDICTION, SHARED, TRUTH, Counts, joint_histogram
-from foldseg.scoring.scores import SCORES, iou, present_iou, score
+from foldseg.scoring.scores import OF_SCORED_CLASSES, SCORES, iou, present_iou, score
 
 Categories = Literal["overlapping", "exclusive"]
 """How categories share pixels.
@@ -37,6 +39,21 @@ Thresholds = NDArray[np.uint8]
 """(scored classes,), each 1..255."""
 
 _PARTS = 5  # that OOF images are divided into where there is only one fold
+
+
+def check(settings: ThresholdStep, config: Ensemble, labels: LabelSet) -> None:
+    """FoldsegError unless the score is of the scored classes alone, and there is a class for pixels below."""
+    definition = SCORES[config.score]
+    if definition.mean_iou_of is None or (definition.classes == "all" and not labels.scored.all()):
+        raise FoldsegError(
+            f"steps.thresholds fits the scored classes, and score {config.score} is not of those alone; "
+            f"use {' or '.join(OF_SCORED_CLASSES)}"
+        )
+    if settings.categories not in possible_categories(labels):
+        raise FoldsegError(
+            "steps.thresholds.categories: exclusive gives pixels below the threshold to a class that is not scored, "
+            f"and all of {', '.join(labels.names)} are scored"
+        )
 
 
 def is_fitted(settings: ThresholdStep) -> bool:
@@ -143,9 +160,9 @@ def counts_at(images: NDArray[np.int32], thresholds: NDArray[np.uint8], labels: 
     return counts
 
 
-def compare_categories(
-    observations: Sequence[Arrays], parts: NDArray[np.intp], before: Counts, target: Target
-) -> dict[str, dict[str, Any]]:
+def compare(
+    settings: ThresholdStep, observations: Sequence[Arrays], parts: NDArray[np.intp], before: Counts, target: Target
+) -> dict[str, Any]:
     """Scores on OOF with argmax, where the thresholds were fitted (too good), and nested; thresholds as probabilities.
 
     Of both kinds of categories. `parts` (images,): each is scored with what was fitted on the others; `before` are the

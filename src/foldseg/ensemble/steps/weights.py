@@ -6,19 +6,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from foldseg.config import Ensemble
 from foldseg.config.schema import Continuous, HillClimbing, WeightSearch, WeightsStep
 from foldseg.config.schema.choice import check_entries
-from foldseg.data.labels import Mask
+from foldseg.data.labels import LabelSet, Mask
 from foldseg.ensemble.blend import Blender, Probabilities, argmax
 from foldseg.ensemble.disagreement import MemberSample, observe_members
 from foldseg.ensemble.sample import Arrays
 from foldseg.ensemble.scene import Params, Result, Scene, Target
+from foldseg.scoring.counts import Counts
 
 Weights = NDArray[np.float64]
 """(members,), or (members, classes); those of a class sum to 1."""
 
 _SWEEPS = 3  # over the classes, when each has weights of its own
 _SHARE = 0.25  # that a member gains in one class, at a time
+
+
+def check(settings: WeightsStep, config: Ensemble, labels: LabelSet) -> None:
+    """Accept every ensemble."""
 
 
 def is_fitted(settings: WeightsStep) -> bool:
@@ -122,3 +128,10 @@ def describe(params: Params, target: Target, members: Sequence[str]) -> dict[str
         return dict(zip(members, weights.tolist(), strict=True))
     rows = [dict(zip(target.labels.names, row, strict=True)) for row in weights.tolist()]
     return dict(zip(members, rows, strict=True))
+
+
+def compare(
+    settings: WeightsStep, observations: Sequence[Arrays], parts: NDArray[np.intp], before: Counts, target: Target
+) -> dict[str, Any]:
+    """Return nothing: there are no alternatives."""
+    return {}

@@ -1,0 +1,93 @@
+"""What every step after the blend promises."""
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from foldseg.config.schema import Step
+from foldseg.ensemble.scene import Params, Result, Scene
+from foldseg.ensemble.steps import STEPS
+from made_up_members import CLASSES, blended, member_of, scene_of, target_of, truth_of, write_picture
+
+IMAGES = 6
+EXAMPLES = [kind() for kind in STEPS]
+every_step = pytest.mark.parametrize("settings", EXAMPLES, ids=lambda step: step.kind)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[tuple[np.ndarray, Scene]]:
+    """Truths (24, 30) with void, and scenes of two members."""
+    truths = [truth_of(seed) for seed in range(IMAGES)]
+    return [
+        (
+            truth,
+            scene_of(
+                f"im{seed}",
+                [member_of(truth, seed, 0.5), member_of(truth, 50 + seed, 0.3)],
+                image=write_picture(tmp_path / f"{seed}.png", truth),
+            ),
+        )
+        for seed, truth in enumerate(truths)
+    ]
+
+
+def fitted(settings: Step, images: list[tuple[np.ndarray, Scene]]) -> Params | None:
+    """Fit a step as an ensemble does; None if there is nothing to fit."""
+    if settings.package is not None and find_spec(settings.package.module.partition(".")[0]) is None:
+        pytest.skip(f"{settings.package.module} is not installed")
+    module, target = STEPS[type(settings)], target_of(2)
+    if not module.is_fitted(settings):
+        return None
+    observations = [module.observe(settings, given(scene), truth, scene, target, 1 << 20) for truth, scene in images]
+    return module.fit(settings, observations, target)
+
+
+def given(scene: Scene) -> Result:
+    """Return the blend, rounded as OOF and test images are before a step that is fitted."""
+    return blended(scene, np.ones(2)).rounded()
+
+
+@every_step
+def test_a_step_gives_what_its_place_says(settings: Step, images) -> None:
+    params, (truth, scene) = fitted(settings, images), images[0]
+    result = STEPS[type(settings)].apply(settings, params, given(scene), scene)
+    assert result.labels.shape == truth.shape and result.labels.dtype == np.uint8
+    assert result.labels.max() < CLASSES
+    if settings.place.gives_probabilities:
+        probabilities = result.as_probabilities()
+        assert probabilities.shape == (CLASSES, *truth.shape)
+        assert np.allclose(probabilities.sum(0), 1, atol=1e-4) and probabilities.min() >= 0
+        assert result.labels.tolist() == probabilities.argmax(0).tolist()
+    assert (result.masks is not None) == settings.may_overlap
+    if result.masks is not None:
+        assert result.masks.shape == (CLASSES, *truth.shape) and result.masks.dtype == bool
+
+
+@every_step
+def test_a_step_is_deterministic_and_leaves_its_input_alone(settings: Step, images) -> None:
+    (_, scene), before = images[0], given(images[0][1])
+    maps, labels = before.quantised().copy(), before.labels.copy()
+    params, again = fitted(settings, images), fitted(settings, images)
+    for name in params or {}:
+        assert np.array_equal(params[name], again[name])
+    module = STEPS[type(settings)]
+    first, second = (module.apply(settings, params, before, scene).labels for _ in range(2))
+    assert first.tolist() == second.tolist()
+    assert before.quantised().tolist() == maps.tolist() and before.labels.tolist() == labels.tolist()
+
+
+@every_step
+def test_what_is_fitted_is_arrays_and_is_said_in_plain_numbers(settings: Step, images) -> None:
+    params = fitted(settings, images)
+    if params is None:
+        return
+    assert all(isinstance(value, np.ndarray) for value in params.values())
+    json.dumps(STEPS[type(settings)].describe(params, target_of(2), ["a", "b"]), allow_nan=False)
+
+
+@every_step
+def test_a_step_that_refines_pseudo_labels_gives_probabilities(settings: Step) -> None:
+    assert settings.place.gives_probabilities or not settings.refines_pseudo_labels
