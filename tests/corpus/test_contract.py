@@ -19,7 +19,7 @@ from corpus.world import Entry, Snapshot, build_world, remove
 from foldseg.cli.app import app
 from tiny_demo import train_variants
 
-SECONDS = 20
+SECONDS = 60  # within which a command ends, whatever it was given
 READ_NOTHING = ("init", "settings", "commands")  # verbs that are given no files
 ADDRESSES = 10 * 2**30  # bytes, of which Python and torch take 4 GB
 FEWEST = 6  # bad files that a place is given

@@ -2,14 +2,18 @@
 
     <place>/<name>    the parameters of the step at a place, from 0 on
     left_out          the places of the steps that are left out
+    sha256            of all the other arrays: (32,) uint8
 
 A step that is left out has no parameters.
 """
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from foldseg.config.schema import Step
 from foldseg.ensemble.line import Line
@@ -17,14 +21,15 @@ from foldseg.ensemble.steps import STEPS
 from foldseg.ensemble.work import read_arrays, write_arrays
 from foldseg.errors import FoldsegError
 
-_LEFT_OUT = "left_out"
+_LEFT_OUT, _SUM = "left_out", "sha256"
 _REMEDY = "run foldseg ensemble again"
 
 
 def write_line(path: Path, line: Line) -> None:
     """Write what is fitted and left out."""
     arrays = {f"{place}/{key}": value for place, own in enumerate(line.params) for key, value in (own or {}).items()}
-    write_arrays(path, arrays | {_LEFT_OUT: np.array(sorted(line.left_out), np.int64)})
+    arrays[_LEFT_OUT] = np.array(sorted(line.left_out), np.int64)
+    write_arrays(path, arrays | {_SUM: _sum_of(arrays)})
 
 
 def read_line(path: Path, steps: Sequence[Step]) -> Line:
@@ -40,6 +45,8 @@ def read_line(path: Path, steps: Sequence[Step]) -> Line:
         raise FoldsegError(f"{error}; {_REMEDY}") from error
     if _LEFT_OUT not in arrays:
         raise FoldsegError(f"{path}: does not say which steps are left out, so it is of an older foldseg; {_REMEDY}")
+    stated = arrays.pop(_SUM, np.empty(0))
+    is_intact = np.array_equal(stated, _sum_of(arrays))
     if odd := [name for name, array in arrays.items() if not np.isfinite(array).all()]:
         raise FoldsegError(f"{path}: is damaged: {odd[0]} holds NaN or infinity; {_REMEDY}")
     left_out = frozenset(arrays.pop(_LEFT_OUT).ravel().tolist())
@@ -51,7 +58,19 @@ def read_line(path: Path, steps: Sequence[Step]) -> Line:
         raise FoldsegError(
             f"{path}: holds {sorted(arrays) or 'nothing'}, which is not of the steps in config.yaml; {_REMEDY}"
         )
+    if not is_intact:
+        raise FoldsegError(f"{path}: is damaged: its arrays are not those that were written; {_REMEDY}")
     return Line(tuple(steps), tuple(part or None for part in parts), left_out)
+
+
+def _sum_of(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
+    """Return the SHA-256 of names, types, shapes and values, (32,) uint8."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.asarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return np.frombuffer(digest.digest(), np.uint8)
 
 
 def left_out_of(path: Path) -> list[int]:
