@@ -27,7 +27,7 @@ from foldseg.data.signate import LABELS
 from foldseg.ensemble.blend import argmax, quantised
 from foldseg.ensemble.steps.thresholds import best_thresholds, curves
 from foldseg.inference.store import PredictionStore
-from foldseg.scoring.counts import Counts, confusion_matrix, count_pixels, count_runs
+from foldseg.scoring.counts import Counts, confusion_matrix, count_pixels, count_rles
 from foldseg.scoring.scores import image_scores
 from foldseg.submission import signate_json
 from foldseg.submission.formats import check_submission
@@ -111,7 +111,7 @@ def count_files(files: list[bytes]) -> Counts:
         for path, content in zip(paths, files, strict=True):
             path.write_bytes(content)
         truth, prediction = (signate_json.Submission(path, LABELS).read("a", None) for path in paths)
-        return count_runs(truth, prediction)
+        return count_rles(truth, prediction)
 
 
 def colours(maps: Maps) -> Iterator[Row]:

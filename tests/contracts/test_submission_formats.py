@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from foldseg.data.labels import LabelClass, LabelSet, Mask
-from foldseg.data.runs import NO_RUNS, Runs, mask_of_runs, runs_of_mask
+from foldseg.data.rle import EMPTY_RLE, Rle, mask_of_rle, rle_of_mask
 from foldseg.errors import FoldsegError
 from foldseg.submission.format import Submission
 from foldseg.submission.formats import (
@@ -39,7 +39,7 @@ def read(submission: Submission, name: str) -> Mask:
         return found
     mask = np.zeros(SIZES[name], np.uint8)
     for index, runs in enumerate(found):
-        mask[mask_of_runs(runs, SIZES[name])] = index
+        mask[mask_of_rle(runs, SIZES[name])] = index
     return mask
 
 
@@ -87,7 +87,7 @@ def test_categories_overlap_where_the_format_says_so(tmp_path: Path, name: str) 
     check_overlap(name, may_overlap=True)
     masks = np.random.default_rng(0).random((len(LABELS), 4, 5)) < 0.5
     pairs = zip(masks, LABELS.classes, strict=True)
-    runs: list[Runs] = [runs_of_mask(mask) if label.scored else NO_RUNS for mask, label in pairs]
+    runs: list[Rle] = [rle_of_mask(mask) if label.scored else EMPTY_RLE for mask, label in pairs]
     path = tmp_path / FORMATS[name].file_name
     FORMATS[name].write(path, [("b", runs)], LABELS)
     found = open_submission(path, LABELS).read("b", SIZES["b"])

@@ -7,7 +7,7 @@ import pytest
 
 from command.line import CommandLine
 from foldseg.data.reading import read_image
-from foldseg.data.runs import mask_of_runs
+from foldseg.data.rle import mask_of_rle
 from foldseg.data.signate import LABELS
 from foldseg.deploy.interface import FLIP, Asked
 from foldseg.deploy.sources import open_source
@@ -30,7 +30,7 @@ def test_it_labels_test_images_as_it_handed_them_in(demo: TinyDemo) -> None:
         mask = source.mask(picture)
         handed_in = np.zeros_like(mask)
         for index, runs in enumerate(submission.read(name, mask.shape)):
-            handed_in[mask_of_runs(runs, mask.shape)] = index
+            handed_in[mask_of_rle(runs, mask.shape)] = index
         assert (mask == handed_in).mean() > 0.999
         assert source.probabilities(picture).shape == (len(source.labels), *mask.shape)
 

@@ -10,7 +10,7 @@ from foldseg.config.schema import Data
 from foldseg.data import camvid, signate
 from foldseg.data.datasets import DataSet
 from foldseg.data.reading import read_mask
-from foldseg.data.runs import NO_RUNS, runs_of_labels
+from foldseg.data.rle import EMPTY_RLE, rles_of_labels
 from foldseg.errors import FoldsegError
 from foldseg.submission import label_png, signate_json
 from foldseg.submission.score import count_any, count_submission, score_submission
@@ -148,15 +148,15 @@ def test_runs_are_counted_like_indices(truth_as_runs: bool, prediction_as_runs: 
     truth, prediction = (rng.integers(0, 5, (5, 6), dtype=np.uint8) for _ in range(2))
     expected = count_any(truth, prediction, SCORED)
     expected[0] = 0  # the background is not scored
-    right = runs_of_labels(truth, range(5)) if truth_as_runs else truth
-    given = runs_of_labels(prediction, range(5)) if prediction_as_runs else prediction
+    right = rles_of_labels(truth, range(5)) if truth_as_runs else truth
+    given = rles_of_labels(prediction, range(5)) if prediction_as_runs else prediction
     assert count_any(right, given, SCORED)[1:].tolist() == expected[1:].tolist()
 
 
 def test_void_of_the_truth_counts_nowhere_for_runs_either() -> None:
     """Truth 1 2 void void; predicted are class 1 all over and class 2 in the last three pixels."""
     truth = np.array([[1, 2, 255, 255]], np.uint8)
-    prediction = [NO_RUNS, np.array([[0, 0, 3]]), np.array([[0, 1, 3]]), NO_RUNS, NO_RUNS]
+    prediction = [EMPTY_RLE, np.array([[0, 0, 3]]), np.array([[0, 1, 3]]), EMPTY_RLE, EMPTY_RLE]
     assert count_any(truth, prediction, SCORED).tolist() == [[0, 0, 0], [1, 1, 2], [1, 1, 1], [0, 0, 0], [0, 0, 0]]
 
 

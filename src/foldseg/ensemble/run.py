@@ -14,7 +14,7 @@ from foldseg.config import Ensemble, load_ensemble, save
 from foldseg.config.schema import Step, Tta
 from foldseg.data.datasets import OpenedData
 from foldseg.data.labels import LabelSet, Mask
-from foldseg.data.runs import Runs
+from foldseg.data.rle import Rle
 from foldseg.ensemble.fitted import write_line
 from foldseg.ensemble.image import masks_of, process
 from foldseg.ensemble.line import Line
@@ -200,7 +200,7 @@ def _write_submission(members: Members, path: Path, line: Line, kept_in: Path) -
     work = Work.of(kept_in, "test", facts_of(tasks))
     counts: list[Counts] = []
 
-    def results() -> Iterator[tuple[str, Mask | list[Runs]]]:
+    def results() -> Iterator[tuple[str, Mask | list[Rle]]]:
         outcomes = work.outcomes(process, tasks, config.workers, "blending test")
         for task, outcome in zip(tasks, outcomes, strict=True):
             if "counts" in outcome:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldseg.data.labels import IGNORE_INDEX, Mask
-from foldseg.data.runs import NO_RUNS, Runs, pixels, pixels_shared
+from foldseg.data.rle import EMPTY_RLE, Rle, pixels, pixels_shared
 
 Counts = NDArray[np.int64]
 SHARED, TRUTH, PREDICTION = 0, 1, 2
@@ -89,8 +89,8 @@ def count_masks(truth: Mask, masks: NDArray[np.bool_]) -> Counts:
     return counts
 
 
-def count_runs(truth: Sequence[Runs], prediction: Sequence[Runs], void: Runs = NO_RUNS) -> Counts:
-    """Counts of one image from the runs of every class, which may overlap; nothing counts where the truth is void."""
+def count_rles(truth: Sequence[Rle], prediction: Sequence[Rle], void: Rle = EMPTY_RLE) -> Counts:
+    """Counts of one image from the RLE of every class, which may overlap; nothing counts where the truth is void."""
     return np.array(
         [
             [pixels_shared(right, given), pixels(right), pixels(given) - pixels_shared(void, given)]

@@ -15,7 +15,7 @@ from foldseg.data.datasets import DataSet
 from foldseg.data.labels import IGNORE_INDEX, Colour, LabelSet, Mask
 from foldseg.data.listing import MASKS, list_files
 from foldseg.data.reading import image_size, read_mask
-from foldseg.data.runs import Runs, mask_of_runs
+from foldseg.data.rle import Rle, mask_of_rle
 from foldseg.data.samples import shorten, shown
 from foldseg.errors import FoldsegError
 from foldseg.outputs import check_output, claim
@@ -115,8 +115,8 @@ def _sizes(path: Path, names: list[str], known: Sizes, size: Size) -> Sizes:
     return {name: known.get(name, size or (0, 0)) for name in names}
 
 
-def flatten(categories: Sequence[Runs], size: tuple[int, int]) -> tuple[Mask, int]:
-    """Runs of every class -> class indices (H, W) uint8, void where there is no class, and pixels with several.
+def flatten(categories: Sequence[Rle], size: tuple[int, int]) -> tuple[Mask, int]:
+    """RLE of every class -> class indices (H, W) uint8, void where there is no class, and pixels with several.
 
     Later classes are painted over earlier ones.
     """
@@ -124,7 +124,7 @@ def flatten(categories: Sequence[Runs], size: tuple[int, int]) -> tuple[Mask, in
     overlap = np.zeros(size, bool)
     for index, runs in enumerate(categories):
         if len(runs):
-            mask = mask_of_runs(runs, size)
+            mask = mask_of_rle(runs, size)
             overlap |= mask & (indices != IGNORE_INDEX)
             indices[mask] = index
     return indices, int(np.count_nonzero(overlap))

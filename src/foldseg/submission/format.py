@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from foldseg.data.labels import LabelSet, Mask
-from foldseg.data.runs import Runs
+from foldseg.data.rle import Rle
 
 Size = tuple[int, int] | None
 """(height, width), None where it is not known."""
@@ -22,8 +22,8 @@ class Submission(Protocol):
     def names(self) -> list[str]:
         """Ids of the images, sorted."""
 
-    def read(self, name: str, size: tuple[int, int] | None) -> Mask | list[Runs]:
-        """One image: class indices (H, W) uint8, or the runs of every class.
+    def read(self, name: str, size: tuple[int, int] | None) -> Mask | list[Rle]:
+        """One image: class indices (H, W) uint8, or the RLE of every class.
 
         `size` is (height, width) of the image, None where that is not known.
         """
@@ -40,7 +40,7 @@ class Format:
     recognises: Callable[[Path], bool]
     """Whether an existing file or folder is a submission of this format."""
     may_overlap: bool
-    """Whether a pixel may belong to several categories. Then `write` also takes the runs of every class."""
+    """Whether a pixel may belong to several categories. Then `write` also takes the RLE of every class."""
     has_merged_classes: bool
     """Whether a class that stands for several raw ids can be written."""
     has_scored_classes_alone: bool

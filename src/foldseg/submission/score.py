@@ -11,11 +11,11 @@ from foldseg.config.schema import Pictures, ScoreName
 from foldseg.data.datasets import DataSet
 from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
 from foldseg.data.reading import read_mask
-from foldseg.data.runs import NO_RUNS, Runs, runs_of_labels
+from foldseg.data.rle import EMPTY_RLE, Rle, rles_of_labels
 from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
 from foldseg.files import write_text
-from foldseg.scoring.counts import PREDICTION, SHARED, Counts, count_pixels, count_runs
+from foldseg.scoring.counts import PREDICTION, SHARED, Counts, count_pixels, count_rles
 from foldseg.scoring.scores import OF_SCORED_CLASSES, SCORES, Score, image_scores, present_iou, score
 from foldseg.submission.format import Size
 from foldseg.submission.formats import format_of, missing_ids, open_submission
@@ -23,7 +23,7 @@ from foldseg.submission.sizes import check_given_size
 
 logger = logging.getLogger(__name__)
 
-AnyMasks = Mask | list[Runs]
+AnyMasks = Mask | list[Rle]
 
 
 @dataclass(frozen=True)
@@ -135,21 +135,21 @@ def _size(masks: AnyMasks | None) -> Size:
 
 
 def count_any(truth: AnyMasks, prediction: AnyMasks, labels: LabelSet) -> Counts:
-    """Counts (classes, 3) of one image from class indices (H, W) uint8 or the runs of every class.
+    """Counts (classes, 3) of one image from class indices (H, W) uint8 or the RLE of every class.
 
     Of runs only the scored classes are counted.
     """
     if isinstance(truth, np.ndarray) and isinstance(prediction, np.ndarray):
         return count_pixels(truth, prediction, len(labels))
-    void = runs_of_labels(truth, [IGNORE_INDEX])[0] if isinstance(truth, np.ndarray) else NO_RUNS
-    return count_runs(_as_runs(truth, labels), _as_runs(prediction, labels), void)
+    void = rles_of_labels(truth, [IGNORE_INDEX])[0] if isinstance(truth, np.ndarray) else EMPTY_RLE
+    return count_rles(_as_runs(truth, labels), _as_runs(prediction, labels), void)
 
 
-def _as_runs(masks: AnyMasks, labels: LabelSet) -> list[Runs]:
+def _as_runs(masks: AnyMasks, labels: LabelSet) -> list[Rle]:
     if not isinstance(masks, np.ndarray):
         return masks
-    runs = iter(runs_of_labels(masks, np.flatnonzero(labels.scored).tolist()))
-    return [next(runs) if c.scored else NO_RUNS for c in labels.classes]
+    runs = iter(rles_of_labels(masks, np.flatnonzero(labels.scored).tolist()))
+    return [next(runs) if c.scored else EMPTY_RLE for c in labels.classes]
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import orjson
 from numpy.typing import NDArray
 
 from foldseg.data.labels import LabelSet, Mask
-from foldseg.data.runs import FIRST, LAST, NO_RUNS, ROW, Runs, runs_of_labels
+from foldseg.data.rle import EMPTY_RLE, FIRST, LAST, ROW, Rle, rles_of_labels
 from foldseg.errors import FoldsegError, short_name
 from foldseg.files import replacing
 from foldseg.inputs import read_bytes
@@ -34,8 +34,8 @@ _ROW_NUMBER = re.compile("0|[1-9][0-9]{0,9}")
 _NOT_BLANK = re.compile(r"[^ \t\n\r]|\Z")
 
 
-def write(path: Path, masks: Iterable[tuple[str, Mask | list[Runs]]], labels: LabelSet) -> None:
-    """Write (id, class indices (H, W) uint8 or the runs of every class) pairs, which must come sorted by id.
+def write(path: Path, masks: Iterable[tuple[str, Mask | list[Rle]]], labels: LabelSet) -> None:
+    """Write (id, class indices (H, W) uint8 or the RLE of every class) pairs, which must come sorted by id.
 
     The file is written image by image: memory does not grow with their number. ValueError when ids are not sorted.
     """
@@ -50,15 +50,15 @@ def write(path: Path, masks: Iterable[tuple[str, Mask | list[Runs]]], labels: La
         stream.write(b"}" if previous else b"{}")
 
 
-def encode_image(mask: Mask | list[Runs], labels: LabelSet) -> bytes:
-    """Class indices (H, W) uint8 or the runs of every class -> `{category: {row: [[x1, x2], ...]}}` as JSON."""
+def encode_image(mask: Mask | list[Rle], labels: LabelSet) -> bytes:
+    """Class indices (H, W) uint8 or the RLE of every class -> `{category: {row: [[x1, x2], ...]}}` as JSON."""
     scored = sorted(np.flatnonzero(labels.scored).tolist(), key=labels.names.__getitem__)  # as the organisers sort them
-    runs = [mask[index] for index in scored] if isinstance(mask, list) else runs_of_labels(mask, scored)
+    runs = [mask[index] for index in scored] if isinstance(mask, list) else rles_of_labels(mask, scored)
     categories = {labels.names[index]: _by_row(part) for index, part in zip(scored, runs, strict=True) if len(part)}
     return orjson.dumps(categories, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _by_row(runs: Runs) -> dict[str, NDArray[np.int64]]:
+def _by_row(runs: Rle) -> dict[str, NDArray[np.int64]]:
     """Row -> its runs, (n, 2) of first and last column."""
     begins = np.flatnonzero(np.diff(runs[:, ROW], prepend=-1))
     names = map(str, runs[begins, ROW].tolist())
@@ -81,17 +81,17 @@ class Submission:
         """Ids of the images."""
         return sorted(self._images)
 
-    def read(self, name: str, size: tuple[int, int] | None) -> list[Runs]:
-        """Runs of every class of the label set; those that are not scored have none.
+    def read(self, name: str, size: tuple[int, int] | None) -> list[Rle]:
+        """RLE of every class of the label set; those that are not scored have none.
 
         `size` is (height, width) of the image, None where that is not known.
         """
         found = self._images[name]
         for category, runs in found.items():
             _check_inside(runs, size or _ANY_SIZE, f"{self._path}: {short_name(name)}{SUFFIX}, {category}")
-        return [found.get(category, NO_RUNS) for category in self._labels.names]
+        return [found.get(category, EMPTY_RLE) for category in self._labels.names]
 
-    def _categories(self, content: Any, where: str) -> dict[str, Runs]:
+    def _categories(self, content: Any, where: str) -> dict[str, Rle]:
         scored = [c.name for c in self._labels.classes if c.scored]
         categories = _mapping(content, where)
         if unknown := set(categories) - set(scored):
@@ -102,7 +102,7 @@ class Submission:
         }
 
 
-def decode_category(rows: dict[str, Any], where: str) -> Runs:
+def decode_category(rows: dict[str, Any], where: str) -> Rle:
     """{row: [[x1, x2], ...]} -> runs. FoldsegError, beginning with `where`, names a row that is not valid.
 
     Segments must be pairs of whole numbers, ascending and without overlap; nothing may be empty.
@@ -142,13 +142,13 @@ def _columns(rows: dict[str, Any], where: str) -> tuple[list[int], NDArray[np.in
     raise AssertionError("unreachable: one of the rows is not valid")
 
 
-def _check_inside(runs: Runs, size: tuple[int, int], where: str) -> None:
+def _check_inside(runs: Rle, size: tuple[int, int], where: str) -> None:
     height, width = size
     _refuse(runs, runs[:, ROW] >= height, f"is below an image {height} high", where)
     _refuse(runs, runs[:, LAST] >= width, f"is outside of an image {width} wide", where)
 
 
-def _refuse(runs: Runs, bad: NDArray[np.bool_], why: str, where: str) -> None:
+def _refuse(runs: Rle, bad: NDArray[np.bool_], why: str, where: str) -> None:
     """FoldsegError that names the first of the bad runs, if there are any."""
     if bad.any():
         row, first, last = runs[int(bad.argmax())].tolist()

@@ -1,4 +1,4 @@
-"""Runs of pixels: found in one pass, back to masks, and counted without pictures."""
+"""RLE: found in one pass, back to masks, and counted without pictures."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from foldseg.data.runs import NO_RUNS, mask_of_runs, pixels, pixels_shared, runs_of_labels, runs_of_mask
+from foldseg.data.rle import EMPTY_RLE, mask_of_rle, pixels, pixels_shared, rle_of_mask, rles_of_labels
 
 SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 13))
 PAIRS = SHAPES.flatmap(lambda shape: st.tuples(hnp.arrays(bool, shape), hnp.arrays(bool, shape)))
@@ -26,21 +26,21 @@ def slow_runs(mask: np.ndarray) -> list[list[int]]:
 
 @given(hnp.arrays(np.uint8, SHAPES, elements=st.sampled_from([0, 1, 2, 5, 255])))
 def test_runs_of_every_class_agree_with_a_slow_loop(labels: np.ndarray) -> None:
-    for index, runs in zip([5, 0, 255], runs_of_labels(labels, [5, 0, 255]), strict=True):
+    for index, runs in zip([5, 0, 255], rles_of_labels(labels, [5, 0, 255]), strict=True):
         assert runs.tolist() == slow_runs(labels == index)
         assert runs.dtype == np.int64
 
 
 @given(hnp.arrays(bool, SHAPES))
 def test_masks_come_back_from_their_runs(mask: np.ndarray) -> None:
-    assert np.array_equal(mask_of_runs(runs_of_mask(mask), mask.shape), mask)
+    assert np.array_equal(mask_of_rle(rle_of_mask(mask), mask.shape), mask)
 
 
 @given(PAIRS)
 def test_pixels_are_counted_like_those_of_masks(pair: tuple[np.ndarray, np.ndarray]) -> None:
     a, b = pair
-    assert pixels(runs_of_mask(a)) == a.sum()
-    assert pixels_shared(runs_of_mask(a), runs_of_mask(b)) == (a & b).sum()
+    assert pixels(rle_of_mask(a)) == a.sum()
+    assert pixels_shared(rle_of_mask(a), rle_of_mask(b)) == (a & b).sum()
 
 
 def test_runs_that_touch_count_like_one() -> None:
@@ -48,15 +48,15 @@ def test_runs_that_touch_count_like_one() -> None:
     touching = np.array([[3, 2, 2], [3, 3, 4]])
     assert pixels(touching) == 3
     assert pixels_shared(touching, np.array([[3, 0, 9]])) == pixels_shared(np.array([[3, 0, 9]]), touching) == 3
-    assert mask_of_runs(touching, (4, 6))[3].tolist() == [False, False, True, True, True, False]
+    assert mask_of_rle(touching, (4, 6))[3].tolist() == [False, False, True, True, True, False]
 
 
 def test_no_runs() -> None:
-    assert pixels(NO_RUNS) == 0
-    assert pixels_shared(NO_RUNS, np.array([[0, 0, 5]])) == pixels_shared(np.array([[0, 0, 5]]), NO_RUNS) == 0
-    assert not mask_of_runs(NO_RUNS, (2, 3)).any()
+    assert pixels(EMPTY_RLE) == 0
+    assert pixels_shared(EMPTY_RLE, np.array([[0, 0, 5]])) == pixels_shared(np.array([[0, 0, 5]]), EMPTY_RLE) == 0
+    assert not mask_of_rle(EMPTY_RLE, (2, 3)).any()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (7, 1)])
 def test_pictures_of_one_row_or_column(size: tuple[int, int]) -> None:
-    assert runs_of_mask(np.ones(size, bool)).tolist() == [[y, 0, size[1] - 1] for y in range(size[0])]
+    assert rle_of_mask(np.ones(size, bool)).tolist() == [[y, 0, size[1] - 1] for y in range(size[0])]
