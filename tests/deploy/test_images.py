@@ -180,6 +180,21 @@ def test_a_store_is_for_its_pictures_alone(folder: Path) -> None:
         predict(folder, "probabilities")
 
 
+def test_another_picture_of_the_same_name_does_not_take_a_results_place(folder: Path) -> None:
+    predict(folder)
+    other = folder.rename(folder.parent / "moved")
+    save(other / "a.png", PICTURE[::-1])
+    predict(other)  # a picture that has moved and changed is the same picture
+    save(folder / "a.png")
+    result = folder.parent / "out/a.png"
+    before = result.read_bytes()
+    with pytest.raises(
+        FoldsegError, match=r"out/a\.png: is the result of .*moved/a\.png; that of .*in/a\.png would take"
+    ):
+        predict(folder)
+    assert result.read_bytes() == before
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_folder_that_holds_something_else_is_left_alone(folder: Path, form: str) -> None:
     """Above all a run's predictions, which a store would take for stale and remove."""

@@ -47,3 +47,15 @@ def test_a_submission_that_is_not_what_was_written_is_named(
         file.write_text(content)
     done = command_line.run("verify", copied / "toy")
     assert done.status == 1 and f"{file}: is not what foldseg ensemble wrote there; run it again" in done.stderr
+
+
+def test_label_maps_that_are_not_those_that_were_scored_are_told(
+    command_line: CommandLine, demo: TinyDemo, tmp_path: Path
+):
+    copied = Path(shutil.copytree(demo.root / "submissions/toy", tmp_path / "submissions/toy"))
+    first, second = sorted((copied / "oof").glob("*.png"))[:2]
+    shutil.copy(second, first)
+    words = "compare", copied, demo.root / "runs/toy_full"
+    done = command_line.run(*words)
+    assert done.status == 0 and f"{copied}: holds other label maps than those that were scored" in done.stderr
+    assert command_line.run("verify", copied).status == 1

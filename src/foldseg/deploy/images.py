@@ -32,7 +32,7 @@ DESCRIPTION = "prediction.json"
 _THREADS = 2  # and as many pictures are read ahead, and wait to be written
 _SHOWN = 20  # problems
 _CODE = ("data", "views", "models", "inference", "ensemble", "deploy")
-_RECORDS = ("contents", "code")  # in prediction.json: what the pictures held; not compared as a whole
+_RECORDS = ("contents", "paths", "code")  # in prediction.json: of each picture; not compared as a whole
 _LATER = ("labels", "fitted")  # what prediction.json of older versions lacks
 
 Predicted = tuple[str, Image, Any]
@@ -104,7 +104,7 @@ def predict_images(
     facts |= {"alpha": alpha} if form == "overlay" else {}
     facts |= {} if white_level is None else {"white_level": white_level}
     facts |= {"pictures": [picture.name for picture in pictures]} if form == PROBABILITIES else {}
-    _begin(out, facts, contents, _suffix(form))
+    _begin(out, facts, pictures, contents, _suffix(form))
     write = _into_store(out, facts, contents) if form == PROBABILITIES else _into_pngs(out, source.labels, form, alpha)
     todo = [p for p in pictures if not contents[p.name] or not _result(out, p.name, form).is_file()]
     logger.info("%s: %d of %d pictures are to be predicted", out, len(todo), len(pictures))
@@ -181,11 +181,13 @@ def _into_store(out: Path, facts: dict[str, Any], contents: Mapping[str, str]) -
     return write
 
 
-def _begin(out: Path, facts: dict[str, Any], contents: Mapping[str, str], suffix: str) -> None:
+def _begin(
+    out: Path, facts: dict[str, Any], pictures: Sequence[Picture], contents: Mapping[str, str], suffix: str
+) -> None:
     """Describe the folder in prediction.json, having removed what is of pictures that have changed.
 
     So a result that is there is of the picture whose hash is written down, whenever the process is killed.
-    FoldsegError when the folder holds anything else.
+    FoldsegError when the folder holds anything else, or the results of other pictures of the same names.
     """
     described, old = out / DESCRIPTION, {}
     if described.is_file():
@@ -198,6 +200,7 @@ def _begin(out: Path, facts: dict[str, Any], contents: Mapping[str, str], suffix
                 f"{out}: holds predictions of other {', '.join(other)}, see {DESCRIPTION} there; "
                 "give --out another folder, or remove this one"
             )
+        _check_same_pictures(out, old, pictures, contents, suffix)
         for folder in {file.parent for file in out.rglob("*.partial")}:
             remove_partials(folder)
         _remove_stale(out, old, contents, suffix)
@@ -205,9 +208,25 @@ def _begin(out: Path, facts: dict[str, Any], contents: Mapping[str, str], suffix
         raise FoldsegError(f"{out}: is no empty folder, and no {DESCRIPTION} says that its files come from here")
     code = old.get("code", code_hash(*_CODE))
     readable = {name: found for name, found in contents.items() if found}
-    new = facts | {"code": code, "contents": {**old.get("contents", {}), **readable}}
+    paths = {name: path for name, path in old.get("paths", {}).items() if Path(path).is_file()}
+    paths = {p.name: str(p.path.absolute()) for p in pictures if p.name in readable} | paths
+    new = facts | {"code": code, "contents": {**old.get("contents", {}), **readable}, "paths": paths}
     if new != old:
         write_json(described, new)
+
+
+def _check_same_pictures(
+    out: Path, old: Mapping[str, Any], pictures: Sequence[Picture], contents: Mapping[str, str], suffix: str
+) -> None:
+    """FoldsegError if a result would take the place of another picture's, which is still where it was predicted."""
+    for picture in pictures:
+        name, before = picture.name, old.get("paths", {}).get(picture.name)
+        is_other = contents[name] != old.get("contents", {}).get(name) and before != str(picture.path.absolute())
+        if before is not None and is_other and Path(before).is_file() and (out / f"{name}{suffix}").is_file():
+            raise FoldsegError(
+                f"{out / name}{suffix}: is the result of {before}; that of {picture.path} would take its place; give "
+                "--out another folder"
+            )
 
 
 def _remove_stale(out: Path, old: Mapping[str, Any], contents: Mapping[str, str], suffix: str) -> None:

@@ -43,10 +43,17 @@ def made_from(members: Members, contents: Path, submission: Path) -> dict[str, A
         "labels": members.labels.facts,
         "data": file_hash(contents),
         "submission": hash_of_submission(submission),
+        "oof": hash_of_submission(SubmissionFolder(submission.parent).oof),
         "folds": members.first.facts["data_fingerprint"],
         "git_commit": git_commit(),
         "code": code_hash(*_CODE),
     }
+
+
+def holds_other_label_maps(submission: SubmissionFolder) -> bool:
+    """Whether the OOF label maps are not those that were scored. False if an older submission does not tell."""
+    stated = submission.read_scores().get(KEY, {}).get("oof")
+    return stated is not None and hash_of_submission(submission.oof) != stated
 
 
 def weights_of(members: Members) -> dict[str, str]:

@@ -16,7 +16,7 @@ from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.data.reading import read_image, read_mask
 from foldseg.data.samples import shorten
 from foldseg.ensemble.blend import argmax
-from foldseg.ensemble.made_from import any_run, changes_since
+from foldseg.ensemble.made_from import any_run, changes_since, holds_other_label_maps
 from foldseg.ensemble.members import blended_labels, trained_labels
 from foldseg.errors import FoldsegError
 from foldseg.inference.predict import facts_of, store_of
@@ -135,6 +135,8 @@ def _of_submission(submission: SubmissionFolder, opened: OpenedData) -> OofLabel
     run.check_folds(data)
     for change in changes_since(folder, opened):
         logger.warning("%s: is not of what there is now: %s; run foldseg ensemble again", folder, change)
+    if holds_other_label_maps(submission):
+        logger.warning("%s: holds other label maps than those that were scored; run foldseg ensemble again", folder)
     facts = submission.read_scores()
     table = data.folded[data.folded["fold"].isin(facts["folds"])]
     maps = label_png.Submission(submission.oof, labels)
