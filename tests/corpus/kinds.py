@@ -14,6 +14,7 @@ HARMLESS = {
     "frame": ("a_gif",),
     "video": ("a_gif",),  # is one
     "onnx": ("onnx_bits_flipped",),  # there are no checksums
+    "weights": ("torch_bits_flipped",),  # is said; torch can leave checksums out
     "safetensors": ("second_half_is_zeros",),  # there are no checksums
 }
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from foldseg.errors import FoldsegError
 from foldseg.inputs import check_is_file
+from foldseg.notices import say_once
 
 logger = logging.getLogger(__name__)
 
@@ -37,15 +38,16 @@ def load_torch_file(path: Path) -> Any:
     """Read a file of torch's or a .safetensors file onto the CPU.
 
     What it holds beside tensors may be plain types and numpy's numbers and arrays. FoldsegError when the file is
-    missing, damaged, or holds objects that could run code. torch does not look at the checksums that it writes; those
-    of a run's checkpoints are compared here.
+    missing, damaged, or holds objects that could run code. torch does not look at the checksums that it writes. They
+    are compared here: in a run's checkpoint a wrong one is an error. Of another file it is said, since torch can leave
+    them out.
     """
     check_is_file(path)
     try:
         with torch.serialization.safe_globals(_NUMPY), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of an unusual pickle protocol, for one
             content = torch.load(path, map_location="cpu", weights_only=True)
-        damaged = zipfile.ZipFile(path).testzip() if isinstance(content, dict) and "foldseg" in content else None
+        damaged = zipfile.ZipFile(path).testzip() if zipfile.is_zipfile(path) else None
     except MemoryError:
         raise
     except Exception as error:  # what reads the formats raises whatever it stumbles over
@@ -59,7 +61,10 @@ def load_torch_file(path: Path) -> Any:
             ) from error
         raise FoldsegError(f"{path}: is not a file of weights, or is damaged ({_reason(path, error)})") from error
     if damaged is not None:
-        raise FoldsegError(f"{path}: is damaged ({damaged} has another checksum than when it was written)")
+        is_ours = isinstance(content, dict) and "foldseg" in content
+        if is_ours:
+            raise FoldsegError(f"{path}: is damaged ({damaged} has another checksum than when it was written)")
+        say_once(f"{path}: is damaged, or was written without checksums: that of {damaged} is wrong")
     return content
 
 

@@ -20,10 +20,11 @@ class EventFile:
     def __init__(self, folder: Path, first_step: int) -> None:
         """Hide what other files of the folder say of `first_step` and of later steps: it is said again here."""
         self.path = folder / f"events.out.tfevents.{time.time():.0f}.{platform.node()}.{os.getpid()}.0"
-        self._start = [Event(wall_time=time.time(), file_version="brain.Event:2")]
-        if first_step:
-            session = SessionLog(status=SessionLog.START)
-            self._start.append(Event(wall_time=time.time(), step=first_step, session_log=session))
+        session = SessionLog(status=SessionLog.START)
+        self._start = [
+            Event(wall_time=time.time(), file_version="brain.Event:2"),
+            Event(wall_time=time.time(), step=first_step, session_log=session),
+        ]
 
     def write(self, summaries: Sequence[Summary], step: int) -> None:
         """Append the numbers and pictures of a step, all of them or nothing. FoldsegError when there is no room."""

@@ -190,7 +190,18 @@ class _Watchdog:
         if self._timer is not None:
             self._timer.cancel()
         if isinstance(error, Exception) and not isinstance(error, StopIteration):
-            raise FoldsegError(self._reason or _message(error)) from error
+            raise FoldsegError(self._reason or self._of_the_dead(error) or _message(error)) from error
+
+    def _of_the_dead(self, error: Exception) -> str | None:
+        """Say which worker was killed, where torch has met the broken pipe of one before it knew."""
+        if not isinstance(error, EOFError | ConnectionError):
+            return None
+        for worker in self._workers:
+            worker.join(1)
+            if worker.exitcode is not None and worker.exitcode < 0:
+                said = f"DataLoader worker (pid {worker.pid}) was killed: {signal.strsignal(-worker.exitcode)}"
+                return explain_resources(RuntimeError(said), _CURES)
+        return None
 
     def _wait(self) -> None:
         self._timer = Timer(_POLL, self._look)
