@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from made_up_members import CLASSES, LABELS, blended, member_of, scene_of, target_of, truth_of
 
 from foldseg.config.schema import BiasStep
 from foldseg.ensemble.sample import PixelSample
 from foldseg.ensemble.scene import Result
 from foldseg.ensemble.steps import bias as step
 from foldseg.scoring.counts import count_pixels
+from made_up_members import CLASSES, LABELS, blended, member_of, scene_of, target_of, truth_of
 
 SETTINGS = BiasStep(limit=8.0)
 

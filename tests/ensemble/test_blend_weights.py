@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from made_up_members import LABELS, blended, member_of, scene_of, target_of, truth_of
 
 from foldseg.config.schema import BiasStep, Blend, HillClimbing, MeanBlend, WeightSearch, WeightsStep
 from foldseg.ensemble.disagreement import MemberSample, observe_members
@@ -11,6 +10,7 @@ from foldseg.ensemble.steps import weights as step
 from foldseg.ensemble.tables import member_worth
 from foldseg.scoring.compare import Comparison, paired
 from foldseg.scoring.counts import count_pixels
+from made_up_members import LABELS, blended, member_of, scene_of, target_of, truth_of
 
 MUCH = 1 << 22
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from made_up_members import CLASSES, blended, member_of, scene_of, target_of, truth_of, write_picture
 
 from foldseg.config.schema import StackStep
 from foldseg.ensemble.steps import stack as step
 from foldseg.scoring.counts import count_pixels
+from made_up_members import CLASSES, blended, member_of, scene_of, target_of, truth_of, write_picture
 
 
 @pytest.fixture
