@@ -37,10 +37,9 @@ class OptionalPackage:
 
 
 class Step(Choice):
-    """One step after the blend. What a step is not told it fits on OOF.
+    """One step after the blend. What a step is not told it fits on OOF."""
 
-    The class of a kind also makes statements about the step. One that does not make all of them is an error at import.
-    """
+    # The class of a kind also states what follows. One that does not state all of it is an error at import.
 
     place: ClassVar[Place]
     """Where the step may stand in the line of steps."""
