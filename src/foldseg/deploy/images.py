@@ -32,7 +32,8 @@ DESCRIPTION = "prediction.json"
 _THREADS = 2  # and as many pictures are read ahead, and wait to be written
 _SHOWN = 20  # problems
 _CODE = ("data", "views", "models", "inference", "ensemble", "deploy")
-_RECORDS = ("contents", "paths", "code")  # in prediction.json: of each picture; not compared as a whole
+_OF_PICTURES = {"contents", "paths"}  # in prediction.json: picture -> SHA-256 or place of the file
+_RECORDS = {*_OF_PICTURES, "code"}  # what is not compared as a whole
 _LATER = ("labels", "fitted")  # what prediction.json of older versions lacks
 
 Predicted = tuple[str, Image, Any]
@@ -191,7 +192,8 @@ def _begin(
     """
     described, old = out / DESCRIPTION, {}
     if described.is_file():
-        old = read_record(described, {})
+        keys = read_record(described, {}).keys() & _OF_PICTURES
+        old = read_record(described, dict.fromkeys(keys, dict[str, str]))
         if isinstance(old.get("config"), dict):
             old["config"] = translate(old["config"])
         compared = [key for key in facts | old if key not in _RECORDS and (key in old or key not in _LATER)]
