@@ -4,12 +4,16 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer
 
 from command.line import REPOSITORY, CommandLine
+from foldseg.cli import arguments, prediction
 from foldseg.cli.app import app
+from foldseg.config.schema.names import DeviceName
+from foldseg.deploy.images import FORMS
 
 VERBS = sorted(name for name in typer.main.get_command(app).commands)
 FRESH = """
@@ -38,6 +42,12 @@ def test_help_and_wrong_words_are_answered_without_torch(verb: str) -> None:
         if "slow" not in done.stdout:
             break
     assert done.stdout == "[0, 2] [] fast\n", done.stderr
+
+
+def test_names_that_verbs_repeat_are_those_of_the_settings_and_registries() -> None:
+    """Verbs have lists of their own, since importing the settings would make --help slow."""
+    assert get_args(arguments.Device) == get_args(DeviceName)
+    assert get_args(prediction.Form) == FORMS
 
 
 @pytest.mark.parametrize("script", ["install", "demo", "train_fold"])

@@ -35,6 +35,12 @@ def test_members_and_blend_are_compared_as_they_were_scored(demo: TinyDemo):
     assert scores["toy"] == demo.result.scores["oof"]["blend + clean_up"]["dataset_miou"]
 
 
+def test_a_submission_has_one_interval_whoever_is_asked(demo: TinyDemo):
+    compared = compare([demo.root / "runs/toy_full", demo.result.folder]).table
+    row = compared[(compared["class"] == OVERALL) & (compared["source"] == "toy")].iloc[0]
+    assert (row["low"], row["high"]) == recompute(demo.result.folder).scores["dataset_miou"].interval()
+
+
 @pytest.mark.parametrize("content", ["{}", None])
 def test_a_submission_that_is_not_what_was_written_is_named(
     command_line: CommandLine, demo: TinyDemo, tmp_path: Path, content: str | None

@@ -15,6 +15,7 @@ from foldseg.data.datasets import label_set
 from foldseg.data.folds import folds_csv
 from foldseg.errors import FoldsegError
 from foldseg.report.compare import OVERALL, compare, comparison_text
+from foldseg.report.oof import RESAMPLES
 from foldseg.scoring.compare import paired, paired_classes
 from foldseg.scoring.counts import count_pixels
 from foldseg.scoring.scores import score
@@ -36,7 +37,7 @@ def cars(world) -> list[dict[str, float]]:
 @pytest.mark.parametrize("name", [None, "image_mean_iou_present"])
 def test_scores_and_differences_are_those_of_the_counts(world, cars, name: ScoreName | None):
     paths = [world.runs("one", cars[0]), world.runs("two", cars[1])]
-    compared = compare(paths, name, samples=200)
+    compared = compare(paths, name)
     used = name or "dataset_miou"
     assert (compared.score, compared.sources, compared.images, compared.groups) == (used, ["one", "two"], 6, 6)
     table = compared.table.set_index(["source", "class"])
@@ -46,13 +47,13 @@ def test_scores_and_differences_are_those_of_the_counts(world, cars, name: Score
         scores = {OVERALL: found.value} | found.per_class
         assert table.loc[source]["score"].to_dict() == pytest.approx(scores, nan_ok=True)
     groups = np.arange(6)
-    gain = paired(used, counts[1], counts[0], LABELS, groups, 200)
+    gain = paired(used, counts[1], counts[0], LABELS, groups, RESAMPLES)
     row = table.loc["two", OVERALL]
     assert gain.difference > 0 and gain.probability > 0.9
     assert row[["difference", "difference_low", "difference_high", "probability"]].tolist() == pytest.approx(
         [gain.difference, *gain.interval, gain.probability]
     )
-    car = paired_classes(used, counts[1], counts[0], LABELS, groups, 200)["car"]
+    car = paired_classes(used, counts[1], counts[0], LABELS, groups, RESAMPLES)["car"]
     assert table.loc["two", "car"]["difference"] == pytest.approx(car.difference)
     assert table.loc["one"]["difference"].isna().all()
     assert table.loc["two", "tree"].isna().all()  # no tree anywhere
@@ -60,7 +61,7 @@ def test_scores_and_differences_are_those_of_the_counts(world, cars, name: Score
 
 def test_only_common_images_count_and_what_is_left_out_is_said(world, cars):
     one, two = world.runs("one", cars[0]), world.runs("two", cars[1])
-    compared = compare([one, two / "fold_1"], samples=100)
+    compared = compare([one, two / "fold_1"])
     part = [i for i, fold in zip(world.folds["id"], world.folds["fold"], strict=True) if fold == 1]
     assert compared.images == len(part) < 6
     assert compared.left_out == {"one": 6 - len(part), "two/fold_1": 0}
@@ -73,7 +74,7 @@ def test_only_common_images_count_and_what_is_left_out_is_said(world, cars):
 def test_a_run_an_experiment_and_a_submission_are_compared(world, cars):
     one, two = world.runs("one", cars[0]), world.runs("two", cars[1])
     world.submission([{"experiment": "one"}], cars[1])
-    compared = compare([one, two, world.root / "subs/both"], samples=100)
+    compared = compare([one, two, world.root / "subs/both"])
     by_source = compared.table[compared.table["class"] == OVERALL].set_index("source")
     assert by_source["score"]["two"] == by_source["score"]["both"] > by_source["score"]["one"]
     assert by_source["difference"]["two"] == by_source["difference"]["both"]
@@ -81,7 +82,7 @@ def test_a_run_an_experiment_and_a_submission_are_compared(world, cars):
 
 def test_the_text_has_every_class_and_every_later_source(world, cars):
     one, two = world.runs("one", cars[0]), world.runs("two", cars[1])
-    text = comparison_text(compare([one, two], samples=100))
+    text = comparison_text(compare([one, two]))
     first, scores, differences = text.split("\n\n")
     assert first == "dataset_miou on 6 OOF images in 6 groups"
     assert [line.split()[0] for line in scores.splitlines()[2:]] == [OVERALL, *LABELS.names]

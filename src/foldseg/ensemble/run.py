@@ -95,8 +95,12 @@ def _predict(config: Ensemble) -> EnsembleResult:
 
 
 def _warn_of_other_settings(folder: Path, config: Ensemble) -> None:
-    """Say that a finished submission is about to be replaced by one of other settings."""
-    if load_ensemble(folder / "config.yaml") != config:
+    """Say that a finished submission is about to be replaced by one of other settings, or of unreadable ones."""
+    try:
+        before = load_ensemble(folder / "config.yaml")
+    except FoldsegError:  # an older version's
+        before = None
+    if before != config:
         logger.warning(
             "%s: holds a submission that was made with other settings; it is replaced when this one is finished "
             "(name=... keeps both)",

@@ -43,7 +43,7 @@ class Compared:
     table: pd.DataFrame
 
 
-def compare(paths: Sequence[Path], score: ScoreName | None = None, samples: int = 2000) -> Compared:
+def compare(paths: Sequence[Path], score: ScoreName | None = None) -> Compared:
     """Score the OOF predictions of each source (see `open_oof`) and compare the later ones with the first.
 
     `score`: None for what the first was monitored or scored with. FoldsegError when sources have no image in common, or
@@ -64,7 +64,10 @@ def compare(paths: Sequence[Path], score: ScoreName | None = None, samples: int 
     counts = _count(names, [oof.only(common) for oof in sources])
     groups = table["group"].to_numpy()
     warn_of_large_group(groups)
-    parts = [_scored(score, own, labels, groups, samples) for own in counts]
+    parts = [
+        _scored(score, own, labels, groups, oof.bootstrap_samples) for oof, own in zip(sources, counts, strict=True)
+    ]
+    samples = max(oof.bootstrap_samples for oof in sources)
     for part, own in zip(parts[1:], counts[1:], strict=True):
         pair = own, counts[0], labels, groups, samples
         gains = [paired(score, *pair), *paired_classes(score, *pair).values()]

@@ -31,6 +31,9 @@ from foldseg.submission import label_png
 
 logger = logging.getLogger(__name__)
 
+RESAMPLES = 2000
+"""Of the scores of runs; an ensemble says it itself."""
+
 
 @dataclass(frozen=True)
 class OofLabels:
@@ -46,6 +49,8 @@ class OofLabels:
     labels: LabelSet
     table: pd.DataFrame
     score: ScoreName
+    bootstrap_samples: int
+    """How many resamples an interval of its scores takes."""
     read: Callable[[str], Mask]
     """id -> predicted class indices"""
 
@@ -113,7 +118,7 @@ def _of_runs(runs: list[RunFolder], name: str, opened: OpenedData) -> OofLabels:
     table = data.folded[data.folded["fold"].isin(stores)]
     source = {str(row["id"]): stores[row["fold"]] for row in table.to_dict("records")}
     score = runs[0].experiment.score
-    return OofLabels(name, data, labels, table, score, lambda image: _argmax(source[image], image))
+    return OofLabels(name, data, labels, table, score, RESAMPLES, lambda image: _argmax(source[image], image))
 
 
 def _argmax(store: PredictionStore, name: str) -> Mask:
@@ -146,4 +151,12 @@ def _of_submission(submission: SubmissionFolder, opened: OpenedData) -> OofLabel
             f"{submission.oof}: {len(missing)} of {len(table)} label maps are missing, e.g. {shorten(missing)}; "
             "run foldseg ensemble again"
         )
-    return OofLabels(folder.name, data, labels, table, facts["score"], lambda name: maps.read(name, data.size_of(name)))
+    return OofLabels(
+        folder.name,
+        data,
+        labels,
+        table,
+        facts["score"],
+        config.bootstrap_samples,
+        lambda name: maps.read(name, data.size_of(name)),
+    )

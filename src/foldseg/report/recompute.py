@@ -99,9 +99,9 @@ def recompute(source: Path, opened: OpenedData | None = None) -> Recomputed:
     submission = SubmissionFolder(source)
     if submission.is_finished:
         statements, remarks = _of_submission(submission, oof, counts)
-        samples = submission.read_settings().bootstrap_samples
     else:
-        statements, remarks, samples = _of_runs(source, oof, counts), [], 2000
+        statements, remarks = _of_runs(source, oof, counts), []
+    samples = oof.bootstrap_samples
     scores = {name: bootstrap(name, counts, oof.labels, groups, samples) for name in SCORES}
     kinds: tuple[ScoreName, ScoreName] = ("dataset_miou", "image_mean_iou_present")
     classes = {name: bootstrap_classes(name, counts, oof.labels, groups, samples) for name in kinds}
