@@ -174,11 +174,11 @@ def read_json(path: Path) -> Any:
         raise FoldsegError(f"{path}: not valid JSON ({error})") from error
 
 
-def read_record(path: Path, keys: Mapping[str, Any]) -> dict[str, Any]:
+def read_record(path: Path, keys: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Read a JSON mapping that foldseg wrote. FoldsegError that names file and key when it was damaged since.
 
     keys: what it must hold: key -> type, e.g. {"fold": int, "classes": list[str]}. That any other key is missing, at
-    any depth, is the same error when it is asked for.
+    any depth, is the same error when it is asked for. optional: the types of keys that it may hold.
     """
     from pydantic import TypeAdapter, ValidationError  # takes longer to import than --help takes in all
 
@@ -186,7 +186,8 @@ def read_record(path: Path, keys: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise FoldsegError(f"{path}: should be a mapping, is a {type(content).__name__}; {_CHANGED}")
     record = _Record.of(content, path, "")
-    for key, kind in keys.items():
+    expected = {**keys, **{key: kind for key, kind in (optional or {}).items() if key in record}}
+    for key, kind in expected.items():
         try:
             TypeAdapter(kind).validate_python(record[key], strict=True)
         except ValidationError as error:

@@ -32,7 +32,7 @@ DESCRIPTION = "prediction.json"
 _THREADS = 2  # and as many pictures are read ahead, and wait to be written
 _SHOWN = 20  # problems
 _CODE = ("data", "views", "models", "inference", "ensemble", "deploy")
-_OF_PICTURES = {"contents", "paths"}  # in prediction.json: picture -> SHA-256 or place of the file
+_OF_PICTURES = {"contents": dict[str, str], "paths": dict[str, str]}  # in prediction.json: SHA-256 and place of each
 _RECORDS = {*_OF_PICTURES, "code"}  # what is not compared as a whole
 _LATER = ("labels", "fitted")  # what prediction.json of older versions lacks
 
@@ -192,8 +192,7 @@ def _begin(
     """
     described, old = out / DESCRIPTION, {}
     if described.is_file():
-        keys = read_record(described, {}).keys() & _OF_PICTURES
-        old = read_record(described, dict.fromkeys(keys, dict[str, str]))
+        old = read_record(described, {}, optional=_OF_PICTURES)
         if isinstance(old.get("config"), dict):
             old["config"] = translate(old["config"])
         compared = [key for key in facts | old if key not in _RECORDS and (key in old or key not in _LATER)]
