@@ -107,7 +107,10 @@ class _Probabilities(nn.Module):
 
 
 def _translated(module: nn.Module, images: Tensor, *, any_size: bool) -> bytes:
-    """Trace a module into the content of an ONNX file, by torch's older exporter (why: docs/explanation/libraries.md)."""
+    """Trace a module into the content of an ONNX file.
+
+    By torch's older exporter: docs/explanation/libraries.md says why.
+    """
     free = {0: "n", 2: "height", 3: "width"} if any_size else {0: "n"}
     content = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():  # it warns of every size that the network tests
