@@ -4,7 +4,6 @@ Whoever uses an exported file may not have torch, which takes seconds to import 
 this with `foldseg.views`.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,7 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from foldseg.config.schema import FullView, PredictView, ResizedView, TilesView
+from foldseg.config.schema import PredictView, TilesView
+from foldseg.config.schema.choice import check_entries
+from foldseg.config.schema.names import TileMergeName
 from foldseg.data.labels import Image
 
 Maps = NDArray[np.float32]
@@ -34,7 +35,7 @@ class Plan:
     multiple: int  # of the padded sides, pixels; with tiles, these are at least as large as one
     tile: tuple[int, int] | None
     overlap: float = _OVERLAP
-    vote: bool = False
+    merge: TileMergeName = "mean"
 
 
 def plan_of(view: PredictView, stride: int, size: tuple[int, int] | None) -> Plan:
@@ -42,19 +43,22 @@ def plan_of(view: PredictView, stride: int, size: tuple[int, int] | None) -> Pla
 
     ValueError says why it cannot.
     """
-    if isinstance(view, TilesView):
-        usual = TilesView(kind="tiles", size=view.size, overlap=view.overlap, merge=view.merge)
-        if view.overlap is None or view != usual:
-            raise ValueError("of tiles, size, overlap and merge alone can be chosen")
-        if size is not None and view.size != size:
-            raise ValueError(f"it takes tiles of {list(size)} only")
-        if any(side % stride for side in view.size):
-            raise ValueError(f"sides of tiles should be multiples of {stride}")
-        return Plan(1.0, 1, view.size, view.overlap, view.merge == "vote")
-    factor = view.factor if isinstance(view, ResizedView) else 1.0
+    if view.tiles is not None:
+        return _plan_of_tiles(view.resize_factor, view.tiles, stride, size)
     if size is not None:
-        return Plan(factor, 1, size)
-    return Plan(factor, math.lcm(stride, view.multiple) if isinstance(view, FullView) else stride, None)
+        return Plan(view.resize_factor, 1, size)
+    return Plan(view.resize_factor, view.side_multiple(stride), None)
+
+
+def _plan_of_tiles(factor: float, tiles: TilesView, stride: int, size: tuple[int, int] | None) -> Plan:
+    usual = TilesView(kind="tiles", size=tiles.size, overlap=tiles.overlap, merge=tiles.merge)
+    if tiles.overlap is None or tiles != usual:
+        raise ValueError("of tiles, size, overlap and merge alone can be chosen")
+    if size is not None and tiles.size != size:
+        raise ValueError(f"it takes tiles of {list(size)} only")
+    if any(side % stride for side in tiles.size):
+        raise ValueError(f"sides of tiles should be multiples of {stride}")
+    return Plan(factor, 1, tiles.size, tiles.overlap, tiles.merge)
 
 
 def predict(network: Network, picture: Image, plan: Plan) -> Maps:
@@ -89,15 +93,15 @@ def _padded(picture: Image, plan: Plan) -> Image:
 
 
 def _tiled(network: Network, picture: Image, plan: Plan) -> Maps:
-    """Average tiles, each weighted by a pyramid, or count their votes. The last ones are shifted into the picture."""
+    """Predict tiles one by one and merge them. The last ones are shifted into the picture."""
     assert plan.tile is not None
     height, width = plan.tile
     corners, weights, norm = _tiling((picture.shape[0], picture.shape[1]), plan)
+    merge = MERGES[plan.merge]
     total: Maps | None = None
     for top, left in corners:
         maps = network(picture[top : top + height, left : left + width])
-        if plan.vote:
-            maps = (maps.argmax(0) == np.arange(len(maps))[:, None, None]).astype(np.float32)
+        maps = merge.term(maps)
         if total is None:
             total = np.zeros((len(maps), *picture.shape[:2]), np.float32)
         total[:, top : top + height, left : left + width] += maps * weights
@@ -112,9 +116,7 @@ def _tiling(size: tuple[int, int], plan: Plan) -> tuple[list[tuple[int, int]], W
     assert plan.tile is not None
     height, width = plan.tile
     corners = list(product(_starts(size[0], height, plan.overlap), _starts(size[1], width, plan.overlap)))
-    weights: Weights = np.ones(plan.tile, np.float32)
-    if not plan.vote:
-        weights = np.minimum(_ramp(height)[:, None], _ramp(width)[None, :])
+    weights = MERGES[plan.merge].weights(height, width)
     norm = np.zeros(size, np.float32)
     for top, left in corners:
         norm[top : top + height, left : left + width] += weights
@@ -128,7 +130,40 @@ def _starts(length: int, tile: int, overlap: float) -> list[int]:
     return np.linspace(0, length - tile, count).round().astype(int).tolist()
 
 
+def _constant(height: int, width: int) -> Weights:
+    return np.ones((height, width), np.float32)
+
+
+def _pyramid(height: int, width: int) -> Weights:
+    return np.minimum(_ramp(height)[:, None], _ramp(width)[None, :])
+
+
 def _ramp(length: int) -> NDArray[np.float32]:
     """Weights that rise from the border, where they are not 0, to 1 in the middle, and fall again."""
     position = np.arange(length, dtype=np.float32) + 0.5
     return np.minimum(position, length - position) / np.float32(length / 2)
+
+
+def _unchanged(maps: Maps) -> Maps:
+    return maps
+
+
+def _votes(maps: Maps) -> Maps:
+    """Return 1 for the most probable class of each pixel, 0 for the others."""
+    return (maps.argmax(0) == np.arange(len(maps))[:, None, None]).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class TileMerge:
+    """How the tiles' probabilities become those of the picture: the mean of `term(probabilities)` by `weights`."""
+
+    term: Callable[[Maps], Maps]
+    weights: Callable[[int, int], Weights]
+
+
+MERGES: dict[TileMergeName, TileMerge] = {
+    "mean": TileMerge(_unchanged, _pyramid),
+    "vote": TileMerge(_votes, _constant),
+}
+"""Name -> how tiles are merged, as by `views/tiles.py: MERGES`."""
+check_entries(MERGES, TileMergeName, "deploy/numpy_views.py: MERGES")

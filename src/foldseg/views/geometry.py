@@ -4,7 +4,6 @@ Images are (H, W, 3) uint8, masks (H, W) uint8 with 255 for void, sizes (height,
 to the right: reflected for images, void for masks. Masks are resampled by nearest neighbour only.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from foldseg.config.schema import FullView, PredictView, ResizedView, TilesView, TrainView
+from foldseg.config.schema import PredictView
 from foldseg.data.labels import IGNORE_INDEX, Image, Mask
 from foldseg.views.tiles import Network as Network
 from foldseg.views.tiles import class_probabilities, tiled, tiled_size
@@ -42,8 +41,7 @@ def grid_of(size: tuple[int, int], view: PredictView, stride: int, scale: float 
 
     `scale` is a factor by which the image is resized, besides the view's own.
     """
-    factor = scale * (view.factor if isinstance(view, ResizedView) else 1.0)
-    return padded_grid(size, scaled(size, factor), view, stride)
+    return padded_grid(size, scaled(size, scale * view.resize_factor), view, stride)
 
 
 def padded_grid(
@@ -55,15 +53,10 @@ def padded_grid(
 ) -> Grid:
     """Return the grid of an image that has been `resized` already, as large as `view`, `stride` and `offset` need."""
     covered = resized[0] + offset[0], resized[1] + offset[1]
-    if isinstance(view, TilesView):
-        border: Border = "replicate" if view.border == "replicate" else "reflect"
-        return Grid(original, resized, tiled_size(covered, view), offset, border)
-    return Grid(original, resized, padded_size(covered, side_multiple(view, stride)), offset)
-
-
-def side_multiple(view: TrainView | PredictView, stride: int) -> int:
-    """Return what must divide the sides that a network of `stride` sees in `view`."""
-    return math.lcm(stride, view.multiple) if isinstance(view, FullView) else stride
+    if view.tiles is None:
+        return Grid(original, resized, padded_size(covered, view.side_multiple(stride)), offset)
+    border: Border = "replicate" if view.tiles.border == "replicate" else "reflect"
+    return Grid(original, resized, tiled_size(covered, view.tiles), offset, border)
 
 
 def prepare(image: Image, grid: Grid) -> Image:
@@ -98,9 +91,9 @@ def _border_index(length: int, before: int, total: int, border: Border) -> Tenso
 
 def probabilities(network: Network, inputs: Tensor, view: PredictView) -> Tensor:
     """Prepared images (N, 3, H, W) uint8 -> class probabilities (N, classes, H, W) float32 on the padded grid."""
-    if not isinstance(view, TilesView):
+    if view.tiles is None:
         return class_probabilities(network(inputs))
-    return tiled(network, inputs, view)
+    return tiled(network, inputs, view.tiles)
 
 
 def without_padding(maps: Tensor, grid: Grid) -> Tensor:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from foldseg.config.schema import CropView, PredictView, ResizedView, TrainView
+from foldseg.config.schema import PredictView, TrainView
 from foldseg.data.frames import Frames
 from foldseg.data.labels import Image, Mask
 from foldseg.errors import FoldsegError
@@ -33,7 +33,6 @@ from foldseg.views.geometry import (
     resize_image,
     resize_mask,
     scaled,
-    side_multiple,
 )
 from foldseg.views.loading import Loader
 from foldseg.views.mixing import Mixing, random_pixel
@@ -100,7 +99,7 @@ class TrainSamples(Dataset[tuple[Tensor, Tensor, str]]):
         mixing: Mixing | None = None,
     ) -> None:
         self._frames, self._view, self._seed = frames, view, seed
-        self._multiple = side_multiple(view, stride)
+        self._multiple = view.side_multiple(stride)
         self._augment = augmentation(augment)
         self._plan, self._mixing = plan, mixing
         self._planned: tuple[int, list[Draw]] = (-1, [])
@@ -115,7 +114,7 @@ class TrainSamples(Dataset[tuple[Tensor, Tensor, str]]):
         image, mask = self._cut(draw, np.random.default_rng(view_seed))
         if self._mixing is not None:
             rng = np.random.default_rng(np.random.SeedSequence([self._seed, epoch, index], spawn_key=(1,)))
-            image, mask = self._mixing(image, mask, lambda frame, rng: self._cut(Draw(frame), rng), self._zoom, rng)
+            image, mask = self._mixing(image, mask, self._cut_frame, self._view.scale_range, rng)
         # Not set_random_seed: that gives every transform the same stream, and each flip would come with a rotation
         self._augment.set_random_state(np.random.default_rng(augment_seed), random.Random(augment_seed))
         augmented = self._augment(image=image, mask=mask)
@@ -138,25 +137,19 @@ class TrainSamples(Dataset[tuple[Tensor, Tensor, str]]):
             self._planned = epoch, self._plan.epoch(epoch)
         return self._planned[1][index]
 
+    def _cut_frame(self, frame: int, rng: np.random.Generator) -> tuple[Image, Mask]:
+        return self._cut(Draw(frame), rng)
+
     def _cut(self, draw: Draw, rng: np.random.Generator) -> tuple[Image, Mask]:
         """Read a frame and take the view's part of it. What is returned may be views of a cache: not to be written."""
         view = self._view
         image, mask = self._frames.read(draw.frame)
         assert mask is not None
-        if isinstance(view, CropView):
-            around = random_pixel(mask, draw.classes, rng) if draw.classes else None
-            return random_crop(image, mask, view.size, view.scale, rng, around)
-        if isinstance(view, ResizedView):
-            size = scaled(mask.shape, view.factor)
+        if view.window is None:
+            size = scaled(mask.shape, view.resize_factor)
             return resize_image(image, size), resize_mask(mask, size)
-        return image, mask
-
-    @property
-    def _zoom(self) -> tuple[float, float]:
-        """The range of factors by which the view scales."""
-        if isinstance(self._view, CropView):
-            return self._view.scale
-        return (self._view.factor, self._view.factor) if isinstance(self._view, ResizedView) else (1.0, 1.0)
+        around = random_pixel(mask, draw.classes, rng) if draw.classes else None
+        return random_crop(image, mask, view.window, view.scale_range, rng, around)
 
 
 class EvalSamples(Dataset[EvalSample]):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from foldseg.config.schema import TilesView
 from foldseg.config.schema.choice import check_entries
-from foldseg.config.schema.names import TileWeightName
+from foldseg.config.schema.names import TileMergeName, TileWeightName
 
 Network = Callable[[Tensor], Tensor]
 """Batch of images (N, 3, H, W) uint8 -> logits (N, classes, H, W)."""
@@ -37,10 +37,11 @@ def tiled(network: Network, images: Tensor, view: TilesView) -> Tensor:
     Windows of all images are predicted together, so many at a time as make a good batch.
     """
     tiling = _tiling((images.shape[-2], images.shape[-1]), view, images.device)
+    merge = MERGES[view.merge]
     total: Tensor | None = None
     for places, windows in _batches(images, view.size, tiling.corners):
         maps = class_probabilities(network(windows))
-        maps = (votes(maps) if view.merge == "vote" else maps).mul_(tiling.weights)
+        maps = merge.term(maps).mul_(tiling.weights)
         if total is None:
             total = maps.new_zeros(len(images), maps.shape[1], *images.shape[-2:])
         for (number, (top, left)), own in zip(places, maps, strict=True):
@@ -131,7 +132,7 @@ def _tiling(size: tuple[int, int], view: TilesView, device: torch.device) -> Til
         axes = zip(size, view.size, _strides(view), strict=True)
         tops, lefts = (stepped_starts(length, tile, stride) for length, tile, stride in axes)
     corners = tuple(product(tops, lefts))
-    weights = WEIGHTS[view.weights or ("pyramid" if view.merge == "mean" else "constant")](*view.size)
+    weights = WEIGHTS[view.weights or MERGES[view.merge].usual_weights](*view.size)
     norm = torch.zeros(size)
     for top, left in corners:
         norm[top : top + view.size[0], left : left + view.size[1]] += weights
@@ -165,3 +166,27 @@ def _gaussian(height: int, width: int) -> Tensor:
 WEIGHTS: dict[str, Callable[[int, int], Tensor]] = {"constant": _constant, "gaussian": _gaussian, "pyramid": _pyramid}
 """Name -> weights of the pixels of a window of (height, width), all above 0."""
 check_entries(WEIGHTS, TileWeightName, "views/tiles.py: WEIGHTS")
+
+
+@dataclass(frozen=True)
+class TileMerge:
+    """How the tiles' probabilities become those of the image: the weighted mean of `term(probabilities)`.
+
+    `term`: (N, classes, H, W) -> the same shape, from 0 to 1, with a sum of 1 at every pixel.
+    `usual_weights`: name of the weights of a tile's pixels where the settings name none.
+    """
+
+    term: Callable[[Tensor], Tensor]
+    usual_weights: TileWeightName
+
+
+def _unchanged(maps: Tensor) -> Tensor:
+    return maps
+
+
+MERGES: dict[TileMergeName, TileMerge] = {
+    "mean": TileMerge(_unchanged, "pyramid"),
+    "vote": TileMerge(votes, "constant"),
+}
+"""Name -> how tiles are merged. `deploy/numpy_views.py: MERGES` has the same for exported networks."""
+check_entries(MERGES, TileMergeName, "views/tiles.py: MERGES")

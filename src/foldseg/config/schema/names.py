@@ -31,6 +31,8 @@ SubmissionName = Literal["signate_json", "label_png"]
 """`submission/formats.py: FORMATS`."""
 SymmetryName = Literal["none", "flip", "flips", "d4"]
 """`config/schema/tta.py: SYMMETRIES`."""
+TileMergeName = Literal["mean", "vote"]
+"""`views/tiles.py: MERGES` and `deploy/numpy_views.py: MERGES`."""
 TileWeightName = Literal["constant", "gaussian", "pyramid"]
 """`views/tiles.py: WEIGHTS`."""
 ViewMergeName = Literal["mean", "geometric_mean", "max", "vote", "tsharpen"]
