@@ -111,8 +111,8 @@ def test_the_view_and_the_checkpoint_are_those_asked_for(tmp_path: Path) -> None
     view = ResizedView(kind="resized", factor=0.5)
     export_onnx(run, tmp_path / "last.onnx", view, "last")
     source = open_source(tmp_path / "last.onnx")
-    assert source.facts["view"] == view.model_dump(mode="json")
-    assert source.facts["weights"] == [run.hash_of("last")]
+    assert source.provenance["view"] == view.model_dump(mode="json")
+    assert source.provenance["weights"] == [run.hash_of("last")]
 
 
 def test_a_file_that_predicts_something_else_is_removed(exported: Path, picture: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from foldseg.config.schema import Experiment, FullView, PredictView, ResizedView, TilesView, Tta
 from foldseg.data.datasets import DataSet, make_folds_file
-from foldseg.deploy.interface import asked_for
+from foldseg.deploy.interface import parse_options
 from foldseg.errors import FoldsegError
 from foldseg.inference.predict import facts_of, overridden_view, predict_run, store_of
 from foldseg.runs.run_folder import RunFolder
@@ -80,8 +80,8 @@ def test_facts_tell_stores_apart_as_names_do(run: RunFolder) -> None:
 def test_a_command_line_asks_for_view_and_tta(
     run: RunFolder, tta: str | None, overrides: list[str], expected: tuple[PredictView, Tta]
 ) -> None:
-    asked = asked_for(overrides, tta, None, None)
-    assert (overridden_view(run, asked.view), asked.tta) == expected
+    options = parse_options(overrides, tta, None, None)
+    assert (overridden_view(run, options.view), options.tta) == expected
 
 
 @pytest.mark.parametrize(

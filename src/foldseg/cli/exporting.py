@@ -44,7 +44,7 @@ def export_onnx(
     check_output(out, ".onnx", [run])
     from foldseg.deploy.check_export import check_export, frames_to_check
     from foldseg.deploy.export import export_onnx as write_onnx
-    from foldseg.deploy.images import find_pictures
+    from foldseg.deploy.picture_files import find_pictures
     from foldseg.inference.predict import overridden_view
     from foldseg.runs.kinds import open_run
 

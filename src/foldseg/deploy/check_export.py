@@ -12,8 +12,8 @@ from foldseg.data.datasets import DataSet
 from foldseg.data.labels import Image
 from foldseg.data.reading import read_image
 from foldseg.deploy.export import SAME
-from foldseg.deploy.exported import open_exported
-from foldseg.deploy.interface import Asked
+from foldseg.deploy.exported_source import open_exported_source
+from foldseg.deploy.interface import PredictionOptions
 from foldseg.deploy.numpy_views import Maps, Network
 from foldseg.ensemble.blend import argmax
 from foldseg.errors import FoldsegError
@@ -46,7 +46,7 @@ def check_export(run: RunFolder, path: Path, pictures: Sequence[Path], checkpoin
 
     FoldsegError when they differ by more than rounding explains; the file is removed then.
     """
-    exported = open_exported(path, Asked(device="cpu"))
+    exported = open_exported_source(path, PredictionOptions(device="cpu"))
     original = replace(exported, network=_torch(load_network(run, run.existing_checkpoint(checkpoint))))
     largest, other, pixels = 0.0, 0, 0
     for picture in tqdm(pictures, desc="checking", unit="image", leave=False, disable=None):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import foldseg
 from foldseg.config.schema import PredictView
-from foldseg.deploy.exported import HOW_TO_GET, checked_plan
+from foldseg.deploy.exported_source import HOW_TO_GET, checked_plan
 from foldseg.errors import FoldsegError
 from foldseg.files import write_bytes
 from foldseg.models.network import SegmentationNetwork

@@ -82,14 +82,14 @@ class Predictor:
         for view in tta.views:
             if view.scale not in pictures:
                 pictures[view.scale] = self._together([sample.scaled[view.scale] for sample in samples])
-            yield view, self._seen(pictures[view.scale], view, grid.original)
+            yield view, self._predict_view(pictures[view.scale], view, grid.original)
 
     def _together(self, pictures: Sequence[Tensor]) -> Tensor:
         whole = pictures[0] if len(pictures) == 1 else torch.cat(list(pictures))
         return whole.to(self.device, non_blocking=True)
 
     @torch.inference_mode()
-    def _seen(self, pictures: Tensor, view: TtaView, size: tuple[int, int]) -> Tensor:
+    def _predict_view(self, pictures: Tensor, view: TtaView, size: tuple[int, int]) -> Tensor:
         """Turn and move resized pictures (N, 3, h, w) uint8, predict them, bring the probabilities back to `size`."""
         turn, turn_back = TURNS[view.symmetry]
         turned = turn(pictures)

@@ -15,6 +15,8 @@ DeviceName = Literal["auto", "cpu", "gpu"]
 """Where a network computes."""
 NormName = Literal["batch", "sync", "group", "instance", "evonorm", "none"]
 """`models/norms.py: NORMS`."""
+PictureForm = Literal["masks", "colours", "overlay", "probabilities"]
+"""`deploy/forms.py: FORMS`."""
 PrecisionName = Literal["fp32", "bf16", "fp16"]
 """`models/device.py: TRAINING_PRECISIONS`."""
 ScoreName = Literal[
