@@ -116,8 +116,8 @@ def test_probabilities_are_a_prediction_store(folder: Path) -> None:
     predict(folder, "probabilities")
     store = PredictionStore(folder.parent / "out")
     store.require_complete()
-    assert store.facts.ids == ["a", "b", "city/c"]
-    assert store.facts.classes == camvid.LABELS.names
+    assert store.metadata.ids == ["a", "b", "city/c"]
+    assert store.metadata.classes == camvid.LABELS.names
     assert np.array_equal(store.read("city/c").argmax(0), MASK)
 
 

@@ -14,8 +14,8 @@ from foldseg.deploy.runs_source import open_runs_source
 from foldseg.deploy.sources import open_source
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json, write_json
-from foldseg.inference.predict import Predictor
-from foldseg.inference.store import quantised
+from foldseg.inference.map_file import quantise_array
+from foldseg.inference.run_stores import Predictor
 from foldseg.runs.run_folder import RunFolder
 
 PICTURE = COLOURS[blocks(50, 70, seed=3)]
@@ -40,7 +40,7 @@ def test_a_run_predicts_any_picture_as_it_predicts_its_own(runs: list[RunFolder]
     assert len(np.unique(source.mask(PICTURE))) > 2  # or the test says little
     found = source.probabilities(PICTURE)
     assert found.dtype == np.uint8
-    assert np.array_equal(found, quantised(expected))
+    assert np.array_equal(found, quantise_array(expected))
     assert np.array_equal(found.argmax(0), expected.argmax(0))
 
 

@@ -20,7 +20,7 @@ from foldseg.ensemble.members import find_members
 from foldseg.ensemble.run import predict_ensemble
 from foldseg.errors import FoldsegError
 from foldseg.files import locked, read_json
-from foldseg.inference.predict import predict_run
+from foldseg.inference.run_stores import predict_run
 from foldseg.models.factory import build_network
 from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.trained import load_network
@@ -155,7 +155,7 @@ def test_every_debug_mode_trains_is_predicted_and_cannot_be_blended(toy, tmp_pat
     assert summary["debug"] == mode
     assert summary["validation_images"] == 2
     stores = predict_run(run)
-    assert [len(store.facts.ids) for store in stores] == [2, 2]
+    assert [len(store.metadata.ids) for store in stores] == [2, 2]
     path = tmp_path / "blend.yaml"
     path.write_text(f"members: [{{experiment: toy_full-{mode}}}]\nfolds: [0]\nruns: {tmp_path / 'runs'}\n")
     with pytest.raises(FoldsegError, match=rf"is a debug run \({mode}\)"):

@@ -45,7 +45,7 @@ def export_onnx(
     from foldseg.deploy.check_export import check_export, frames_to_check
     from foldseg.deploy.export import export_onnx as write_onnx
     from foldseg.deploy.picture_files import find_pictures
-    from foldseg.inference.predict import overridden_view
+    from foldseg.inference.run_stores import overridden_view
     from foldseg.runs.kinds import open_run
 
     folder = open_run(run)

@@ -74,7 +74,7 @@ def predict(
 ) -> None:
     """Predict the OOF and test images of a finished run, as far as they are missing."""
     from foldseg.deploy.interface import parse_options
-    from foldseg.inference.predict import SPLITS, overridden_view, predict_run
+    from foldseg.inference.run_stores import SPLITS, overridden_view, predict_run
     from foldseg.runs.kinds import open_run
 
     folder = open_run(run)
@@ -165,7 +165,7 @@ def tta_gains(
 ) -> None:
     """Show what each view of test-time augmentation gains on OOF, and which to leave out."""
     from foldseg.deploy.interface import parse_options
-    from foldseg.inference.predict import overridden_view
+    from foldseg.inference.run_stores import overridden_view
     from foldseg.report import tta_gains as report
     from foldseg.runs.kinds import open_runs
 

@@ -20,7 +20,8 @@ from foldseg.ensemble.made_from import KEY, changed_weights
 from foldseg.ensemble.members import find_members
 from foldseg.ensemble.scene import Result, Scene, Target
 from foldseg.errors import FoldsegError
-from foldseg.inference.predict import Predictor, quantise
+from foldseg.inference.predictor import Predictor
+from foldseg.inference.quantise import quantise
 from foldseg.inference.store import Quantised
 from foldseg.runs.submission_folder import SubmissionFolder
 

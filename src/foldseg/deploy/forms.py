@@ -11,7 +11,7 @@ from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.deploy.drawing import overlay, with_legend
 from foldseg.deploy.interface import Source
 from foldseg.deploy.output_folder import hash_prediction_code
-from foldseg.inference.store import PredictionStore, Quantised, StoreFacts
+from foldseg.inference.store import PredictionStore, Quantised, StoreMetadata
 from foldseg.submission.label_png import write_png
 
 
@@ -105,7 +105,7 @@ def _open_store(context: WriterContext) -> Writer:
     store, settings = PredictionStore(context.folder), context.settings
     names = settings["pictures"]
     store.begin(
-        StoreFacts(
+        StoreMetadata(
             run=settings["source"],
             split="pictures",
             fold=-1,

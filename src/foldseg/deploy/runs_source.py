@@ -13,7 +13,8 @@ from foldseg.config.schema import Tta
 from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.deploy.interface import PredictionOptions, no_room_for
 from foldseg.errors import FoldsegError
-from foldseg.inference.predict import Predictor, quantise
+from foldseg.inference.predictor import Predictor
+from foldseg.inference.quantise import quantise
 from foldseg.inference.store import Quantised
 from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.trained import trained_labels

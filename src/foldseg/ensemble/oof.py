@@ -231,7 +231,7 @@ def facts_of(tasks: Sequence[Task]) -> dict[str, Any]:
         "code": code_hash(*_CODE),
         "files": file_hashes(files),
         "labels": list(first.labels.facts.items()),
-        "stores": {str(store.path): store.facts.checkpoint for store in sorted(stores, key=lambda s: s.path)},
+        "stores": {str(store.path): store.metadata.checkpoint for store in sorted(stores, key=lambda s: s.path)},
         "images": [
             [
                 task.id,

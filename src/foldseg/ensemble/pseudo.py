@@ -29,7 +29,7 @@ from foldseg.ensemble.parallel import processed
 from foldseg.ensemble.steps import STEPS, require_packages
 from foldseg.errors import FoldsegError
 from foldseg.files import write_json
-from foldseg.inference.predict import split_table
+from foldseg.inference.run_stores import select_split
 from foldseg.outputs import claim
 from foldseg.submission.label_png import write_png
 
@@ -99,7 +99,7 @@ def _least(labels: LabelSet, confidence: float, per_class: Mapping[str, float]) 
 def _write_fold(members: Members, fold: int, folder: Path, least: NDArray[np.float32]) -> dict[str, float]:
     for stale in [folder / DESCRIPTION, *folder.glob("*.png")]:  # the first one's presence means complete
         stale.unlink(missing_ok=True)
-    table, sources = split_table(members.first, "test", members.data), members.sources("test", fold)
+    table, sources = select_split(members.first, "test", members.data), members.sources("test", fold)
     line = Line.of(_refining(members.config))
     tasks = [
         PseudoTask(replace(task_of(members, row, sources), line=line), folder / f"{row['id']}.png", least)

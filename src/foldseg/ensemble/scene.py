@@ -12,7 +12,7 @@ from foldseg.config.schema import Blend, ScoreName
 from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.ensemble.blend import Levels, Probabilities, argmax
 from foldseg.ensemble.sample import Arrays
-from foldseg.inference.store import Quantised, quantised
+from foldseg.inference.map_file import Quantised, quantise_array
 from foldseg.scoring.counts import Counts
 from foldseg.scoring.scores import score
 
@@ -62,7 +62,7 @@ class Result:
         if self.maps is not None:
             return self.maps
         assert self.probabilities is not None
-        return quantised(self.probabilities)
+        return quantise_array(self.probabilities)
 
     def as_probabilities(self) -> Probabilities:
         """Return probabilities (classes, H, W) float32 that sum to 1."""

@@ -14,7 +14,7 @@ from foldseg.data.frames import FileFrames
 from foldseg.data.labels import Mask
 from foldseg.ensemble.blend import argmax
 from foldseg.errors import FoldsegError
-from foldseg.inference.predict import MEMORY_CURES, Predictor, split_table
+from foldseg.inference.run_stores import MEMORY_CURES, Predictor, select_split
 from foldseg.inference.tta import MERGES, Merge, check_probabilities
 from foldseg.report.tables import number, text_table
 from foldseg.resources import explained_resources
@@ -83,7 +83,7 @@ def tta_gains(
     tables, opened = [], OpenedData()
     for run in runs:
         data = opened.open(run.experiment.data)
-        tables.append(split_table(run, "oof", data))
+        tables.append(select_split(run, "oof", data))
         warn_of_changes(run, data)
         with explained_resources(MEMORY_CURES):
             predictor = Predictor.load(run, device or run.experiment.device, view, checkpoint)
