@@ -36,7 +36,7 @@ from foldseg.inference.store import PredictionStore
 from foldseg.models.factory import build_network
 from foldseg.models.folding import folded
 from foldseg.runs.run_folder import RunFolder
-from foldseg.views.samples import eval_sample
+from foldseg.views.eval_samples import eval_sample
 
 CLASSES = 5
 COLOURS = np.array([[250, 5, 5], [5, 250, 5], [5, 5, 250], [250, 250, 5], [5, 250, 250]], np.uint8)

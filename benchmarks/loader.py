@@ -35,8 +35,8 @@ from foldseg.data.fold_data import FoldData
 from foldseg.data.labels import IGNORE_INDEX, LabelSet
 from foldseg.data.reading import read_mask
 from foldseg.views.augment import AUGMENTATIONS
-from foldseg.views.build import train_samples
-from foldseg.views.samples import train_loader
+from foldseg.views.build import build_train_samples
+from foldseg.views.train_samples import train_loader
 
 FLOORS = {"plain": None, "plain, fast masks": None, "files": 1.5, "cache": 5.0}
 STRIDE = 32
@@ -104,7 +104,7 @@ def loaders(experiment: Experiment, images: int, cache: Path) -> dict[str, DataL
 
 
 def _ours(fold_data: FoldData, experiment: Experiment) -> DataLoader[Any]:
-    samples = train_samples(experiment, fold_data, STRIDE)
+    samples = build_train_samples(experiment, fold_data, STRIDE)
     return train_loader(samples, experiment.batch_size, 0, experiment.seed)
 
 

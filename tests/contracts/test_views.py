@@ -13,8 +13,9 @@ from foldseg.data.labels import Image, Mask
 from foldseg.deploy import numpy_views
 from foldseg.views import tiles
 from foldseg.views.geometry import grid_of, padded_size, prepare, probabilities, restore, scaled
-from foldseg.views.samples import TrainSamples, as_tensor
+from foldseg.views.tensors import as_tensor
 from foldseg.views.tiles import WEIGHTS
+from foldseg.views.train_samples import TrainSamples
 from identity import PALETTE, blocks, identity
 
 STRIDE = 16

@@ -13,7 +13,7 @@ from foldseg.config.schema import FullView, PredictView, ResizedView, TilesView
 from foldseg.data.labels import Image
 from foldseg.deploy.numpy_views import Maps, plan_of, predict
 from foldseg.views.geometry import grid_of, prepare, probabilities, restore
-from foldseg.views.samples import as_tensor
+from foldseg.views.tensors import as_tensor
 
 STRIDE = 16
 FULL = FullView(kind="full")

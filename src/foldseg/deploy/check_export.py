@@ -20,7 +20,7 @@ from foldseg.errors import FoldsegError
 from foldseg.models.network import SegmentationNetwork
 from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.trained import load_network
-from foldseg.views.samples import as_tensor
+from foldseg.views.tensors import as_tensor
 
 _OTHER_CLASS = 1e-3  # share of pixels: rounding decides only where two classes are as probable as each other
 _FRAMES = 8

@@ -12,7 +12,7 @@ from foldseg.data.frames import Frames
 from foldseg.errors import FoldsegError
 from foldseg.inference.enlargement import Enlargement
 from foldseg.inference.predictor import Predictor
-from foldseg.views.samples import EvalSample, EvalSamples
+from foldseg.views.eval_samples import EvalSample, EvalSamples
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from foldseg.models.inputs import explained_forward
 from foldseg.models.network import SegmentationNetwork
 from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.trained import load_network
+from foldseg.views.eval_samples import EvalSample, EvalSamples, eval_sample
 from foldseg.views.geometry import pad_batch, padded_grid, probabilities, to_size, without_padding
-from foldseg.views.samples import EvalSample, EvalSamples, eval_sample
 
 PLAIN = Tta()
 """No test-time augmentation."""

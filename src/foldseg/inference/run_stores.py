@@ -26,7 +26,7 @@ from foldseg.notices import say_once
 from foldseg.resources import explained_resources
 from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.trained import trained_labels
-from foldseg.views.samples import batches, eval_loader
+from foldseg.views.eval_samples import batches, eval_loader
 
 logger = logging.getLogger(__name__)
 

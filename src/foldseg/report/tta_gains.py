@@ -25,7 +25,7 @@ from foldseg.scoring.compare import Comparison, paired
 from foldseg.scoring.counts import Counts, count_pixels
 from foldseg.scoring.intervals import warn_of_large_group
 from foldseg.scoring.scores import score
-from foldseg.views.samples import eval_loader
+from foldseg.views.eval_samples import eval_loader
 
 _BAND = 1 << 16  # pixels of all views that are merged at a time
 

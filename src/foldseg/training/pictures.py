@@ -3,8 +3,8 @@
 import numpy as np
 
 from foldseg.data.labels import Image, LabelSet, Mask
+from foldseg.views.eval_samples import EvalSample
 from foldseg.views.geometry import resize_image, resize_mask, scaled
-from foldseg.views.samples import EvalSample
 
 _WIDTH = 480  # pixels; event files of full-size pictures would outgrow the checkpoints
 

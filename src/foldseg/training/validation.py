@@ -15,8 +15,8 @@ from foldseg.scoring.counts import Counts, count_pixels
 from foldseg.scoring.scores import SCORES, iou, score
 from foldseg.training.devices import gathered
 from foldseg.training.pictures import triplet
+from foldseg.views.eval_samples import EvalSample
 from foldseg.views.geometry import Network, probabilities, restore
-from foldseg.views.samples import EvalSample
 
 LOWER_IS_BETTER = ("val_cross_entropy",)
 """What `Validation.row` has that is no score."""

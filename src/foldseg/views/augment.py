@@ -2,7 +2,7 @@
 
 albumentations 2.0.8 only warns about arguments that it does not know, and then ignores them (a mask would be filled
 with class 0): such a warning is an error here. It also draws the same numbers in every worker unless each sample
-sets the seed, which `views.samples` does.
+sets the seed, which `views.train_samples` does.
 """
 
 import warnings

@@ -10,12 +10,13 @@ from foldseg.data.datasets import DataSet
 from foldseg.data.fold_data import FoldData
 from foldseg.data.frames import FileFrames, Frames, JoinedFrames
 from foldseg.data.sources import source_frames
+from foldseg.views.epoch_plan import EpochPlan
+from foldseg.views.eval_samples import EvalSamples
 from foldseg.views.mixing import Mixing
-from foldseg.views.samples import EvalSamples, TrainSamples
-from foldseg.views.sampling import EpochPlan
+from foldseg.views.train_samples import TrainSamples
 
 
-def train_samples(experiment: Experiment, fold_data: FoldData, stride: int) -> TrainSamples:
+def build_train_samples(experiment: Experiment, fold_data: FoldData, stride: int) -> TrainSamples:
     """Return what a fold is trained on: its own frames, and those of the sources that are not held out.
 
     FoldsegError for whatever of the sampling cannot be done with this data.
@@ -42,7 +43,7 @@ def train_samples(experiment: Experiment, fold_data: FoldData, stride: int) -> T
     return TrainSamples(frames, view, experiment.augment, stride, experiment.seed, plan, mixing)
 
 
-def validation_samples(experiment: Experiment, fold_data: FoldData, stride: int) -> EvalSamples:
+def build_validation_samples(experiment: Experiment, fold_data: FoldData, stride: int) -> EvalSamples:
     """Return what a fold is validated on."""
     frames = table_frames(fold_data.validation, fold_data.data, experiment.cache)
     return EvalSamples(frames, experiment.view.predict, stride)

@@ -1,7 +1,7 @@
 """What a network sees: each view, and all that other code needs to know about it.
 
 No other code asks for a view by its class. What a view does to pixels follows from what it states here; see
-`views/samples.py` (training) and `views/geometry.py` (prediction).
+`views/train_samples.py` (training) and `views/geometry.py` (prediction).
 """
 
 import math
