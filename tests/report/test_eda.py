@@ -58,7 +58,7 @@ def test_folds_splits_and_sizes(world):
     assert folds.loc["all", "images"] == 6 and folds.loc["all", "groups"] == 6
     assert (folds[["fold 0", "fold 1"]].sum(axis=1) == folds["images"]).all()
     assert folds.loc["A1", "images"] == 3
-    assert eda.select_split(DataSet(world.data))["images"].to_dict() == {"test": 1, "train": 6, "val": 1}
+    assert eda.split_table(DataSet(world.data))["images"].to_dict() == {"test": 1, "train": 6, "val": 1}
     sizes = eda.size_table(DataSet(world.data))
     assert sizes.iloc[0].to_dict() == {"split": "train", "height": 48, "width": 64, "images": 6}
 

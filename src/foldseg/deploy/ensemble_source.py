@@ -14,11 +14,11 @@ from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.deploy.interface import PLAIN, PredictionOptions
 from foldseg.ensemble.blend import Levels, merge_classes, weighted_sum
 from foldseg.ensemble.fitted import read_line
-from foldseg.ensemble.image import kept_or_again, result_of
+from foldseg.ensemble.image import cached_members, predict
 from foldseg.ensemble.line import Line
 from foldseg.ensemble.made_from import KEY, changed_weights
 from foldseg.ensemble.members import find_members
-from foldseg.ensemble.scene import Result, Scene, Target
+from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Prediction
 from foldseg.errors import FoldsegError
 from foldseg.inference.predictor import Predictor
 from foldseg.inference.quantise import quantise
@@ -49,26 +49,26 @@ class EnsembleSource:
 
     provenance: dict[str, Any]
     members: tuple[MemberNetworks, ...]
-    target: Target
+    spec: EnsembleSpec
     line: Line
 
     @property
     def labels(self) -> LabelSet:
         """The classes, in the order of the probabilities."""
-        return self.target.labels
+        return self.spec.labels
 
     def probabilities(self, picture: Image) -> Quantised:
         """Return (classes, H, W) uint8, round(255 p), after the last step that works on probabilities."""
-        return self._result(picture).quantised()
+        return self._predict(picture).quantised()
 
     def mask(self, picture: Image) -> Mask:
         """Return class indices (H, W) uint8; where categories overlap, the most probable one that holds a pixel."""
-        return self._result(picture).labels
+        return self._predict(picture).labels
 
-    def _result(self, picture: Image) -> Result:
-        members = kept_or_again([partial(member.levels, picture) for member in self.members], _IN_MEMORY)
-        scene = Scene("picture", lambda: picture, self.labels, self.target.blend, members)
-        return result_of(scene, self.target, self.line)
+    def _predict(self, picture: Image) -> Prediction:
+        read_members = cached_members([partial(member.levels, picture) for member in self.members], _IN_MEMORY)
+        context = ImageContext("picture", self.spec, lambda: picture, read_members)
+        return predict(context, self.line)
 
 
 def open_ensemble_source(path: Path, options: PredictionOptions) -> EnsembleSource:
@@ -103,4 +103,4 @@ def open_ensemble_source(path: Path, options: PredictionOptions) -> EnsembleSour
         "fitted": file_hash(submission.fitted),
         "left_out": sorted(line.left_out),
     }
-    return EnsembleSource(provenance, tuple(loaded), members.target, line)
+    return EnsembleSource(provenance, tuple(loaded), members.spec, line)

@@ -93,7 +93,7 @@ def fold_table(data: DataSet) -> pd.DataFrame:
     return pd.concat([counts, counts.sum().to_frame("all").T]).rename_axis("stratum")
 
 
-def select_split(data: DataSet) -> pd.DataFrame:
+def split_table(data: DataSet) -> pd.DataFrame:
     """Images, images with a mask, groups and strata of every official split."""
     by_split = data.samples.assign(with_mask=lambda t: t["mask"] != "").groupby("split")
     return by_split.agg(
