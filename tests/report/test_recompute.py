@@ -15,7 +15,7 @@ from foldseg.errors import FoldsegError
 from foldseg.files import read_json, write_json
 from foldseg.report.recompute import Statement, recompute, recomputed_text, require_equal
 from foldseg.scoring.counts import count_pixels
-from foldseg.scoring.scores import SCORES, bootstrap, interval, score
+from foldseg.scoring.scores import SCORES, bootstrap, score
 from foldseg.submission import label_png
 from foldseg.submission.ledger import append
 
@@ -58,7 +58,7 @@ def submission(world, experiment, cars) -> Path:
     for part, counts in (("oof", counts_of(world, cars, world.ids)), ("test", counts_of(world, {"x": 0.5}, ["x"]))):
         values = {name: score(name, counts, LABELS).value for name in SCORES}
         blocks[part] = {"blend": values | {"per_class": score("dataset_miou", counts, LABELS).per_class}}
-    found = interval(bootstrap("dataset_miou", counts_of(world, cars, world.ids), LABELS, np.arange(6), 300))
+    found = bootstrap("dataset_miou", counts_of(world, cars, world.ids), LABELS, np.arange(6), 300).interval()
     blocks["oof"]["blend"]["interval"] = found
     write_json(folder / "score.json", {"score": "dataset_miou", "folds": [0, 1], "steps": {}, **blocks})
     write_line(folder / "fitted.npz", Line())

@@ -31,9 +31,9 @@ from foldseg.runs.kinds import may_hold_submission
 from foldseg.runs.provenance import git_commit
 from foldseg.runs.submission_folder import SubmissionFolder
 from foldseg.scoring.counts import Counts
-from foldseg.scoring.defined import check_defined
 from foldseg.scoring.intervals import warn_of_large_group
 from foldseg.scoring.scores import OF_SCORED_CLASSES, SCORES, check_score
+from foldseg.scoring.undefined_scores import check_defined
 from foldseg.submission import ledger
 from foldseg.submission.formats import FORMATS, check_classes, check_overlap, check_submission
 

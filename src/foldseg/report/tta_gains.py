@@ -21,7 +21,7 @@ from foldseg.resources import explained_resources
 from foldseg.runs.contents import warn_of_changes
 from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.trained import trained_labels
-from foldseg.scoring.compare import Comparison, paired
+from foldseg.scoring.compare import Comparison, compare_models
 from foldseg.scoring.counts import Counts, count_pixels
 from foldseg.scoring.intervals import warn_of_large_group
 from foldseg.scoring.scores import score
@@ -97,7 +97,7 @@ def tta_gains(
     everything = rest[2 * others]
 
     def against(ours: Counts, theirs: Counts) -> tuple[float, Comparison]:
-        return score(name, ours, labels).value, paired(name, ours, theirs, labels, groups)
+        return score(name, ours, labels).value, compare_models(name, ours, theirs, labels, groups)
 
     views = [
         ViewGain(seen.name, against(alone[i], plain), against(with_plain[i], plain), against(without[i], everything))
