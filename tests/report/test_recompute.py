@@ -17,7 +17,7 @@ from foldseg.report.recompute import Statement, recompute, recomputed_text, requ
 from foldseg.scoring.counts import count_pixels
 from foldseg.scoring.scores import SCORES, bootstrap, score
 from foldseg.submission import label_png
-from foldseg.submission.ledger import append
+from foldseg.submission.ledger import append_row
 
 SHARES = [0.1, 0.3, 0.2, 0.5, 0.3, 0.4]  # of the car that is found, per image
 
@@ -65,9 +65,9 @@ def submission(world, experiment, cars) -> Path:
     oof, test = (blocks[part]["blend"]["dataset_miou"] for part in ("oof", "test"))
     numbers = {"oof": oof, "oof_low": found[0], "oof_high": found[1], "test": test}
     ledger = folder.parent / "ledger.csv"
-    append(ledger, {"name": "both", "score": "dataset_miou", "oof": "0.1"})  # an older one
-    append(ledger, {"name": "both", "score": "dataset_miou"} | {k: f"{v:.6f}" for k, v in numbers.items()})
-    append(ledger, {"name": "another", "score": "dataset_miou", "oof": "0.2"})
+    append_row(ledger, {"name": "both", "score": "dataset_miou", "oof": "0.1"})  # an older one
+    append_row(ledger, {"name": "both", "score": "dataset_miou"} | {k: f"{v:.6f}" for k, v in numbers.items()})
+    append_row(ledger, {"name": "another", "score": "dataset_miou", "oof": "0.2"})
     return folder
 
 

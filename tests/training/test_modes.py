@@ -373,7 +373,7 @@ def test_rows_that_processes_append_at_once_are_all_in_the_ledger(tmp_path):
         child = os.fork()
         if child == 0:
             for row in range(5):
-                ledger.append(path, {"name": f"{number}-{row}"})
+                ledger.append_row(path, {"name": f"{number}-{row}"})
             os._exit(0)
         children.append(child)
     for child in children:

@@ -227,7 +227,7 @@ def _append_to_ledger(members: Members, scores: dict[str, Any]) -> None:
     final = list(scores["oof"])[-1]
     oof, test = scores["oof"][final], scores.get("test", {}).get(final)
     low, high = oof.get("interval", (float("nan"), float("nan")))
-    ledger.append(
+    ledger.append_row(
         config.submissions / "ledger.csv",
         {
             "name": config.name,
