@@ -108,9 +108,8 @@ def count_submission(
     without_size: list[str] = []
     for name in ids:
         file_size = data.size_of(name) if name in images else None
-        true_masks, predicted_masks, image_size = _read_both(
-            true, predicted if name in predicted_ids else None, name, file_size, size
-        )
+        prediction_or_none = predicted if name in predicted_ids else None
+        true_masks, predicted_masks, image_size = _read_both(true, prediction_or_none, name, file_size, size)
         if image_size is None:
             without_size.append(name)
         if isinstance(predicted_masks, np.ndarray) and (predicted_masks == IGNORE_INDEX).any():
