@@ -12,7 +12,7 @@ from foldseg.config.schema.choice import Choice
 from foldseg.data.labels import Image, Mask
 from foldseg.deploy import numpy_views
 from foldseg.views import tiles
-from foldseg.views.geometry import grid_of, padded_size, prepare, probabilities, restore, scaled
+from foldseg.views.geometry import grid_of, padded_size, predict_probabilities, prepare_image, restore_maps, scale_size
 from foldseg.views.tensors import as_tensor
 from foldseg.views.tiles import WEIGHTS
 from foldseg.views.train_samples import TrainSamples
@@ -54,7 +54,7 @@ class PaintedFrames:
 @every_size
 def test_a_training_sample_has_the_size_that_its_view_states(view: TrainView, size: tuple[int, int]) -> None:
     image, mask, name = TrainSamples(PaintedFrames(size), view, "none", STRIDE, seed=0)[0, 0]
-    shown = view.window or scaled(size, view.resize_factor)
+    shown = view.window or scale_size(size, view.resize_factor)
     assert mask.shape == padded_size(shown, view.side_multiple(STRIDE)) and mask.dtype == torch.uint8
     assert image.shape == (3, *mask.shape) and image.dtype == torch.uint8
     assert name == "painted"
@@ -95,8 +95,8 @@ def test_a_predicted_pixel_comes_back_to_its_place(view: PredictView, size: tupl
         return identity(images)
 
     grid = grid_of(size, view, STRIDE)
-    inputs = as_tensor(prepare(PALETTE[mask], grid))[None]
-    maps = restore(probabilities(network, inputs, view), grid)[0]
+    inputs = as_tensor(prepare_image(PALETTE[mask], grid))[None]
+    maps = restore_maps(predict_probabilities(network, inputs, view), grid)[0]
     assert maps.shape == (3, *size) and maps.dtype == torch.float32
     assert torch.allclose(maps.sum(0), torch.ones(size), atol=1e-5)
     assert (maps.argmax(0).numpy() == mask).mean() > 0.9
@@ -110,7 +110,9 @@ def test_a_predicted_pixel_comes_back_to_its_place(view: PredictView, size: tupl
 def test_an_exported_network_sees_what_the_trained_one_sees(view: PredictView, size: tuple[int, int]) -> None:
     picture = PALETTE[blocks(*size, side=24)]
     grid = grid_of(size, view, STRIDE)
-    expected = restore(probabilities(identity, as_tensor(prepare(picture, grid))[None], view), grid)[0]
+    expected = restore_maps(predict_probabilities(identity, as_tensor(prepare_image(picture, grid))[None], view), grid)[
+        0
+    ]
 
     def network(shown: Image) -> np.ndarray:
         return identity(as_tensor(shown)[None]).softmax(1)[0].numpy()

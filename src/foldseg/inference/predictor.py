@@ -18,7 +18,7 @@ from foldseg.models.network import SegmentationNetwork
 from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.trained import load_network
 from foldseg.views.eval_samples import EvalSample, EvalSamples, eval_sample
-from foldseg.views.geometry import pad_batch, padded_grid, probabilities, to_size, without_padding
+from foldseg.views.geometry import pad_batch, padded_grid, predict_probabilities, remove_padding, resize_maps
 
 PLAIN = Tta()
 """No test-time augmentation."""
@@ -78,7 +78,7 @@ class Predictor:
     def views(self, samples: Sequence[EvalSample], tta: Tta) -> Iterator[tuple[TtaView, Tensor]]:
         """Yield every view with its probabilities (N, classes, H, W) on the original grid."""
         grid = samples[0].grid
-        pictures_at_scale = {1.0: without_padding(self._batch_of([sample.inputs for sample in samples]), grid)}
+        pictures_at_scale = {1.0: remove_padding(self._batch_of([sample.inputs for sample in samples]), grid)}
         for view in tta.views:
             if view.scale not in pictures_at_scale:
                 pictures_at_scale[view.scale] = self._batch_of([sample.scaled[view.scale] for sample in samples])
@@ -99,8 +99,8 @@ class Predictor:
         stride = self.network.stride
         down, right = (pixels if pixels >= 0 else pixels % stride for pixels in view.shift)
         grid = padded_grid(turned_size, turned_size, self.view, stride, (down, right))
-        maps = without_padding(probabilities(self.logits, pad_batch(turned, grid), self.view), grid)
-        return to_size(turn_back(maps), size)
+        maps = remove_padding(predict_probabilities(self.logits, pad_batch(turned, grid), self.view), grid)
+        return resize_maps(turn_back(maps), size)
 
     @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:

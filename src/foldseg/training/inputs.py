@@ -6,7 +6,7 @@ from foldseg.data.fold_data import FoldData
 from foldseg.models.inputs import check_input
 from foldseg.models.network import SegmentationNetwork
 from foldseg.training.stages import stage_settings
-from foldseg.views.geometry import grid_of, padded_size, scaled
+from foldseg.views.geometry import grid_of, padded_size, scale_size
 
 
 def check_inputs(network: SegmentationNetwork, experiment: Experiment, fold_data: FoldData) -> None:
@@ -25,7 +25,7 @@ def check_inputs(network: SegmentationNetwork, experiment: Experiment, fold_data
 
 def _train_size(view: TrainView, image: tuple[int, int], stride: int) -> tuple[int, int]:
     """Size (height, width) of what is trained on of an image of size `image`."""
-    size = view.window or scaled(image, view.resize_factor)
+    size = view.window or scale_size(image, view.resize_factor)
     return padded_size(size, view.side_multiple(stride))
 
 

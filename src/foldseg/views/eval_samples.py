@@ -11,7 +11,7 @@ from foldseg.config.schema import PredictView
 from foldseg.data.frames import Frames
 from foldseg.data.labels import Image, Mask
 from foldseg.views.epoch_plan import WHOLE, Part
-from foldseg.views.geometry import Grid, grid_of, prepare, resize_image
+from foldseg.views.geometry import Grid, grid_of, prepare_image, resize_image
 from foldseg.views.loader import Loader, limit_threads
 from foldseg.views.tensors import as_tensor, own_memory
 
@@ -63,7 +63,7 @@ def eval_sample(
     """Prepare one image for prediction by a network of `stride`."""
     size = image.shape[0], image.shape[1]
     grid = grid_of(size, view, stride)
-    inputs = as_tensor(prepare(image, grid))[None]
+    inputs = as_tensor(prepare_image(image, grid))[None]
     scaled = {}
     for scale in scales:
         scaled_size = grid_of(size, view, stride, scale).resized

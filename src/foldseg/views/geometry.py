@@ -16,7 +16,7 @@ from torch.nn import functional
 from foldseg.config.schema import PredictView
 from foldseg.data.labels import IGNORE_INDEX, Image, Mask
 from foldseg.views.tiles import Network as Network
-from foldseg.views.tiles import class_probabilities, tiled, tiled_size
+from foldseg.views.tiles import class_probabilities, predict_tiles, tiled_size
 
 Border = Literal["reflect", "replicate"]
 _BORDERS = {"reflect": cv2.BORDER_REFLECT_101, "replicate": cv2.BORDER_REPLICATE}
@@ -42,7 +42,7 @@ def grid_of(size: tuple[int, int], view: PredictView, stride: int, scale: float 
 
     The image is resized by `scale` in addition to the view's own factor.
     """
-    return padded_grid(size, scaled(size, scale * view.resize_factor), view, stride)
+    return padded_grid(size, scale_size(size, scale * view.resize_factor), view, stride)
 
 
 def padded_grid(
@@ -60,7 +60,7 @@ def padded_grid(
     return Grid(original, resized, tiled_size(covered, view.tiles), offset, border)
 
 
-def prepare(image: Image, grid: Grid) -> Image:
+def prepare_image(image: Image, grid: Grid) -> Image:
     """Resize and pad an image for the network: (H, W, 3) of `grid.original` -> `grid.padded`."""
     image = resize_image(image, grid.resized)
     if image.shape[:2] == grid.padded:
@@ -91,32 +91,32 @@ def _source_indices(length: int, before: int, total: int, border: Border) -> Ten
     return torch.minimum(place, 2 * length - 2 - place)
 
 
-def probabilities(network: Network, inputs: Tensor, view: PredictView) -> Tensor:
+def predict_probabilities(network: Network, inputs: Tensor, view: PredictView) -> Tensor:
     """Prepared images (N, 3, H, W) uint8 -> class probabilities (N, classes, H, W) float32 on the padded grid."""
     if view.tiles is None:
         return class_probabilities(network(inputs))
-    return tiled(network, inputs, view.tiles)
+    return predict_tiles(network, inputs, view.tiles)
 
 
-def without_padding(maps: Tensor, grid: Grid) -> Tensor:
+def remove_padding(maps: Tensor, grid: Grid) -> Tensor:
     """Cut the padding off: (..., *grid.padded) -> (..., *grid.resized), without a copy."""
     (top, left), (height, width) = grid.offset, grid.resized
     return maps[..., top : top + height, left : left + width]
 
 
-def restore(maps: Tensor, grid: Grid) -> Tensor:
+def restore_maps(maps: Tensor, grid: Grid) -> Tensor:
     """Bring probabilities (N, C, H, W) from the padded grid to the image's own grid, bilinearly if it was resized."""
-    return to_size(without_padding(maps, grid), grid.original)
+    return resize_maps(remove_padding(maps, grid), grid.original)
 
 
-def to_size(maps: Tensor, size: tuple[int, int]) -> Tensor:
+def resize_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize probabilities (N, C, H, W) bilinearly to `size`. They still sum to 1 at every pixel."""
     if maps.shape[-2:] == size:
         return maps
     return functional.interpolate(maps, size, mode="bilinear", align_corners=False)
 
 
-def scaled(size: tuple[int, int], factor: float) -> tuple[int, int]:
+def scale_size(size: tuple[int, int], factor: float) -> tuple[int, int]:
     """Return `size` times `factor`, rounded, at least 1x1."""
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
@@ -173,7 +173,7 @@ def random_crop(
     `around` (row, column) is given, the window holds it.
     """
     factor = rng.uniform(*scale)
-    window = scaled(size, 1 / factor)
+    window = scale_size(size, 1 / factor)
     row, column = around or (None, None)
     top = int(rng.integers(*_range_of_starts(mask.shape[0], window[0], row)))
     left = int(rng.integers(*_range_of_starts(mask.shape[1], window[1], column)))

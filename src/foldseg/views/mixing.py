@@ -16,7 +16,7 @@ from foldseg.data.labels import Image, Mask
 from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
 from foldseg.views.balance import class_indices
-from foldseg.views.geometry import resize_image, resize_mask, scaled
+from foldseg.views.geometry import resize_image, resize_mask, scale_size
 
 Pair = tuple[Image, Mask]
 Flags = NDArray[np.bool_]
@@ -35,7 +35,7 @@ class Region:
 
     def resized(self, factor: float) -> "Region":
         """Return the region scaled by `factor`. At least one pixel of it remains."""
-        size = scaled(self.inside.shape, factor)
+        size = scale_size(self.inside.shape, factor)
         inside = resize_mask(self.inside.astype(np.uint8), size).astype(bool)
         return Region(resize_image(self.image, size), inside if inside.any() else np.ones_like(inside), self.index)
 

@@ -17,10 +17,8 @@ from foldseg.config.schema.names import TileMergeName, TileWeightName
 Network = Callable[[Tensor], Tensor]
 """Batch of images (N, 3, H, W) uint8 -> logits (N, classes, H, W)."""
 
-_BATCH_PIXELS = {
-    "cpu": 1 << 18,
-    "cuda": 1 << 22,
-}  # most pixels of tiles that are predicted together (at least one tile)
+_BATCH_PIXELS = {"cpu": 1 << 18, "cuda": 1 << 22}
+"""The most pixels of tiles that are predicted together. A larger tile is predicted alone."""
 _SIGMA = 1 / 8  # standard deviation of the gaussian, as a share of a tile's side
 _SMALLEST_WEIGHT = 1e-3  # of the gaussian: pixels that only corners of tiles cover keep all their digits
 
@@ -38,7 +36,7 @@ class Tiling:
     weight_sum: Tensor
 
 
-def tiled(network: Network, images: Tensor, view: TilesView) -> Tensor:
+def predict_tiles(network: Network, images: Tensor, view: TilesView) -> Tensor:
     """Predict images tile by tile: (N, 3, H, W) uint8 -> probabilities (N, classes, H, W) float32.
 
     The images have a size that `tiled_size` returns. Tiles of all images are predicted together, in batches whose size

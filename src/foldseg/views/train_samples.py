@@ -20,7 +20,7 @@ from foldseg.errors import FoldsegError
 from foldseg.views.augment import augmentation
 from foldseg.views.balance import Draw
 from foldseg.views.epoch_plan import WHOLE, EpochPlan, EpochSampler, Part
-from foldseg.views.geometry import pad_image, pad_mask, padded_size, random_crop, resize_image, resize_mask, scaled
+from foldseg.views.geometry import pad_image, pad_mask, padded_size, random_crop, resize_image, resize_mask, scale_size
 from foldseg.views.loader import Loader, limit_threads
 from foldseg.views.mixing import Mixing, random_pixel
 from foldseg.views.tensors import as_tensor, mask_as_tensor
@@ -113,7 +113,7 @@ class TrainSamples(Dataset[tuple[Tensor, Tensor, str]]):
         image, mask = self._frames.read(draw.frame)
         assert mask is not None
         if view.window is None:
-            size = scaled(mask.shape, view.resize_factor)
+            size = scale_size(mask.shape, view.resize_factor)
             return resize_image(image, size), resize_mask(mask, size)
         around = random_pixel(mask, draw.classes, rng) if draw.classes else None
         return random_crop(image, mask, view.window, view.scale_range, rng, around)

@@ -31,7 +31,7 @@ class TrainView(ImageSizes, Choice):
     """What the network sees in training."""
 
     can_be_aimed: ClassVar[bool] = False
-    """Whether a sample is a window, which can be laid around a pixel of a chosen class."""
+    """Whether a sample is a window that can be laid around a pixel of a chosen class."""
 
     @property
     def window(self) -> tuple[int, int] | None:
@@ -48,7 +48,8 @@ class PredictView(ImageSizes, Choice):
     """What the network sees when it validates and predicts."""
 
     has_logits: ClassVar[bool] = False
-    """Whether an image has one map of logits, which a store can hold instead of probabilities."""
+    """Whether an image has one map of logits, which a store can hold instead of probabilities. It has none if it is
+    resized or divided into tiles."""
 
     @property
     def tiles(self) -> "TilesView | None":
@@ -113,19 +114,19 @@ class ResizedView(TrainView, PredictView):
 
 
 class TilesView(PredictView):
-    """Windows side by side or overlapping (prediction only), put together by their weighted mean or by votes.
+    """Tiles side by side or overlapping (prediction only), merged by their weighted mean or by votes.
 
-    `mean` averages their probabilities; `vote` gives every window that covers a pixel a vote for its most probable
-    class, and a class's probability is its share of the votes.
+    `mean` averages the tiles' probabilities. With `vote` every tile that covers a pixel has one vote, for its most
+    probable class; a class's probability is its share of the votes.
     """
 
     kind: Literal["tiles"] = "tiles"
     size: Size
     """Size of a tile."""
     overlap: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
-    """Least share of a tile that it has in common with the next one. 0: side by side. Default: 0.5."""
+    """The least share of a tile that overlaps with the next one. 0: side by side. Default: 0.5."""
     stride: tuple[Count, Count] | None = None
-    """Distance from tile to tile in pixels, instead of `overlap`."""
+    """Distance from tile to tile in pixels, [down, right]. Use it instead of `overlap`."""
     merge: TileMergeName = "mean"
     """Average the tiles' probabilities, or count their votes."""
     weights: TileWeightName | None = None
@@ -160,10 +161,14 @@ class TilesView(PredictView):
 
 
 def view_slug(view: PredictView) -> str:
-    """Return a name of a view and all its settings that is fit for a folder: `tiles_768x768_0.5_vote`."""
-    # A stride is told from an overlap by its x; what is as usual is left out
-    values = [value for value in view.model_dump().values() if value not in (None, "shift")]
-    return "_".join("x".join(map(str, value)) if isinstance(value, tuple) else str(value) for value in values)
+    """Return a name for a folder that says a view and all its settings: `tiles_768x768_0.5_vote`."""
+    parts = []
+    for value in view.model_dump().values():
+        if value in (None, "shift"):
+            continue  # the usual settings are left out
+        # Sizes and strides have an x, which also distinguishes a stride from an overlap
+        parts.append("x".join(map(str, value)) if isinstance(value, tuple) else str(value))
+    return "_".join(parts)
 
 
 class View(Settings):
