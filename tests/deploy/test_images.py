@@ -191,7 +191,7 @@ def test_another_picture_of_the_same_name_does_not_take_a_results_place(folder: 
     result = folder.parent / "out/a.png"
     before = result.read_bytes()
     with pytest.raises(
-        FoldsegError, match=r"out/a\.png: is the result of .*moved/a\.png; that of .*in/a\.png would take"
+        FoldsegError, match=r"out/a\.png: is the result of .*moved/a\.png; the result of .*in/a\.png would take"
     ):
         predict(folder)
     assert result.read_bytes() == before

@@ -96,7 +96,7 @@ class OutputFolder:
     def _check_same_pictures(
         self, old: Mapping[str, Any], pictures: Sequence[Picture], hashes: Mapping[str, str]
     ) -> None:
-        """FoldsegError if a result would replace that of another picture, whose file is still where it was."""
+        """FoldsegError if a result would replace another picture's result, and that picture is still in its place."""
         for picture in pictures:
             name, result = picture.name, self.result_of(picture.name)
             old_path = old.get("paths", {}).get(name)
@@ -105,8 +105,8 @@ class OutputFolder:
             is_other = hashes[name] != old.get("contents", {}).get(name)
             if is_other and Path(old_path).is_file() and result.is_file():
                 raise FoldsegError(
-                    f"{result}: is the result of {old_path}; that of {picture.path} would take its place; give "
-                    "--out another folder"
+                    f"{result}: is the result of {old_path}; the result of {picture.path} would take its place; "
+                    "give --out another folder"
                 )
 
     def _remove_stale(self, old: Mapping[str, Any], hashes: Mapping[str, str]) -> None:

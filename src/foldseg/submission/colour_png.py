@@ -32,8 +32,8 @@ logger = logging.getLogger(__name__)
 def convert_submission(source: Path, destination: Path, data: DataSet, size: Size = None, check: bool = True) -> None:
     """Convert a folder of PNGs into a JSON, or a submission that is a file into a folder of PNGs.
 
-    With `check`, ids and sizes must be those of the test images of `data`, if its folder exists. `size` (height, width)
-    is that of a JSON's images whose files are not there. FoldsegError if it differs from the size of a file that is.
+    With `check`, ids and sizes must be those of the test images of `data`, if its folder exists. `size`: (height,
+    width) of a JSON's images that have no file. FoldsegError if it differs from the size of a file.
     """
     expected_sizes = _read_test_sizes(data) if check else None
     if source.is_dir():
