@@ -48,7 +48,7 @@ class Step(Choice):
     must_gain: ClassVar[bool]
     """True: the step is left out unless its nested gain is above noise. False: only if its loss is above noise."""
     refines_pseudo_labels: ClassVar[bool]
-    """Whether pseudo labels are made with the step. Then its values are to be given: fitted ones have seen all folds."""
+    """Whether pseudo labels are made with the step. Its values have to be given: fitted ones have seen all folds."""
     package: ClassVar[OptionalPackage | None] = None
     """The optional package that the step needs, if any."""
 
