@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from foldseg.config.schema import Model
+from foldseg.config.schema.definitions import UNUSUAL_ARCHITECTURES, define_architecture
 from foldseg.errors import FoldsegError
 from foldseg.models.acfnet import class_attention, class_centres
 from foldseg.models.attention_unet import AttentionGate
@@ -47,11 +48,16 @@ def test_every_architecture_steps(architecture: str) -> None:
     side = {"dpt": 224, "pan": 128}.get(architecture, 96)
     outputs = network.outputs(pictures(side))
     assert outputs.logits.shape == (2, 5, side, side)
+    assert bool(outputs.auxiliary) == define_architecture(architecture).has_auxiliary_logits
     assert torch.isfinite(outputs.logits).all()
     without = [name for name in gradients(outputs, network) if not name.startswith("net.encoder")]
     assert not without or architecture == "dpt"  # smp's DPT makes one projection of class tokens more than it needs
     with torch.inference_mode():
         assert network.eval()(pictures(side, 1)).shape == (1, 5, side, side)
+
+
+def test_no_other_architecture_is_called_unusual() -> None:
+    assert set(UNUSUAL_ARCHITECTURES) <= set(ARCHITECTURES)
 
 
 @pytest.mark.parametrize(

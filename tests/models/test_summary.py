@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from foldseg.config.schema import Model
-from foldseg.models.factory import HALF, build_network
+from foldseg.models.encoders import HALF
+from foldseg.models.factory import build_network
 from foldseg.models.network import SegmentationNetwork, freeze_encoder
 from foldseg.models.summary import measure, saved_bytes
 

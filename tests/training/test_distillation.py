@@ -13,7 +13,8 @@ from foldseg.config.schema import Model
 from foldseg.config.schema.distillation import Distillation
 from foldseg.data.datasets import make_folds_file
 from foldseg.errors import FoldsegError
-from foldseg.models.factory import SegmentationNetwork, build_network
+from foldseg.models.factory import build_network
+from foldseg.models.network import SegmentationNetwork
 from foldseg.training.distillation import Critic, Distiller, Teacher, critic_loss, pair_wise, pixel_wise
 from foldseg.training.fit import train_fold
 from foldseg.training.module import FoldModule

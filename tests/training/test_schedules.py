@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 from foldseg.config import schema
-from foldseg.training.schedules import RateSchedule, build_schedule
+from foldseg.training.schedules import RateSchedule, build_schedule, lower_on_plateau
 
 
 def rates(steps: int, lr: float = 1.0, **settings: object) -> list[float]:
@@ -111,7 +111,7 @@ def plateau_rates(values: list[float], **settings: object) -> list[float]:
     found = []
     for value in values:
         optimizer.step()
-        schedule.observe(value, config)
+        lower_on_plateau(schedule, value, config)
         schedule.step()
         found.append(optimizer.param_groups[0]["lr"])
     return found
@@ -157,7 +157,7 @@ def test_a_schedule_goes_on_from_its_state_at_the_same_rates(name: str, stop: in
             optimizer.step()
             schedule.step()
             if isinstance(config, schema.Plateau):
-                schedule.observe(-step, config)
+                lower_on_plateau(schedule, -step, config)
         return found
 
     whole, (first, schedule) = go(*start(), range(8)), start()

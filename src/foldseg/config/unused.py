@@ -10,6 +10,7 @@ from typing import Any
 
 from foldseg.config.schema import Experiment, Swa
 from foldseg.config.schema.base import Settings
+from foldseg.config.schema.definitions import define_architecture
 
 Rule = tuple[str, Callable[[Experiment], bool], str]
 """Dotted settings, separated by blanks; whether they have an effect; why not."""
@@ -33,7 +34,9 @@ RULES: tuple[Rule, ...] = (
     ("loss.boundary_tolerance", _has_term("boundary"), "loss.boundary is 0"),
     (
         "loss.auxiliary_weight",
-        lambda config: config.model.deep_supervision or config.model.architecture == "acfnet",
+        lambda config: (
+            config.model.deep_supervision or define_architecture(config.model.architecture).has_auxiliary_logits
+        ),
         "the network has no auxiliary outputs (model.deep_supervision)",
     ),
     ("model.deep_supervision", lambda config: config.loss.auxiliary_weight > 0, "loss.auxiliary_weight is 0"),

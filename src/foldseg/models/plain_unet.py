@@ -8,7 +8,7 @@ from segmentation_models_pytorch.base import SegmentationModel
 from segmentation_models_pytorch.encoders import get_encoder
 from torch import Tensor, nn
 
-from foldseg.models.encoders import double_convolution
+from foldseg.models.encoders import build_double_convolution
 from foldseg.models.fcn import UPSAMPLINGS
 
 
@@ -21,7 +21,7 @@ class PlainBlock(nn.Module):
         self.enlarge: nn.Module = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
         if upsampling == "transposed":
             self.enlarge = nn.ConvTranspose2d(inputs, enlarged, 2, 2)
-        self.convolve = double_convolution(enlarged + skip, outputs, batch_norm)
+        self.convolve = build_double_convolution(enlarged + skip, outputs, batch_norm)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """(N, inputs, h, w) and (N, skip, 2h, 2w) -> (N, outputs, 2h, 2w)."""

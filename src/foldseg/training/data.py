@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from foldseg.config import Experiment
+from foldseg.config.schema.definitions import LOSSES
 from foldseg.data.datasets import DataSet
 from foldseg.data.fold_data import FoldData
 from foldseg.data.samples import count_mask_pixels
@@ -13,7 +14,6 @@ from foldseg.losses import CLASS_WEIGHTS
 from foldseg.scoring.defined import check_defined, class_areas
 from foldseg.scoring.scores import SCORES
 from foldseg.training.debug import debug_tables
-from foldseg.training.validation import LOWER_IS_BETTER
 
 
 def open_fold(experiment: Experiment, fold: int, data: DataSet) -> FoldData:
@@ -66,8 +66,8 @@ def check_masks(experiment: Experiment, fold_data: FoldData) -> None:
             "is the encoding of the masks that of data.dataset?"
         )
     wanted: dict[str, str] = {"monitor": experiment.monitor}
-    watched = experiment.schedule.watched(experiment.monitor)
+    watched = experiment.schedule.watched_metric(experiment.monitor)
     if watched is not None:
         wanted["schedule.metric"] = watched
-    choices = [*SCORES, *LOWER_IS_BETTER]
+    choices = [*SCORES, *LOSSES]
     check_defined(wanted, choices, validation, data, labels, f"fold {fold}")

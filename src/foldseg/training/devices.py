@@ -4,7 +4,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Sequence
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from multiprocessing import get_context, get_start_method, set_start_method
 from typing import Any, TypeVar
 
@@ -81,14 +81,18 @@ def rank() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
-def gathered(own: Sequence[T]) -> list[T]:
-    """Return the lists of all processes, dealt out like cards: as one process would have it."""
+def gather(items: Sequence[T]) -> list[T]:
+    """Interleave the lists of all processes: first items of all, then second items of all, ...
+
+    That is the order that a single process would have.
+    """
     if not distributed.is_initialized():
-        return list(own)
+        return list(items)
     lists: list[list[T]] = [[] for _ in range(distributed.get_world_size())]
-    distributed.all_gather_object(lists, list(own))
-    missing = object()
-    return [item for items in zip_longest(*lists, fillvalue=missing) for item in items if item is not missing]  # type: ignore[misc]
+    distributed.all_gather_object(lists, list(items))
+    missing: Any = object()
+    interleaved = chain.from_iterable(zip_longest(*lists, fillvalue=missing))
+    return [item for item in interleaved if item is not missing]
 
 
 class SameBuffers(Callback):

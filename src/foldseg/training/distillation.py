@@ -19,7 +19,7 @@ from foldseg.data.datasets import label_set
 from foldseg.data.fold_data import FoldData
 from foldseg.data.labels import LabelSet
 from foldseg.errors import FoldsegError
-from foldseg.models.factory import SegmentationNetwork
+from foldseg.models.network import SegmentationNetwork
 from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.trained import load_network
 

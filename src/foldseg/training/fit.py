@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 from pytorch_lightning.strategies import DDPStrategy
 
 from foldseg.config import Experiment
+from foldseg.config.schema.definitions import PRECISIONS
 from foldseg.config.unused import without_effect
 from foldseg.data.content import code_hash
 from foldseg.data.datasets import OpenedData
@@ -20,7 +21,7 @@ from foldseg.data.fold_data import FoldData
 from foldseg.data.samples import check_mask_values
 from foldseg.files import locked, remove_partials, write_json
 from foldseg.inputs import is_absent
-from foldseg.models.device import TRAINING_PRECISIONS, check_device
+from foldseg.models.device import check_device
 from foldseg.models.factory import build_network, check_model, check_norm, check_view
 from foldseg.outputs import require_own
 from foldseg.runs.kinds import may_hold_run
@@ -38,11 +39,11 @@ from foldseg.training.memory import device_to_fill, explained_memory, find_batch
 from foldseg.training.module import FoldModule
 from foldseg.training.recorder import Recorder
 from foldseg.training.resuming import check_checkpoints
-from foldseg.training.schedules import check_watched
+from foldseg.training.schedules import check_watched_metric
 from foldseg.training.sessions import TRAINING_CODE, begin_session, describe_run, write_contents
 from foldseg.training.stages import Loaders, stage_settings
 from foldseg.training.stopping import build_early_stopping, stop_reason
-from foldseg.training.transfer import check_start, with_start_of_fold
+from foldseg.training.transfer import check_start, with_start_file, with_start_of_fold
 from foldseg.views.build import train_samples, validation_samples
 from foldseg.views.sampling import WHOLE, Part
 
@@ -64,7 +65,7 @@ def train_fold(
         logger.warning(line)
     check_norm(experiment.model.norm, experiment.device, experiment.devices)
     experiment = with_start_of_fold(experiment, fold)
-    check_model(experiment.model)
+    check_model(with_start_file(experiment.model))
     experiment = debug_settings(experiment)
     run = RunFolder.of(experiment, fold)
     require_own(run.path, "run", may_hold_run)
@@ -89,7 +90,7 @@ def _train(
             return run
     fold_data = open_fold(experiment, fold, data)
     check_score(experiment.score, data.labels, "monitor")
-    check_watched(experiment, data.labels)
+    check_watched_metric(experiment, data.labels)
     if experiment.cache is None:  # which is built before the first epoch, and reads all masks
         masks = pd.concat([fold_data.train, fold_data.validation])
         check_mask_values(masks, data.root, data.labels, data.pictures)
@@ -130,7 +131,8 @@ def _with_batch_size(experiment: Experiment, fold_data: FoldData) -> Experiment:
 
 def _module(experiment: Experiment, fold_data: FoldData, resume: bool) -> FoldModule:
     pl.seed_everything(experiment.seed, verbose=False)  # every fold starts from the same weights
-    network = build_network(experiment.model, len(fold_data.labels), pretrained=not resume)
+    model = with_start_file(experiment.model)
+    network = build_network(model, len(fold_data.labels), pretrained=not resume)
     check_view(experiment.view.predict, network.stride)
     return FoldModule(experiment, fold_data.labels, network, class_weights(experiment, fold_data))
 
@@ -217,7 +219,7 @@ def build_trainer(config: Experiment, callbacks: list[Callback]) -> pl.Trainer:
             devices=config.devices,
             # Not every encoder uses all of its layers; sizes are divided by our own samplers
             strategy=DDPStrategy(find_unused_parameters=True) if config.devices > 1 else "auto",
-            precision=TRAINING_PRECISIONS[config.precision],
+            precision=PRECISIONS[config.precision].lightning_name,
             max_epochs=config.schedule.epochs,
             check_val_every_n_epoch=config.validate_every,
             accumulate_grad_batches=config.accumulate,

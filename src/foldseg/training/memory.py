@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from foldseg.config import Experiment
+from foldseg.config.schema.definitions import PRECISIONS
 from foldseg.errors import FoldsegError
 from foldseg.losses import outputs_loss
 from foldseg.models.device import choose_autocast, choose_device
@@ -64,7 +65,7 @@ def _advice(experiment: Experiment) -> str:
     ways.append(f"view.train ({kind}{', ' if size else ''}{size})")
     if not experiment.model.gradient_checkpointing:
         ways.append("set model.gradient_checkpointing=true")
-    if experiment.precision == "fp32":
+    if PRECISIONS[experiment.precision].half_dtype is None:
         ways.append("use precision=bf16")
     return ", ".join(ways)
 

@@ -11,16 +11,16 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 
 from foldseg.config import Experiment
+from foldseg.config.schema.definitions import PRECISIONS
 from foldseg.data.labels import Image, LabelSet
 from foldseg.losses import outputs_loss
-from foldseg.models.factory import SegmentationNetwork
 from foldseg.models.inputs import explained_forward
-from foldseg.models.network import freeze_encoder, thaw_encoder
-from foldseg.training.devices import gathered
+from foldseg.models.network import SegmentationNetwork, freeze_encoder, thaw_encoder
+from foldseg.training.devices import gather
 from foldseg.training.distillation import Distiller
 from foldseg.training.memory import keep_freed_memory, return_freed_memory
 from foldseg.training.optimizers import build_optimizer
-from foldseg.training.schedules import RateSchedule, check_watched
+from foldseg.training.schedules import RateSchedule, check_watched_metric
 from foldseg.training.stages import build_stages_schedule
 from foldseg.training.validation import Validation
 from foldseg.training.watch import Watch
@@ -45,11 +45,12 @@ class FoldModule(pl.LightningModule):
         self.metrics: dict[str, float] = {}
         self.pictures: list[Image] = []
         self._validation = Validation(experiment.view.predict, labels, experiment.eval_batch_size)
-        self._watch = Watch(experiment.on_non_finite, experiment.max_skipped, scaled=experiment.precision == "fp16")
+        self._precision = PRECISIONS[experiment.precision]
+        self._watch = Watch(experiment.on_non_finite, experiment.max_skipped, scaled=self._precision.scales_gradients)
         self._statistics: list[tuple[Tensor, Tensor]] = []
         self.distiller: Distiller | None = None
         self.stage_steps: Sequence[int] = ()  # optimiser steps of each stage; (): one stage, as the trainer has it
-        check_watched(experiment, labels)
+        check_watched_metric(experiment, labels)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Move what the network reads; truth of validation images stays where it is scored."""
@@ -109,14 +110,15 @@ class FoldModule(pl.LightningModule):
         if self._watch.leaves_out(norm):
             for buffer, before in self._statistics:
                 buffer.copy_(before)
-            if self.experiment.precision != "fp16":  # whose scaler leaves the step out, and wants to see why
+            # A scaler leaves the step out itself, and needs the gradient to see why
+            if not self._precision.scales_gradients:
                 optimizer.zero_grad()
         elif gradient_clip_val is not None:
             clip_grads_with_norm_(parameters, gradient_clip_val, norm)
 
     def on_train_epoch_end(self) -> None:
         """Put the epoch's mean losses and gradient norms, and fp16's loss scale, into `metrics`."""
-        rows = gathered([self._watch.row()])
+        rows = gather([self._watch.row()])
         self.metrics |= {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         if scaler is not None:
@@ -142,7 +144,7 @@ class FoldModule(pl.LightningModule):
         """Put every score into `metrics`, and give them to the schedule and to early stopping."""
         with self.trainer.precision_plugin.val_step_context():
             self._validation.predict_waiting(self.network)
-        self.metrics |= self._validation.row()
+        self.metrics |= self._validation.compute_metrics()
         self.pictures = self._validation.pictures
         in_training = self.trainer.state.fn == "fit" and not self.trainer.sanity_checking
         schedule = self.lr_schedulers() if in_training else None
@@ -155,7 +157,7 @@ class FoldModule(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Return the optimiser and the schedule of the configuration, stepped after every batch."""
         config = self.experiment.optimizer
-        can_be_fused = self.device.type == "cuda" and self.experiment.precision != "fp16"
+        can_be_fused = self.device.type == "cuda" and not self._precision.scales_gradients
         optimizer = build_optimizer(config, self.network, can_be_fused=can_be_fused)
         steps = self.stage_steps or [int(self.trainer.estimated_stepping_batches)]
         schedule = build_stages_schedule(self.experiment, optimizer, steps)

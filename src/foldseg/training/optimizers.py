@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from foldseg.config import schema
 from foldseg.config.schema.choice import check_entries
 from foldseg.errors import FoldsegError
-from foldseg.models.factory import SegmentationNetwork
+from foldseg.models.network import SegmentationNetwork
 from foldseg.training.lookahead import add_lookahead
 
 Groups = list[dict[str, Any]]

@@ -12,6 +12,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from torch.utils.tensorboard.summary import image, scalar
 
 from foldseg.config import Experiment
+from foldseg.config.schema.definitions import LOSSES
 from foldseg.files import write_text
 from foldseg.runs.checkpoints import replacing_weights
 from foldseg.runs.run_folder import RunFolder
@@ -19,7 +20,7 @@ from foldseg.training.averaging import EmaWeights
 from foldseg.training.events import EventFile
 from foldseg.training.module import FoldModule
 from foldseg.training.stages import snapshot_epochs, stage_of
-from foldseg.training.validation import LOWER_IS_BETTER, goodness
+from foldseg.training.validation import make_comparable
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ class Recorder(Checkpoint):
         return [*(["best"] if is_validated else []), *(f"top_{epoch}" for epoch in self.top)]
 
     def _goodness(self, row: dict[str, float]) -> float:
-        return goodness(self._monitor, row[self._monitor])
+        return make_comparable(self._monitor, row[self._monitor])
 
     def state_dict(self) -> dict[str, Any]:
         """The rows so far, as plain dictionaries."""
@@ -145,4 +146,4 @@ def _tag(name: str) -> str:
     """Group of a number in TensorBoard: losses, IoU per class, scores."""
     if "/" in name:
         return name
-    return ("loss/" if name.startswith("train_") or name in LOWER_IS_BETTER else "run/") + name
+    return ("loss/" if name.startswith("train_") or name in LOSSES else "run/") + name

@@ -28,7 +28,7 @@ from foldseg.training.averaging import State, mean_weights, update_batch_norms
 from foldseg.training.data import open_fold
 from foldseg.training.memory import explained_memory
 from foldseg.training.stages import stage_settings
-from foldseg.training.validation import Validation, goodness
+from foldseg.training.validation import Validation, make_comparable
 from foldseg.views.build import train_samples, validation_samples
 from foldseg.views.samples import EvalSamples, epoch_sampler, eval_loader, train_loader
 
@@ -47,7 +47,7 @@ def make_soup(run: RunFolder, names: Sequence[str] = (), *, greedy: bool = True,
         if len(states) < 2:
             raise FoldsegError(f"{run.path}: a soup wants two checkpoints or more; there is {', '.join(states)}")
         kitchen = _Kitchen(run, device)
-        rank = partial(goodness, run.experiment.monitor)
+        rank = partial(make_comparable, run.experiment.monitor)
         scores = {name: kitchen.score(state, refresh=False) for name, state in states.items()}
         if all(math.isnan(value) for value in scores.values()):
             raise FoldsegError(f"{run.path}: {run.experiment.monitor} is undefined (NaN) for {', '.join(scores)}")
@@ -91,7 +91,7 @@ class _Kitchen:
         for sample in tqdm(loader, desc="scoring", unit="image", leave=False, disable=None):
             validation.add(self.network, replace(sample, inputs=sample.inputs.to(self._device)))
         validation.predict_waiting(self.network)
-        return validation.row()[self.experiment.monitor]
+        return validation.compute_metrics()[self.experiment.monitor]
 
     def load(self, state: State, *, refresh: bool) -> None:
         """Put weights into the network."""

@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from foldseg.config import Experiment
-from foldseg.training.schedules import build_schedule, rate
+from foldseg.training.schedules import build_schedule, compute_rate
 from foldseg.views.samples import EvalSample, EvalSamples, TrainSamples, epoch_sampler, eval_loader, train_loader
 from foldseg.views.sampling import WHOLE, Part
 
@@ -74,7 +74,7 @@ def build_stages_schedule(experiment: Experiment, optimizer: Optimizer, steps: S
 
     def share(step: int) -> float:
         stage = bisect_right(starts, step) - 1
-        return shares[stage] * rate(step - starts[stage], max(1, steps[stage]), schedules[stage])
+        return shares[stage] * compute_rate(step - starts[stage], max(1, steps[stage]), schedules[stage])
 
     return LambdaLR(optimizer, share)
 

@@ -8,8 +8,8 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import EarlyStopping
 
 from foldseg.config import Experiment
+from foldseg.config.schema.definitions import is_lower_better
 from foldseg.training.stages import stage_starts
-from foldseg.training.validation import sign
 
 
 class StopReason(Enum):
@@ -58,7 +58,7 @@ def build_early_stopping(experiment: Experiment) -> EarlyStopping | None:
         return None
     stopper = _EarlyStopping(
         experiment.monitor,
-        mode="max" if sign(experiment.monitor) > 0 else "min",
+        mode="min" if is_lower_better(experiment.monitor) else "max",
         patience=stop.patience,
         min_delta=stop.min_delta,
         check_finite=False,

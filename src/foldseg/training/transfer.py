@@ -6,11 +6,12 @@ from pathlib import Path
 import pandas as pd
 
 from foldseg.config import Experiment
+from foldseg.config.schema import Model
 from foldseg.data.datasets import OpenedData
 from foldseg.errors import FoldsegError
 from foldseg.outputs import check_output
 from foldseg.runs.checkpoints import write_weights
-from foldseg.runs.run_folder import RunFolder
+from foldseg.runs.run_folder import RunFolder, find_start
 from foldseg.runs.trained import load_network
 
 logger = logging.getLogger(__name__)
@@ -25,6 +26,13 @@ def with_start_of_fold(experiment: Experiment, fold: int) -> Experiment:
         return experiment
     model = experiment.model.model_copy(update={"start_from": source / f"fold_{fold}"})
     return experiment.model_copy(update={"model": model})
+
+
+def with_start_file(model: Model) -> Model:
+    """Return the model with `start_from`, if that is a run's folder, as the file of its best checkpoint."""
+    if model.start_from is None:
+        return model
+    return model.model_copy(update={"start_from": find_start(model.start_from)})
 
 
 def check_start(experiment: Experiment, validation: pd.DataFrame, opened: OpenedData) -> None:

@@ -1,7 +1,7 @@
 """One recipe for training."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, cast
 
 from pydantic import Field, model_validator
 
@@ -14,6 +14,7 @@ from foldseg.config.schema.base import (
     UserPath,
 )
 from foldseg.config.schema.data import Data
+from foldseg.config.schema.definitions import LOSSES, PRECISIONS
 from foldseg.config.schema.distillation import Distillation
 from foldseg.config.schema.model import Model
 from foldseg.config.schema.names import (
@@ -125,8 +126,8 @@ class Experiment(Settings):
 
     @property
     def score(self) -> ScoreName:
-        """What predictions are scored with: what is monitored, if that is a score."""
-        return "dataset_miou" if self.monitor == "val_cross_entropy" else self.monitor
+        """What predictions are scored with: the monitored score, or the score that a monitored loss states."""
+        return LOSSES[self.monitor].score if self.monitor in LOSSES else cast(ScoreName, self.monitor)
 
     @model_validator(mode="after")
     def _combinations_are_possible(self) -> Self:
@@ -137,9 +138,9 @@ class Experiment(Settings):
                 "validate_every",
                 "schedule.epochs",
             )
-        if self.precision == "fp16" and self.device == "cpu":
+        if PRECISIONS[self.precision].needs_gpu and self.device == "cpu":
             raise ConflictError(
-                "precision fp16 needs a GPU; on the CPU use fp32 (or bf16, if it has AVX-512 BF16)",
+                f"precision {self.precision} needs a GPU; on the CPU use fp32 (or bf16, if it has AVX-512 BF16)",
                 "precision",
                 "device",
             )

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from foldseg.config.schema.base import Settings, UserPath, UserPathText
+from foldseg.config.schema.definitions import NORM_DEFINITIONS
 from foldseg.config.schema.names import NormName
 
 
@@ -46,6 +47,6 @@ class Model(Settings):
 
     @model_validator(mode="after")
     def _batch_norm_can_be_frozen(self) -> Self:
-        if self.freeze_batch_norm and self.norm not in ("batch", "sync"):
+        if self.freeze_batch_norm and not NORM_DEFINITIONS[self.norm].is_batch_norm:
             raise ValueError(f"freeze_batch_norm: with norm {self.norm} there is no batch norm; set one of the two")
         return self

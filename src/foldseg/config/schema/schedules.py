@@ -34,7 +34,7 @@ class Schedule(Choice):
         """Return the schedule of a much shorter run, for a test of it; `stages`: the epochs of each of its stages."""
         return self.model_copy(update={"epochs": sum(stages)})
 
-    def watched(self, monitor: str) -> str | None:
+    def watched_metric(self, monitor: str) -> str | None:
         """Return the name of the number that lowers the rate, if there is one; `monitor`: what the run monitors."""
         return None
 
@@ -151,6 +151,6 @@ class Plateau(Schedule):
     threshold: Weight = 1e-4
     """A validation counts as an improvement if it is better by more than this."""
 
-    def watched(self, monitor: str) -> str:
+    def watched_metric(self, monitor: str) -> str:
         """Return the name of the number that lowers the rate."""
         return self.metric or monitor
