@@ -10,7 +10,7 @@ from foldseg.config.schema import Model
 from foldseg.config.schema.definitions import NORM_DEFINITIONS
 from foldseg.errors import FoldsegError
 from foldseg.models.factory import build_network
-from foldseg.models.network import SegmentationNetwork, batch_norms, freeze_encoder, thaw_encoder
+from foldseg.models.network import SegmentationNetwork, freeze_encoder, list_batch_norms, thaw_encoder
 from foldseg.models.norms import NORMS, exchange_norms
 
 SMALL = {"encoder": "mobilenet_v2", "encoder_weights": None, "architecture": "unet"}
@@ -52,7 +52,7 @@ def test_every_norm_steps_over_every_kind_of_network(architecture: str, encoder:
     network = build(architecture=architecture, encoder=encoder, norm=norm)
     left = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     assert bool(left) == (norm == "batch")
-    assert bool(batch_norms(network)) == NORM_DEFINITIONS[norm].is_batch_norm
+    assert bool(list_batch_norms(network)) == NORM_DEFINITIONS[norm].is_batch_norm
     before = state(network)
     step(network)
     assert all(bool(torch.isfinite(p).all()) for p in network.parameters())
@@ -151,7 +151,7 @@ def test_thawing_an_evaluated_network_leaves_it_evaluated() -> None:
     network = build().eval()
     freeze_encoder(network)
     thaw_encoder(network)
-    assert not any(norm.training for norm in batch_norms(network))
+    assert not any(norm.training for norm in list_batch_norms(network))
 
 
 def test_dropout_drops_whole_channels_in_training_only() -> None:

@@ -31,7 +31,7 @@ LINES = [
     # A loss: a module, a line, a field
     ("losses/total.py", "\nTERMS: dict[str, Term] = {\n", '    "brier": Term(lambda pixels, *_: brier(pixels)),\n'),
     ("losses/total.py", "import overlap, pixelwise, shape\n", "from foldseg.losses.brier import brier\n"),
-    ("config/schema/training.py", '"""Weight of the boundary loss."""\n', "    brier: TermWeight = 0.0\n"),
+    ("config/schema/loss.py", '"""Weight of the boundary loss."""\n', "    brier: TermWeight = 0.0\n"),
     # A score: a function and a line, its name
     ("scoring/scores.py", "    return Ratios(total[..., SHARED], total[..., TRUTH])\n", RECALLS),
     ("scoring/scores.py", "\nSCORES: dict[ScoreName, ScoreDefinition] = {\n", RECALL_LINE),

@@ -15,8 +15,8 @@ from foldseg.errors import FoldsegError
 from foldseg.files import read_json
 from foldseg.models.network import SegmentationNetwork
 from foldseg.training import fit
-from foldseg.training.data import open_fold
 from foldseg.training.fit import train_fold
+from foldseg.training.open_fold import open_fold
 from foldseg.training.soup import make_soup
 from tiny_data import Surroundings, tiny_data
 

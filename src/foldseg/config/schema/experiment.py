@@ -16,6 +16,7 @@ from foldseg.config.schema.base import (
 from foldseg.config.schema.data import Data
 from foldseg.config.schema.definitions import LOSSES, PRECISIONS
 from foldseg.config.schema.distillation import Distillation
+from foldseg.config.schema.loss import Loss
 from foldseg.config.schema.model import Model
 from foldseg.config.schema.names import (
     AugmentName,
@@ -29,7 +30,7 @@ from foldseg.config.schema.names import (
 from foldseg.config.schema.optimizers import AdamW, Optimizer
 from foldseg.config.schema.sampling import CopyPaste, CutMix, Sampling
 from foldseg.config.schema.schedules import OneCycle, Schedule
-from foldseg.config.schema.training import EarlyStopping, Loss
+from foldseg.config.schema.stopping import EarlyStopping
 from foldseg.config.schema.views import TrainView, View
 from foldseg.config.schema.weights import Ema, Stage, Swa
 

@@ -1,4 +1,4 @@
-"""What is minimised, and when training stops."""
+"""What training minimises. The terms are computed in `foldseg.losses`."""
 
 from typing import Annotated, Self
 
@@ -16,7 +16,7 @@ ClassWeightedTermWeight = Annotated[float, Field(ge=0.0), _IS_TERM, _TAKES_CLASS
 
 
 class Loss(Settings):
-    """Weights of the terms of the loss, and their settings; the terms themselves are in `foldseg.losses`."""
+    """Weights of the terms of the loss, and the terms' own settings."""
 
     cross_entropy: ClassWeightedTermWeight = 0.0
     """Weight of the cross-entropy."""
@@ -82,7 +82,7 @@ class Loss(Settings):
         return tuple(name for name, field in cls.model_fields.items() if _IS_TERM in field.metadata)
 
     @model_validator(mode="after")
-    def _something_is_minimised(self) -> Self:
+    def _has_a_term(self) -> Self:
         if not self.terms():
             raise ValueError(f"all terms are 0: give at least one of {', '.join(self.term_names())}")
         return self
@@ -97,12 +97,3 @@ class Loss(Settings):
                 "class_weights",
             )
         return self
-
-
-class EarlyStopping(Settings):
-    """Stop when what is monitored has not become better by `min_delta` in `patience` validations."""
-
-    patience: Count = 8
-    """Number of validations without improvement after which training stops."""
-    min_delta: Annotated[float, Field(ge=0.0)] = 0.001
-    """Least improvement that counts."""
