@@ -61,7 +61,7 @@ TERMS: dict[str, Term] = {
         has_gradient_everywhere=False,
     ),
 }
-check_entries(TERMS, Loss.term_names(), "losses/total.py: TERMS")
+check_entries(TERMS, Loss.list_term_names(), "losses/total.py: TERMS")
 
 
 def outputs_loss(
@@ -100,8 +100,8 @@ def segmentation_loss(
     """
     with torch.autocast(logits.device.type, enabled=False):
         pixels = Pixels(logits.float(), masks)
-        terms = {name: TERMS[name].compute(pixels, config, weights) for name in config.terms()}
-        weighted_terms = [weight * terms[name] for name, weight in config.terms().items()]
+        terms = {name: TERMS[name].compute(pixels, config, weights) for name in config.get_term_weights()}
+        weighted_terms = [weight * terms[name] for name, weight in config.get_term_weights().items()]
         total = torch.stack(weighted_terms).sum()
     return total, {name: term.detach() for name, term in terms.items()}
 

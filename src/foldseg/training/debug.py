@@ -67,7 +67,7 @@ def _fast_settings(experiment: Experiment) -> Experiment:
     epochs = [1] * len(stages) or [2]
     changes = {
         "stages": stages,
-        "schedule": experiment.schedule.shortened(epochs),
+        "schedule": experiment.schedule.shorten(epochs),
         "validate_every": 1,
         "batch_size": _fixed_batch_size(experiment),
         "early_stopping": None,

@@ -14,9 +14,9 @@ from pytorch_lightning.strategies import DDPStrategy
 
 from foldseg.config import Experiment
 from foldseg.config.schema.definitions import PRECISIONS
-from foldseg.config.unused import without_effect
+from foldseg.config.unused import describe_unused_settings
 from foldseg.data.content import code_hash
-from foldseg.data.datasets import OpenedData
+from foldseg.data.datasets import DataSet, OpenedData
 from foldseg.data.fold_data import FoldData
 from foldseg.data.samples import check_mask_values
 from foldseg.files import locked, remove_partials, write_json
@@ -62,7 +62,7 @@ def train_fold(
     batch.
     """
     check_device(experiment.device, experiment.precision)
-    for line in without_effect(experiment):
+    for line in describe_unused_settings(experiment):
         logger.warning(line)
     check_norm(experiment.model.norm, experiment.device, experiment.devices)
     experiment = with_start_of_fold(experiment, fold)
@@ -89,14 +89,7 @@ def _train(
         if run.summary.is_file():
             logger.info("%s: is finished already%s", run.path, _describe_other_code(run))
             return run
-    fold_data = open_fold(experiment, fold, data)
-    check_score(experiment.score, data.labels, "monitor")
-    check_watched_metric(experiment, data.labels)
-    if experiment.cache is None:  # a cache is built before the first epoch, and then reads all masks
-        masks = pd.concat([fold_data.train, fold_data.validation])
-        check_mask_values(masks, data.root, data.labels, data.pictures)
-    check_masks(experiment, fold_data)
-    check_start_is_no_leak(experiment, fold_data.validation, opened)
+    fold_data = _open_checked_fold(experiment, fold, data, opened)
     resume = not is_absent(run.last)
     for folder in (run.path, run.last.parent):
         remove_partials(folder)
@@ -115,6 +108,19 @@ def _train(
     else:
         _fit(run, module, fold_data, resume)
     return run
+
+
+def _open_checked_fold(experiment: Experiment, fold: int, data: DataSet, opened: OpenedData) -> FoldData:
+    """Return what a fold is trained and validated on. FoldsegError if training with it cannot work or would leak."""
+    fold_data = open_fold(experiment, fold, data)
+    check_score(experiment.score, data.labels, "monitor")
+    check_watched_metric(experiment, data.labels)
+    if experiment.cache is None:  # a cache is built before the first epoch, and then reads all masks
+        masks = pd.concat([fold_data.train, fold_data.validation])
+        check_mask_values(masks, data.root, data.labels, data.pictures)
+    check_masks(experiment, fold_data)
+    check_start_is_no_leak(experiment, fold_data.validation, opened)
+    return fold_data
 
 
 def _describe_other_code(run: RunFolder) -> str:

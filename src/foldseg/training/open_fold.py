@@ -70,7 +70,7 @@ def check_masks(experiment: Experiment, fold_data: FoldData) -> None:
             "learn; is the encoding of the masks that of data.dataset?"
         )
     metrics_by_setting: dict[str, str] = {"monitor": experiment.monitor}
-    watched_metric = experiment.schedule.watched_metric(experiment.monitor)
+    watched_metric = experiment.schedule.find_watched_metric(experiment.monitor)
     if watched_metric is not None:
         metrics_by_setting["schedule.metric"] = watched_metric
     choices = [*SCORES, *LOSSES]

@@ -54,7 +54,7 @@ def warm_restarts(step: int, steps: int, config: schema.WarmRestarts) -> float:
     """
     epoch = step / steps * config.epochs
     start = 0
-    for last_epoch in config.cycle_ends():
+    for last_epoch in config.list_cycle_ends():
         end = last_epoch + 1
         if epoch < end:
             return _cosine(1.0, config.lowest, (epoch - start) / (end - start))
@@ -137,14 +137,14 @@ class RateSchedule(LambdaLR):
         """Take in the number of a validation that the schedule watches, if it watches one. NaN is the worst value."""
         config = experiment.schedule
         observe = SCHEDULES[type(config)].observe
-        metric = config.watched_metric(experiment.monitor)
+        metric = config.find_watched_metric(experiment.monitor)
         if observe is not None and metric is not None:
             observe(self, make_comparable(metric, metrics[metric]), config)
 
 
 def check_watched_metric(experiment: Experiment, labels: LabelSet) -> None:
     """FoldsegError if the schedule watches a number that validation does not give."""
-    metric = experiment.schedule.watched_metric(experiment.monitor)
+    metric = experiment.schedule.find_watched_metric(experiment.monitor)
     valid = [*LOSSES, *SCORES, *(f"iou/{name}" for name in labels.names)]
     if metric is not None and metric not in valid:
         raise FoldsegError(f"schedule.metric: unknown name {metric!r}; valid are {', '.join(valid)}")

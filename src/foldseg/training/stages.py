@@ -63,7 +63,7 @@ def list_snapshot_epochs(experiment: Experiment) -> list[int]:
     epochs = []
     for start, length in zip(list_stage_starts(experiment), list_stage_lengths(experiment), strict=True):
         schedule = experiment.schedule.model_copy(update={"epochs": length})
-        epochs += [start + end for end in schedule.cycle_ends()]
+        epochs += [start + end for end in schedule.list_cycle_ends()]
     return epochs
 
 

@@ -34,11 +34,11 @@ from foldseg.config.schema.stopping import EarlyStopping
 from foldseg.config.schema.views import TrainView, View
 from foldseg.config.schema.weights import Ema, Stage, Swa
 
-_AIMED = " or ".join(name for name, kind in TrainView.kinds().items() if kind.can_be_aimed)
+_AIMABLE_VIEWS = " or ".join(name for name, kind in TrainView.kinds().items() if kind.can_be_aimed)
 
 
 class Experiment(Settings):
-    """One recipe for training; `name` is that of its YAML file and of its folder of runs."""
+    """One recipe for training."""
 
     name: Name
     """Name of the experiment and of its folder of runs. Default: the name of the YAML file."""
@@ -131,7 +131,7 @@ class Experiment(Settings):
         return LOSSES[self.monitor].score if self.monitor in LOSSES else cast(ScoreName, self.monitor)
 
     @model_validator(mode="after")
-    def _combinations_are_possible(self) -> Self:
+    def _check_combinations(self) -> Self:
         if self.schedule.epochs % self.validate_every:
             raise ConflictError(
                 f"validate_every {self.validate_every} does not divide schedule.epochs {self.schedule.epochs}: "
@@ -160,14 +160,14 @@ class Experiment(Settings):
         balance = self.sampling.balance
         if balance is not None and balance.needs_windows and not self.view.train.can_be_aimed:
             raise ConflictError(
-                f"sampling.balance {balance.kind} needs view.train.kind {_AIMED}; found {self.view.train.kind}",
+                f"sampling.balance {balance.kind} needs view.train.kind {_AIMABLE_VIEWS}; found {self.view.train.kind}",
                 "sampling.balance",
                 "view.train",
             )
         return self
 
     @model_validator(mode="after")
-    def _stages_are_possible(self) -> Self:
+    def _check_stages(self) -> Self:
         if not self.stages:
             return self
         epochs = sum(stage.epochs for stage in self.stages)
@@ -177,7 +177,7 @@ class Experiment(Settings):
                 "stages",
                 "schedule.epochs",
             )
-        if not self.schedule.can_begin_anew:
+        if not self.schedule.can_restart:
             raise ConflictError(
                 f"stages: schedule {self.schedule.kind} cannot begin anew with each; use another schedule",
                 "stages",
@@ -187,7 +187,7 @@ class Experiment(Settings):
         balance = self.sampling.balance
         if balance is not None and balance.needs_windows and not all(view.can_be_aimed for view in views):
             raise ConflictError(
-                f"stages: sampling.balance {balance.kind} needs train_view.kind {_AIMED} in all of them",
+                f"stages: sampling.balance {balance.kind} needs train_view.kind {_AIMABLE_VIEWS} in all of them",
                 "stages",
                 "sampling.balance",
             )
@@ -196,9 +196,9 @@ class Experiment(Settings):
         return self
 
     @model_validator(mode="after")
-    def _checkpoints_and_devices_are_possible(self) -> Self:
-        if self.snapshots and not self.schedule.has_snapshots:
-            with_snapshots = [name for name, kind in Schedule.kinds().items() if kind.has_snapshots]
+    def _check_checkpoints_and_devices(self) -> Self:
+        if self.snapshots and not self.schedule.has_cycles:
+            with_snapshots = [name for name, kind in Schedule.kinds().items() if kind.has_cycles]
             raise ConflictError(
                 f"snapshots are of the cycles of schedule {' or '.join(with_snapshots)}; found {self.schedule.kind}",
                 "snapshots",
