@@ -39,7 +39,7 @@ class Model(Settings):
 
     @classmethod
     def kept_below(cls, below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-        """Return those settings of a base that stay. Its options do not, if a file above it changes the architecture."""
+        """Return those settings of a base that stay. If a file above it changes the architecture, options do not."""
         before = below.get("architecture", cls.model_fields["architecture"].default)
         if above.get("architecture", before) == before:
             return below
