@@ -17,7 +17,7 @@ from foldseg.data.reading import read_image, read_mask
 from foldseg.data.samples import shorten
 from foldseg.ensemble.blend import argmax
 from foldseg.ensemble.made_from import any_run, changes_since, holds_other_label_maps
-from foldseg.ensemble.members import blended_labels, trained_labels
+from foldseg.ensemble.members import blended_labels
 from foldseg.errors import FoldsegError
 from foldseg.inference.predict import facts_of, store_of
 from foldseg.inference.store import PredictionStore
@@ -26,6 +26,7 @@ from foldseg.runs.experiment_folder import ExperimentFolder
 from foldseg.runs.kinds import require_kind
 from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.submission_folder import SubmissionFolder
+from foldseg.runs.trained import trained_labels
 from foldseg.scoring.counts import Counts, count_pixels
 from foldseg.submission import label_png
 

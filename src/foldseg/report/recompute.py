@@ -18,7 +18,7 @@ from foldseg.config import Ensemble
 from foldseg.config.schema import ScoreName
 from foldseg.data.datasets import OpenedData
 from foldseg.data.labels import LabelSet
-from foldseg.ensemble.fitted import left_out_of
+from foldseg.ensemble.fitted import read_left_out
 from foldseg.ensemble.made_from import KEY, changes_since, hash_of_submission
 from foldseg.errors import FoldsegError
 from foldseg.files import read_record
@@ -202,7 +202,7 @@ def _of_submission(submission: SubmissionFolder, oof: OofLabels, counts: Counts)
 def _check_left_out(submission: SubmissionFolder, facts: Mapping[str, Any]) -> None:
     """FoldsegError unless score.json and fitted.npz name the same steps as left out."""
     stated = sorted(one["place"] for one in facts.get("left_out", []))
-    found = [place + 1 for place in left_out_of(submission.fitted)]
+    found = [place + 1 for place in read_left_out(submission.fitted)]
     if stated != found:
         raise FoldsegError(
             f"{submission.path}: score.json says that {_named(stated)} left out, fitted.npz that {_named(found)}; "
