@@ -65,31 +65,31 @@ class Experiment(Settings):
     schedule: Schedule = OneCycle()
     """How the learning rate moves, and for how many epochs."""
     stages: tuple[Stage, ...] = ()
-    """Spans of epochs, each with its own view, batch size and rate. Together they have schedule.epochs. Empty: a single
-    stage."""
+    """Spans of epochs, each with its own view, batch size and rate. Their epochs add up to schedule.epochs. Empty: a
+    single stage."""
     ema: Ema | None = None
     """Keep a moving average of the weights."""
     swa: Swa | None = None
     """Keep the mean of the weights of the last epochs."""
     snapshots: bool = False
-    """Keep snapshot_K.ckpt at the end of the K-th cycle of warm_restarts, from 1."""
+    """Keep snapshot_K.ckpt at the end of the K-th cycle of warm_restarts. The first is snapshot_1."""
     top_k: Count | None = None
     """Keep top_EPOCH.ckpt of the K best epochs, and the mean of their weights as average.ckpt."""
     keep_every: Count | None = None
     """Keep epoch_N.ckpt every `keep_every` epochs."""
     train_images: Count | None = None
-    """Train on that many images only, drawn by `seed`. Null: on all."""
+    """Number of training images, chosen at random by `seed`. Null: all."""
     monitor: MonitorName = "dataset_miou"
-    """The number that decides which checkpoint is the best and when training stops. Of a loss, lower is better; of a
-    score, higher."""
+    """The number that decides which checkpoint is the best and when training stops. A lower loss is better, and a
+    higher score."""
     validate_every: Count = 1
-    """Validate every so many epochs. It must divide schedule.epochs."""
+    """Epochs from one validation to the next. The number must divide schedule.epochs."""
     early_stopping: EarlyStopping | None = EarlyStopping()
     """When to stop before the schedule ends. Null: never."""
     precision: PrecisionName = "fp32"
     """Number format of the computation. bf16 also pays on CPUs with AVX-512 BF16. fp16 needs a GPU."""
     batch_size: Count | Literal["auto"] = 8
-    """Samples in a batch, of all devices together. auto: the largest power of two that one GPU can train."""
+    """Samples in a batch of all devices together. auto: the largest power of two that one GPU can train."""
     eval_batch_size: Count = 1
     """Images of the same size that are validated or predicted together."""
     predictions: StoredForm = "probabilities"
