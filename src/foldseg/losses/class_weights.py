@@ -49,7 +49,7 @@ def median_frequency_weights(pixels: PixelCounts) -> Tensor:
 def effective_number_weights(pixels: PixelCounts, beta: float) -> Tensor:
     """Return (1 - beta) / (1 - beta^n) for n pixels (Cui et al., 2019, arXiv:1901.05555).
 
-    That is about 1 / n for classes with far fewer pixels than 1 / (1 - beta), and equal for those with far more.
+    Classes with far fewer pixels than 1 / (1 - beta) get about 1 / n. Classes with far more get equal weights.
     """
     counts = pixels.sum(0).astype(np.float64)
     effective = -np.expm1(counts * np.log(beta)) / (1 - beta)

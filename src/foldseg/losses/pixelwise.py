@@ -45,9 +45,9 @@ def focal(pixels: Pixels, gamma: float = 2.0) -> Tensor:
 def ohem(pixels: Pixels, threshold: float = 0.7, min_kept: float = 0.0625, weights: Tensor | None = None) -> Tensor:
     """Mean cross-entropy of the hard pixels: online hard example mining.
 
-    A pixel is hard if its own class has a probability of at most `threshold`. If these are less than a share `min_kept`
-    of the valid pixels, the hardest pixels of that share count (Shrivastava et al., 2016, arXiv:1604.03540; for pixels
-    in Wu et al., 2016, arXiv:1605.06885). With class weights (classes,) it is the weighted mean.
+    A pixel is hard if its own class has a probability of at most `threshold`. At least a share `min_kept` of the valid
+    pixels counts, the hardest ones. With class weights (classes,) it is the weighted mean. Shrivastava et al., 2016,
+    arXiv:1604.03540; for pixels in Wu et al., 2016, arXiv:1605.06885.
     """
     losses = pixels.cross_entropies
     ranked = losses.detach().where(pixels.valid, -1.0).flatten()

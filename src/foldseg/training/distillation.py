@@ -191,8 +191,8 @@ class Distiller:
 def build_distiller(experiment: Experiment, fold_data: FoldData, student: SegmentationNetwork) -> Distiller | None:
     """Build the distiller from the teachers' runs of this fold; None if the experiment has no distillation.
 
-    FoldsegError if a run is missing or not finished, was trained on other images or folds, or has classes that cannot
-    be merged into the student's.
+    FoldsegError if a run is missing or not finished, or was trained on other images or folds. Its classes must also be
+    mergeable into the student's.
     """
     if experiment.distillation is None:
         return None

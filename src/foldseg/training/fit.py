@@ -56,10 +56,11 @@ def train_fold(
     """Train a fold and return its run folder. `opened`: the data sets that are open already.
 
     A finished run of the same configuration is returned as it is. A run that was killed goes on after its last
-    finished epoch, and ends with the same weights as if it had not been killed. FoldsegError in these cases: the folder
-    holds a run of another configuration, or another process is using it; the run was trained on images, masks or a
-    label set that have changed (unless that is accepted); anything else is wrong that can be known before the first
-    batch.
+    finished epoch. Its weights are the same in the end as if it had not been killed. FoldsegError in these cases:
+
+    - The folder holds a run of another configuration, or another process is using it.
+    - Images, masks or the label set have changed since the run was trained, and `accept_changed_data` is false.
+    - Anything else is wrong that can be known before the first batch.
     """
     check_device(experiment.device, experiment.precision)
     for line in describe_unused_settings(experiment):

@@ -32,8 +32,8 @@ _LARGEST_BATCH = 1024
 def keep_freed_memory() -> None:
     """Let glibc keep freed memory for later requests. Without glibc, do nothing.
 
-    By default, glibc returns the large maps of every training step to the kernel, which then has to clear the pages
-    before it gives them out again.
+    By default, glibc returns the large maps of every training step to the kernel. The kernel then has to clear these
+    pages before it gives them out again.
     """
     mallopt = _find_in_glibc("mallopt")
     if mallopt is not None:
