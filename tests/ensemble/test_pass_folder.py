@@ -13,7 +13,7 @@ from foldseg.ensemble.image import ImageTask, MemberStores
 from foldseg.ensemble.line import Line
 from foldseg.ensemble.pass_folder import PassFolder
 from foldseg.ensemble.passes import Pass, PassRange, Tally, run_pass
-from foldseg.inference.store import PredictionStore, StoreFacts, StoreState
+from foldseg.inference.store import PredictionStore, StoreMetadata, StoreState
 from made_up_members import LABELS, member_of, spec_of, truth_of, write_picture
 
 NAMES = ["im0", "im1", "im2"]
@@ -25,7 +25,7 @@ def tasks(tmp_path: Path) -> list[ImageTask]:
     """Three images with truth, predicted by two members, on their way to a bias and a clean-up."""
     stores = [PredictionStore(tmp_path / f"member_{seed}") for seed in range(2)]
     for seed, store in enumerate(stores):
-        store.begin(StoreFacts(f"run_{seed}", "oof", 0, LABELS.names, "hash", {}, {}, NAMES))
+        store.begin(StoreMetadata(f"run_{seed}", "oof", 0, LABELS.names, "hash", {}, {}, NAMES))
     members = tuple(MemberStores((store,), np.arange(len(LABELS))) for store in stores)
     tasks = []
     for index, name in enumerate(NAMES):
@@ -66,8 +66,8 @@ def test_maps_are_kept_in_an_ordinary_store(tasks: list[ImageTask], tmp_path: Pa
     folder, taken = run(tmp_path / "work", Pass(spec_of(2), BEFORE_BIAS, max_bytes=1 << 16), tasks, monkeypatch)
     assert taken == NAMES
     store = PredictionStore(folder.records.folder / "maps")
-    assert store.facts.ids == NAMES and store.facts.classes == LABELS.names
-    assert store.facts.checkpoint == folder.records.fingerprint
+    assert store.metadata.ids == NAMES and store.metadata.classes == LABELS.names
+    assert store.metadata.checkpoint == folder.records.fingerprint
     assert store.state(folder._store_facts()) is StoreState.COMPLETE
     assert store.read("im1").shape == (len(LABELS), 24, 30)
 

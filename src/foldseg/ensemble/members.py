@@ -18,7 +18,7 @@ from foldseg.ensemble.image import ImageTask, MemberStores
 from foldseg.ensemble.line import Line
 from foldseg.ensemble.prediction import EnsembleSpec
 from foldseg.errors import FoldsegError
-from foldseg.inference.predict import facts_of, predict_run, store_of
+from foldseg.inference.run_stores import expected_metadata, predict_run, store_of
 from foldseg.inference.store import PredictionStore
 from foldseg.runs.contents import CURE, content_changes
 from foldseg.runs.experiment_folder import ExperimentFolder
@@ -133,7 +133,7 @@ class Members:
             for fold, run in self.runs[member.name].items():
                 data = self.opened.open(run.experiment.data)
                 for split in splits:
-                    facts = facts_of(run, split, data, self.tta(member), member.view, member.checkpoint)
+                    facts = expected_metadata(run, split, data, self.tta(member), member.view, member.checkpoint)
                     self.sources(split, fold)[member.name][0].require_complete(facts)
 
     def require_same_data(self) -> None:

@@ -16,7 +16,7 @@ from foldseg.ensemble.passes import Pass, PassRange, plan_passes
 from foldseg.ensemble.sample import MAX_BYTES
 from foldseg.ensemble.stage import Observation
 from foldseg.inference.store import PredictionStore
-from foldseg.scoring.compare import Comparison, paired
+from foldseg.scoring.compare import Comparison, compare_models
 from foldseg.scoring.counts import Counts
 from foldseg.scoring.scores import score
 from foldseg.submission import label_png
@@ -103,7 +103,8 @@ class _OofEvaluation:
         self._line = Line.of(steps)  # as fitted on all images
         self._line_without = dict.fromkeys(self._parts.tolist(), self._line)  # part -> as fitted on the others
         self._tasks = members.oof_tasks(self._line)
-        self._source: PredictionStore | None = None
+        self._source: PredictionStore | None = None  # maps that the next pass begins with
+        self._last_pass: PassFolder | None = None
         self._counts = _StageCounts([], {})
         self._judged = 0  # steps before this place have been judged
         self._gains: dict[int, StepGain] = {}
@@ -132,12 +133,12 @@ class _OofEvaluation:
         self._source = folder.plan.kept or self._source
         self._observations = [tally.observed for tally in tallies]
         self._disagreements = self._disagreements or [tally.members for tally in tallies if tally.members]
-        self._folder = folder
+        self._last_pass = folder
         return None
 
     def _open(self, planned: PassRange) -> PassFolder:
         """Open the folder of a pass over all images, with what was fitted and left out so far."""
-        observed = set(self._observed(planned.end).tolist())
+        observed = set(self._images_for(planned.end).tolist())
         tasks = []
         for index, (task, part) in enumerate(zip(self._tasks, self._parts.tolist(), strict=True)):
             tasks.append(replace(task, line=self._line_without[part], is_observed=index in observed))
@@ -149,7 +150,7 @@ class _OofEvaluation:
         """Compare a step with the stage before it. Return whether it is taken: it is worth it, or forced."""
         spec, step = self._members.spec, self._line.steps[place]
         samples = self._members.config.bootstrap_samples
-        gain = paired(spec.score, counts.steps[place], counts.before(place), spec.labels, self._groups, samples)
+        gain = compare_models(spec.score, counts.steps[place], counts.before(place), spec.labels, self._groups, samples)
         is_worth = is_worth_taking(step, gain)
         is_forced = step.force and not is_worth
         self._gains[place] = StepGain(gain, score(spec.score, on_all, spec.labels).value, is_forced)
@@ -164,7 +165,7 @@ class _OofEvaluation:
 
     def fit(self, place: int) -> None:
         """Fit the step at a place on what was observed before it."""
-        observed = self._observed(place)
+        observed = self._images_for(place)
         observations = [self._observations[index] for index in observed]
         before = self._counts.before(place)[observed]
         fitted = fit_step(self._line.steps[place], observations, self._parts[observed], before, self._members.spec)
@@ -173,15 +174,17 @@ class _OofEvaluation:
         for part, line in self._line_without.items():
             self._line_without[part] = line.with_params(place, fitted.for_part(part))
 
-    def _observed(self, place: int | None) -> NDArray[np.intp]:
-        """Return the places of the images that the step at a place is fitted on."""
+    def _images_for(self, place: int | None) -> NDArray[np.intp]:
+        """Return the indices of the images that the step at a place is fitted on."""
         number = len(self._tasks)
         most = number if place is None else self._line.steps[place].images_to_fit(number)
         return spread_evenly(number, most)
 
     def write_labels(self, folder: Path) -> None:
         """Write the final label maps as PNGs of raw ids, at the end of the way."""
-        maps = ((task.id, self._folder.final.read_labels(task.id)) for task in self._tasks)
+        assert self._last_pass is not None
+        final = self._last_pass.final
+        maps = ((task.id, final.read_labels(task.id)) for task in self._tasks)
         label_png.write(folder, maps, self._members.labels)
 
     def result(self) -> OofResult:

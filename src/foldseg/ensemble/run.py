@@ -31,9 +31,9 @@ from foldseg.runs.kinds import may_hold_submission
 from foldseg.runs.provenance import git_commit
 from foldseg.runs.submission_folder import SubmissionFolder
 from foldseg.scoring.counts import Counts
-from foldseg.scoring.defined import check_defined
 from foldseg.scoring.intervals import warn_of_large_group
 from foldseg.scoring.scores import OF_SCORED_CLASSES, SCORES, check_score
+from foldseg.scoring.undefined_scores import check_defined
 from foldseg.submission import ledger
 from foldseg.submission.formats import FORMATS, check_classes, check_overlap, check_submission
 
@@ -235,7 +235,7 @@ def _append_to_ledger(members: Members, scores: dict[str, Any]) -> None:
     final = list(scores["oof"])[-1]
     oof, test = scores["oof"][final], scores.get("test", {}).get(final)
     low, high = oof.get("interval", (float("nan"), float("nan")))
-    ledger.append(
+    ledger.append_row(
         config.submissions / "ledger.csv",
         {
             "name": config.name,

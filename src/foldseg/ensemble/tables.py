@@ -14,9 +14,9 @@ from foldseg.ensemble.line import stage_names
 from foldseg.ensemble.oof import OofResult
 from foldseg.ensemble.prediction import EnsembleSpec
 from foldseg.ensemble.stage import Observation
-from foldseg.scoring.compare import paired
+from foldseg.scoring.compare import compare_models
 from foldseg.scoring.counts import Counts
-from foldseg.scoring.scores import OF_SCORED_CLASSES, SCORES, bootstrap, interval, score
+from foldseg.scoring.scores import OF_SCORED_CLASSES, SCORES, bootstrap, score
 
 Groups = NDArray[Any]
 """(images,): names of groups. A bootstrap draws all images of a group together."""
@@ -40,7 +40,7 @@ def stage_scores(
         table[stage]["per_class"] = {c.name: per_class[c.name] for c in labels.classes if c.scored or not only_scored}
         if groups is not None and len(set(groups)) > 1:
             trials = bootstrap(config.score, part, labels, groups, config.bootstrap_samples)
-            table[stage]["interval"] = interval(trials)
+            table[stage]["interval"] = trials.interval()
     return table
 
 
@@ -79,7 +79,7 @@ def best_member(config: Ensemble, counts: Counts, labels: LabelSet, groups: Grou
     values = [score(config.score, part, labels).value for part in counts[: len(config.members)]]
     best = int(np.nanargmax(values)) if not np.isnan(values).all() else 0
     blend = counts[len(config.members)]
-    gain = paired(config.score, counts[best], blend, labels, groups, config.bootstrap_samples)
+    gain = compare_models(config.score, counts[best], blend, labels, groups, config.bootstrap_samples)
     return {
         "member": config.members[best].name,
         "gain": gain.difference,
@@ -103,7 +103,7 @@ def member_worth(
     removing = {}
     for index, name in enumerate(names):
         rest = sample.counts(np.where(np.arange(len(names)) == index, 0.0, spec.weights))
-        loss = paired(config.score, whole, rest, spec.labels, groups, config.bootstrap_samples)
+        loss = compare_models(config.score, whole, rest, spec.labels, groups, config.bootstrap_samples)
         removing[name] = {"loss": loss.difference, "interval": loss.interval, "probability": loss.probability}
     return {
         "agreement": {

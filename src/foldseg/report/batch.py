@@ -12,9 +12,9 @@ from foldseg.deploy.drawing import overlay
 from foldseg.models.factory import build_network
 from foldseg.report.figures import Picture, class_legend, picture_grid
 from foldseg.training.open_fold import open_fold
-from foldseg.views.build import train_samples
-from foldseg.views.samples import TrainSamples
-from foldseg.views.sampling import EpochSampler
+from foldseg.views.build import build_train_samples
+from foldseg.views.epoch_plan import EpochSampler
+from foldseg.views.train_samples import TrainSamples
 
 _PER_ROW = 3  # samples, each of two pictures
 
@@ -50,7 +50,7 @@ def _samples(experiment: Experiment, fold: int, names: Sequence[str]) -> tuple[l
     fold_data = open_fold(experiment, fold, DataSet(experiment.data))
     stride = build_network(experiment.model, len(fold_data.labels), pretrained=False).stride
     experiments = [experiment.model_copy(update={"augment": name}) for name in names]
-    return [train_samples(one, fold_data, stride) for one in experiments], fold_data.labels
+    return [build_train_samples(one, fold_data, stride) for one in experiments], fold_data.labels
 
 
 def _order(samples: TrainSamples, experiment: Experiment, epoch: int) -> list[tuple[int, int]]:

@@ -15,7 +15,7 @@ from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
 from foldseg.report.oof import OofLabels, open_oof
 from foldseg.report.tables import between, number, probability, signed, text_table
-from foldseg.scoring.compare import paired, paired_classes
+from foldseg.scoring.compare import compare_classes, compare_models
 from foldseg.scoring.counts import Counts, count_pixels
 from foldseg.scoring.intervals import warn_of_large_group
 from foldseg.scoring.scores import bootstrap, bootstrap_classes, check_score
@@ -70,7 +70,7 @@ def compare(paths: Sequence[Path], score: ScoreName | None = None) -> Compared:
     samples = max(oof.bootstrap_samples for oof in sources)
     for part, own in zip(parts[1:], counts[1:], strict=True):
         pair = own, counts[0], labels, groups, samples
-        gains = [paired(score, *pair), *paired_classes(score, *pair).values()]
+        gains = [compare_models(score, *pair), *compare_classes(score, *pair).values()]
         part[_DIFFERENCE] = [(gain.difference, *gain.interval, gain.probability) for gain in gains]
     whole = pd.concat([part.assign(source=name) for name, part in zip(names, parts, strict=True)], ignore_index=True)
     columns = ["source", *_SCORE, *_DIFFERENCE]

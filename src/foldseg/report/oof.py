@@ -19,7 +19,7 @@ from foldseg.ensemble.blend import argmax
 from foldseg.ensemble.made_from import any_run, changes_since, holds_other_label_maps
 from foldseg.ensemble.members import blended_labels
 from foldseg.errors import FoldsegError
-from foldseg.inference.predict import facts_of, store_of
+from foldseg.inference.run_stores import expected_metadata, store_of
 from foldseg.inference.store import PredictionStore
 from foldseg.runs.contents import warn_of_changes
 from foldseg.runs.experiment_folder import ExperimentFolder
@@ -129,7 +129,7 @@ def _argmax(store: PredictionStore, name: str) -> Mask:
 
 def _checked_store(run: RunFolder, opened: OpenedData) -> PredictionStore:
     store = store_of(run, "oof")
-    store.require_complete(facts_of(run, "oof", opened.open(run.experiment.data)))
+    store.require_complete(expected_metadata(run, "oof", opened.open(run.experiment.data)))
     return store
 
 

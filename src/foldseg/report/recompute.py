@@ -32,7 +32,7 @@ from foldseg.scoring.intervals import Resampled, warn_of_large_group
 from foldseg.scoring.scores import SCORES, Score, bootstrap, bootstrap_classes, score
 from foldseg.submission.formats import FORMATS
 from foldseg.submission.ledger import read_ledger
-from foldseg.submission.score import count_submission
+from foldseg.submission.submission_score import count_submission
 
 EXACT = 1e-9
 _LEDGER = 0.5e-6 + EXACT  # its numbers have six decimals

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from foldseg.data.samples import shorten
-from foldseg.submission.score import CountedSubmission
+from foldseg.submission.submission_score import CountedSubmission
 
 if TYPE_CHECKING:  # it would bring torch along, which a table has no need of
     from foldseg.ensemble.run import EnsembleResult
@@ -52,7 +52,7 @@ def submission_report(counted: CountedSubmission) -> str:
     whole, image = scores["dataset_miou_scored"].per_class, scores["image_mean_iou_present"].per_class
     rows = [[name, number(whole[name]), number(image[name])] for name in whole]
     blocks = [overall, text_table(["class", "IoU over the set", "mean IoU over images"], rows)]
-    left_out = counted.without_category
+    left_out = counted.ids_without_scored_class
     for ids, what in (
         ([name for name in counted.missing if name not in left_out], "are missing and score 0"),
         (left_out, "have no scored class in their truth and are left out of image_mean_iou_present"),

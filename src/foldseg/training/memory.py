@@ -18,7 +18,7 @@ from foldseg.models.input_sizes import explained_forward
 from foldseg.models.network import SegmentationNetwork
 from foldseg.resources import explained_resources, is_out_of_memory
 from foldseg.training.optimizers import build_optimizer
-from foldseg.views.samples import TrainSamples
+from foldseg.views.train_samples import TrainSamples
 
 logger = logging.getLogger(__name__)
 

@@ -29,8 +29,9 @@ from foldseg.training.memory import explained_memory
 from foldseg.training.open_fold import open_fold
 from foldseg.training.stages import list_stage_settings
 from foldseg.training.validation import Validation, make_comparable
-from foldseg.views.build import train_samples, validation_samples
-from foldseg.views.samples import epoch_sampler, eval_loader, train_loader
+from foldseg.views.build import build_train_samples, build_validation_samples
+from foldseg.views.eval_samples import eval_loader
+from foldseg.views.train_samples import epoch_sampler, train_loader
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ class _Evaluator:
         """Score weights on the fold's OOF images; `refresh`: with batch-norm statistics of their own."""
         self.load(state, refresh=refresh)
         experiment = self._experiment
-        samples = validation_samples(experiment, self._fold_data, self._network.stride)
+        samples = build_validation_samples(experiment, self._fold_data, self._network.stride)
         validation = Validation(experiment.view.predict, self._fold_data.labels, experiment.eval_batch_size)
         loader = eval_loader(samples, experiment.workers)
         for sample in tqdm(loader, desc="scoring", unit="image", leave=False, disable=None):
@@ -122,7 +123,7 @@ class _Evaluator:
         """Yield the images of the epoch that would follow the last one."""
         last_stage = list_stage_settings(self._experiment)[-1]
         assert isinstance(last_stage.batch_size, int)
-        samples = train_samples(last_stage, self._fold_data, self._network.stride)
+        samples = build_train_samples(last_stage, self._fold_data, self._network.stride)
         loader = train_loader(samples, last_stage.batch_size, last_stage.workers, last_stage.seed)
         epoch_sampler(loader).set_epoch(last_stage.schedule.epochs)
         for batch in loader:

@@ -17,8 +17,8 @@ from foldseg.scoring.counts import Counts, count_pixels
 from foldseg.scoring.scores import SCORES, iou, score
 from foldseg.training.devices import gather
 from foldseg.training.pictures import draw_triplet
-from foldseg.views.geometry import Network, probabilities, restore
-from foldseg.views.samples import EvalSample
+from foldseg.views.eval_samples import EvalSample
+from foldseg.views.geometry import Network, predict_probabilities, restore_maps
 
 _PICTURES = 3
 """Number of images that are drawn."""
@@ -76,7 +76,7 @@ class Validation:
             return
         samples, self._waiting = self._waiting, []
         inputs = samples[0].inputs if len(samples) == 1 else torch.cat([sample.inputs for sample in samples])
-        batch_maps = restore(probabilities(network, inputs, self._view), samples[0].grid)
+        batch_maps = restore_maps(predict_probabilities(network, inputs, self._view), samples[0].grid)
         predictions = batch_maps.argmax(1).to(torch.uint8).cpu().numpy()
         for sample, maps, prediction in zip(samples, batch_maps, predictions, strict=True):
             assert sample.mask is not None

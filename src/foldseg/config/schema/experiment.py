@@ -31,10 +31,11 @@ from foldseg.config.schema.optimizers import AdamW, Optimizer
 from foldseg.config.schema.sampling import CopyPaste, CutMix, Sampling
 from foldseg.config.schema.schedules import OneCycle, Schedule
 from foldseg.config.schema.stopping import EarlyStopping
-from foldseg.config.schema.views import TrainView, View
+from foldseg.config.schema.views import PredictView, TrainView, View
 from foldseg.config.schema.weights import Ema, Stage, Swa
 
 _AIMABLE_VIEWS = " or ".join(name for name, kind in TrainView.kinds().items() if kind.can_be_aimed)
+_VIEWS_WITH_LOGITS = " or ".join(name for name, kind in PredictView.kinds().items() if kind.has_logits)
 
 
 class Experiment(Settings):
@@ -153,7 +154,7 @@ class Experiment(Settings):
             )
         if self.predictions == "logits" and not self.view.predict.has_logits:
             raise ConflictError(
-                f"predictions logits need view.predict.kind full; found {self.view.predict.kind}",
+                f"predictions logits need view.predict.kind {_VIEWS_WITH_LOGITS}; found {self.view.predict.kind}",
                 "predictions",
                 "view.predict",
             )
