@@ -46,7 +46,7 @@ from foldseg.data.labels import IGNORE_INDEX
 from foldseg.data.reading import read_mask
 from foldseg.losses import outputs_loss
 from foldseg.models.factory import build_network
-from foldseg.training.fit import build_trainer, lay_out
+from foldseg.training.fit import arrange_network, build_trainer
 from foldseg.training.memory import keep_freed_memory
 from foldseg.training.module import FoldModule
 from foldseg.training.optimizers import build_optimizer
@@ -139,7 +139,7 @@ class _Turns(Callback):
 def _module(experiment: Experiment) -> FoldModule:
     labels = label_set(experiment.data)
     module = FoldModule(experiment, labels, build_network(experiment.model, len(labels), pretrained=False), None)
-    lay_out(module)
+    arrange_network(module)
     return module
 
 

@@ -63,7 +63,7 @@ LINES = [
     # A loss: a module, a line, a field
     ("losses/total.py", "\nTERMS: dict[str, Term] = {\n", '    "brier": Term(lambda pixels, *_: brier(pixels)),\n'),
     ("losses/total.py", "import overlap, pixelwise, shape\n", "from foldseg.losses.brier import brier\n"),
-    ("config/schema/training.py", '"""Weight of the boundary loss."""\n', "    brier: TermWeight = 0.0\n"),
+    ("config/schema/loss.py", '"""Weight of the boundary loss."""\n', "    brier: TermWeight = 0.0\n"),
     # A form of predicted pictures: a function and a line, its name
     ("deploy/forms.py", '    return Form(".png", _predict_mask, open_writer, uses_alpha)\n', GREYS_FORM),
     ("deploy/forms.py", "\nFORMS: dict[str, Form] = {\n", '    "greys": _drawn(_draw_greys),\n'),

@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from foldseg.config import Experiment, load_experiment
+from foldseg.config.schema.definitions import is_lower_better
 from foldseg.data.datasets import DataSet, make_folds_file
 from foldseg.data.fold_data import FoldData
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json
-from foldseg.models.factory import SegmentationNetwork
+from foldseg.models.network import SegmentationNetwork
 from foldseg.training import fit
-from foldseg.training.data import open_fold
 from foldseg.training.fit import train_fold
+from foldseg.training.open_fold import open_fold
 from foldseg.training.soup import make_soup
-from foldseg.training.validation import sign
 from tiny_data import Surroundings, tiny_data
 
 REPOSITORY = Path(__file__).parents[2]
@@ -89,12 +89,13 @@ def test_best_and_top_and_stopping_follow_what_is_monitored(toy, tmp_path, monit
     more = [f"monitor={monitor}", "optimizer.lr=0.03", "schedule.epochs=6", "top_k=2", "keep_every=2"]
     run = train_fold(experiment(toy, tmp_path, *more, "early_stopping={patience: 2, min_delta: 0.0}"), 0)
     log, summary = pd.read_csv(run.metrics), read_json(run.summary)
-    order = log[monitor].sort_values(ascending=sign(monitor) < 0, kind="stable").index.tolist()
+    sign = -1 if is_lower_better(monitor) else 1
+    order = log[monitor].sort_values(ascending=is_lower_better(monitor), kind="stable").index.tolist()
     assert torch.load(run.best, weights_only=True)["epoch"] == summary["best_epoch"] == order[0]
     assert summary["best"] == pytest.approx(log[monitor][order[0]])
     assert summary["top_epochs"] == order[:2]
     assert monitor in summary["averages"]["average"]
-    since_best = (sign(monitor) * log[monitor]).expanding().apply(lambda seen: len(seen) - 1 - seen.argmax(), raw=True)
+    since_best = (sign * log[monitor]).expanding().apply(lambda seen: len(seen) - 1 - seen.argmax(), raw=True)
     assert (since_best[:-1] < 2).all()
     assert (since_best.iloc[-1] == 2) == (summary["stopped"] == f"{monitor} got no better") == (len(log) < 6)
     kept = {path.stem for path in run.best.parent.glob("epoch_*.ckpt")}
@@ -102,9 +103,9 @@ def test_best_and_top_and_stopping_follow_what_is_monitored(toy, tmp_path, monit
     assert torch.load(run.checkpoint("epoch_1"), weights_only=True)["epoch"] == 1
     make_soup(run)
     soup = read_json(run.path / "soup.json")
-    alone = [sign(monitor) * value for value in soup["alone"].values()]
-    assert sign(monitor) * soup["alone"][soup["of"][0]] == max(alone)
-    assert sign(monitor) * soup["soup"] >= max(alone)
+    alone = [sign * value for value in soup["alone"].values()]
+    assert sign * soup["alone"][soup["of"][0]] == max(alone)
+    assert sign * soup["soup"] >= max(alone)
 
 
 def test_checkpoints_are_plain_and_say_what_they_are(toy, tmp_path):

@@ -37,11 +37,11 @@ def train(
     experiment = load_experiment(config, overrides or ())
     from foldseg.data.datasets import OpenedData
     from foldseg.inference.run_stores import predict_run
-    from foldseg.training.data import fold_numbers
     from foldseg.training.fit import train_fold
+    from foldseg.training.open_fold import parse_fold_numbers
 
     opened = OpenedData()
-    for number in fold_numbers(fold, opened.open(experiment.data)):
+    for number in parse_fold_numbers(fold, opened.open(experiment.data)):
         run = train_fold(experiment, number, opened, accept_changed_data=accept_changed_data)
         predict_run(run, opened=opened)
 

@@ -11,7 +11,7 @@ from foldseg.data.labels import IGNORE_INDEX, Image, LabelSet, Mask
 from foldseg.deploy.drawing import overlay
 from foldseg.models.factory import build_network
 from foldseg.report.figures import Picture, class_legend, picture_grid
-from foldseg.training.data import open_fold
+from foldseg.training.open_fold import open_fold
 from foldseg.views.build import build_train_samples
 from foldseg.views.epoch_plan import EpochSampler
 from foldseg.views.train_samples import TrainSamples

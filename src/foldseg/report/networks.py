@@ -9,9 +9,9 @@ import torch
 from foldseg.config import Experiment
 from foldseg.data.datasets import label_set
 from foldseg.errors import FoldsegError
+from foldseg.models.cost import Cost, measure_cost
 from foldseg.models.device import choose_device
 from foldseg.models.factory import build_network
-from foldseg.models.summary import Cost, measure
 from foldseg.report.tables import text_table
 
 PUBLISHED = Path(__file__).with_name("published_networks.csv")
@@ -42,7 +42,7 @@ def _row(experiment: Experiment, size: tuple[int, int], place: torch.device) -> 
     network = build_network(experiment.model, len(label_set(experiment.data)), pretrained=False).to(place)
     if any(side % network.stride for side in size):
         raise FoldsegError(f"size: {size[0]} {size[1]} should be multiples of {network.stride} for {experiment.name}")
-    cost: Cost = measure(network, *size)
+    cost: Cost = measure_cost(network, *size)
     ours = (
         cost.parameters / 1e6, cost.trainable / 1e6, cost.gmacs, cost.activations, cost.peak, cost.output_stride,
         cost.latency,

@@ -14,9 +14,8 @@ from foldseg.data.datasets import DataSet, label_set
 from foldseg.data.labels import label_changes
 from foldseg.data.sources import has_folders, source_pairs
 from foldseg.errors import FoldsegError
-from foldseg.models.weights import run_checkpoint
 from foldseg.notices import say_once
-from foldseg.runs.run_folder import RunFolder
+from foldseg.runs.run_folder import RunFolder, find_start
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +85,7 @@ def _weights(experiment: Experiment, fold: int) -> dict[str, Path]:
     """Setting -> file of weights that a run starts from or is taught by, of those that are there."""
     model, weights = experiment.model, {}
     if model.start_from is not None:
-        weights["model.start_from"] = run_checkpoint(model.start_from)
+        weights["model.start_from"] = find_start(model.start_from)
     elif model.encoder_weights not in (None, "imagenet"):
         weights["model.encoder_weights"] = Path(str(model.encoder_weights))
     for name in experiment.distillation.teachers if experiment.distillation else ():

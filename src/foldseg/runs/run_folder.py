@@ -150,3 +150,11 @@ class RunFolder:
                 f"{self.path}: was trained on other images or another division into folds than "
                 f"{data.settings.folds} holds now; train it anew (name=..., or remove the folder)"
             )
+
+
+def find_start(source: Path) -> Path:
+    """Return the checkpoint that `model.start_from` means: the best one of a run's folder, or the file itself.
+
+    It need not exist.
+    """
+    return RunFolder(source).best if source.is_dir() else source

@@ -5,7 +5,8 @@ from pathlib import Path
 from foldseg.data.datasets import label_set
 from foldseg.data.labels import LabelSet
 from foldseg.errors import FoldsegError
-from foldseg.models.factory import SegmentationNetwork, build_network
+from foldseg.models.factory import build_network
+from foldseg.models.network import SegmentationNetwork
 from foldseg.models.weights import load_strictly
 from foldseg.runs.checkpoints import network_state, read_checkpoint
 from foldseg.runs.contents import CURE, label_set_changes

@@ -14,17 +14,17 @@ DebugMode = Literal["overfit", "fast"]
 DeviceName = Literal["auto", "cpu", "gpu"]
 """Where a network computes."""
 NormName = Literal["batch", "sync", "group", "instance", "evonorm", "none"]
-"""`models/norms.py: NORMS`."""
+"""`models/norms.py: NORMS` and `config/schema/definitions.py: NORM_DEFINITIONS`."""
 PictureForm = Literal["masks", "colours", "overlay", "probabilities"]
 """`deploy/forms.py: FORMS`."""
 PrecisionName = Literal["fp32", "bf16", "fp16"]
-"""`models/device.py: TRAINING_PRECISIONS`."""
+"""`config/schema/definitions.py: PRECISIONS`."""
 ScoreName = Literal[
     "dataset_miou", "dataset_miou_scored", "dataset_mean_dice", "image_mean_iou_present", "pixel_accuracy"
 ]
 """`scoring/scores.py: SCORES`."""
 LossName = Literal["val_cross_entropy"]
-"""`training/validation.py: LOWER_IS_BETTER`."""
+"""`training/validation.py: IMAGE_LOSSES` and `config/schema/definitions.py: LOSSES`."""
 MonitorName = Literal[ScoreName, LossName]
 """What a run may monitor."""
 StoredForm = Literal["probabilities", "logits"]
