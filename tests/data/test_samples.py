@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from foldseg.config.schema import Data
+from foldseg.config.schema import CamVid, Data
 from foldseg.data import camvid
 from foldseg.data.datasets import DataSet, make_folds_file
 from foldseg.data.folds import load_folds
@@ -116,7 +116,7 @@ def test_shorten(items: list[object], expected: str) -> None:
 
 
 def test_a_data_set_goes_from_its_folder_to_a_folds_file(camvid_root: Path, tmp_path: Path) -> None:
-    data = Data(dataset="camvid", root=camvid_root, folds=tmp_path / "f.csv", fold_count=2, labels=("car",))
+    data = Data(dataset=CamVid(), root=camvid_root, folds=tmp_path / "f.csv", fold_count=2, labels=("car",))
     made = make_folds_file(data)
     table = DataSet(data).samples
     assert len(made) == 8  # train only

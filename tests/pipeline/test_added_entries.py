@@ -27,6 +27,14 @@ def _recalls(counts: Counts, labels: LabelSet | None = None) -> Ratios:
     return Ratios(counts[..., SHARED].astype(np.float64), counts[..., TRUTH].astype(np.float64))
 '''
 RECALL_LINE = '    "dataset_mean_recall": ScoreDefinition(_recalls, "all", None, _recalls),\n'
+VILLAGE = '''
+
+class Village(DatasetKind):
+    """Two folders of pictures."""
+
+    kind: Literal["village"] = "village"
+'''
+VILLAGE_LINE = "    Village: Family(village.scan, village.LABELS),\n"
 LINES = [
     # A loss: a module, a line, a field
     ("losses/total.py", "\nTERMS: dict[str, Term] = {\n", '    "brier": Term(lambda pixels, *_: brier(pixels)),\n'),
@@ -40,10 +48,11 @@ LINES = [
     ("submission/formats.py", "FORMATS: dict[str, Format] = {", '"run_csv": run_csv.FORMAT, '),
     ("submission/formats.py", "from foldseg.submission import ", "run_csv, "),
     ("config/schema/names.py", "SubmissionName = Literal[", '"run_csv", '),
-    # A data set: a module, a line, its name
-    ("data/datasets.py", "\nDATASETS = {\n", '    "village": Family(village.scan, village.LABELS),\n'),
+    # A data set: a class, a module, a line
+    ("config/schema/datasets.py", 'the layout of the folder `data.root`, and the classes."""\n', VILLAGE),
+    ("data/datasets.py", "\nDATASETS: dict[type[DatasetKind], Family] = {\n", VILLAGE_LINE),
     ("data/datasets.py", "from foldseg.data import ", "village, "),
-    ("config/schema/names.py", "DatasetName = Literal[", '"village", '),
+    ("data/datasets.py", "from foldseg.config.schema.datasets import ", "Village, "),
 ]
 """File, text that is there once, what is added after it."""
 PROGRAM = """

@@ -262,7 +262,7 @@ def test_a_truncated_test_image_is_found_before_training(demo: TinyDemo, tmp_pat
 
 
 def test_another_toy_city_than_asked_for_is_refused(demo: TinyDemo, tmp_path: Path):
-    overrides = [*demo.overrides, f"runs={tmp_path}", "data.toy_city.width=128"]
+    overrides = [*demo.overrides, f"runs={tmp_path}", "data.dataset.width=128"]
     with pytest.raises(FoldsegError, match=r"city: was built with width 96; the settings say width 128"):
         train_fold(load_experiment(REPOSITORY / "configs/experiments/toy_full.yaml", overrides), 0)
 

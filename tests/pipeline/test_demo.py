@@ -173,9 +173,9 @@ def test_notebooks_run_on_the_demo_and_are_committed_without_outputs(demo: TinyD
     notebook = nbformat.read(path, as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells)
     data = demo.root / "data.yaml"
-    toy = {"width": 96, "height": 64, "train_frames": 24, "test_frames": 4, "seed": 1}
-    block = {"dataset": "toy_city", "root": str(demo.root / "city"), "folds": str(demo.root / "folds.csv")}
-    data.write_text(yaml.safe_dump({"data": block | {"fold_count": 2, "labels": "scored", "toy_city": toy}}))
+    toy = {"kind": "toy_city", "width": 96, "height": 64, "train_frames": 24, "test_frames": 4, "seed": 1}
+    block = {"dataset": toy, "root": str(demo.root / "city"), "folds": str(demo.root / "folds.csv")}
+    data.write_text(yaml.safe_dump({"data": block | {"fold_count": 2, "labels": "scored"}}))
     monkeypatch.setenv("FOLDSEG_DATA_CONFIG", str(data))
     monkeypatch.setenv("FOLDSEG_SOURCE", str(demo.result.folder))
     monkeypatch.setenv("FOLDSEG_ROOT", str(REPOSITORY))

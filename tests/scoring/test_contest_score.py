@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from foldseg.config.schema import Data
+from foldseg.config.schema import Data, Signate
 from foldseg.data import signate
 from foldseg.data.datasets import DataSet
 from foldseg.data.labels import LabelSet
@@ -25,7 +25,7 @@ from slow_contest import Masks, Submission, score_by_sets, score_by_walk, submis
 ALL = signate.LABELS
 SCORED = ALL.view("scored")  # background, car, pedestrian, lane, signal
 CATEGORIES = [c.name for c in ALL.classes if c.scored]
-DATA = DataSet(Data(dataset="signate", root=Path("nowhere"), folds=Path("nowhere"), labels="scored"))
+DATA = DataSet(Data(dataset=Signate(), root=Path("nowhere"), folds=Path("nowhere"), labels="scored"))
 SHAPES = st.one_of(st.just((1, 1)), st.tuples(st.just(1), st.integers(1, 9)), st.tuples(*[st.integers(1, 6)] * 2))
 
 

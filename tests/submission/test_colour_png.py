@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from command.line import CommandLine
-from foldseg.config.schema import Data
+from foldseg.config.schema import Data, DatasetKind
 from foldseg.data import camvid, signate
 from foldseg.data.datasets import DataSet
 from foldseg.data.reading import read_image
@@ -50,7 +50,7 @@ def scored_alone(indices: np.ndarray) -> np.ndarray:
 
 
 def data_of(root: Path, dataset: str = "signate") -> DataSet:
-    return DataSet(Data(dataset=dataset, root=root, folds=root / "folds.csv"))  # type: ignore[arg-type]
+    return DataSet(Data(dataset=DatasetKind.parse(dataset), root=root, folds=root / "folds.csv"))
 
 
 @pytest.mark.parametrize("labels", [LABELS, SCORED], ids=len)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foldseg.config.schema import Data
+from foldseg.config.schema import Data, DatasetKind
 from foldseg.data import camvid, signate
 from foldseg.data.datasets import DataSet
 from foldseg.data.reading import read_mask
@@ -19,7 +19,7 @@ SCORED = signate.LABELS.view("scored")
 
 
 def data_of(root: Path, dataset: str, **more: object) -> DataSet:
-    return DataSet(Data(dataset=dataset, root=root, folds=root / "folds.csv", **more))  # type: ignore[arg-type]
+    return DataSet(Data(dataset=DatasetKind.parse(dataset), root=root, folds=root / "folds.csv", **more))  # type: ignore[arg-type]
 
 
 def truth_of(data: DataSet, split: str) -> dict[str, np.ndarray]:

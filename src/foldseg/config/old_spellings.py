@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from foldseg.config.schema import Balance, EffectiveNumber, Optimizer, Schedule, Step, WeightSearch
+from foldseg.config.schema import Balance, EffectiveNumber, Optimizer, Schedule, Step, ToyCity, WeightSearch
 from foldseg.config.schema.choice import Choice
 from foldseg.errors import FoldsegError
 
@@ -26,7 +26,9 @@ def refuse_old(content: Block, source: str, *, is_override: bool = False) -> Non
     changed = [key for key in content if new[key] != content[key]]
     if changed:
         lines = [_override(key, new[key]) if is_override else f"{key}: {_on_one_line(new[key])}" for key in changed]
-        raise FoldsegError(f"{source}: is spelled otherwise now; write {'; '.join(lines)}")
+        is_obsolete = all(new[key] == {} for key in changed)
+        remedy = "leave it out" if is_obsolete else f"write {'; '.join(lines)}"
+        raise FoldsegError(f"{source}: is spelled otherwise now; {remedy}")
 
 
 def _override(key: str, value: Any) -> str:
@@ -50,6 +52,20 @@ def _of_its_kind(choice: type[Choice], block: Block) -> Block:
         return block
     others = {key for kind in choice.kinds().values() for key in kind.model_fields} - set(own.model_fields)
     return {key: value for key, value in block.items() if key not in others}
+
+
+def _data(block: Any) -> Any:
+    """`{dataset: toy_city, toy_city: {seed: 3}}` -> `{dataset: {kind: toy_city, seed: 3}}`."""
+    kind = ToyCity.kind_name()
+    if not isinstance(block, dict) or kind not in block:
+        return block
+    others = {key: value for key, value in block.items() if key != kind}
+    settings = block[kind]
+    if settings is None:
+        return others
+    if not isinstance(settings, dict) or others.get("dataset", kind) != kind:
+        return block
+    return others | {"dataset": {"kind": kind, **settings}}
 
 
 def _schedule(block: Any) -> Any:
@@ -127,6 +143,7 @@ def _renamed(block: Block, old: str, new: str) -> Block:
 
 
 TRANSLATIONS: dict[str, Callable[[Any], Any]] = {
+    "data": _data,
     "loss": _loss,
     "sampling": _sampling,
     "schedule": _schedule,

@@ -1,6 +1,7 @@
 """The data sets by name, and a data set as a command opens it.
 
-To add one: a file with `scan(root)` and a `LabelSet`, and a line in `DATASETS`.
+To add one: a class in `config/schema/datasets.py`, a module with `scan(root)` and a `LabelSet`, and a line in
+`DATASETS`.
 """
 
 import hashlib
@@ -9,12 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from foldseg.config.schema import Data, Pictures
 from foldseg.config.schema.choice import check_entries
-from foldseg.config.schema.names import DatasetName
+from foldseg.config.schema.datasets import CamVid, DatasetKind, Signate, ToyCity
 from foldseg.data import camvid, signate
 from foldseg.data.folds import fold_sizes, folds_csv, load_folds, make_folds, unevenness
 from foldseg.data.labels import LabelSet
@@ -34,25 +36,26 @@ logger = logging.getLogger(__name__)
 class Family:
     """What a data set is: `scan(root)` returns its samples table; `labels` are all its classes.
 
-    `prepare` builds the data set if its root does not exist, or checks what is there. None: nothing is built.
+    `prepare(settings, root)` builds the data set if its root does not exist, or checks what is there. `settings` are
+    those of its kind. None: nothing is built.
     """
 
     scan: Callable[[Path], pd.DataFrame]
     labels: LabelSet
-    prepare: Callable[[Data], None] | None = None
+    prepare: Callable[[Any, Path], None] | None = None
 
 
-DATASETS = {
-    "camvid": Family(camvid.scan, camvid.LABELS),
-    "signate": Family(signate.scan, signate.LABELS),
-    "toy_city": Family(signate.scan, signate.LABELS, prepare_toy_city),
+DATASETS: dict[type[DatasetKind], Family] = {
+    CamVid: Family(camvid.scan, camvid.LABELS),
+    Signate: Family(signate.scan, signate.LABELS),
+    ToyCity: Family(signate.scan, signate.LABELS, prepare_toy_city),
 }
-check_entries(DATASETS, DatasetName, "data/datasets.py: DATASETS")
+check_entries(DATASETS, DatasetKind, "data/datasets.py: DATASETS")
 
 
 def label_set(settings: Data) -> LabelSet:
     """Return the label set that models of these settings are trained on and scored with. No file is read."""
-    return DATASETS[settings.dataset].labels.view(settings.labels)
+    return DATASETS[type(settings.dataset)].labels.view(settings.labels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +88,7 @@ class DataSet:
     @property
     def all_labels(self) -> LabelSet:
         """All classes of the data set, whatever is learned of them."""
-        return DATASETS[self.settings.dataset].labels
+        return DATASETS[type(self.settings.dataset)].labels
 
     @cached_property
     def samples(self) -> pd.DataFrame:
@@ -175,9 +178,9 @@ class OpenedData:
 
 def scan(settings: Data) -> pd.DataFrame:
     """Return the samples table of a data set. The toy city is built when its root does not exist yet."""
-    family = DATASETS[settings.dataset]
+    family = DATASETS[type(settings.dataset)]
     if family.prepare is not None:
-        family.prepare(settings)
+        family.prepare(settings.dataset, settings.root)
     return family.scan(settings.root)
 
 
@@ -186,11 +189,11 @@ def _of_fold_splits(table: pd.DataFrame, settings: Data) -> pd.DataFrame:
     there = table["split"].unique().tolist()
     if unknown := [split for split in settings.fold_splits if split not in there]:
         raise FoldsegError(
-            f"data.fold_splits: {settings.dataset} has no split {', '.join(unknown)}; it has {', '.join(there)}"
+            f"data.fold_splits: {settings.dataset.kind} has no split {', '.join(unknown)}; it has {', '.join(there)}"
         )
     chosen = table[table["split"].isin(settings.fold_splits)]
     if chosen.empty:
-        raise FoldsegError(f"data.fold_splits: is empty; {settings.dataset} has {', '.join(there)}")
+        raise FoldsegError(f"data.fold_splits: is empty; {settings.dataset.kind} has {', '.join(there)}")
     unlabelled = chosen[chosen["mask"] == ""]
     if len(unlabelled):
         splits = ", ".join(unlabelled["split"].unique())

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -202,11 +203,11 @@ def _check_alike(members: Members) -> None:
                     + ("" if alike.path.parent == run.path.parent else " but with labels: scored, which merges them")
                 )
             ours, theirs = run.experiment.data, first.experiment.data
-            for key in ("dataset", "folds", "fold_splits"):
-                if getattr(ours, key) != getattr(theirs, key):
+            for key in ("dataset.kind", "folds", "fold_splits"):
+                our_value, their_value = attrgetter(key)(ours), attrgetter(key)(theirs)
+                if our_value != their_value:
                     raise FoldsegError(
-                        f"{run.path}: its data.{key} is {getattr(ours, key)}, "
-                        f"that of {first.path} is {getattr(theirs, key)}"
+                        f"{run.path}: its data.{key} is {our_value}, that of {first.path} is {their_value}"
                     )
             if run.facts["data_fingerprint"] != first.facts["data_fingerprint"]:
                 raise FoldsegError(f"{run.path}: was trained on other files or folds than {first.path}")

@@ -96,7 +96,7 @@ def _names(paths: Sequence[Path], sources: Sequence[OofLabels]) -> list[str]:
 
 
 def _check_alike(first_name: str, first: OofLabels, name: str, other: OofLabels) -> None:
-    ours, theirs = first.data.settings.dataset, other.data.settings.dataset
+    ours, theirs = first.data.settings.dataset.kind, other.data.settings.dataset.kind
     if ours != theirs:
         raise FoldsegError(f"{name}: is of {theirs}, {first_name} of {ours}")
     if first.labels.names != other.labels.names:

@@ -58,7 +58,7 @@ def label_set_changes(run: RunFolder, experiment: Experiment) -> list[str]:
     labels = label_set(experiment.data)
     if labels.names != run.classes:
         raise FoldsegError(
-            f"{run.path}: was trained on the classes {', '.join(run.classes)}; {experiment.data.dataset} has now "
+            f"{run.path}: was trained on the classes {', '.join(run.classes)}; {experiment.data.dataset.kind} has now "
             f"{', '.join(labels.names)}; train it anew (name=..., or remove the folder)"
         )
     before = run.facts.get("labels")

@@ -41,7 +41,7 @@ def check_start(experiment: Experiment, validation: pd.DataFrame, opened: Opened
             return
         RunFolder.open(run.path)
         data = run.experiment.data
-        if data.dataset == experiment.data.dataset:
+        if data.dataset.kind == experiment.data.dataset.kind:
             folded = opened.open(data).folded
             seen = set(folded["id"][folded["fold"] != run.fold]) & set(validation["id"])
             if seen:

@@ -13,7 +13,8 @@ from foldseg.config.schema.class_weights import (
     InverseLog,
     MedianFrequency,
 )
-from foldseg.config.schema.data import Data, Pictures, ToyCity
+from foldseg.config.schema.data import Data, Pictures
+from foldseg.config.schema.datasets import CamVid, DatasetKind, Signate, ToyCity
 from foldseg.config.schema.ensemble import Ensemble, Member
 from foldseg.config.schema.experiment import Experiment
 from foldseg.config.schema.model import Model
@@ -63,6 +64,7 @@ __all__ = [
     "Balance",
     "BiasStep",
     "Blend",
+    "CamVid",
     "ClassCrops",
     "ClassWeights",
     "CleanUp",
@@ -75,6 +77,7 @@ __all__ = [
     "CropView",
     "CutMix",
     "Data",
+    "DatasetKind",
     "EarlyStopping",
     "EffectiveNumber",
     "Ema",
@@ -112,6 +115,7 @@ __all__ = [
     "ScoreName",
     "Settings",
     "Sgd",
+    "Signate",
     "Size",
     "Source",
     "StackStep",

@@ -7,8 +7,6 @@ from typing import Literal
 
 AugmentName = Literal["none", "light", "strong", "weather", "clahe", "geometric"]
 """`views/augment.py: AUGMENTATIONS`."""
-DatasetName = Literal["camvid", "signate", "toy_city"]
-"""`data/datasets.py: DATASETS`."""
 DebugMode = Literal["overfit", "fast"]
 """`training/debug.py: MODES`."""
 DeviceName = Literal["auto", "cpu", "gpu"]
