@@ -17,7 +17,7 @@ every_kind = pytest.mark.parametrize("kind", DATASETS, ids=lambda kind: kind.kin
 @pytest.mark.parametrize("choice", ["all", "scored"])
 @every_kind
 def test_encoding_is_the_inverse_of_decoding(kind: type[DatasetKind], choice: str) -> None:
-    labels = DATASETS[kind].labels.view(choice)
+    labels = DATASETS[kind].labels.select(choice)
     indices = np.arange(len(labels), dtype=np.uint8)[None]
     assert labels.encode(labels.decode(indices)).tolist() == indices.tolist()
 

@@ -24,7 +24,7 @@ from foldseg.report.summary import summary_picture
 from foldseg.runs.run_folder import RunFolder
 from foldseg.training.sessions import describe_run
 
-SCORED = signate.LABELS.view("scored")
+SCORED = signate.LABELS.select("scored")
 VOTE = {"kind": "tiles", "size": [32, 32], "overlap": 0.5, "merge": "vote"}
 
 

@@ -11,7 +11,7 @@ from foldseg.data.reading import read_mask
 from foldseg.data.signate import LABELS
 from foldseg.inference.store import PredictionStore, quantised
 
-SCORED: LabelSet = LABELS.view("scored")
+SCORED: LabelSet = LABELS.select("scored")
 BACKGROUND, LANE = SCORED.names.index("background"), SCORED.names.index("lane")
 
 Maps = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]

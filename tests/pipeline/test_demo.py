@@ -26,7 +26,7 @@ from foldseg.scoring.counts import count_pixels
 from foldseg.scoring.scores import score
 from tiny_demo import REPOSITORY, TinyDemo
 
-LABELS = signate.LABELS.view("scored")
+LABELS = signate.LABELS.select("scored")
 
 
 def truth_of(demo: TinyDemo, name: str):

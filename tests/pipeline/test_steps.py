@@ -110,7 +110,7 @@ def test_the_same_again_is_the_same(demo: TinyDemo, result: EnsembleResult) -> N
 def test_rules_and_unions_are_scored_as_they_are_blended(demo: TinyDemo) -> None:
     """A slow blend of the stores: the vote, with ties to the lowest class, and pedestrians of any member."""
     made = predict_ensemble(demo.ensemble("blend={kind: vote, union: [pedestrian]}", "steps=[]", "name=votes"))
-    members, labels = find_members(demo.config), LABELS.view("scored")
+    members, labels = find_members(demo.config), LABELS.select("scored")
     counts = []
     for row in members.oof.itertuples():
         tops = [

@@ -11,8 +11,8 @@ import yaml
 
 from foldseg.config.schema import ScoreName
 from foldseg.data.camvid import LABELS
-from foldseg.data.datasets import label_set
-from foldseg.data.folds import folds_csv
+from foldseg.data.datasets import get_label_set
+from foldseg.data.folds import format_folds
 from foldseg.errors import FoldsegError
 from foldseg.report.compare import OVERALL, compare, comparison_text
 from foldseg.report.oof import RESAMPLES
@@ -111,7 +111,7 @@ def test_what_cannot_be_compared_is_refused(world, tmp_path):
 def test_other_classes_are_named(world):
     one, two = world.runs("one", {}), world.runs("two", {})
     few = ["road", "car"]
-    labels = label_set(world.data.model_copy(update={"labels": few})).facts
+    labels = get_label_set(world.data.model_copy(update={"labels": few})).definition
     for fold in (0, 1):
         rewrite(two / f"fold_{fold}/config.yaml", lambda content: content["data"].update(labels=few))
         for path in ("provenance.json", "predictions/oof/store.json"):
@@ -126,7 +126,7 @@ def test_other_classes_are_named(world):
 def test_another_division_into_folds_is_named(world):
     path = world.root / "other.csv"
     other = world.folds.assign(fold=1 - world.folds["fold"])
-    path.write_text(folds_csv(other))
+    path.write_text(format_folds(other))
     elsewhere = replace(world, data=world.data.model_copy(update={"folds": path}), folds=other)
     one, two = world.runs("one", {}), elsewhere.runs("two", {})
     with pytest.raises(FoldsegError, match="two: was divided into folds otherwise than one: the fold of A1_f00000 is"):

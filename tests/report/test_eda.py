@@ -15,7 +15,7 @@ CAR, POLE, VOID, LABELLED = 80, 4, 48, 48 * 63
 
 
 def test_pixels_are_counted_once_per_mask(world):
-    pixels = eda.class_pixels(DataSet(world.data))
+    pixels = eda.count_class_pixels(DataSet(world.data))
     assert len(pixels) == 8
     row = pixels.loc["A1_f00300"]
     assert (row["car"], row["pole"], row["sky"], row["(void)"]) == (CAR, POLE, 0, VOID)
@@ -24,7 +24,7 @@ def test_pixels_are_counted_once_per_mask(world):
 
 
 def test_class_table_shares(world):
-    table = eda.class_table(eda.class_pixels(DataSet(world.data)))
+    table = eda.class_table(eda.count_class_pixels(DataSet(world.data)))
     assert table.loc["car", "pixel_share"] == pytest.approx(CAR / LABELLED)
     assert table.loc["(void)", "pixel_share"] == pytest.approx(VOID / (48 * 64))
     assert table.loc["car", "share_where_present"] == pytest.approx(CAR / (48 * 64))
@@ -35,14 +35,14 @@ def test_class_table_shares(world):
 def test_presence_follows_the_masks(world):
     blank = np.full((48, 64), 3, np.uint8)  # road only
     cv2.imwrite(str(world.data.root / "trainannot/A1_f00000.png"), blank)
-    pixels = eda.class_pixels(DataSet(world.data))
+    pixels = eda.count_class_pixels(DataSet(world.data))
     assert eda.class_presence(pixels).loc["A1_f00000"].to_dict()["car"] is False
     assert eda.classes_per_image(pixels).to_dict() == {1: 1, 4: 7}
     assert eda.class_table(pixels).loc["car", "image_share"] == pytest.approx(7 / 8)
 
 
 def test_sample_is_spread_over_strata(world):
-    sampled = eda.class_pixels(DataSet(world.data), 4)
+    sampled = eda.count_class_pixels(DataSet(world.data), 4)
     assert sorted(name[:2] for name in sampled.index) == ["A1", "B2", "C3", "D4"]
 
 
@@ -65,7 +65,7 @@ def test_folds_splits_and_sizes(world):
 
 def test_labels_may_be_a_choice_of_classes(world):
     chosen = DataSet(world.data).with_labels(("car",))
-    pixels = eda.class_pixels(chosen)
+    pixels = eda.count_class_pixels(chosen)
     assert pixels.columns.tolist() == ["background", "car", "(void)"]
     assert (pixels["car"] == CAR).all()
 

@@ -16,13 +16,13 @@ from foldseg.config.schema import Data, DatasetKind
 from foldseg.data import camvid, signate
 from foldseg.data.datasets import DataSet
 from foldseg.data.reading import read_image
-from foldseg.data.rle import rle_of_mask
+from foldseg.data.rle import encode_mask
 from foldseg.errors import FoldsegError
 from foldseg.submission import signate_json
 from foldseg.submission.colour_png import convert, flatten, write_json, write_pngs
 
 LABELS = signate.LABELS
-SCORED = LABELS.view("scored")
+SCORED = LABELS.select("scored")
 COLOURS = np.vstack([LABELS.colours, np.zeros((235, 3), np.uint8)])  # of indices 0 to 254; what is no class is black
 BLACK = 20
 SHAPES = st.one_of(
@@ -212,7 +212,7 @@ def test_no_warning_without_overlap(tmp_path: Path, caplog) -> None:
 
 @given(SHAPES.flatmap(lambda shape: hnp.arrays(bool, (3, *shape))))
 def test_flattening_agrees_with_a_slow_loop(masks: np.ndarray) -> None:
-    indices, overlap = flatten([rle_of_mask(mask) for mask in masks], masks.shape[1:])
+    indices, overlap = flatten([encode_mask(mask) for mask in masks], masks.shape[1:])
     pixels = [np.flatnonzero(pixel).tolist() for pixel in masks.reshape(3, -1).T]
     assert indices.ravel().tolist() == [max(classes, default=255) for classes in pixels]
     assert overlap == sum(len(classes) > 1 for classes in pixels)

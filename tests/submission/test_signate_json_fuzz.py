@@ -21,7 +21,7 @@ from foldseg.submission import label_png
 from foldseg.submission.score import score_submission
 from slow_contest import score_by_sets, submission_of
 
-SCORED = signate.LABELS.view("scored")  # background, car, pedestrian, lane, signal
+SCORED = signate.LABELS.select("scored")  # background, car, pedestrian, lane, signal
 CATEGORIES = SCORED.names[1:]
 DATA = DataSet(Data(dataset=Signate(), root=Path("nowhere"), folds=Path("nowhere"), labels="scored"))
 SHAPES = st.tuples(st.integers(1, 3), st.integers(1, 5))

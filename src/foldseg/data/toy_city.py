@@ -7,7 +7,7 @@ from typing import Any
 
 from foldseg.config.schema import ToyCity
 from foldseg.data.listing import list_files
-from foldseg.data.reading import image_size
+from foldseg.data.reading import read_image_size
 from foldseg.errors import FoldsegError
 from foldseg.files import locked, read_record
 from toycity import generate_toy_city
@@ -54,7 +54,7 @@ def _check_toy_city(root: Path, settings: dict[str, Any]) -> None:
     if not train or not test:
         return  # the reader says what is missing
     built = read_record(root / _BUILT_WITH, {}) if (root / _BUILT_WITH).is_file() else {}
-    height, width = image_size(train[0])
+    height, width = read_image_size(train[0])
     built |= {"width": width, "height": height, "train_frames": len(train), "test_frames": len(test)}
     different = [key for key, value in settings.items() if built.get(key, value) != value]
     if different:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldseg.config.schema import Tta
-from foldseg.data.content import file_hash
+from foldseg.data.hashes import hash_file
 from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.deploy.interface import PLAIN, Asked
 from foldseg.ensemble.blend import Levels, merge_classes, weighted_sum
@@ -95,6 +95,6 @@ def open_ensemble(path: Path, asked: Asked) -> EnsembleSource:
     facts: dict[str, Any] = {"source": f"ensemble {config.name}", "weights": weights, "view": {}, "tta": {}}
     facts["config"] = config.model_dump(mode="json", include={"members", "tta", "blend", "steps", "labels", "folds"})
     line = read_line(submission.fitted, config.steps)
-    facts["fitted"] = file_hash(submission.fitted)
+    facts["fitted"] = hash_file(submission.fitted)
     facts["left_out"] = sorted(line.left_out)
     return EnsembleSource(facts, tuple(parts), members.target, line)

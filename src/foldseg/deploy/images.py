@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from foldseg.config.old_spellings import translate
 from foldseg.config.schema import Pictures
-from foldseg.data.content import code_hash, count_of, readable_hashes
+from foldseg.data.hashes import format_count, hash_code, hash_readable_files
 from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.data.listing import PICTURES, list_files
 from foldseg.data.reading import read_image
@@ -173,7 +173,7 @@ def _into_store(out: Path, facts: dict[str, Any], contents: Mapping[str, str]) -
     store = PredictionStore(out)
     weights, ids = " ".join(facts["weights"]), facts["pictures"]
     of = facts["source"], "pictures", -1, facts["classes"], weights, facts["view"], facts["tta"]
-    store.begin(StoreFacts(*of, ids, [contents[name] for name in ids], code_hash(*_CODE)))
+    store.begin(StoreFacts(*of, ids, [contents[name] for name in ids], hash_code(*_CODE)))
 
     def write(predicted: Predicted) -> None:
         name, _, planes = predicted
@@ -207,7 +207,7 @@ def _begin(
         _remove_stale(out, old, contents, suffix)
     elif (out.exists() and not out.is_dir()) or any(not file.name.startswith(".") for file in out.glob("*")):
         raise FoldsegError(f"{out}: is no empty folder, and no {DESCRIPTION} says that its files come from here")
-    code = old.get("code", code_hash(*_CODE))
+    code = old.get("code", hash_code(*_CODE))
     readable = {name: found for name, found in contents.items() if found}
     paths = {name: path for name, path in old.get("paths", {}).items() if Path(path).is_file()}
     paths = {p.name: str(p.path.absolute()) for p in pictures if p.name in readable} | paths
@@ -238,18 +238,18 @@ def _remove_stale(out: Path, old: Mapping[str, Any], contents: Mapping[str, str]
     unknown = [name for name in there if name not in before]
     for names, why in ((changed, "changed after being predicted"), (unknown, "were predicted by an older version")):
         if names:
-            what = f"{count_of(names, 'picture')} (e.g. {names[0]})"
+            what = f"{format_count(names, 'picture')} (e.g. {names[0]})"
             logger.warning("%s: %s %s; predicted again", out, what, why)
     for name in changed + unknown:
         (out / f"{name}{suffix}").unlink()
-    if len(there) > len(changed + unknown) and old.get("code") != code_hash(*_CODE):
+    if len(there) > len(changed + unknown) and old.get("code") != hash_code(*_CODE):
         logger.warning("%s: what is there is of another version of the code; remove the folder to predict anew", out)
 
 
 def _contents(pictures: Iterable[Picture]) -> dict[str, str]:
     """Name -> SHA-256 of the file, "" where it cannot be read: that is said when its turn comes."""
     pictures = list(pictures)
-    return dict(zip([p.name for p in pictures], readable_hashes(p.path for p in pictures), strict=True))
+    return dict(zip([p.name for p in pictures], hash_readable_files(p.path for p in pictures), strict=True))
 
 
 def _changed_meanwhile(out: Path, todo: Sequence[Picture], before: Mapping[str, str], form: str) -> list[str]:
@@ -263,7 +263,7 @@ def _changed_meanwhile(out: Path, todo: Sequence[Picture], before: Mapping[str, 
 
 def _drawn_labels(labels: LabelSet) -> dict[str, Any]:
     """Return what decides how a class is written: raw ids and colours."""
-    return labels.facts | {f"(drawn) {c.name}": list(c.colour) for c in labels.classes}
+    return labels.definition | {f"(drawn) {c.name}": list(c.colour) for c in labels.classes}
 
 
 def _result(out: Path, name: str, form: str) -> Path:

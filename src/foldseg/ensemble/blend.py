@@ -25,8 +25,9 @@ Levels = NDArray[np.float32]
 def merge_classes(quantised: Quantised, into: NDArray[np.intp]) -> Planes:
     """Sum the planes of the classes that become one: (C, H, W) uint8 -> (merged classes, H, W) uint16.
 
-    `into[c]` is the index that class c is merged into (see `LabelSet.merged_into`). Sums are exact: the 254 planes that
-    a label set may have fit into 16 bits. Where nothing is merged or moved, the planes come back as they are.
+    `into[c]` is the index that class c is merged into (see `LabelSet.class_indices_in`). Sums are exact: the 254
+    planes that a label set may have fit into 16 bits. Where nothing is merged or moved, the planes come back as they
+    are.
     """
     if np.array_equal(into, np.arange(len(into))):
         return quantised

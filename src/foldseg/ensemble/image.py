@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from foldseg.config.schema import Pictures, Step
 from foldseg.data.labels import LabelSet, Mask
 from foldseg.data.reading import AS_SHOWN, read_image, read_mask
-from foldseg.data.rle import Rle, rle_of_mask
+from foldseg.data.rle import Rle, encode_mask
 from foldseg.ensemble.blend import Blender, Levels, Probabilities, argmax, merge_classes, weighted_sum
 from foldseg.ensemble.disagreement import observe_members
 from foldseg.ensemble.line import Line
@@ -224,7 +224,7 @@ def _count(truth: Mask, result: Result, labels: LabelSet) -> Counts:
 def _handed_in(result: Result) -> Outcome:
     outcome: Outcome = {"labels": cv2.imencode(".png", result.labels)[1]}
     if result.masks is not None:
-        runs = [rle_of_mask(mask) for mask in result.masks]
+        runs = [encode_mask(mask) for mask in result.masks]
         outcome |= {"runs": np.concatenate(runs), "run_lengths": np.array([len(part) for part in runs])}
     return outcome
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from foldseg.config import Ensemble
-from foldseg.data.content import Contents, code_hash, count_of, file_hash, file_hashes
 from foldseg.data.datasets import DataSet, OpenedData
-from foldseg.data.labels import label_changes
+from foldseg.data.hashes import Contents, format_count, hash_code, hash_file, hash_files
+from foldseg.data.labels import describe_label_changes
 from foldseg.ensemble.members import Members, blended_labels
 from foldseg.errors import FoldsegError
 from foldseg.notices import say_once
@@ -40,13 +40,13 @@ def made_from(members: Members, contents: Path, submission: Path) -> dict[str, A
     return {
         "members": weights_of(members),
         **({"trained_on_other_data": accepted} if accepted else {}),
-        "labels": members.labels.facts,
-        "data": file_hash(contents),
+        "labels": members.labels.definition,
+        "data": hash_file(contents),
         "submission": hash_of_submission(submission),
         "oof": hash_of_submission(SubmissionFolder(submission.parent).oof),
         "folds": members.first.facts["data_fingerprint"],
         "git_commit": git_commit(),
-        "code": code_hash(*_CODE),
+        "code": hash_code(*_CODE),
     }
 
 
@@ -60,15 +60,15 @@ def weights_of(members: Members) -> dict[str, str]:
     """Checkpoint, as a path below the folder of runs -> SHA-256 of its weights."""
     runs = [(run, member) for member in members.config.members for run in members.runs[member.name].values()]
     paths = [run.checkpoint(member.checkpoint) for run, member in runs]
-    return {path.relative_to(members.config.runs).as_posix(): file_hash(path) for path in paths}
+    return {path.relative_to(members.config.runs).as_posix(): hash_file(path) for path in paths}
 
 
 def hash_of_submission(path: Path) -> str:
     """Return the SHA-256 of a submission's file, or of the names and hashes of the PNGs of a folder."""
     if not path.is_dir():
-        return file_hash(path)
+        return hash_file(path)
     files = sorted(path.glob("*.png"))
-    lines = [f"{file.name} {found}\n" for file, found in zip(files, file_hashes(files), strict=True)]
+    lines = [f"{file.name} {found}\n" for file, found in zip(files, hash_files(files), strict=True)]
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -90,10 +90,10 @@ def changes_since(folder: Path, opened: OpenedData) -> list[str]:
     stated, run = scores[KEY], any_run(config)
     data = opened.open(run.experiment.data)
     run.check_folds(data)
-    if stated["code"] != code_hash(*_CODE):
+    if stated["code"] != hash_code(*_CODE):
         say_once(f"{folder}: was made by other code, of commit {stated['git_commit']}", kind="submission of other code")
     now = contents_of(data, scores["folds"])
-    labels = label_changes(stated["labels"], blended_labels(config, run).facts)
+    labels = describe_label_changes(stated["labels"], blended_labels(config, run).definition)
     return [
         *Contents.read(submission.contents).changes(now),
         *changed_weights(config, stated["members"]),
@@ -104,8 +104,8 @@ def changes_since(folder: Path, opened: OpenedData) -> list[str]:
 def changed_weights(config: Ensemble, stated: dict[str, str]) -> list[str]:
     """Say which checkpoints hold other weights than when a submission was made of them; those that are gone are not."""
     there = {name: config.runs / name for name in stated if (config.runs / name).is_file()}
-    changed = [name for name, path in there.items() if file_hash(path) != stated[name]]
-    return [f"members: {count_of(changed, 'checkpoint')} ({changed[0]})"] if changed else []
+    changed = [name for name, path in there.items() if hash_file(path) != stated[name]]
+    return [f"members: {format_count(changed, 'checkpoint')} ({changed[0]})"] if changed else []
 
 
 def any_run(config: Ensemble) -> RunFolder:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from foldseg.config import Ensemble
 from foldseg.config.schema import Member, Tta
-from foldseg.data.datasets import DataSet, OpenedData, label_set
+from foldseg.data.datasets import DataSet, OpenedData, get_label_set
 from foldseg.data.labels import LabelSet
 from foldseg.ensemble.scene import Target
 from foldseg.errors import FoldsegError
@@ -166,13 +166,13 @@ def blended_labels(config: Ensemble, run: RunFolder) -> LabelSet:
     """Return the label set of an ensemble of which `run` is a part: the run's own, or the contest's scored classes."""
     if config.labels == "as_trained":
         return trained_labels(run)
-    return label_set(run.experiment.data.model_copy(update={"labels": "scored"}))
+    return get_label_set(run.experiment.data.model_copy(update={"labels": "scored"}))
 
 
 def _merged(run: RunFolder, labels: LabelSet) -> NDArray[np.intp]:
     trained = trained_labels(run)
     try:
-        return trained.merged_into(labels)
+        return trained.class_indices_in(labels)
     except FoldsegError as error:
         raise FoldsegError(f"{run.path}: its classes cannot be merged into the scored ones: {error}") from None
 

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from foldseg.config.schema import Step
-from foldseg.data.content import code_hash, file_hashes
+from foldseg.data.hashes import hash_code, hash_files
 from foldseg.ensemble.fitting import Fitted, fit_step, is_worth_taking, nested_parts, say_worth, spread
 from foldseg.ensemble.image import Leg, Task, labels_of, part_of, process
 from foldseg.ensemble.line import Line, kept_after
@@ -228,9 +228,9 @@ def facts_of(tasks: Sequence[Task]) -> dict[str, Any]:
     stores = {store for task in tasks for part in task.sources.values() for store in part}
     files = [path for task in tasks for path in (task.image, task.mask) if path is not None]
     return {
-        "code": code_hash(*_CODE),
-        "files": file_hashes(files),
-        "labels": list(first.labels.facts.items()),
+        "code": hash_code(*_CODE),
+        "files": hash_files(files),
+        "labels": list(first.labels.definition.items()),
         "stores": {str(store.path): store.facts.checkpoint for store in sorted(stores, key=lambda s: s.path)},
         "images": [
             [

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from foldseg.config import Ensemble
 from foldseg.config.schema import Step
-from foldseg.data.content import code_hash, file_hashes
 from foldseg.data.counting import count_classes
+from foldseg.data.hashes import hash_code, hash_files
 from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
 from foldseg.ensemble.blend import Probabilities, argmax
 from foldseg.ensemble.image import Task, blended
@@ -115,9 +115,9 @@ def _write_fold(members: Members, fold: int, folder: Path, least: NDArray[np.flo
             "classes": members.labels.names,
             "data_fingerprint": members.first.facts["data_fingerprint"],
             "ids": table["id"].tolist(),
-            "labels": members.labels.facts,
-            "pictures": dict(zip(table["id"], file_hashes(one.task.image for one in tasks), strict=True)),
-            "code": code_hash("data", "scoring", "inference", "ensemble"),
+            "labels": members.labels.definition,
+            "pictures": dict(zip(table["id"], hash_files(one.task.image for one in tasks), strict=True)),
+            "code": hash_code("data", "scoring", "inference", "ensemble"),
             "least_probability": dict(zip(members.labels.names, least.round(6).tolist(), strict=True)),
             "runs": {str(run.checkpoint(name)): run.hash_of(name) for run, name in weights},
         },

@@ -13,9 +13,9 @@ from tqdm import tqdm
 
 from foldseg.config import override_view
 from foldseg.config.schema import PredictView, Tta, view_slug
-from foldseg.data.content import code_hash, count_of, file_hashes
 from foldseg.data.datasets import DataSet, OpenedData
 from foldseg.data.frames import FileFrames
+from foldseg.data.hashes import format_count, hash_code, hash_files
 from foldseg.errors import FoldsegError
 from foldseg.inference.logits import Enlargement
 from foldseg.inference.predictor import PLAIN
@@ -104,8 +104,8 @@ def facts_of(
     merged = Tta.model_validate(tta).model_dump(mode="json")
     name = str(Path(run.path.parent.name) / run.path.name)
     table = split_table(run, split, data)
-    ids, pictures = table["id"].tolist(), file_hashes(data.root / name for name in table["image"])
-    weights, code = run.hash_of(checkpoint), code_hash(*PREDICTION_CODE)
+    ids, pictures = table["id"].tolist(), hash_files(data.root / name for name in table["image"])
+    weights, code = run.hash_of(checkpoint), hash_code(*PREDICTION_CODE)
     return StoreFacts(name, split, run.fold, run.classes, weights, seen, merged, ids, pictures, code)
 
 
@@ -158,11 +158,11 @@ def _say_what_is_not_fresh(store: PredictionStore, facts: StoreFacts) -> None:
     if store.state(facts) not in (StoreState.PARTIAL, StoreState.COMPLETE):
         return
     if replaced := store.replaced(facts):
-        what = f"{count_of(replaced, 'picture')} (e.g. {replaced[0]}) changed"
+        what = f"{format_count(replaced, 'picture')} (e.g. {replaced[0]}) changed"
         logger.warning("%s: %s after being predicted; predicted again", store.path, what)
     if unverified := store.unverified():
         say_once(
-            f"{store.path}: what {count_of(unverified, 'picture')} held when predicted was not recorded (an older "
+            f"{store.path}: what {format_count(unverified, 'picture')} held when predicted was not recorded (an older "
             "version); the maps are taken as they are, here and in other stores. Remove a store to predict it anew",
             kind="store without contents",
         )

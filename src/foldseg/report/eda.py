@@ -3,8 +3,8 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from foldseg.data.alike import ALIKE
-from foldseg.data.datasets import DataSet, fold_leaks
+from foldseg.data.datasets import DataSet, find_fold_leaks
+from foldseg.data.frame_similarity import SAME_PLACE
 from foldseg.data.leaks import Leaks
 from foldseg.data.reading import read_image, read_mask
 from foldseg.data.samples import count_mask_pixels
@@ -34,7 +34,7 @@ def _evenly(length: int, number: int) -> list[int]:
     return [int((i + 0.5) * length / number) for i in range(number)]
 
 
-def class_pixels(data: DataSet, most: int | None = None) -> pd.DataFrame:
+def count_class_pixels(data: DataSet, most: int | None = None) -> pd.DataFrame:
     """Count the pixels of every class in every mask: the one pass over masks that the tables below share.
 
     Returns int64 counts, one row per id and one column per class, the last `(void)`. `most` limits the pass to a
@@ -52,12 +52,12 @@ def class_pixels(data: DataSet, most: int | None = None) -> pd.DataFrame:
 
 
 def class_presence(pixels: pd.DataFrame) -> pd.DataFrame:
-    """From `class_pixels`: whether a class occurs in an image, as bool of the same shape."""
+    """From `count_class_pixels`: whether a class occurs in an image, as bool of the same shape."""
     return pixels > 0
 
 
 def class_table(pixels: pd.DataFrame) -> pd.DataFrame:
-    """Summarise `class_pixels` per class.
+    """Summarise `count_class_pixels` per class.
 
     Columns: `pixel_share` of all labelled pixels (of all pixels for `(void)`), `images` that have the class,
     `image_share`, `share_where_present` (mean share of an image's pixels among the images that have it).
@@ -78,7 +78,7 @@ def class_table(pixels: pd.DataFrame) -> pd.DataFrame:
 
 
 def classes_per_image(pixels: pd.DataFrame) -> "pd.Series[int]":
-    """From `class_pixels`: number of images that have 0, 1, 2, ... classes (void is none)."""
+    """From `count_class_pixels`: number of images that have 0, 1, 2, ... classes (void is none)."""
     number = class_presence(pixels.drop(columns=VOID_COLUMN)).sum(axis=1)
     return number.value_counts().sort_index().rename_axis("classes").rename("images")
 
@@ -118,7 +118,7 @@ def leaks(data: DataSet) -> Leaks:
 
     This reads every image once.
     """
-    return fold_leaks(data, data.folded)
+    return find_fold_leaks(data, data.folded)
 
 
 def closest_pairs(data: DataSet, found: Leaks, number: int = 4, border: str = "folds") -> Figure:
@@ -134,7 +134,7 @@ def closest_pairs(data: DataSet, found: Leaks, number: int = 4, border: str = "f
         groups = frozenset(str(table.loc[name, "group"]) for name, _ in ends)
         if groups not in seen and len(rows) < number:
             seen.add(groups)
-            notes = f"similarity {row['similarity']:.2f}", "alike" if row["similarity"] >= ALIKE else "not alike"
+            notes = f"similarity {row['similarity']:.2f}", "alike" if row["similarity"] >= SAME_PLACE else "not alike"
             images = [read_image(data.images[name], data.pictures) for name, _ in ends]
             titles = [f"{name} ({side})" for name, side in ends]
             rows.append([Picture(*parts) for parts in zip(images, titles, notes, strict=True)])

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 
 from foldseg.config import Experiment
-from foldseg.data.datasets import label_set
+from foldseg.data.datasets import get_label_set
 from foldseg.errors import FoldsegError
 from foldseg.models.device import choose_device
 from foldseg.models.factory import build_network
@@ -39,7 +39,7 @@ def network_costs(
 
 
 def _row(experiment: Experiment, size: tuple[int, int], place: torch.device) -> list[str | int | float]:
-    network = build_network(experiment.model, len(label_set(experiment.data)), pretrained=False).to(place)
+    network = build_network(experiment.model, len(get_label_set(experiment.data)), pretrained=False).to(place)
     if any(side % network.stride for side in size):
         raise FoldsegError(f"size: {size[0]} {size[1]} should be multiples of {network.stride} for {experiment.name}")
     cost: Cost = measure(network, *size)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldseg.data.labels import IGNORE_INDEX, Mask
-from foldseg.data.rle import EMPTY_RLE, Rle, pixels, pixels_shared
+from foldseg.data.rle import EMPTY_RLE, Rle, count_rle_pixels, count_shared_pixels
 
 Counts = NDArray[np.int64]
 SHARED, TRUTH, PREDICTION = 0, 1, 2
@@ -93,7 +93,11 @@ def count_rles(truth: Sequence[Rle], prediction: Sequence[Rle], void: Rle = EMPT
     """Counts of one image from the RLE of every class, which may overlap; nothing counts where the truth is void."""
     return np.array(
         [
-            [pixels_shared(right, given), pixels(right), pixels(given) - pixels_shared(void, given)]
+            [
+                count_shared_pixels(right, given),
+                count_rle_pixels(right),
+                count_rle_pixels(given) - count_shared_pixels(void, given),
+            ]
             for right, given in zip(truth, prediction, strict=True)
         ],
         np.int64,

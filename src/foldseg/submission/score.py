@@ -11,7 +11,7 @@ from foldseg.config.schema import Pictures, ScoreName
 from foldseg.data.datasets import DataSet
 from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
 from foldseg.data.reading import read_mask
-from foldseg.data.rle import EMPTY_RLE, Rle, rles_of_labels
+from foldseg.data.rle import EMPTY_RLE, Rle, encode_classes
 from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
 from foldseg.files import write_text
@@ -141,14 +141,14 @@ def count_any(truth: AnyMasks, prediction: AnyMasks, labels: LabelSet) -> Counts
     """
     if isinstance(truth, np.ndarray) and isinstance(prediction, np.ndarray):
         return count_pixels(truth, prediction, len(labels))
-    void = rles_of_labels(truth, [IGNORE_INDEX])[0] if isinstance(truth, np.ndarray) else EMPTY_RLE
+    void = encode_classes(truth, [IGNORE_INDEX])[0] if isinstance(truth, np.ndarray) else EMPTY_RLE
     return count_rles(_as_runs(truth, labels), _as_runs(prediction, labels), void)
 
 
 def _as_runs(masks: AnyMasks, labels: LabelSet) -> list[Rle]:
     if not isinstance(masks, np.ndarray):
         return masks
-    runs = iter(rles_of_labels(masks, np.flatnonzero(labels.scored).tolist()))
+    runs = iter(encode_classes(masks, np.flatnonzero(labels.scored).tolist()))
     return [next(runs) if c.scored else EMPTY_RLE for c in labels.classes]
 
 

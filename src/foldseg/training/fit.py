@@ -14,9 +14,9 @@ from pytorch_lightning.strategies import DDPStrategy
 
 from foldseg.config import Experiment
 from foldseg.config.unused import without_effect
-from foldseg.data.content import code_hash
 from foldseg.data.datasets import OpenedData
 from foldseg.data.fold_data import FoldData
+from foldseg.data.hashes import hash_code
 from foldseg.data.samples import check_mask_values
 from foldseg.files import locked, remove_partials, write_json
 from foldseg.inputs import is_absent
@@ -117,7 +117,7 @@ def _train(
 
 def _by_other_code(run: RunFolder) -> str:
     session = [{}, *run.facts.get("sessions", [])][-1]
-    is_other = session.get("code", "") not in ("", code_hash(*TRAINING_CODE))
+    is_other = session.get("code", "") not in ("", hash_code(*TRAINING_CODE))
     return f" (trained by other code, of commit {session['git_commit'] or 'unknown'})" if is_other else ""
 
 

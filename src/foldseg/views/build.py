@@ -5,11 +5,11 @@ from pathlib import Path
 import pandas as pd
 
 from foldseg.config.schema import Experiment, Sampling
-from foldseg.data.cache import CachedFrames, cached_frames
+from foldseg.data.cache import CachedFrames, cache_frames
 from foldseg.data.datasets import DataSet
+from foldseg.data.extra_images import open_source_frames
 from foldseg.data.fold_data import FoldData
 from foldseg.data.frames import FileFrames, Frames, JoinedFrames
-from foldseg.data.sources import source_frames
 from foldseg.views.mixing import Mixing
 from foldseg.views.samples import EvalSamples, TrainSamples
 from foldseg.views.sampling import EpochPlan
@@ -23,16 +23,16 @@ def train_samples(experiment: Experiment, fold_data: FoldData, stride: int) -> T
     data, fold, labels = fold_data.data, fold_data.fold, fold_data.labels
     own = table_frames(fold_data.train, data, experiment.cache)
     more = [
-        source_frames(source, fold, labels, fold_data.held_out, data.fingerprint, data.pictures)
+        open_source_frames(source, fold, labels, fold_data.held_out, data.fingerprint, data.pictures)
         for source in experiment.sampling.sources
     ]
-    sources = [cached_frames(files, experiment.cache) if experiment.cache else files for files in more]
+    sources = [cache_frames(files, experiment.cache) if experiment.cache else files for files in more]
     frames = JoinedFrames((own, *sources)) if sources else own
     is_plain = experiment.sampling == Sampling()
     is_mixed = experiment.cut_mix is not None or experiment.copy_paste is not None
     plan = mixing = None
     if not is_plain or is_mixed:
-        pixels, sizes = own.class_pixels(), [len(part.ids) for part in sources]
+        pixels, sizes = own.count_class_pixels(), [len(part.ids) for part in sources]
         epochs, names = experiment.schedule.epochs, labels.names
         if not is_plain:
             plan = EpochPlan(experiment.sampling, names, pixels, sizes, epochs, experiment.seed)
@@ -52,5 +52,5 @@ def table_frames(table: pd.DataFrame, data: DataSet, cache: Path | None) -> Fram
     """Return the frames of `table`, rows of `data.folded`. `cache`: a folder with the decoded frames of all folds."""
     if cache is None:
         return FileFrames.of(table, data.root, data.labels, pictures=data.pictures)
-    everything = cached_frames(FileFrames.of(data.folded, data.root, data.labels, pictures=data.pictures), cache)
+    everything = cache_frames(FileFrames.of(data.folded, data.root, data.labels, pictures=data.pictures), cache)
     return CachedFrames(everything.home, table["id"].tolist())
