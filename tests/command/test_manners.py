@@ -141,6 +141,15 @@ def test_the_projects_folder_may_begin_with_a_tilde(command_line: CommandLine, t
     assert (home / "folds.csv").is_file()
 
 
+def test_a_folder_configs_of_something_else_is_no_project(command_line: CommandLine, tmp_path: Path) -> None:
+    home = project(tmp_path / "mine")
+    (home / "notes/configs/theirs").mkdir(parents=True)
+    done = command_line.run("folds", "my.yaml", cwd=home / "notes")
+    assert done.status == 0 and f"project: {home}" in done.stderr
+    done = command_line.run("--project", "notes", "folds", "my.yaml", cwd=home)
+    assert done.status == 1 and "is no project of foldseg: it has none of configs/data, " in done.stderr
+
+
 def test_only_what_is_missing_is_said_to_be(command_line: CommandLine) -> None:
     done = command_line.run("convert")
     assert done.status == 2 and "Missing argument 'SOURCE'" in done.stderr
