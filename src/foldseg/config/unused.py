@@ -1,7 +1,7 @@
-"""Settings that have no effect beside the others: what is said of them before training.
+"""Settings that have no effect because of other settings. They are logged before training.
 
-An experiment takes over the settings of its bases, and may switch off what some of them belong to. So they are no
-error, but nobody should wait for an effect that cannot come.
+They are no error, since an experiment takes the settings of its bases, and may switch off the part that some of them
+belong to. But nobody should wait for an effect that cannot come.
 """
 
 import math
@@ -12,11 +12,11 @@ from foldseg.config.schema import Experiment, Swa
 from foldseg.config.schema.base import Settings
 
 Rule = tuple[str, Callable[[Experiment], bool], str]
-"""Dotted settings, separated by blanks; whether they have an effect; why not."""
+"""Dotted settings, separated by blanks; whether they have an effect; the reason why not."""
 
 
-def _averaged(swa: Swa, epochs: int) -> int:
-    """Return the number of epochs that an SWA is the mean of."""
+def _count_averaged(swa: Swa, epochs: int) -> int:
+    """Return the number of epochs whose weights an SWA averages."""
     return (epochs - 1 - math.ceil(swa.start * epochs)) // swa.every + 1
 
 
@@ -50,18 +50,18 @@ RULES: tuple[Rule, ...] = (
     ),
     (
         "early_stopping",
-        lambda config: config.early_stopping is None or config.early_stopping.patience < validations(config),
+        lambda config: config.early_stopping is None or config.early_stopping.patience < count_validations(config),
         "its patience is not shorter than all validations",
     ),
     ("ema", lambda config: config.ema is None or config.ema.decay > 0, "with decay 0 the average is the last weights"),
     (
         "swa",
-        lambda config: config.swa is None or _averaged(config.swa, config.schedule.epochs) > 1,
+        lambda config: config.swa is None or _count_averaged(config.swa, config.schedule.epochs) > 1,
         "it is the mean of one epoch, the last",
     ),
     (
         "top_k",
-        lambda config: config.top_k is None or config.top_k <= validations(config),
+        lambda config: config.top_k is None or config.top_k <= count_validations(config),
         "there are fewer validations, so all validated epochs are kept",
     ),
     (
@@ -99,35 +99,38 @@ RULES: tuple[Rule, ...] = (
     ("debug_images", lambda config: config.debug is not None or config.batch_size == "auto", "debug is null"),
 )
 
-_RANDOM: tuple[tuple[str, Callable[[Experiment], bool]], ...] = (
+_FREEZING: tuple[tuple[str, Callable[[Experiment], bool]], ...] = (
     ("model.freeze_batch_norm", lambda config: config.model.freeze_batch_norm),
     ("optimizer.freeze_encoder_epochs", lambda config: config.optimizer.freeze_encoder_epochs > 0),
     ("optimizer.freeze_encoder_steps", lambda config: config.optimizer.freeze_encoder_steps > 0),
 )
 
 
-def validations(config: Experiment) -> int:
-    """Return the number of validations of a run that is not stopped early (of its last stage: the others are not)."""
+def count_validations(config: Experiment) -> int:
+    """Return the number of validations in a run's last stage, the only one that may be stopped early."""
     epochs = config.stages[-1].epochs if config.stages else config.schedule.epochs
     return epochs // config.validate_every
 
 
-def without_effect(config: Experiment) -> Iterator[str]:
-    """Yield a line for every setting that is unlike its default and has no effect, or hardly the one that is meant."""
+def describe_unused_settings(config: Experiment) -> Iterator[str]:
+    """Yield a line for every setting that differs from its default and has no effect, or not the intended one."""
     for names, has_effect, reason in RULES:
         if has_effect(config):
             continue
         for name in names.split():
-            value, default = _value(config, name), _default(config, name)
-            if value != default:
-                yield f"{name}: {_shown(value)} has no effect: {reason}"
-    if config.model.encoder_weights is None and config.model.start_from is None:
-        for name, is_set in _RANDOM:
+            value = _value(config, name)
+            if value != _default(config, name):
+                text = value.model_dump(mode="json") if isinstance(value, Settings) else value
+                yield f"{name}: {text} has no effect: {reason}"
+    has_random_weights = config.model.encoder_weights is None and config.model.start_from is None
+    if has_random_weights:
+        for name, is_set in _FREEZING:
             if is_set(config):
                 yield f"{name}: freezes random weights: model.encoder_weights and model.start_from are null"
 
 
 def _value(config: Settings, name: str) -> Any:
+    """Return the value of a dotted setting; None if a block around it is null."""
     value: Any = config
     for key in name.split("."):
         value = None if value is None else getattr(value, key)
@@ -135,11 +138,7 @@ def _value(config: Settings, name: str) -> Any:
 
 
 def _default(config: Settings, name: str) -> Any:
-    """Return the default of a setting, of the block that it is in."""
+    """Return the default of a dotted setting."""
     *blocks, last = name.split(".")
     block = _value(config, ".".join(blocks)) if blocks else config
     return None if block is None else type(block).model_fields[last].get_default(call_default_factory=True)
-
-
-def _shown(value: Any) -> str:
-    return str(value.model_dump(mode="json")) if isinstance(value, Settings) else str(value)

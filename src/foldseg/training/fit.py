@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import Callback, TQDMProgressBar
 from pytorch_lightning.strategies import DDPStrategy
 
 from foldseg.config import Experiment
-from foldseg.config.unused import without_effect
+from foldseg.config.unused import describe_unused_settings
 from foldseg.data.datasets import OpenedData
 from foldseg.data.fold_data import FoldData
 from foldseg.data.hashes import hash_code
@@ -60,7 +60,7 @@ def train_fold(
     (unless that is accepted), and on everything that can be known to be wrong before the first batch.
     """
     check_device(experiment.device, experiment.precision)
-    for line in without_effect(experiment):
+    for line in describe_unused_settings(experiment):
         logger.warning(line)
     check_norm(experiment.model.norm, experiment.device, experiment.devices)
     experiment = with_start_of_fold(experiment, fold)

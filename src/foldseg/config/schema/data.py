@@ -1,4 +1,4 @@
-"""Which data, how it is divided, which classes are learned."""
+"""Settings of the data: which data set, how it is divided into folds, which classes are learned."""
 
 from typing import Annotated, Literal
 
@@ -11,7 +11,7 @@ WhiteLevel = Annotated[int, Field(ge=255, le=65535)]
 
 
 class Pictures(Settings):
-    """How picture files are read where the file alone does not decide it."""
+    """How picture files are read if the file alone does not decide it."""
 
     orientation: Annotated[
         Literal["upright", "stored"],
@@ -40,7 +40,7 @@ class Data(Settings):
     dataset: DatasetKind
     """Which data set: the layout of `root`, and the classes."""
     root: UserPath
-    """Folder of the data, in the layout that belongs to `dataset`."""
+    """Folder of the data, in the layout of `dataset`."""
     folds: UserPath
     """CSV with id, fold, group, stratum. `foldseg folds` makes it."""
     fold_count: Annotated[int, Field(ge=2)] = 5
@@ -52,4 +52,4 @@ class Data(Settings):
     labels: Literal["all", "scored"] | tuple[str, ...] = "all"
     """Classes that are learned: all, the scored ones, or a list of names. All other classes become `background`."""
     pictures: Pictures = Pictures()
-    """How picture files are read where the file alone does not decide it."""
+    """How picture files are read if the file alone does not decide it."""
