@@ -32,7 +32,8 @@ def yaml_schema() -> dict[str, Any]:
     blocks = {title: _without_required(content) for title, content in definitions().items()}
     data_file = {"type": "object", "properties": {"data": reference_to("Data")}}
     base = {"base": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}}
-    for content in (blocks["Experiment"], blocks["Ensemble"], data_file):
+    files: list[dict[str, Any]] = [blocks["Experiment"], blocks["Ensemble"], data_file]
+    for content in files:
         content["properties"] = base | dict(content["properties"])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
