@@ -11,6 +11,7 @@ import argparse
 import os
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -19,11 +20,12 @@ from contest_scale import MemoryWatch
 
 from foldseg.config.schema import MeanBlend
 from foldseg.data.labels import LabelClass, LabelSet
-from foldseg.ensemble.image import Leg, Task, process
+from foldseg.ensemble.image import ImageTask, MemberStores
 from foldseg.ensemble.line import Line
 from foldseg.ensemble.parallel import processed
-from foldseg.ensemble.sample import BYTES
-from foldseg.ensemble.scene import Target
+from foldseg.ensemble.passes import Pass, run_pass
+from foldseg.ensemble.prediction import EnsembleSpec
+from foldseg.ensemble.sample import MAX_BYTES
 from foldseg.inference.store import PredictionStore
 
 SIZE = (1216, 1936)
@@ -45,8 +47,8 @@ def maps_of(truth: np.ndarray, seed: int) -> np.ndarray:
     return (255 * maps / maps.sum(0) + 0.5).astype(np.uint8)
 
 
-def make(folder: Path, members: int, images: int) -> list[Task]:
-    """Write what is not there yet; return the tasks of these members."""
+def make(folder: Path, members: int, images: int) -> list[ImageTask]:
+    """Write the stores that are not there yet; return the tasks of these members."""
     stores = [PredictionStore(folder / f"member_{m}") for m in range(members)]
     tasks = []
     for image in range(images):
@@ -56,12 +58,16 @@ def make(folder: Path, members: int, images: int) -> list[Task]:
         for m, store in enumerate(stores):
             if not (store.path / f"{name}.prob").is_file():
                 store.write(name, maps_of(truth, 1000 * m + image))
-        sources = {store.path.name: [store] for store in stores}
-        into = dict.fromkeys(sources, np.arange(CLASSES))
-        target = Target("dataset_miou", LABELS, MeanBlend(), np.ones(members))
-        leg = Leg(members=members > 1)
-        tasks.append(Task(name, mask, mask, sources, into, target, Line(), most=BYTES // 2243, leg=leg))
+        of_members = tuple(MemberStores((store,), np.arange(CLASSES)) for store in stores)
+        tasks.append(ImageTask(name, mask, mask, of_members, Line()))
     return tasks
+
+
+def pass_of(members: int) -> Pass:
+    """Blend, score, and gather where members disagree, with the memory an image has in the contest."""
+    names = tuple(f"member_{m}" for m in range(members))
+    spec = EnsembleSpec(names, np.ones(members), MeanBlend(), LABELS, "dataset_miou")
+    return Pass(spec, max_bytes=MAX_BYTES // 2243)
 
 
 def main() -> None:
@@ -75,7 +81,7 @@ def main() -> None:
         for members in args.members:
             tasks = make(Path(folder), members, args.images)
             watch, before, start = MemoryWatch(os.getpid()), os.times(), time.monotonic()
-            for _ in processed(process, tasks, args.workers, "blending"):
+            for _ in processed(partial(run_pass, pass_of(members)), tasks, args.workers, "blending"):
                 pass
             wall, after, peak = time.monotonic() - start, os.times(), watch.end()
             cpu = sum(after[i] - before[i] for i in range(4))

@@ -8,8 +8,8 @@ import numpy as np
 from foldseg.config.schema import Blend, MeanBlend
 from foldseg.data.labels import LabelClass, LabelSet
 from foldseg.data.reading import read_image
-from foldseg.ensemble.blend import Blender, argmax
-from foldseg.ensemble.scene import Result, Scene, Target
+from foldseg.ensemble.blend import argmax
+from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Prediction
 
 CLASSES = 4
 LABELS = LabelSet(tuple(LabelClass(f"c{i}", (i, 0, 0), (i,), scored=i > 0) for i in range(CLASSES)))
@@ -33,21 +33,25 @@ def member_of(truth: np.ndarray, seed: int, skill: float) -> np.ndarray:
     return (maps * 255 + 0.5).astype(np.uint8)
 
 
-def target_of(members: int, blend: Blend | None = None, score: str = "dataset_miou") -> Target:
-    return Target(score, LABELS, blend or MeanBlend(), np.ones(members))
+def spec_of(members: int, blend: Blend | None = None, score: str = "dataset_miou") -> EnsembleSpec:
+    """An ensemble of the members a, b, c, ... with equal weights."""
+    names = tuple("abcdefgh"[:members])
+    return EnsembleSpec(names, np.ones(members), blend or MeanBlend(), LABELS, score)
 
 
-def scene_of(name: str, maps: list[np.ndarray], blend: Blend | None = None, image: Path = Path("none.png")) -> Scene:
-    return Scene(
-        name, lambda: read_image(image), LABELS, blend or MeanBlend(), lambda: [one.astype(np.float32) for one in maps]
-    )
+def context_of(
+    name: str, maps: list[np.ndarray], blend: Blend | None = None, image: Path = Path("none.png")
+) -> ImageContext:
+    """An image of which `maps` are the members' predictions."""
+    levels = [of_member.astype(np.float32) for of_member in maps]
+    return ImageContext(name, spec_of(len(maps), blend), lambda: read_image(image), lambda: levels)
 
 
-def blended(scene: Scene, weights: np.ndarray) -> Result:
-    blender = Blender(type(scene.blend), [LABELS.names.index(name) for name in scene.blend.union])
-    for maps, weight in zip(scene.members(), weights, strict=True):
-        blender.add(maps, weight, argmax(maps), scene.id)
-    return Result.of(blender.finish())
+def blended(context: ImageContext, weights: np.ndarray) -> Prediction:
+    blender = context.spec.blender()
+    for maps, weight in zip(context.read_members(), weights, strict=True):
+        blender.add(maps, weight, argmax(maps), context.id)
+    return Prediction.of_probabilities(blender.finish())
 
 
 def write_picture(path: Path, truth: np.ndarray) -> Path:

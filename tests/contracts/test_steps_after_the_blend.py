@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from foldseg.config.schema import Step
-from foldseg.ensemble.scene import Params, Result, Scene
-from foldseg.ensemble.steps import STEPS
-from made_up_members import CLASSES, blended, member_of, scene_of, target_of, truth_of, write_picture
+from foldseg.ensemble.prediction import ImageContext, Params, Prediction
+from foldseg.ensemble.steps import STEPS, stage_of
+from made_up_members import CLASSES, blended, context_of, member_of, spec_of, truth_of, write_picture
 
 IMAGES = 6
 EXAMPLES = [kind() for kind in STEPS]
@@ -18,13 +18,13 @@ every_step = pytest.mark.parametrize("settings", EXAMPLES, ids=lambda step: step
 
 
 @pytest.fixture
-def images(tmp_path: Path) -> list[tuple[np.ndarray, Scene]]:
-    """Truths (24, 30) with void, and scenes of two members."""
+def images(tmp_path: Path) -> list[tuple[np.ndarray, ImageContext]]:
+    """Truths (24, 30) with void, and contexts of two members."""
     truths = [truth_of(seed) for seed in range(IMAGES)]
     return [
         (
             truth,
-            scene_of(
+            context_of(
                 f"im{seed}",
                 [member_of(truth, seed, 0.5), member_of(truth, 50 + seed, 0.3)],
                 image=write_picture(tmp_path / f"{seed}.png", truth),
@@ -34,26 +34,26 @@ def images(tmp_path: Path) -> list[tuple[np.ndarray, Scene]]:
     ]
 
 
-def fitted(settings: Step, images: list[tuple[np.ndarray, Scene]]) -> Params | None:
+def fitted(settings: Step, images: list[tuple[np.ndarray, ImageContext]]) -> Params | None:
     """Fit a step as an ensemble does; None if there is nothing to fit."""
     if settings.package is not None and find_spec(settings.package.module.partition(".")[0]) is None:
         pytest.skip(f"{settings.package.module} is not installed")
-    module, target = STEPS[type(settings)], target_of(2)
-    if not module.is_fitted(settings):
+    stage = stage_of(settings)
+    if not stage.is_fitted:
         return None
-    observations = [module.observe(settings, given(scene), truth, scene, target, 1 << 20) for truth, scene in images]
-    return module.fit(settings, observations, target)
+    observations = [stage.observe(given(context), truth, context, 1 << 20) for truth, context in images]
+    return stage.fit(observations, spec_of(2))
 
 
-def given(scene: Scene) -> Result:
+def given(context: ImageContext) -> Prediction:
     """Return the blend, rounded as OOF and test images are before a step that is fitted."""
-    return blended(scene, np.ones(2)).rounded()
+    return blended(context, np.ones(2)).rounded()
 
 
 @every_step
 def test_a_step_gives_what_its_place_says(settings: Step, images) -> None:
-    params, (truth, scene) = fitted(settings, images), images[0]
-    result = STEPS[type(settings)].apply(settings, params, given(scene), scene)
+    params, (truth, context) = fitted(settings, images), images[0]
+    result = stage_of(settings).apply(given(context), context, params)
     assert result.labels.shape == truth.shape and result.labels.dtype == np.uint8
     assert result.labels.max() < CLASSES
     if settings.place.gives_probabilities:
@@ -68,13 +68,13 @@ def test_a_step_gives_what_its_place_says(settings: Step, images) -> None:
 
 @every_step
 def test_a_step_is_deterministic_and_leaves_its_input_alone(settings: Step, images) -> None:
-    (_, scene), before = images[0], given(images[0][1])
+    (_, context), before = images[0], given(images[0][1])
     maps, labels = before.quantised().copy(), before.labels.copy()
     params, again = fitted(settings, images), fitted(settings, images)
     for name in params or {}:
         assert np.array_equal(params[name], again[name])
-    module = STEPS[type(settings)]
-    first, second = (module.apply(settings, params, before, scene).labels for _ in range(2))
+    stage = stage_of(settings)
+    first, second = (stage.apply(before, context, params).labels for _ in range(2))
     assert first.tolist() == second.tolist()
     assert before.quantised().tolist() == maps.tolist() and before.labels.tolist() == labels.tolist()
 
@@ -85,7 +85,7 @@ def test_what_is_fitted_is_arrays_and_is_said_in_plain_numbers(settings: Step, i
     if params is None:
         return
     assert all(isinstance(value, np.ndarray) for value in params.values())
-    json.dumps(STEPS[type(settings)].describe(params, target_of(2), ["a", "b"]), allow_nan=False)
+    json.dumps(stage_of(settings).describe(params, spec_of(2)), allow_nan=False)
 
 
 @every_step

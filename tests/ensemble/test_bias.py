@@ -5,21 +5,19 @@ import pytest
 
 from foldseg.config.schema import BiasStep
 from foldseg.ensemble.sample import PixelSample
-from foldseg.ensemble.scene import Result
-from foldseg.ensemble.steps import bias as step
+from foldseg.ensemble.steps.bias import BiasStage, _counts_at
 from foldseg.scoring.counts import count_pixels
-from made_up_members import CLASSES, LABELS, blended, member_of, scene_of, target_of, truth_of
+from made_up_members import CLASSES, LABELS, blended, context_of, member_of, spec_of, truth_of
 
-SETTINGS = BiasStep(limit=8.0)
+STAGE = BiasStage(BiasStep(limit=8.0))
 
 
 def observe(images: int = 5, most: int = 1 << 20):
     truths = [truth_of(i) for i in range(images)]
     maps = [member_of(t, i, 0.35) for i, t in enumerate(truths)]
-    results = [blended(scene_of(f"im{i}", [m]), np.ones(1)) for i, m in enumerate(maps)]
-    kept = [Result(r.labels, maps=r.quantised()) for r in results]
-    scene = scene_of("im", [])
-    observed = [step.observe(SETTINGS, r, t, scene, target_of(1), most) for r, t in zip(kept, truths, strict=True)]
+    kept = [blended(context_of(f"im{i}", [m]), np.ones(1)).rounded() for i, m in enumerate(maps)]
+    context = context_of("im", [])
+    observed = [STAGE.observe(p, truth, context, most) for p, truth in zip(kept, truths, strict=True)]
     return truths, kept, observed
 
 
@@ -38,7 +36,7 @@ def test_counts_at_every_factor_are_those_of_multiplied_maps(index: int) -> None
     levels = np.geomspace(1 / 8, 8, 9).astype(np.float32)
     factors = np.array([1.0, 0.5, 2.0, 1.25], np.float32)
     values = np.ascontiguousarray(sample.vectors.T).astype(np.float32)
-    found = step._counts_at(sample, values, factors, index, levels)
+    found = _counts_at(sample, values, factors, index, levels)
     for level, counts in zip(levels, found, strict=True):
         changed = factors.copy()
         changed[index] = level
@@ -47,19 +45,19 @@ def test_counts_at_every_factor_are_those_of_multiplied_maps(index: int) -> None
 
 def test_fitted_factors_score_higher_and_no_single_change_scores_higher_still() -> None:
     truths, results, observed = observe()
-    target = target_of(1)
-    factors = step.fit(SETTINGS, observed, target)["factors"]
-    best = target.value(counted(truths, results, factors))
-    assert best > target.value(counted(truths, results, np.ones(CLASSES))) + 0.005
+    spec = spec_of(1)
+    factors = STAGE.fit(observed, spec)["factors"]
+    best = spec.value(counted(truths, results, factors))
+    assert best > spec.value(counted(truths, results, np.ones(CLASSES))) + 0.005
     for index in range(CLASSES):
         for change in (0.8, 1.25):
             other = factors.copy()
             other[index] *= change
-            assert target.value(counted(truths, results, other)) <= best + 0.003
-    applied = step.apply(SETTINGS, {"factors": factors}, results[0], scene_of("im", []))
+            assert spec.value(counted(truths, results, other)) <= best + 0.003
+    applied = STAGE.apply(results[0], context_of("im", []), {"factors": factors})
     assert (applied.labels == (results[0].maps * factors[:, None, None]).argmax(0)).mean() > 0.999
     assert applied.probabilities.sum(0) == pytest.approx(np.ones(truths[0].shape), abs=1e-5)
-    assert set(step.describe({"factors": factors}, target, [])) == set(LABELS.names)
+    assert set(STAGE.describe({"factors": factors}, spec)) == set(LABELS.names)
 
 
 def test_pixels_that_no_factor_can_change_are_not_kept() -> None:
@@ -74,15 +72,13 @@ def test_a_sample_scores_about_what_all_pixels_do() -> None:
     truths, results, observed = observe(most=CLASSES * 60)
     sample = PixelSample.of(observed)
     assert not sample.is_exact and len(sample.truth) <= 5 * 60
-    exact = target_of(1).value(counted(truths, results, np.ones(CLASSES)))
-    assert target_of(1).value(sample.counts(sample.vectors.argmax(1).astype(np.uint8))) == pytest.approx(
-        exact, abs=0.06
-    )
+    exact = spec_of(1).value(counted(truths, results, np.ones(CLASSES)))
+    assert spec_of(1).value(sample.counts(sample.vectors.argmax(1).astype(np.uint8))) == pytest.approx(exact, abs=0.06)
 
 
 def test_a_class_that_nothing_has_does_no_harm() -> None:
     _, _, observed = observe(2)
     for one in observed:
         one["vectors"][:, 3] = 0
-    factors = step.fit(SETTINGS, observed, target_of(1))["factors"]
+    factors = STAGE.fit(observed, spec_of(1))["factors"]
     assert np.isfinite(factors).all()

@@ -6,36 +6,36 @@ import pytest
 from foldseg.config.schema import BiasStep, Blend, HillClimbing, MeanBlend, WeightSearch, WeightsStep
 from foldseg.ensemble.disagreement import MemberSample, observe_members
 from foldseg.ensemble.fitting import fit_step, is_worth_taking
-from foldseg.ensemble.steps import weights as step
+from foldseg.ensemble.steps.weights import WeightsStage
 from foldseg.ensemble.tables import member_worth
 from foldseg.scoring.compare import Comparison, paired
 from foldseg.scoring.counts import count_pixels
-from made_up_members import LABELS, blended, member_of, scene_of, target_of, truth_of
+from made_up_members import LABELS, blended, context_of, member_of, spec_of, truth_of
 
 MUCH = 1 << 22
 
 
 def ensemble(skills: list[float], images: int = 6, blend: Blend | None = None, seed: int = 0):
-    """Truths, and a scene of each image with one member per skill."""
+    """Truths, and a context of each image with one member per skill."""
     truths = [truth_of(seed + i) for i in range(images)]
-    scenes = [
-        scene_of(f"im{i}", [member_of(t, 100 * i + m + 7 * seed, s) for m, s in enumerate(skills)], blend)
+    contexts = [
+        context_of(f"im{i}", [member_of(t, 100 * i + m + 7 * seed, s) for m, s in enumerate(skills)], blend)
         for i, t in enumerate(truths)
     ]
-    return truths, scenes
+    return truths, contexts
 
 
-def observe(truths, scenes, members: int, most: int = MUCH, per_class: bool = False):
+def observe(truths, contexts, members: int, most: int = MUCH, per_class: bool = False):
     even = np.ones(members)
     return [
-        observe_members(scene, blended(scene, even).labels, truth, most, per_class)
-        for truth, scene in zip(truths, scenes, strict=True)
+        observe_members(context, blended(context, even).labels, truth, most, per_class)
+        for truth, context in zip(truths, contexts, strict=True)
     ]
 
 
-def counted(truths, scenes, weights) -> np.ndarray:
+def counted(truths, contexts, weights) -> np.ndarray:
     return np.stack(
-        [count_pixels(t, blended(s, weights).labels, len(LABELS)) for t, s in zip(truths, scenes, strict=True)]
+        [count_pixels(t, blended(s, weights).labels, len(LABELS)) for t, s in zip(truths, contexts, strict=True)]
     )
 
 
@@ -45,27 +45,27 @@ BLENDS = [*(kind() for kind in Blend.kinds().values()), MeanBlend(union=("c3", "
 @pytest.mark.parametrize("blend", BLENDS, ids=lambda b: b.kind + "".join(b.union))
 @pytest.mark.parametrize("weights", [[1, 1, 1], [0.7, 0.2, 0.1], [0, 1, 2], [0, 0, 1]])
 def test_a_trial_counts_what_blending_the_images_would(blend: Blend, weights: list[float]) -> None:
-    truths, scenes = ensemble([0.4, 0.3, 0.5], blend=blend)
-    sample = MemberSample(observe(truths, scenes, 3), target_of(3, blend))
+    truths, contexts = ensemble([0.4, 0.3, 0.5], blend=blend)
+    sample = MemberSample(observe(truths, contexts, 3), spec_of(3, blend))
     assert sample.pixels.is_exact
     used = [i for i, w in enumerate(weights) if w]
-    only = [scene_of(s.id, [list(s.members())[i] for i in used], blend) for s in scenes]
+    only = [context_of(s.id, [list(s.read_members())[i] for i in used], blend) for s in contexts]
     found = sample.counts(np.array(weights, float))
     assert found.tolist() == counted(truths, only, np.array(weights, float)[used]).tolist()
 
 
 def test_a_trial_of_weights_per_class_counts_what_blending_would() -> None:
-    truths, scenes = ensemble([0.4, 0.3, 0.5])
-    sample = MemberSample(observe(truths, scenes, 3, per_class=True), target_of(3))
+    truths, contexts = ensemble([0.4, 0.3, 0.5])
+    sample = MemberSample(observe(truths, contexts, 3, per_class=True), spec_of(3))
     for seed in range(5):
         weights = np.random.default_rng(seed).dirichlet([0.5] * 3, len(LABELS)).T
-        assert sample.counts(weights).tolist() == counted(truths, scenes, weights).tolist()
+        assert sample.counts(weights).tolist() == counted(truths, contexts, weights).tolist()
 
 
 def test_fewer_pixels_are_kept_than_there_are_and_they_stand_for_all() -> None:
-    truths, scenes = ensemble([0.4, 0.3, 0.5], images=8)
-    exact = MemberSample(observe(truths, scenes, 3), target_of(3))
-    sampled = MemberSample(observe(truths, scenes, 3, most=12 * 40), target_of(3))
+    truths, contexts = ensemble([0.4, 0.3, 0.5], images=8)
+    exact = MemberSample(observe(truths, contexts, 3), spec_of(3))
+    sampled = MemberSample(observe(truths, contexts, 3, most=12 * 40), spec_of(3))
     assert not sampled.pixels.is_exact
     assert len(sampled.pixels.truth) <= 8 * 40
     assert sampled.pixels.stands_for.sum() == pytest.approx(len(exact.pixels.truth))
@@ -76,22 +76,22 @@ def test_fewer_pixels_are_kept_than_there_are_and_they_stand_for_all() -> None:
 
 @pytest.mark.parametrize("search", ["hill_climbing", "continuous"])
 def test_a_search_finds_the_member_that_knows_something(search: str) -> None:
-    truths, scenes = ensemble([0.05, 0.75, 0.05])
-    found = step.fit(WeightsStep(search=WeightSearch.parse(search)), observe(truths, scenes, 3), target_of(3))[
+    truths, contexts = ensemble([0.05, 0.75, 0.05])
+    found = WeightsStage(WeightsStep(search=WeightSearch.parse(search))).fit(observe(truths, contexts, 3), spec_of(3))[
         "weights"
     ]
     assert found.sum() == pytest.approx(1)
     assert int(found.argmax()) == 1
-    target = target_of(3)
-    assert target.value(counted(truths, scenes, found)) > target.value(counted(truths, scenes, np.ones(3))) + 0.02
+    spec = spec_of(3)
+    assert spec.value(counted(truths, contexts, found)) > spec.value(counted(truths, contexts, np.ones(3))) + 0.02
 
 
 def test_hill_climbing_is_the_slow_search() -> None:
-    truths, scenes = ensemble([0.3, 0.45, 0.35, 0.1])
-    target = target_of(4)
+    truths, contexts = ensemble([0.3, 0.45, 0.35, 0.1])
+    spec = spec_of(4)
 
     def value(times: np.ndarray) -> float:
-        return target.value(counted(truths, scenes, times))
+        return spec.value(counted(truths, contexts, times))
 
     times, best, best_value = np.zeros(4), np.ones(4) / 4, value(np.ones(4) / 4)
     for _ in range(8):
@@ -100,40 +100,41 @@ def test_hill_climbing_is_the_slow_search() -> None:
         times = trials[int(np.argmax(values))]
         if max(values) > best_value + 1e-9:
             best, best_value = times / times.sum(), max(values)
-    found = step.fit(WeightsStep(search=HillClimbing(rounds=8)), observe(truths, scenes, 4), target)["weights"]
+    found = WeightsStage(WeightsStep(search=HillClimbing(rounds=8))).fit(observe(truths, contexts, 4), spec)["weights"]
     assert found == pytest.approx(best)
 
 
 def test_a_member_that_is_good_at_one_class_gets_more_of_that_class() -> None:
     truths = [truth_of(i) for i in range(6)]
-    scenes = []
+    contexts = []
     for i, truth in enumerate(truths):
         one, other = member_of(truth, i, 0.3), member_of(truth, 50 + i, 0.1)
         other[3] = np.where(truth == 3, 255, 0)  # it knows the rare class, and nothing else
-        scenes.append(scene_of(f"im{i}", [one, other]))
-    observed = observe(truths, scenes, 2, per_class=True)
-    shared = step.fit(WeightsStep(), observed, target_of(2))["weights"]
-    found = step.fit(WeightsStep(per_class=True), observed, target_of(2))["weights"]
+        contexts.append(context_of(f"im{i}", [one, other]))
+    observed = observe(truths, contexts, 2, per_class=True)
+    shared = WeightsStage(WeightsStep()).fit(observed, spec_of(2))["weights"]
+    found = WeightsStage(WeightsStep(per_class=True)).fit(observed, spec_of(2))["weights"]
     assert found.sum(0) == pytest.approx(np.ones(len(LABELS)))
     assert found[1, 3] > found[1, :3].max()
-    target = target_of(2)
-    assert target.value(counted(truths, scenes, found)) > target.value(counted(truths, scenes, shared))
-    names = step.describe({"weights": found}, target, ["a", "b"])
+    spec = spec_of(2)
+    assert spec.value(counted(truths, contexts, found)) > spec.value(counted(truths, contexts, shared))
+    names = WeightsStage(WeightsStep()).describe({"weights": found}, spec)
     assert names["b"]["c3"] == pytest.approx(found[1, 3], abs=1e-4)
 
 
 @pytest.mark.parametrize(("skills", "taken"), [([0.05, 0.75, 0.05], True), ([0.4, 0.4, 0.4], False)])
 def test_weights_are_taken_only_if_their_nested_gain_is_above_noise(skills: list[float], taken: bool) -> None:
-    truths, scenes = ensemble(skills, images=12)
-    observed, parts = observe(truths, scenes, 3), np.arange(12) % 3
-    target, settings = target_of(3), WeightsStep()
-    fitted = fit_step(settings, observed, parts, target, ["a", "b", "c"])
-    assert fitted.facts["pixels"] == "all"
+    truths, contexts = ensemble(skills, images=12)
+    observed, parts = observe(truths, contexts, 3), np.arange(12) % 3
+    spec, settings = spec_of(3), WeightsStep()
+    before = counted(truths, contexts, np.ones(3))
+    fitted = fit_step(settings, observed, parts, before, spec)
+    assert fitted.description["pixels"] == "all"
     nested = np.empty((12, len(LABELS), 3), np.int64)
     for part, params in fitted.without.items():
         own = np.flatnonzero(parts == part)
-        nested[own] = counted([truths[i] for i in own], [scenes[i] for i in own], params["weights"])
-    gain = paired(target.score, nested, counted(truths, scenes, np.ones(3)), LABELS, np.arange(12), 200)
+        nested[own] = counted([truths[i] for i in own], [contexts[i] for i in own], params["weights"])
+    gain = paired(spec.score, nested, before, LABELS, np.arange(12), 200)
     assert is_worth_taking(settings, gain) == taken == (gain.interval[0] > 0)
 
 
@@ -155,16 +156,16 @@ def test_a_step_is_left_out_for_a_loss_above_noise(interval, must_gain: bool, ot
 def test_what_a_member_is_worth_is_what_blending_without_it_loses() -> None:
     from foldseg.config.schema import Ensemble
 
-    truths, scenes = ensemble([0.5, 0.3, 0.1])
+    truths, contexts = ensemble([0.5, 0.3, 0.1])
     config = Ensemble(name="e", members=tuple({"experiment": name} for name in "abc"), bootstrap_samples=100)
-    found = member_worth(config, observe(truths, scenes, 3), target_of(3), np.arange(6))
-    target = target_of(3)
-    whole = target.value(counted(truths, scenes, np.ones(3)))
+    found = member_worth(config, observe(truths, contexts, 3), spec_of(3), np.arange(6))
+    spec = spec_of(3)
+    whole = spec.value(counted(truths, contexts, np.ones(3)))
     for index, name in enumerate("abc"):
-        rest = [scene_of(s.id, [m for i, m in enumerate(s.members()) if i != index]) for s in scenes]
-        assert found["removing"][name]["loss"] == pytest.approx(whole - target.value(counted(truths, rest, np.ones(2))))
+        rest = [context_of(s.id, [m for i, m in enumerate(s.read_members()) if i != index]) for s in contexts]
+        assert found["removing"][name]["loss"] == pytest.approx(whole - spec.value(counted(truths, rest, np.ones(2))))
     assert found["removing"]["a"]["loss"] > found["removing"]["c"]["loss"]
-    tops = [[m.argmax(0)[t != 255] for m in s.members()] for t, s in zip(truths, scenes, strict=True)]
+    tops = [[m.argmax(0)[t != 255] for m in s.read_members()] for t, s in zip(truths, contexts, strict=True)]
     same = np.mean(np.concatenate([a == c for a, _, c in tops]))
     assert found["agreement"]["a"]["c"] == pytest.approx(same, abs=1e-6)
     assert found["agreement"]["b"]["b"] == 1

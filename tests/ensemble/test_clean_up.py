@@ -5,9 +5,9 @@ import pytest
 
 from foldseg.config.schema import CleanUp, MeanBlend
 from foldseg.data.labels import LabelClass, LabelSet
-from foldseg.ensemble.scene import Result, Scene, Target
-from foldseg.ensemble.steps import clean_up as step
-from foldseg.ensemble.steps.clean_up import clean_up_masks
+from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Prediction
+from foldseg.ensemble.steps import clean_up as module
+from foldseg.ensemble.steps.clean_up import CleanUpStage, clean_up_masks
 from foldseg.scoring.counts import count_masks, count_pixels
 
 CLASSES = 10
@@ -16,7 +16,7 @@ CLASSES = 10
 def clean_up(labels: np.ndarray, min_area: int, classes: list[int] | None = None, hole_area: int = 0) -> np.ndarray:
     """Clean with one area for all classes, or for those given."""
     chosen = np.isin(np.arange(CLASSES), range(CLASSES) if classes is None else classes)
-    return step.clean_up(labels, min_area * chosen, hole_area * chosen)
+    return module.clean_up(labels, min_area * chosen, hole_area * chosen)
 
 
 def grid(*rows: str) -> np.ndarray:
@@ -119,7 +119,7 @@ def test_masks_are_cleaned_one_by_one() -> None:
 
 
 LABELS = LabelSet(tuple(LabelClass(f"c{i}", (i, 0, 0), (i,)) for i in range(4)))
-TARGET = Target("dataset_miou", LABELS, MeanBlend(), np.ones(1))
+SPEC = EnsembleSpec(("a",), np.ones(1), MeanBlend(), LABELS, "dataset_miou")
 
 
 def noisy(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -134,23 +134,24 @@ def noisy(seed: int) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("overlapping", [False, True])
 def test_areas_are_fitted_to_what_cleaning_each_class_by_itself_would_score(overlapping: bool) -> None:
     settings = CleanUp(min_area=(4, 9), hole_area=(0, 5))
-    scene = Scene("a", list, LABELS, MeanBlend(), list)
+    stage = CleanUpStage(settings)
+    context = ImageContext("a", SPEC, list, list)
     truths, observations, results = [], [], []
     for seed in range(3):
         truth, labels = noisy(seed)
         masks = np.arange(4)[:, None, None] == labels if overlapping else None
         maps = np.full((4, *labels.shape), 64, np.uint8)
-        results.append(Result(labels, maps=maps, masks=masks))
-        observations.append(step.observe(settings, results[-1], truth, scene, TARGET, 0))
+        results.append(Prediction(labels, maps=maps, masks=masks))
+        observations.append(stage.observe(results[-1], truth, context, 0))
         truths.append(truth)
-    params = step.fit(settings, observations, TARGET)
+    params = stage.fit(observations, SPEC)
 
     def value(areas: dict[str, np.ndarray]) -> float:
         counts = []
         for truth, result in zip(truths, results, strict=True):
-            found = step.apply(settings, areas, result, scene)
+            found = stage.apply(result, context, areas)
             counts.append(count_masks(truth, found.masks) if overlapping else count_pixels(truth, found.labels, 4))
-        return TARGET.value(np.stack(counts))
+        return SPEC.value(np.stack(counts))
 
     none = {"min_area": np.zeros(4, np.int64), "hole_area": np.zeros(4, np.int64)}
     for kind, areas in (("min_area", [0, 4, 9]), ("hole_area", [0, 5])):
@@ -158,9 +159,9 @@ def test_areas_are_fitted_to_what_cleaning_each_class_by_itself_would_score(over
             trials = [value({**none, kind: np.where(np.arange(4) == index, area, 0)}) for area in areas]
             assert params[kind][index] == areas[int(np.argmax(trials))]
     assert value(params) > value(none)
-    assert step.describe(params, TARGET, [])["min_area"]
+    assert stage.describe(params, SPEC)["min_area"]
 
 
 def test_given_areas_are_not_fitted() -> None:
-    assert not step.is_fitted(CleanUp(min_area=4))
-    assert step.is_fitted(CleanUp(min_area=(4,)))
+    assert not CleanUpStage(CleanUp(min_area=4)).is_fitted
+    assert CleanUpStage(CleanUp(min_area=(4,))).is_fitted

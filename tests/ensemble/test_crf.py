@@ -149,28 +149,26 @@ def test_sure_pixels_far_from_unsure_ones_stay_to_the_last_bit(dense_crf: object
 
 
 def test_lists_are_fitted(dense_crf: object, tmp_path) -> None:
-    from foldseg.ensemble.scene import Result
-    from foldseg.ensemble.steps import crf as step
-    from made_up_members import LABELS, scene_of, target_of, write_picture
+    from foldseg.ensemble.prediction import Prediction
+    from foldseg.ensemble.steps.crf import CrfStage, kernels
+    from made_up_members import LABELS, context_of, spec_of, write_picture
 
     settings = Crf(smooth_weight=(0.0, 3.0), appearance_weight=(0.0, 6.0), appearance_colour_std=10.0)
-    assert step.is_fitted(settings) and not step.is_fitted(CONFIG)
-    assert len(step.kernels(settings)) == 4
+    stage = CrfStage(settings)
+    assert stage.is_fitted and not CrfStage(CONFIG).is_fitted
+    assert len(kernels(settings)) == 4
     truth, _, p = scene()
-    picture = write_picture(tmp_path / "a.png", truth)
-    result = Result.of(p)
-    target = target_of(1)
-    observed = step.observe(settings, result, truth, scene_of("a", [], image=picture), target, 0)
-    params = step.fit(settings, [observed, observed], target)
+    prediction = Prediction.of_probabilities(p)
+    context = context_of("a", [], image=write_picture(tmp_path / "a.png", truth))
+    observed = stage.observe(prediction, truth, context, 0)
+    params = stage.fit([observed, observed], spec_of(1))
     values = []
-    for kernel in step.kernels(settings):
-        labels = step.apply(
-            settings, {k: np.array(v) for k, v in kernel.items()}, result, scene_of("a", [], image=picture)
-        ).labels
+    for kernel in kernels(settings):
+        labels = stage.apply(prediction, context, {key: np.array(value) for key, value in kernel.items()}).labels
         values.append((labels == truth).mean())
-    best = step.kernels(settings)[int(np.argmax(values))]
+    best = kernels(settings)[int(np.argmax(values))]
     assert {key: float(value) for key, value in params.items()} == best
-    assert step.describe(params, target, [])["appearance_weight"] == best["appearance_weight"]
+    assert stage.describe(params, spec_of(1))["appearance_weight"] == best["appearance_weight"]
     assert len(LABELS) == len(p)
 
 

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from foldseg.config.schema import MeanBlend, ThresholdStep
 from foldseg.data.labels import LabelClass, LabelSet
 from foldseg.ensemble.fitting import fit_step, nested_parts
-from foldseg.ensemble.scene import Target
+from foldseg.ensemble.prediction import EnsembleSpec
 from foldseg.ensemble.steps.thresholds import (
+    ThresholdStage,
     best_of_rest,
     best_thresholds,
-    compare,
     counts_at,
     curves,
     labels_above,
@@ -28,6 +28,10 @@ SCORES = ("image_mean_iou_present", "dataset_miou_scored")
 CATEGORIES = ("overlapping", "exclusive")
 OVERLAPPING, EXCLUSIVE = CATEGORIES
 VALUES = [0, 1, 60, 61, 120, 128, 200, 254, 255]
+
+
+def spec_of(score: str) -> EnsembleSpec:
+    return EnsembleSpec(("a",), np.ones(1), MeanBlend(), LABELS, score)
 
 
 def get_label_set(classes: int, scored: list[int]) -> LabelSet:
@@ -113,15 +117,15 @@ def test_nested_thresholds_do_not_see_the_part_they_are_scored_on() -> None:
 
     def fitted(changed: bool):
         maps = np.where(truth == np.arange(4)[:, None, None], 100, 40).astype(np.uint8)
-        images = [curves(truth, maps * 2 if changed and part == 1 else maps, LABELS, OVERLAPPING) for part in parts]
-        observations = [{OVERLAPPING: one} for one in images]
-        target = Target("image_mean_iou_present", LABELS, MeanBlend(), np.ones(1))
-        return fit_step(ThresholdStep(), observations, parts, target, ["a"])
+        of_images = [maps * 2 if changed and part == 1 else maps for part in parts]
+        observations = [{kind: curves(truth, maps, LABELS, kind) for kind in CATEGORIES} for maps in of_images]
+        before = np.zeros((len(parts), 4, 3), np.int64)
+        return fit_step(ThresholdStep(), observations, parts, before, spec_of("image_mean_iou_present"))
 
     before, after = fitted(False), fitted(True)
     same = [np.array_equal(before.without[part]["thresholds"], after.without[part]["thresholds"]) for part in range(3)]
     assert same == [False, True, False]
-    assert not np.array_equal(before.everything["thresholds"], after.everything["thresholds"])
+    assert not np.array_equal(before.on_all["thresholds"], after.on_all["thresholds"])
 
 
 def test_report_scores_where_it_was_fitted_and_where_not() -> None:
@@ -130,8 +134,8 @@ def test_report_scores_where_it_was_fitted_and_where_not() -> None:
     observations = [{c: curves(*one, LABELS, c) for c in CATEGORIES} for one in scenes]
     parts = np.arange(10) % 3
     before = np.stack([count_pixels(truth, maps.argmax(0).astype(np.uint8), 4) for truth, maps in scenes])
-    target = Target("dataset_miou_scored", LABELS, MeanBlend(), np.ones(1))
-    report = compare(ThresholdStep(), observations, parts, before, target)["categories"]
+    stage, spec = ThresholdStage(ThresholdStep()), spec_of("dataset_miou_scored")
+    report = stage.compare_alternatives(observations, parts, before, spec)["categories"]
     for categories in CATEGORIES:
         images = np.stack([one[categories] for one in observations])
         nested = np.stack([best_thresholds("dataset_miou_scored", images[parts != part]) for part in parts])

@@ -4,16 +4,19 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from foldseg.config.schema.choice import check_entries
 from foldseg.config.schema.steps import BiasStep, Place, Step
-from foldseg.ensemble import oof, steps
-from foldseg.ensemble.image import Leg, Task, process
+from foldseg.ensemble import pass_folder
+from foldseg.ensemble.final import FinalPredictions
+from foldseg.ensemble.image import ImageTask
+from foldseg.ensemble.passes import Pass, Tally, run_pass
 from foldseg.ensemble.run import predict_ensemble
-from foldseg.ensemble.steps import bias
+from foldseg.ensemble.stage import Stage, check_stage
+from foldseg.ensemble.steps import STEPS
 from tiny_demo import REPOSITORY, TinyDemo, ensemble_overrides
 
 CRF = "{kind: crf, iterations: 1, smooth_weight: [0.5, 1.0], appearance_weight: 2.0, appearance_std: 10.0, force: true}"
@@ -25,32 +28,32 @@ LINES = {
 }
 
 
-def taken_as_test_images(monkeypatch: pytest.MonkeyPatch, demo: TinyDemo, line: str) -> list[tuple[dict, dict]]:
-    """Outcomes of each OOF image at the end of its way, and of the same image with the same params as a test image."""
-    seen: list[tuple[dict, dict]] = []
-
-    def both(task: Task) -> dict:
-        outcome = process(task)
-        if task.leg.until is None and task.everything:
-            seen.append((outcome, process(replace(task, leg=Leg(), everything=()))))
-        return outcome
-
-    monkeypatch.setattr(oof, "process", both)
-    predict_ensemble(
-        demo.ensemble(f"steps=[{line}]", "score=image_mean_iou_present", "name=line", "bootstrap_samples=100")
-    )
-    return seen
+def final_of(plan: Pass, task: ImageTask) -> tuple[bytes, list]:
+    """Labels and counts after all steps."""
+    tally = run_pass(plan, task)
+    assert plan.final is not None
+    return plan.final.read_labels(task.id).tobytes(), tally.counts[-1].tolist()
 
 
 @pytest.mark.parametrize("name", list(LINES))
-def test_an_oof_image_comes_to_the_same_as_a_test_image(demo: TinyDemo, monkeypatch, name: str) -> None:
+def test_an_oof_image_comes_to_the_same_as_a_test_image(demo: TinyDemo, monkeypatch, tmp_path, name: str) -> None:
+    """The last pass over OOF images is done again as one pass from the members, with the same parameters."""
     if "crf" in LINES[name]:
         pytest.importorskip("pydensecrf.densecrf")
-    seen = taken_as_test_images(monkeypatch, demo, LINES[name])
-    assert len(seen) == 24
-    for as_oof, as_test in seen:
-        assert as_oof["labels"].tobytes() == as_test["labels"].tobytes()
-        assert as_oof["counts"][-1].tolist() == as_test["counts"][-1].tolist()
+    pairs = []
+
+    def both(plan: Pass, task: ImageTask) -> Tally:
+        if plan.range.end is None and plan.source is not None:
+            as_test = Pass(plan.spec, final=FinalPredictions(tmp_path / "final"))
+            pairs.append((final_of(plan, task), final_of(as_test, task)))
+        return run_pass(plan, task)
+
+    monkeypatch.setattr(pass_folder, "run_pass", both)
+    predict_ensemble(
+        demo.ensemble(f"steps=[{LINES[name]}]", "score=image_mean_iou_present", "name=line", "bootstrap_samples=100")
+    )
+    assert len(pairs) == 24
+    assert all(as_oof == as_test for as_oof, as_test in pairs)
 
 
 # What ARCHITECTURE.md says under "a step after the blend", done word by word
@@ -60,41 +63,34 @@ MODULE = '''
 import numpy as np
 
 from foldseg.ensemble.blend import normalised
-from foldseg.ensemble.scene import Result
+from foldseg.ensemble.prediction import Prediction
+from foldseg.ensemble.stage import Stage
 from foldseg.scoring.counts import count_pixels
 
 
-def check(settings, config, labels):
-    pass
+class SharpenStage(Stage):
+    @property
+    def is_fitted(self):
+        return isinstance(self.settings.power, tuple)
 
+    def apply(self, prediction, context, params):
+        power = self.settings.power if params is None else params["power"]
+        maps = prediction.as_probabilities() ** np.float32(power)
+        maps[1] *= np.float32(1.37)
+        return Prediction.of_probabilities(normalised(maps))
 
-def is_fitted(settings):
-    return isinstance(settings.power, tuple)
+    def observe(self, prediction, truth, context, max_bytes):
+        powers = [np.array(power) for power in self.settings.power]
+        tried = [self.apply(prediction, context, {"power": power}).labels for power in powers]
+        return {"counts": np.stack([count_pixels(truth, labels, len(context.labels)) for labels in tried])}
 
+    def fit(self, observations, spec):
+        counts = np.stack([observation["counts"] for observation in observations], 1)
+        best = int(np.argmax([spec.value(of_power) for of_power in counts]))
+        return {"power": np.array(self.settings.power[best])}
 
-def apply(settings, params, result, scene):
-    power = settings.power if params is None else params["power"]
-    maps = result.as_probabilities() ** np.float32(power)
-    maps[1] *= np.float32(1.37)
-    return Result.of(normalised(maps))
-
-
-def observe(settings, result, truth, scene, target, most):
-    tried = [apply(settings, {"power": np.array(power)}, result, scene).labels for power in settings.power]
-    return {"counts": np.stack([count_pixels(truth, labels, len(scene.labels)) for labels in tried])}
-
-
-def fit(settings, observations, target):
-    values = [target.value(np.stack([one["counts"][i] for one in observations])) for i in range(len(settings.power))]
-    return {"power": np.array(settings.power[int(np.argmax(values))])}
-
-
-def describe(params, target, members):
-    return {"power": float(params["power"])}
-
-
-def compare(settings, observations, parts, before, target):
-    return {}
+    def describe(self, params, spec):
+        return {"power": float(params["power"])}
 '''
 SETTINGS = '''class Sharpen(Step):
     """Probabilities to a power."""
@@ -112,26 +108,28 @@ class CleanUp(Step):
 '''
 COMPARE = """
 import sys
-from dataclasses import replace
+import tempfile
 from pathlib import Path
 
 from foldseg.config import load_ensemble
-from foldseg.ensemble import oof
-from foldseg.ensemble.image import Leg, process
+from foldseg.ensemble import pass_folder
+from foldseg.ensemble.final import FinalPredictions
+from foldseg.ensemble.passes import Pass, run_pass
 from foldseg.ensemble.run import predict_ensemble
 
 equal = []
+aside = FinalPredictions(Path(tempfile.mkdtemp()))
 
 
-def both(task):
-    outcome = process(task)
-    if task.leg.until is None and task.everything:
-        again = process(replace(task, leg=Leg(), everything=()))
-        equal.append(outcome["labels"].tobytes() == again["labels"].tobytes())
-    return outcome
+def both(plan, task):
+    tally = run_pass(plan, task)
+    if plan.range.end is None and plan.source is not None:
+        run_pass(Pass(plan.spec, final=aside), task)
+        equal.append((plan.final.read_labels(task.id) == aside.read_labels(task.id)).all())
+    return tally
 
 
-oof.process = both
+pass_folder.run_pass = both
 predict_ensemble(load_ensemble(Path(sys.argv[1]), sys.argv[2:]))
 print("alike", sum(equal), "of", len(equal))
 """
@@ -147,9 +145,11 @@ def test_a_step_that_is_added_as_the_guide_says_is_taken_once_by_all_images(demo
     source = Path(shutil.copytree(REPOSITORY / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__")))
     (source / "foldseg/ensemble/steps/sharpen.py").write_text(MODULE)
     registry = source / "foldseg/ensemble/steps/__init__.py"
-    replace_once(registry, "import bias, ", "import sharpen, bias, ")
-    replace_once(registry, "STEPS: dict", "from foldseg.config.schema.steps import Sharpen\n\nSTEPS: dict")
-    replace_once(registry, "    BiasStep: bias,\n", "    BiasStep: bias,\n    Sharpen: sharpen,\n")
+    imports = (
+        "from foldseg.config.schema.steps import Sharpen\nfrom foldseg.ensemble.steps.sharpen import SharpenStage\n\n"
+    )
+    replace_once(registry, "STEPS: dict", f"{imports}STEPS: dict")
+    replace_once(registry, "    BiasStep: BiasStage,\n", "    BiasStep: BiasStage,\n    Sharpen: SharpenStage,\n")
     schema = source / "foldseg/config/schema/steps.py"
     replace_once(schema, "class CleanUp(Step):\n", SETTINGS)
     line = "{kind: sharpen, force: true}, {kind: bias, force: true}, {kind: sharpen, power: [0.5, 2.0], force: true}, "
@@ -167,7 +167,7 @@ def test_a_step_that_is_added_as_the_guide_says_is_taken_once_by_all_images(demo
     assert done.stdout == "alike 24 of 24\n"
 
 
-def test_a_step_that_does_not_state_everything_is_an_error_at_import(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_that_does_not_state_everything_is_an_error_at_import() -> None:
     with pytest.raises(
         TypeError, match="Unstated: a step's settings have to state repeatable, must_gain, refines_pseudo_labels"
     ):
@@ -175,10 +175,21 @@ def test_a_step_that_does_not_state_everything_is_an_error_at_import(monkeypatch
         class Unstated(Step):
             place = Place.LABELS
 
-    with monkeypatch.context() as patch:
-        patch.delitem(steps.STEPS, BiasStep)
-        with pytest.raises(TypeError, match=r"steps/__init__.py: STEPS: has no entry for BiasStep, which the settings"):
-            steps._check()
-    monkeypatch.delattr(bias, "fit")
-    with pytest.raises(TypeError, match=r"ensemble/steps/bias.py: a step has to have fit \(scene.StepModule\)"):
-        steps._check()
+
+def test_a_step_that_is_fitted_and_lacks_a_method_is_an_error_at_import() -> None:
+    class Unfinished(Stage):
+        @property
+        def is_fitted(self) -> bool:
+            return True
+
+        def observe(self, *words):
+            return {}
+
+    with pytest.raises(TypeError, match=r"Unfinished: a step that is fitted has to have fit, describe"):
+        check_stage(Unfinished)
+
+
+def test_a_step_without_an_entry_is_an_error_at_import() -> None:
+    entries = {kind: stage for kind, stage in STEPS.items() if kind is not BiasStep}
+    with pytest.raises(TypeError, match=r"STEPS: has no entry for BiasStep, which the settings"):
+        check_entries(entries, Step, "ensemble/steps/__init__.py: STEPS")

@@ -15,9 +15,9 @@ from command.line import CommandLine
 from foldseg.data.reading import read_mask
 from foldseg.data.signate import LABELS
 from foldseg.ensemble.blend import argmax, blend
-from foldseg.ensemble.image import Task, process
+from foldseg.ensemble.image import ImageTask
 from foldseg.ensemble.members import find_members
-from foldseg.ensemble.oof import plan
+from foldseg.ensemble.passes import Pass, PassRange, Tally, plan_passes, run_pass
 from foldseg.ensemble.run import EnsembleResult, predict_ensemble, scores_again
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json, write_json
@@ -133,14 +133,14 @@ def test_stacking_takes_the_place_of_the_blend(demo: TinyDemo) -> None:
 
 
 def killed_after(images: int) -> object:
-    """`process`, but the process kills itself when so many images are done."""
+    """`run_pass`, but the process kills itself when so many images are done."""
     left = [images]
 
-    def stopped(task: Task) -> object:
+    def stopped(plan: Pass, task: ImageTask) -> Tally:
         if left[0] == 0:
             os.kill(os.getpid(), signal.SIGKILL)
         left[0] -= 1
-        return process(task)
+        return run_pass(plan, task)
 
     return stopped
 
@@ -153,8 +153,7 @@ def test_an_ensemble_that_was_killed_goes_on_where_it_was(
     config = demo.ensemble(STEPS, f"score={SCORE}", "name=stepped", f"submissions={tmp_path}")
     child = os.fork()
     if child == 0:
-        for room in ("oof", "run"):
-            monkeypatch.setattr(f"foldseg.ensemble.{room}.process", killed_after(images))
+        monkeypatch.setattr("foldseg.ensemble.pass_folder.run_pass", killed_after(images))
         try:
             predict_ensemble(config)
         finally:
@@ -163,12 +162,11 @@ def test_an_ensemble_that_was_killed_goes_on_where_it_was(
     assert os.WIFSIGNALED(status)
     done = Counter()
 
-    def counting(task: Task) -> object:
+    def counting(plan: Pass, task: ImageTask) -> Tally:
         done[task.id] += 1
-        return process(task)
+        return run_pass(plan, task)
 
-    for room in ("oof", "run"):
-        monkeypatch.setattr(f"foldseg.ensemble.{room}.process", counting)
+    monkeypatch.setattr("foldseg.ensemble.pass_folder.run_pass", counting)
     again = predict_ensemble(config)
     assert again.scores == result.scores
     assert again.submission.read_bytes() == result.submission.read_bytes()
@@ -176,14 +174,14 @@ def test_an_ensemble_that_was_killed_goes_on_where_it_was(
     assert sum(done.values()) <= 5 * 24 + 4 - images
 
 
-def test_the_way_is_divided_before_what_is_fitted(demo: TinyDemo) -> None:
-    legs = plan(demo.ensemble(STEPS, f"score={SCORE}").steps, 3)
-    assert [(leg.taken, leg.counted, leg.until, leg.keeps, leg.members) for leg in legs] == [
-        (0, 0, 0, True, True),
-        (0, 0, 1, True, False),
-        (1, 1, 2, True, False),
-        (2, 2, 3, False, False),
-        (2, 3, None, False, False),
+def test_the_line_is_cut_before_each_step_that_is_fitted(demo: TinyDemo) -> None:
+    """Weights, bias, thresholds, clean_up: the last two passes both begin with the maps after two steps."""
+    assert plan_passes(demo.ensemble(STEPS, f"score={SCORE}").steps) == [
+        PassRange(None, 0, keeps_maps=True),
+        PassRange(0, 1, keeps_maps=True),
+        PassRange(1, 2, keeps_maps=True),
+        PassRange(2, 3, keeps_maps=False),
+        PassRange(2, None),
     ]
 
 

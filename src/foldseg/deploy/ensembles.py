@@ -14,11 +14,11 @@ from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.deploy.interface import PLAIN, Asked
 from foldseg.ensemble.blend import Levels, merge_classes, weighted_sum
 from foldseg.ensemble.fitted import read_line
-from foldseg.ensemble.image import kept_or_again, result_of
+from foldseg.ensemble.image import cached_members, predict
 from foldseg.ensemble.line import Line
 from foldseg.ensemble.made_from import KEY, changed_weights
 from foldseg.ensemble.members import find_members
-from foldseg.ensemble.scene import Result, Scene, Target
+from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Prediction
 from foldseg.errors import FoldsegError
 from foldseg.inference.predict import Predictor, quantise
 from foldseg.inference.store import Quantised
@@ -48,26 +48,26 @@ class EnsembleSource:
 
     facts: dict[str, Any]
     parts: tuple[OnePart, ...]
-    target: Target
+    spec: EnsembleSpec
     line: Line
 
     @property
     def labels(self) -> LabelSet:
         """The classes, in the order of the probabilities."""
-        return self.target.labels
+        return self.spec.labels
 
     def probabilities(self, picture: Image) -> Quantised:
         """Return (classes, H, W) uint8, round(255 p), after the last step that works on probabilities."""
-        return self._result(picture).quantised()
+        return self._predict(picture).quantised()
 
     def mask(self, picture: Image) -> Mask:
         """Return class indices (H, W) uint8; where categories overlap, the most probable one that holds a pixel."""
-        return self._result(picture).labels
+        return self._predict(picture).labels
 
-    def _result(self, picture: Image) -> Result:
-        members = kept_or_again([partial(part.levels, picture) for part in self.parts], _IN_MEMORY)
-        scene = Scene("picture", lambda: picture, self.labels, self.target.blend, members)
-        return result_of(scene, self.target, self.line)
+    def _predict(self, picture: Image) -> Prediction:
+        read_members = cached_members([partial(part.levels, picture) for part in self.parts], _IN_MEMORY)
+        context = ImageContext("picture", self.spec, lambda: picture, read_members)
+        return predict(context, self.line)
 
 
 def open_ensemble(path: Path, asked: Asked) -> EnsembleSource:
@@ -97,4 +97,4 @@ def open_ensemble(path: Path, asked: Asked) -> EnsembleSource:
     line = read_line(submission.fitted, config.steps)
     facts["fitted"] = hash_file(submission.fitted)
     facts["left_out"] = sorted(line.left_out)
-    return EnsembleSource(facts, tuple(parts), members.target, line)
+    return EnsembleSource(facts, tuple(parts), members.spec, line)

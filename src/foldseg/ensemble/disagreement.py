@@ -1,104 +1,110 @@
-"""Where the members of an ensemble disagree: all that a search of weights, or a look at the members, needs to know."""
+"""Where the members of an ensemble disagree: what a search of weights, and a table of the members, has to know."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foldseg.data.labels import IGNORE_INDEX, Mask
 from foldseg.ensemble.blend import RULES, Levels, argmax
-from foldseg.ensemble.sample import Arrays, PixelSample, observed, subset
-from foldseg.ensemble.scene import Scene, Target
+from foldseg.ensemble.prediction import EnsembleSpec, ImageContext
+from foldseg.ensemble.sample import PixelSample, draw_places, observe_pixels
+from foldseg.ensemble.stage import Observation
 from foldseg.scoring.counts import Counts
 
-_LOOKED_AT = 16  # times as many pixels as may be kept are looked at, where not all are: most of them turn out certain
+_DRAWN = 16
+"""Times as many pixels are drawn as may be kept, since most pixels turn out to be settled."""
 
 
 def observe_members(
-    scene: Scene, labels: Mask, truth: Mask, most: int, per_class: bool = False
-) -> dict[str, NDArray[Any]]:
-    """Keep the members' probabilities where they do not have the same most probable class, and how often they agree.
+    context: ImageContext, labels: Mask, truth: Mask, max_bytes: int, per_class: bool = False
+) -> Observation:
+    """Keep the members' probabilities where their most probable classes differ, and count how often members agree.
 
-    `labels` and `truth` (H, W): the blend's, and the true class indices. With `per_class` also where a weighting of
-    single classes could change the blend. `most`: bytes that may be kept, about. `agreement` (members, members) are
-    the pixels that two members label alike.
+    labels, truth (H, W) uint8: class indices of the blend, and the true ones. per_class: also keep pixels in which a
+    weight of a single class could change the blend. The arrays take at most about `max_bytes`. `agreement` (members,
+    members) is the number of pixels that two members label alike.
     """
     tops: list[NDArray[np.uint8]] = []
     vectors: list[NDArray[np.uint8]] = []
-    least: Levels | None = None  # (H, W): the least that any member gives its class
-    rival: Levels | None = None  # ... and the most that any gives another one
+    lowest_top: Levels | None = None  # (H, W): the lowest value that any member gives its most probable class
+    highest_second: Levels | None = None  # (H, W): the highest value that any member gives its second class
     places: NDArray[np.intp] | None = None
-    for maps in scene.members():
+    for maps in context.read_members():
         if places is None:
-            places = subset(scene.id, truth.size, max(1, _LOOKED_AT * most // len(maps)))
+            places = draw_places(context.id, truth.size, max(1, _DRAWN * max_bytes // len(maps)))
         tops.append(argmax(maps))
         vectors.append((maps.reshape(len(maps), -1)[:, places] + np.float32(0.5)).astype(np.uint8))
         if per_class:
-            two = np.partition(maps, -2, axis=0)[-2:] if len(maps) > 1 else np.stack([maps[0] * 0, maps[0]])
-            least = two[1] if least is None else np.minimum(least, two[1])
-            rival = two[0] if rival is None else np.maximum(rival, two[0])
+            second, top = np.partition(maps, -2, axis=0)[-2:] if len(maps) > 1 else (maps[0] * 0, maps[0])
+            lowest_top = top if lowest_top is None else np.minimum(lowest_top, top)
+            highest_second = second if highest_second is None else np.maximum(highest_second, second)
     assert places is not None
-    open_ = np.zeros(truth.shape, bool) if least is None or rival is None else least <= rival
+    is_open = np.zeros(truth.shape, bool)
+    if lowest_top is not None and highest_second is not None:
+        is_open = lowest_top <= highest_second
     for top in tops[1:]:
-        open_ |= top != tops[0]
-    number, classes = len(tops), vectors[0].shape[0]
+        is_open |= top != tops[0]
+    members, classes = len(tops), vectors[0].shape[0]
     stacked = np.stack(vectors).transpose(2, 0, 1)
-    return {
-        **observed(truth, labels, open_, places, stacked, most // (number * classes)),
-        "agreement": _agreement(tops, truth),
-    }
+    pixels = observe_pixels(truth, labels, is_open, places, stacked, max_bytes // (members * classes))
+    return {**pixels, "agreement": _count_agreement(tops, truth)}
 
 
-def _agreement(tops: Sequence[NDArray[np.uint8]], truth: Mask) -> NDArray[np.int64]:
-    known = truth != IGNORE_INDEX
-    parts = [top[known] for top in tops]
-    table = np.empty((len(parts), len(parts)), np.int64)
-    for i, one in enumerate(parts):
-        for j in range(i + 1):
-            table[i, j] = table[j, i] = np.count_nonzero(one == parts[j])
+def _count_agreement(tops: Sequence[NDArray[np.uint8]], truth: Mask) -> NDArray[np.int64]:
+    is_known = truth != IGNORE_INDEX
+    labels = [top[is_known] for top in tops]
+    table = np.empty((len(labels), len(labels)), np.int64)
+    for row in range(len(labels)):
+        for column in range(row + 1):
+            table[row, column] = table[column, row] = np.count_nonzero(labels[row] == labels[column])
     return table
 
 
 class MemberSample:
     """The pixels on which members disagree, of many images, ready to be blended with any weights."""
 
-    def __init__(self, observations: Sequence[Arrays], target: Target) -> None:
+    def __init__(self, observations: Sequence[Observation], spec: EnsembleSpec) -> None:
         self.pixels = PixelSample.of(observations)
-        self._target = target
-        union = [target.labels.names.index(name) for name in target.blend.union]
+        self._spec = spec
+        union = [spec.labels.names.index(name) for name in spec.blend.union]
         maps = self.pixels.vectors.transpose(1, 2, 0)[:, :, None].astype(np.float32)  # (members, classes, 1, n)
-        tops = [argmax(one) for one in maps]
-        term = RULES[type(target.blend)].term
-        self.terms = np.stack([term(one, top)[:, 0] for one, top in zip(maps, tops, strict=True)])
-        self._says = np.stack([np.isin(top[0], union) for top in tops]) if union else None
-        """(members, n): does the member say one of the classes that win wherever they are said?"""
+        tops = [argmax(of_member) for of_member in maps]
+        term = RULES[type(spec.blend)].term
+        self.terms = np.stack([term(of_member, top)[:, 0] for of_member, top in zip(maps, tops, strict=True)])
+        """(members, classes, n): what each member adds to the blend, before its weight."""
+        self._says_union = np.stack([np.isin(top[0], union) for top in tops]) if union else None
+        """(members, n): whether a member says one of the classes that win wherever they are said."""
 
     def total(self, weights: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Weighted sum (classes, n) of the members' terms; weights are (members,) or (members, classes)."""
+        """Return the weighted sum (classes, n) of the members' terms. Weights are (members,) or (members, classes)."""
         weights = weights.astype(np.float32)
         if weights.ndim == 2:
             return np.einsum("mc,mcn->cn", weights, self.terms)
         total = np.tensordot(weights, self.terms, 1)
-        if self._says is not None:
-            said = np.einsum("m,mn,mcn->cn", weights, self._says, self.terms)
-            total = np.where((self._says * weights[:, None]).any(0), said, total)
-        return total
+        if self._says_union is None:
+            return total
+        of_union = np.einsum("m,mn,mcn->cn", weights, self._says_union, self.terms)
+        is_said = (self._says_union * weights[:, None]).any(0)
+        return np.where(is_said, of_union, total)
 
     def with_one_more(
         self, total: NDArray[np.float32], weights: NDArray[np.floating], member: int
     ) -> NDArray[np.float32]:
-        """Return `total(weights)`, given the total of one `member` less: where that can be, without summing all."""
-        return total + self.terms[member] if self._says is None else self.total(weights)
+        """Return `total(weights)`, given the total with one `member` less.
+
+        That is one addition, unless classes of a union win: then all terms are summed.
+        """
+        return total + self.terms[member] if self._says_union is None else self.total(weights)
 
     def counts(self, weights: NDArray[np.floating]) -> Counts:
-        """Counts (images, classes, 3) of the blend."""
+        """Return the counts (images, classes, 3) of the blend."""
         return self.pixels.counts(argmax(self.total(weights)))
 
     def value(self, weights: NDArray[np.floating]) -> float:
-        """Score of the blend."""
-        return self._target.value(self.counts(weights))
+        """Return the score of the blend."""
+        return self._spec.value(self.counts(weights))
 
     def value_of(self, total: NDArray[np.float32]) -> float:
-        """Score of a weighted sum (classes, n)."""
-        return self._target.value(self.pixels.counts(argmax(total)))
+        """Return the score of a weighted sum (classes, n)."""
+        return self._spec.value(self.pixels.counts(argmax(total)))

@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldseg.config.schema import Step
-from foldseg.ensemble.line import Line
-from foldseg.ensemble.steps import STEPS
-from foldseg.ensemble.work import read_arrays, write_arrays
+from foldseg.ensemble.line import Line, is_fitted
+from foldseg.ensemble.records import read_arrays, write_arrays
 from foldseg.errors import FoldsegError
 
 _LEFT_OUT, _SUM = "left_out", "sha256"
@@ -53,7 +52,7 @@ def read_line(path: Path, steps: Sequence[Step]) -> Line:
     parts = [
         {key.partition("/")[2]: arrays[key] for key in arrays if key.startswith(f"{i}/")} for i in range(len(steps))
     ]
-    fitted = [place for place, s in enumerate(steps) if STEPS[type(s)].is_fitted(s) and place not in left_out]
+    fitted = [place for place, s in enumerate(steps) if is_fitted(s) and place not in left_out]
     if [place for place, part in enumerate(parts) if part] != fitted or sum(map(len, parts)) != len(arrays):
         raise FoldsegError(
             f"{path}: holds {sorted(arrays) or 'nothing'}, which is not of the steps in config.yaml; {_REMEDY}"

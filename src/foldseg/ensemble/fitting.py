@@ -9,30 +9,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldseg.config.schema import Step
-from foldseg.ensemble.sample import Arrays, PixelSample
-from foldseg.ensemble.scene import Params, Target
-from foldseg.ensemble.steps import STEPS
+from foldseg.ensemble.prediction import EnsembleSpec, Params
+from foldseg.ensemble.sample import PixelSample
+from foldseg.ensemble.stage import Observation
+from foldseg.ensemble.steps import stage_of
 from foldseg.errors import FoldsegError
 from foldseg.scoring.compare import Comparison
+from foldseg.scoring.counts import Counts
 
 logger = logging.getLogger(__name__)
 
-_PARTS = 5  # that OOF images are divided into where there is only one fold
+_PARTS = 5
+"""Number of parts that the OOF images are divided into if they are all of one fold."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What was fitted for a step."""
+    """The parameters that were fitted for a step."""
 
-    everything: Params  # on all images
-    without: Mapping[int, Params]  # part -> on the images of all other parts
-    facts: Mapping[str, Any]  # to be told to a reader
+    on_all: Params
+    """Fitted on all OOF images."""
+    without: Mapping[int, Params]
+    """Part -> fitted on the images of all other parts."""
+    description: Mapping[str, Any]
+    """What score.json says of them."""
+
+    def for_part(self, part: int) -> Params:
+        """Return what was fitted without a part. If no image of the part was observed, that is what all give."""
+        return self.without.get(part, self.on_all)
 
 
 def nested_parts(folds: Sequence[int], groups: Sequence[str]) -> NDArray[np.intp]:
-    """Divide OOF images into parts that are scored with what was fitted on the others: the folds.
+    """Divide OOF images into parts, each of which is scored with what was fitted on the others. Return (images,).
 
-    Where there is only one fold its groups are dealt into five parts; FoldsegError when there is only one group, too.
+    The parts are the folds. If there is only one fold, its groups are divided into five parts. FoldsegError if there is
+    only one group, too.
     """
     if len(set(folds)) > 1:
         return np.unique(np.asarray(folds), return_inverse=True)[1]
@@ -48,43 +59,48 @@ def nested_parts(folds: Sequence[int], groups: Sequence[str]) -> NDArray[np.intp
 
 
 def fit_step(
-    step: Step, observations: Sequence[Arrays], parts: NDArray[np.intp], target: Target, members: Sequence[str]
+    step: Step, observations: Sequence[Observation], parts: NDArray[np.intp], before: Counts, spec: EnsembleSpec
 ) -> Fitted:
-    """Fit a step on what was observed of images, whose `parts` (images,) are numbered from 0 on."""
-    module = STEPS[type(step)]
-    everything = module.fit(step, observations, target)
-    without = {
-        int(part): module.fit(step, [one for one, own in zip(observations, parts, strict=True) if own != part], target)
-        for part in np.unique(parts)
-    }
-    facts: dict[str, Any] = {"fitted": module.describe(everything, target, members)}
-    if "stands_for" in observations[0]:  # of single pixels
+    """Fit a step on what was observed of images.
+
+    parts (images,): number of each image's part, from 0 on. before (images, classes, 3): counts before the step.
+    """
+    stage = stage_of(step)
+    logger.info("fitting %s on %d OOF images", step.kind, len(observations))
+    on_all = stage.fit(observations, spec)
+    without = {}
+    for left_out in np.unique(parts):
+        others = [observation for observation, part in zip(observations, parts, strict=True) if part != left_out]
+        without[int(left_out)] = stage.fit(others, spec)
+    description: dict[str, Any] = {"fitted": stage.describe(on_all, spec)}
+    if "stands_for" in observations[0]:  # they are of single pixels
         sample = PixelSample.of(observations)
-        facts["pixels"] = "all" if sample.is_exact else f"a sample of {len(sample.truth)}"
-    return Fitted(everything, without, facts)
+        description["pixels"] = "all" if sample.is_exact else f"a sample of {len(sample.truth)}"
+    alternatives = stage.compare_alternatives(observations, parts, before, spec)
+    return Fitted(on_all, without, {**description, **alternatives})
 
 
-def spread(number: int, most: int) -> NDArray[np.intp]:
-    """Return places of at most `most` of so many images, evenly spread."""
+def spread_evenly(number: int, most: int) -> NDArray[np.intp]:
+    """Return the places of at most `most` of `number` images, evenly spread."""
     return np.unique(np.linspace(0, number - 1, min(number, most)).round().astype(np.intp))
 
 
 def is_worth_taking(step: Step, gain: Comparison) -> bool:
-    """Tell whether a step is taken, by its nested gain on OOF; noise is what the gain's 95% interval says.
+    """Whether a step is taken, by its nested gain on OOF. A gain is above noise if its 95% interval is.
 
-    A step that has to gain is taken if its gain is above noise, any other one unless its loss is.
+    A step that must gain is taken if its gain is above noise. Any other step is taken unless its loss is above noise.
     """
     low, high = gain.interval
     return low > 0 if step.must_gain else not high < 0
 
 
-def say_worth(step: Step, gain: Comparison, taken: bool) -> None:
+def log_decision(step: Step, gain: Comparison, is_forced: bool) -> None:
     """Log that a step is left out, or is taken by force, and why."""
     low, high = gain.interval
-    found = f"its nested gain on OOF is {gain.difference:+.4f} (95% interval {low:+.4f} to {high:+.4f})"
-    if taken:
-        logger.warning("%s is taken since its `force` says so; %s", step.kind, found)
+    measured = f"its nested gain on OOF is {gain.difference:+.4f} (95% interval {low:+.4f} to {high:+.4f})"
+    if is_forced:
+        logger.warning("%s is taken since its `force` says so; %s", step.kind, measured)
     elif step.must_gain:
-        logger.info("%s is left out: %s, not above noise; force: true takes it", step.kind, found)
+        logger.info("%s is left out: %s, not above noise; force: true takes it", step.kind, measured)
     else:
-        logger.warning("%s is left out: %s, a loss above noise; force: true takes it", step.kind, found)
+        logger.warning("%s is left out: %s, a loss above noise; force: true takes it", step.kind, measured)

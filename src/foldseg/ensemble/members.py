@@ -1,10 +1,11 @@
 """Which runs an ensemble blends, and which of their stores predict an image."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,9 @@ from foldseg.config import Ensemble
 from foldseg.config.schema import Member, Tta
 from foldseg.data.datasets import DataSet, OpenedData, get_label_set
 from foldseg.data.labels import LabelSet
-from foldseg.ensemble.scene import Target
+from foldseg.ensemble.image import ImageTask, MemberStores
+from foldseg.ensemble.line import Line
+from foldseg.ensemble.prediction import EnsembleSpec
 from foldseg.errors import FoldsegError
 from foldseg.inference.predict import facts_of, predict_run, store_of
 from foldseg.inference.store import PredictionStore
@@ -64,10 +67,12 @@ class Members:
         return self.data.test.sort_values("id")
 
     @cached_property
-    def target(self) -> Target:
-        """What the ensemble is of, and what is fitted for."""
-        weights = np.array([member.weight for member in self.config.members])
-        return Target(self.config.score, self.labels, self.config.blend, weights)
+    def spec(self) -> EnsembleSpec:
+        """What is the same for all images of the ensemble."""
+        config = self.config
+        names = tuple(member.name for member in config.members)
+        weights = np.array([member.weight for member in config.members])
+        return EnsembleSpec(names, weights, config.blend, self.labels, config.score)
 
     @cached_property
     def into(self) -> dict[str, NDArray[np.intp]]:
@@ -91,6 +96,25 @@ class Members:
             ]
             for member in self.config.members
         }
+
+    def oof_tasks(self, line: Line) -> list[ImageTask]:
+        """Return what is done to each of the OOF images (rows of `oof`), with the same line of steps for all."""
+        stores = {fold: self._member_stores("oof", fold) for fold in self.folds}
+        return [self._task(row, stores[row["fold"]], line) for row in self.oof.to_dict("records")]
+
+    def test_tasks(self, line: Line, fold: int | None = None) -> list[ImageTask]:
+        """Return what is done to each of the test images (rows of `test`), predicted by all folds, or by one alone."""
+        stores = self._member_stores("test", fold)
+        return [self._task(row, stores, line) for row in self.test.to_dict("records")]
+
+    def _member_stores(self, split: str, fold: int | None) -> tuple[MemberStores, ...]:
+        sources = self.sources(split, fold)
+        return tuple(MemberStores(tuple(stores), self.into[name]) for name, stores in sources.items())
+
+    def _task(self, row: Mapping[Hashable, Any], members: tuple[MemberStores, ...], line: Line) -> ImageTask:
+        root = self.data.root
+        mask = root / row["mask"] if row["mask"] else None
+        return ImageTask(row["id"], root / row["image"], mask, members, line, self.data.pictures)
 
     def predict(self, splits: Sequence[str]) -> None:
         """Write whatever stores are missing or stale."""

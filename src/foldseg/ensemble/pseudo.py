@@ -8,8 +8,8 @@ Labels of the whole ensemble would have, and the OOF score of whatever is traine
 """
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,15 +21,14 @@ from foldseg.data.counting import count_classes
 from foldseg.data.hashes import hash_code, hash_files
 from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
 from foldseg.ensemble.blend import Probabilities, argmax
-from foldseg.ensemble.image import Task, blended
-from foldseg.ensemble.line import Line
+from foldseg.ensemble.image import ImageTask, predict
+from foldseg.ensemble.line import Line, is_fitted
 from foldseg.ensemble.members import Members, find_members
-from foldseg.ensemble.oof import rows_of, task_of
 from foldseg.ensemble.parallel import processed
-from foldseg.ensemble.steps import STEPS, require_packages
+from foldseg.ensemble.prediction import EnsembleSpec
+from foldseg.ensemble.steps import require_packages
 from foldseg.errors import FoldsegError
 from foldseg.files import write_json
-from foldseg.inference.predict import split_table
 from foldseg.outputs import claim
 from foldseg.submission.label_png import write_png
 
@@ -42,7 +41,8 @@ DESCRIPTION = "pseudo.json"
 class PseudoTask:
     """One image: how it is blended, where its labels go, and the least probability of each class."""
 
-    task: Task
+    task: ImageTask
+    spec: EnsembleSpec
     path: Path
     least: NDArray[np.float32]
 
@@ -69,7 +69,7 @@ def write_pseudo_labels(
     """
     refining = _refining(config)
     require_packages(refining)
-    if fitted := [step.kind for step in refining if STEPS[type(step)].is_fitted(step)]:
+    if fitted := [step.kind for step in refining if is_fitted(step)]:
         raise FoldsegError(
             f"steps.{fitted[0]}: pseudo labels want given values, not lists: what is fitted has seen all folds"
         )
@@ -99,11 +99,9 @@ def _least(labels: LabelSet, confidence: float, per_class: Mapping[str, float]) 
 def _write_fold(members: Members, fold: int, folder: Path, least: NDArray[np.float32]) -> dict[str, float]:
     for stale in [folder / DESCRIPTION, *folder.glob("*.png")]:  # the first one's presence means complete
         stale.unlink(missing_ok=True)
-    table, sources = split_table(members.first, "test", members.data), members.sources("test", fold)
     line = Line.of(_refining(members.config))
     tasks = [
-        PseudoTask(replace(task_of(members, row, sources), line=line), folder / f"{row['id']}.png", least)
-        for row in rows_of(table)
+        PseudoTask(task, members.spec, folder / f"{task.id}.png", least) for task in members.test_tasks(line, fold)
     ]
     done = processed(label_image, tasks, members.config.workers, f"labelling for fold {fold}")
     kept = np.sum(list(done), 0)
@@ -114,9 +112,9 @@ def _write_fold(members: Members, fold: int, folder: Path, least: NDArray[np.flo
             "fold": fold,
             "classes": members.labels.names,
             "data_fingerprint": members.first.facts["data_fingerprint"],
-            "ids": table["id"].tolist(),
+            "ids": [pseudo_task.id for pseudo_task in tasks],
             "labels": members.labels.definition,
-            "pictures": dict(zip(table["id"], hash_files(one.task.image for one in tasks), strict=True)),
+            "pictures": _picture_hashes(tasks),
             "code": hash_code("data", "scoring", "inference", "ensemble"),
             "least_probability": dict(zip(members.labels.names, least.round(6).tolist(), strict=True)),
             "runs": {str(run.checkpoint(name)): run.hash_of(name) for run, name in weights},
@@ -126,8 +124,15 @@ def _write_fold(members: Members, fold: int, folder: Path, least: NDArray[np.flo
     return dict(zip([*members.labels.names, "void"], (kept / kept.sum()).tolist(), strict=True))
 
 
+def _picture_hashes(tasks: Sequence[PseudoTask]) -> dict[str, str]:
+    """Return id -> SHA-256 of the picture."""
+    hashes = hash_files(todo.task.image for todo in tasks)
+    return {todo.id: found for todo, found in zip(tasks, hashes, strict=True)}
+
+
 def label_image(todo: PseudoTask) -> NDArray[np.int64]:
     """Write one image's labels; return (classes + 1,) pixels of each class and of void."""
-    labels = pseudo_labels(blended(todo.task), todo.least)
+    prediction = predict(todo.task.context(todo.spec), todo.task.line)
+    labels = pseudo_labels(prediction.as_probabilities(), todo.least)
     write_png(todo.path, labels)
     return count_classes(labels, len(todo.least))

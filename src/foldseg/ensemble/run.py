@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from shutil import rmtree
@@ -16,14 +16,14 @@ from foldseg.data.datasets import OpenedData
 from foldseg.data.labels import LabelSet, Mask
 from foldseg.data.rle import Rle
 from foldseg.ensemble.fitted import write_line
-from foldseg.ensemble.image import masks_of, process
 from foldseg.ensemble.line import Line
 from foldseg.ensemble.made_from import KEY, contents_of, made_from
 from foldseg.ensemble.members import Members, find_members
-from foldseg.ensemble.oof import facts_of, predict_oof, rows_of, task_of
+from foldseg.ensemble.oof import predict_oof
+from foldseg.ensemble.pass_folder import PassFolder
+from foldseg.ensemble.passes import Pass
 from foldseg.ensemble.steps import check_steps, require_packages
 from foldseg.ensemble.tables import best_member, member_worth, stage_scores, step_gains, steps_left_out
-from foldseg.ensemble.work import Work
 from foldseg.errors import FoldsegError
 from foldseg.files import locked, scratch, write_json
 from foldseg.outputs import require_own
@@ -168,14 +168,14 @@ def _score_oof(members: Members, folder: Path, work: Path) -> tuple[dict[str, An
     """Take the OOF images through the ensemble; return what score.json says of them, and the line for new images."""
     config, labels, groups = members.config, members.labels, members.oof["group"].to_numpy()
     warn_of_large_group(groups)
-    found = predict_oof(members, folder, work)
+    oof = predict_oof(members, folder, work)
     scores: dict[str, Any] = {"score": config.score, "images": len(groups), "folds": members.folds}
-    scores["oof"] = stage_scores(config, found.line.taken, found.counts, labels, groups)
-    scores["steps"] = step_gains(found)
-    scores["left_out"] = steps_left_out(found)
-    if found.members:
-        scores["members"] = member_worth(config, found.members, members.target, groups)
-        scores["members"]["best"] = best = best_member(config, found.counts, labels, groups)
+    scores["oof"] = stage_scores(config, oof.line.taken, oof.counts, labels, groups)
+    scores["steps"] = step_gains(oof)
+    scores["left_out"] = steps_left_out(oof)
+    if oof.members:
+        scores["members"] = member_worth(config, oof.members, members.spec, groups)
+        scores["members"]["best"] = best = best_member(config, oof.counts, labels, groups)
         low, high = best["interval"]
         if low > 0:
             logger.warning(
@@ -183,7 +183,7 @@ def _score_oof(members: Members, folder: Path, work: Path) -> tuple[dict[str, An
                 "leave the worst members out, or add the step weights",
                 best["member"], best["gain"], len(config.members), low, high,
             )  # fmt: skip
-    return scores, found.line
+    return scores, oof.line
 
 
 def _check_classes(config: Ensemble, labels: LabelSet, contest: LabelSet) -> None:
@@ -197,21 +197,22 @@ def _check_classes(config: Ensemble, labels: LabelSet, contest: LabelSet) -> Non
     check_classes(config.submission, labels)
 
 
-def _write_submission(members: Members, path: Path, line: Line, kept_in: Path) -> Counts | None:
+def _write_submission(members: Members, path: Path, line: Line, work: Path) -> Counts | None:
     """Write and validate the test submission; return counts (stages, images, classes, 3) if the truth is known."""
-    config, sources = members.config, members.sources("test")
-    tasks = [replace(task_of(members, row, sources), line=line) for row in rows_of(members.test)]
-    work = Work.of(kept_in, "test", facts_of(tasks))
+    config = members.config
+    tasks = members.test_tasks(line)
+    overlaps = any(step.may_overlap for step in line.taken)
+    folder = PassFolder.open(work, "test", Pass(members.spec), tasks, keeps_masks=overlaps)
     counts: list[Counts] = []
 
-    def results() -> Iterator[tuple[str, Mask | list[Rle]]]:
-        outcomes = work.outcomes(process, tasks, config.workers, "blending test")
-        for task, outcome in zip(tasks, outcomes, strict=True):
-            if "counts" in outcome:
-                counts.append(outcome["counts"])
-            yield task.id, masks_of(outcome)
+    def predictions() -> Iterator[tuple[str, Mask | list[Rle]]]:
+        tallies = folder.run(config.workers, "blending test")
+        for task, tally in zip(tasks, tallies, strict=True):
+            if task.mask is not None:
+                counts.append(tally.counts)
+            yield task.id, folder.final.read(task.id)
 
-    FORMATS[config.submission].write(path, results(), members.labels)
+    FORMATS[config.submission].write(path, predictions(), members.labels)
     check_submission(path, {task.id: members.data.size_of(task.id) for task in tasks}, members.labels)
     return np.stack(counts, 1) if len(counts) == len(tasks) else None
 

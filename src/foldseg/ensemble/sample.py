@@ -1,52 +1,58 @@
-"""Pixels that a search can still change, gathered once, so that no trial has to blend images again.
+"""Pixels that a search can still change, gathered once. Then no trial has to blend images again.
 
-Of an image, most pixels are the same whatever a search tries: where all members have the same most probable class, no
-weighting of them changes it. Those are only counted. The others are kept with all that is needed to label them anew,
-or as many of them as fit, each of which then stands for several.
+Most pixels of an image are the same whatever a search tries. Where all members have the same most probable class, for
+example, no weighting changes it. Such pixels are only counted. The others are open: they are kept with all that is
+needed to label them again. If there are too many, some of them are kept, and each stands for several.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foldseg.data.labels import IGNORE_INDEX, Mask
+from foldseg.ensemble.stage import Observation
 from foldseg.scoring.counts import PREDICTION, SHARED, TRUTH, Counts, count_pixels
 
-Arrays = Mapping[str, NDArray[Any]]
-
-BYTES = 64 << 20
-"""What the kept pixels of all images may take, about."""
+MAX_BYTES = 64 << 20
+"""About how much memory the pixels that are kept of all images may take."""
 
 
-def subset(name: str, pixels: int, most: int) -> NDArray[np.intp]:
-    """Return places of `most` of an image's pixels, drawn by its name, in order; of all if there are no more."""
-    if pixels <= most:
+def draw_places(name: str, pixels: int, max_pixels: int) -> NDArray[np.intp]:
+    """Return places of at most `max_pixels` of an image's pixels, in order.
+
+    The draw depends only on the image's name.
+    """
+    if pixels <= max_pixels:
         return np.arange(pixels)
-    return np.sort(np.random.default_rng(crc32(name.encode())).choice(pixels, most, replace=False, shuffle=False))
+    return np.sort(np.random.default_rng(crc32(name.encode())).choice(pixels, max_pixels, replace=False, shuffle=False))
 
 
-def observed(
-    truth: Mask, labels: Mask, open_: NDArray[np.bool_], places: NDArray[np.intp], vectors: NDArray[np.uint8], most: int
-) -> dict[str, NDArray[Any]]:
-    """What is kept of one image.
+def observe_pixels(
+    truth: Mask,
+    labels: Mask,
+    is_open: NDArray[np.bool_],
+    places: NDArray[np.intp],
+    vectors: NDArray[np.uint8],
+    max_pixels: int,
+) -> dict[str, NDArray[np.generic]]:
+    """Count the pixels of one image that are settled, and keep its open ones, at most `max_pixels` of them.
 
-    truth and labels (H, W) uint8: class indices, void 255, and what all pixels but the `open_` (H, W) ones are
-    labelled as for good. `vectors` (n, ...) uint8 is what the pixels at `places` (n,) of the flattened image are
-    labelled from. At most `most` open pixels are kept.
+    truth (H, W) uint8: class indices, void 255. labels (H, W) uint8: class indices; those of settled pixels are final.
+    is_open (H, W): whether a pixel is open. vectors (n, ...) uint8: what the pixels at `places` (n,) of the flattened
+    image are labelled from.
     """
     classes = vectors.shape[-1]
-    open_ = open_ & (truth != IGNORE_INDEX)
-    fixed = count_pixels(np.where(open_, np.uint8(IGNORE_INDEX), truth), labels, classes)
-    kept = np.flatnonzero(open_.reshape(-1)[places])
-    kept = kept[:: max(1, -(-len(kept) // max(1, most)))]
-    number = int(np.count_nonzero(open_))
+    is_open = is_open & (truth != IGNORE_INDEX)
+    settled = np.where(is_open, np.uint8(IGNORE_INDEX), truth)
+    kept = np.flatnonzero(is_open.reshape(-1)[places])
+    kept = kept[:: max(1, -(-len(kept) // max(1, max_pixels)))]
+    number = int(np.count_nonzero(is_open))
     return {
-        "fixed": fixed,
-        "open": np.bincount(truth[open_], minlength=classes)[:classes].astype(np.int64),
+        "fixed": count_pixels(settled, labels, classes),
+        "open": np.bincount(truth[is_open], minlength=classes)[:classes].astype(np.int64),
         "truth": truth.reshape(-1)[places[kept]],
         "vectors": vectors[kept],
         "stands_for": np.array(number / len(kept) if len(kept) else 0.0),
@@ -55,46 +61,50 @@ def observed(
 
 @dataclass(frozen=True)
 class PixelSample:
-    """Open pixels of many images: `vectors` (n, ...) uint8, their `truth` (n,), `image` (n,) and what each stands for.
-
-    `fixed` are the counts (images, classes, 3) of all other pixels, `open` (images, classes) the open pixels' truth.
-    """
+    """Open pixels of many images, and counts of all their other pixels."""
 
     fixed: Counts
+    """(images, classes, 3): counts of the pixels that are settled."""
     open: NDArray[np.int64]
+    """(images, classes): number of open pixels of each true class."""
     image: NDArray[np.intp]
+    """(n,): index of the image that a pixel is of."""
     truth: NDArray[np.uint8]
+    """(n,): true class of a pixel."""
     vectors: NDArray[np.uint8]
+    """(n, ...): what a pixel is labelled from."""
     stands_for: NDArray[np.float64]
+    """(n,): number of open pixels that a pixel stands for."""
 
     @staticmethod
-    def of(observations: Sequence[Arrays]) -> "PixelSample":
-        """Join what was observed of single images."""
-        numbers = [len(one["truth"]) for one in observations]
+    def of(observations: Sequence[Observation]) -> "PixelSample":
+        """Join what `observe_pixels` returned for single images."""
+        lengths = [len(observation["truth"]) for observation in observations]
         return PixelSample(
-            np.stack([one["fixed"] for one in observations]),
-            np.stack([one["open"] for one in observations]),
-            np.repeat(np.arange(len(numbers)), numbers),
-            np.concatenate([one["truth"] for one in observations]),
-            np.concatenate([one["vectors"] for one in observations]),
-            np.repeat([float(one["stands_for"]) for one in observations], numbers),
+            np.stack([observation["fixed"] for observation in observations]),
+            np.stack([observation["open"] for observation in observations]),
+            np.repeat(np.arange(len(lengths)), lengths),
+            np.concatenate([observation["truth"] for observation in observations]),
+            np.concatenate([observation["vectors"] for observation in observations]),
+            np.repeat([float(observation["stands_for"]) for observation in observations], lengths),
         )
 
     @property
     def is_exact(self) -> bool:
-        """Are all open pixels kept?"""
+        """Whether all open pixels are kept."""
         return bool(np.all(self.stands_for == 1.0)) and int(self.open.sum()) == len(self.truth)
 
     def counts(self, labels: NDArray[np.uint8]) -> Counts:
-        """Counts (images, classes, 3) when the pixels are labelled (n,); estimates, unless the sample is exact."""
+        """Return counts (images, classes, 3) if the pixels are labelled (n,). They are estimates unless `is_exact`."""
         images, classes = self.open.shape
         counts = self.fixed.copy()
         counts[..., TRUTH] += self.open
-        place, size = self.image * classes, images * classes
+        first_bin, bins = self.image * classes, images * classes
 
-        def number(of: NDArray[np.uint8], weights: NDArray[np.float64]) -> NDArray[np.int64]:
-            return np.rint(np.bincount(place + of, weights, size)).astype(np.int64).reshape(images, classes)
+        def count_labels(weights: NDArray[np.float64]) -> NDArray[np.int64]:
+            totals = np.bincount(first_bin + labels, weights, bins)
+            return np.rint(totals).astype(np.int64).reshape(images, classes)
 
-        counts[..., PREDICTION] += number(labels, self.stands_for)
-        counts[..., SHARED] += number(labels, np.where(labels == self.truth, self.stands_for, 0.0))
+        counts[..., PREDICTION] += count_labels(self.stands_for)
+        counts[..., SHARED] += count_labels(np.where(labels == self.truth, self.stands_for, 0.0))
         return counts

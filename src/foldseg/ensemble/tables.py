@@ -10,10 +10,10 @@ from foldseg.config import Ensemble
 from foldseg.config.schema import Step
 from foldseg.data.labels import LabelSet
 from foldseg.ensemble.disagreement import MemberSample
-from foldseg.ensemble.image import stages
+from foldseg.ensemble.line import stage_names
 from foldseg.ensemble.oof import OofResult
-from foldseg.ensemble.sample import Arrays
-from foldseg.ensemble.scene import Target
+from foldseg.ensemble.prediction import EnsembleSpec
+from foldseg.ensemble.stage import Observation
 from foldseg.scoring.compare import paired
 from foldseg.scoring.counts import Counts
 from foldseg.scoring.scores import OF_SCORED_CLASSES, SCORES, bootstrap, interval, score
@@ -31,7 +31,7 @@ def stage_scores(
     """
     table: dict[str, Any] = {}
     overlapping = {step.kind for step in taken if step.may_overlap}
-    for stage, part in zip(stages([m.name for m in config.members], taken), counts, strict=True):
+    for stage, part in zip(stage_names([m.name for m in config.members], taken), counts, strict=True):
         # Masks that overlap are of the scored classes alone: there is no pixel accuracy, and no background
         only_scored = not overlapping.isdisjoint(stage.split(" + "))
         known = OF_SCORED_CLASSES if only_scored else tuple(SCORES)
@@ -47,7 +47,7 @@ def stage_scores(
 def step_gains(oof: OofResult) -> dict[str, Any]:
     """Stage after a step that is taken -> what the step gained on OOF, see `_gain`."""
     places = [place for place in range(len(oof.line.steps)) if place not in oof.line.left_out]
-    return {stage: _gain(oof, place) for stage, place in zip(stages([], oof.line.taken)[1:], places, strict=True)}
+    return {stage: _gain(oof, place) for stage, place in zip(stage_names([], oof.line.taken)[1:], places, strict=True)}
 
 
 def steps_left_out(oof: OofResult) -> list[dict[str, Any]]:
@@ -62,12 +62,12 @@ def _gain(oof: OofResult, place: int) -> dict[str, Any]:
     `gain` is nested: over images whose own fold was not fitted on. `same_oof`, of a fitted step, is its stage's score
     where it was fitted, which is too good. `forced`: it would have been left out.
     """
-    worth = oof.worth[place]
-    gain = worth.gain
+    step_gain = oof.gains[place]
+    gain = step_gain.gain
     facts = {"gain": gain.difference, "interval": gain.interval, "probability": gain.probability}
-    if place in oof.facts:
-        facts |= {"same_oof": worth.same_oof, **oof.facts[place]}
-    return facts | ({"forced": True} if worth.forced else {})
+    if place in oof.descriptions:
+        facts |= {"same_oof": step_gain.same_oof, **oof.descriptions[place]}
+    return facts | ({"forced": True} if step_gain.is_forced else {})
 
 
 def best_member(config: Ensemble, counts: Counts, labels: LabelSet, groups: Groups) -> dict[str, Any]:
@@ -88,20 +88,22 @@ def best_member(config: Ensemble, counts: Counts, labels: LabelSet, groups: Grou
     }
 
 
-def member_worth(config: Ensemble, seen: Sequence[Arrays], target: Target, groups: Groups) -> dict[str, Any]:
+def member_worth(
+    config: Ensemble, observations: Sequence[Observation], spec: EnsembleSpec, groups: Groups
+) -> dict[str, Any]:
     """How often members agree, pair by pair, and what the blend (with the given weights) loses without each of them.
 
     From the pixels on which they disagree: exactly, or from a sample of them where they are too many.
     """
     names = [member.name for member in config.members]
-    agreement = np.sum([one["agreement"] for one in seen], 0)
+    agreement = np.sum([one["agreement"] for one in observations], 0)
     shares = (agreement / np.diagonal(agreement)).round(6)
-    sample = MemberSample(seen, target)
-    whole = sample.counts(target.weights)
+    sample = MemberSample(observations, spec)
+    whole = sample.counts(spec.weights)
     removing = {}
     for index, name in enumerate(names):
-        rest = sample.counts(np.where(np.arange(len(names)) == index, 0.0, target.weights))
-        loss = paired(config.score, whole, rest, target.labels, groups, config.bootstrap_samples)
+        rest = sample.counts(np.where(np.arange(len(names)) == index, 0.0, spec.weights))
+        loss = paired(config.score, whole, rest, spec.labels, groups, config.bootstrap_samples)
         removing[name] = {"loss": loss.difference, "interval": loss.interval, "probability": loss.probability}
     return {
         "agreement": {

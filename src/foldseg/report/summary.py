@@ -1,7 +1,6 @@
 """One picture of an ensemble: what each member sees, what the blend makes of it, what is handed in."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,9 @@ from matplotlib.figure import Figure
 from foldseg.config import Ensemble
 from foldseg.data.datasets import OpenedData
 from foldseg.data.labels import LabelSet, Mask
-from foldseg.ensemble.blend import argmax
-from foldseg.ensemble.image import blended, scene_of
+from foldseg.ensemble.image import blend_members
 from foldseg.ensemble.line import Line
 from foldseg.ensemble.members import Members, find_members
-from foldseg.ensemble.oof import rows_of, task_of
 from foldseg.errors import FoldsegError
 from foldseg.outputs import check_output
 from foldseg.report.eda import spread
@@ -107,15 +104,16 @@ def _wrapped(pictures: list[Picture | None]) -> list[list[Picture | None]]:
 
 
 def stage_labels(members: Members, oof: OofLabels, name: str, final: str) -> dict[str, Mask]:
-    """Stage (see `foldseg.ensemble.image.stages`) -> class indices: every member, the blend, the final result.
+    """Stage (see `foldseg.ensemble.line.stage_names`) -> class indices: every member, the blend, the final result.
 
     `final` is the name of the last stage, which is read as it was scored; stages between are not shown.
     """
-    row = next(row for row in rows_of(oof.table) if row["id"] == name)
-    task = task_of(members, row, members.sources("oof", int(row["fold"])))
-    every = zip(task.sources, scene_of(task).members(), strict=True)
-    results = {member: argmax(maps) for member, maps in every}
-    results["blend"] = argmax(blended(replace(task, line=Line())))
+    task = next(task for task in members.oof_tasks(Line()) if task.id == name)
+    context = task.context(members.spec)
+    of_members: list[Mask] = []
+    blend = blend_members(context, of_members.append)
+    results = dict(zip(members.spec.members, of_members, strict=True))
+    results["blend"] = blend.labels
     results[final] = oof.prediction(name)
     return results
 

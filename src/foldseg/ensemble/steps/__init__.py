@@ -1,44 +1,45 @@
-"""What each step after the blend does. To add one: a module with what `scene.StepModule` says, and a line here.
+"""The steps after the blend. To add one: a module with a class derived from `Stage`, and a line in `STEPS`.
 
-Its settings, and what it states of itself, are a class of `foldseg.config.schema.steps`.
+The settings of a step, and what the ensemble has to know of it, are a class of `foldseg.config.schema.steps`.
 """
 
 from collections.abc import Iterable
 from importlib import import_module
+from typing import Any
 
 from foldseg.config import Ensemble
 from foldseg.config.schema import BiasStep, CleanUp, Crf, StackStep, Step, ThresholdStep, WeightsStep
 from foldseg.config.schema.choice import check_entries
 from foldseg.data.labels import LabelSet
-from foldseg.ensemble.scene import StepModule
-from foldseg.ensemble.steps import bias, clean_up, crf, stack, thresholds, weights
+from foldseg.ensemble.stage import Stage, check_stage
+from foldseg.ensemble.steps.bias import BiasStage
+from foldseg.ensemble.steps.clean_up import CleanUpStage
+from foldseg.ensemble.steps.crf import CrfStage
+from foldseg.ensemble.steps.stack import StackStage
+from foldseg.ensemble.steps.thresholds import ThresholdStage
+from foldseg.ensemble.steps.weights import WeightsStage
 from foldseg.errors import FoldsegError
 
-STEPS: dict[type[Step], StepModule] = {
-    WeightsStep: weights,
-    StackStep: stack,
-    BiasStep: bias,
-    Crf: crf,
-    ThresholdStep: thresholds,
-    CleanUp: clean_up,
+STEPS: dict[type[Step], type[Stage[Any]]] = {
+    WeightsStep: WeightsStage,
+    StackStep: StackStage,
+    BiasStep: BiasStage,
+    Crf: CrfStage,
+    ThresholdStep: ThresholdStage,
+    CleanUp: CleanUpStage,
 }
+check_entries(STEPS, Step, "ensemble/steps/__init__.py: STEPS")
+for _stage in STEPS.values():
+    check_stage(_stage)
 
 
-def _check() -> None:
-    """TypeError when a step has settings and no module, or a module lacks a function or settings."""
-    check_entries(STEPS, Step, "ensemble/steps/__init__.py: STEPS")
-    functions = [name for name in vars(StepModule) if not name.startswith("_")]
-    for step, module in STEPS.items():
-        if missing := [name for name in functions if not callable(getattr(module, name, None))]:
-            name = f"ensemble/steps/{step.kind_name()}.py"
-            raise TypeError(f"{name}: a step has to have {', '.join(missing)} (scene.StepModule)")
-
-
-_check()
+def stage_of(step: Step) -> Stage[Any]:
+    """Return what a step does, with its settings."""
+    return STEPS[type(step)](step)
 
 
 def require_packages(steps: Iterable[Step]) -> None:
-    """FoldsegError that says how to get an optional package that a step needs, if it is not installed."""
+    """Raise FoldsegError if a step needs an optional package that is not installed; it says how to get it."""
     for step in steps:
         if step.package is None:
             continue
@@ -51,15 +52,15 @@ def require_packages(steps: Iterable[Step]) -> None:
 
 
 def check_steps(config: Ensemble, labels: LabelSet) -> None:
-    """FoldsegError when a step does not go with the classes, the score or other settings of an ensemble."""
+    """Raise FoldsegError if a step does not go with the classes, the score or other settings of an ensemble."""
     for step in config.steps:
-        STEPS[type(step)].check(step, config, labels)
+        stage_of(step).check(config, labels)
         key = f"steps.{step.kind}.classes"
         if unknown := set(step.named_classes) - set(labels.names):
             raise FoldsegError(f"{key}: unknown {sorted(unknown)}; valid are {', '.join(labels.names)}")
-        rest = [c.name for c in labels.classes if c.name in step.named_classes and not c.scored]
-        if rest and config.may_overlap:
+        not_scored = [c.name for c in labels.classes if c.name in step.named_classes and not c.scored]
+        if not_scored and config.may_overlap:
             raise FoldsegError(
-                f"{key}: {', '.join(rest)} is not scored, and where categories overlap there are only masks of scored "
-                "classes"
+                f"{key}: {', '.join(not_scored)} is not scored, and where categories overlap there are only masks of "
+                "scored classes"
             )

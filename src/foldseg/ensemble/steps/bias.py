@@ -1,8 +1,8 @@
-"""A factor per class on its probability: rare classes want more than the argmax gives them, or less.
+"""A factor per class on its probability. A score may want more of rare classes, or less, than the argmax gives them.
 
-Pixels whose most probable class no factor within the limit can overtake are counted once. For the others, a class's
-counts at every factor come from histograms of the factor at which it begins to win them, so that a sweep over the
-classes is a handful of passes over the sample, whatever the number of factors.
+Pixels whose most probable class cannot be overtaken by any factor within the limit are counted once. For the others,
+histograms say at which factor a class begins to win a pixel. They give the counts at all factors of a class together,
+so one sweep over the classes is a handful of passes over the sample, whatever the number of factors.
 """
 
 from collections.abc import Sequence
@@ -11,69 +11,73 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from foldseg.config import Ensemble
 from foldseg.config.schema import BiasStep
-from foldseg.data.labels import LabelSet, Mask
+from foldseg.data.labels import Mask
 from foldseg.ensemble.blend import normalised
-from foldseg.ensemble.sample import Arrays, PixelSample, observed, subset
-from foldseg.ensemble.scene import Params, Result, Scene, Target
+from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Params, Prediction
+from foldseg.ensemble.sample import PixelSample, draw_places, observe_pixels
+from foldseg.ensemble.stage import Observation, Stage
 from foldseg.scoring.counts import PREDICTION, SHARED, Counts
 
-_LEVELS = 65  # factors that are tried for each class, evenly on a logarithmic scale; the middle one is 1
+_LEVELS = 65
+"""Factors that are tried for each class, evenly on a logarithmic scale. The middle one is 1."""
 _SWEEPS = 4
+_DRAWN = 16
+"""Times as many pixels are drawn as may be kept, since most pixels turn out to be settled."""
 
 
-def check(settings: BiasStep, config: Ensemble, labels: LabelSet) -> None:
-    """Accept every ensemble."""
+class BiasStage(Stage[BiasStep]):
+    """Multiply each class's probability by a fitted factor."""
 
+    @property
+    def is_fitted(self) -> bool:
+        """Whether there is something to fit: always."""
+        return True
 
-def is_fitted(settings: BiasStep) -> bool:
-    """Return that it always is."""
-    return True
+    def apply(self, prediction: Prediction, context: ImageContext, params: Params | None) -> Prediction:
+        """Multiply, and scale the classes to sum to 1."""
+        assert params is not None
+        factors = params["factors"].astype(np.float32)
+        return Prediction.of_probabilities(normalised(prediction.as_probabilities() * factors[:, None, None]))
 
+    def observe(self, prediction: Prediction, truth: Mask, context: ImageContext, max_bytes: int) -> Observation:
+        """Keep the pixels in which some class is within limit**2 of the most probable one."""
+        maps = prediction.quantised()
+        classes = len(maps)
+        top_two = np.partition(maps, -2, axis=0)[-2:] if classes > 1 else np.stack([maps[0] * 0, maps[0]])
+        is_open = top_two[0] * np.float32(self.settings.limit**2) >= top_two[1]
+        places = draw_places(context.id, truth.size, max(1, max_bytes * _DRAWN // classes))
+        vectors = maps.reshape(classes, -1)[:, places].T
+        return observe_pixels(truth, prediction.labels, is_open, places, vectors, max_bytes // classes)
 
-def apply(settings: BiasStep, params: Params | None, result: Result, scene: Scene) -> Result:
-    """Multiply and normalise."""
-    assert params is not None
-    factors = params["factors"].astype(np.float32)
-    return Result.of(normalised(result.as_probabilities() * factors[:, None, None]))
+    def fit(self, observations: Sequence[Observation], spec: EnsembleSpec) -> Params:
+        """Set one class's factor after the other to the best of all levels, until the score rises no more."""
+        sample = PixelSample.of(observations)
+        limit = self.settings.limit
+        levels = np.geomspace(1 / limit, limit, _LEVELS).astype(np.float32)
+        values = np.ascontiguousarray(sample.vectors.T).astype(np.float32)  # (classes, n)
+        factors = np.ones(len(values), np.float32)
+        best = -1.0
+        for _ in range(_SWEEPS):
+            before = best
+            for index in range(len(values)):
+                scores = np.array([spec.value(counts) for counts in _counts_at(sample, values, factors, index, levels)])
+                winners = np.flatnonzero(scores >= scores.max() - 1e-12)
+                gentlest = winners[np.abs(winners - _LEVELS // 2).argmin()]
+                factors[index], best = levels[gentlest], scores[gentlest]
+            if best <= before + 1e-9:
+                break
+        return {"factors": factors}
 
-
-def observe(
-    settings: BiasStep, result: Result, truth: Mask, scene: Scene, target: Target, most: int
-) -> dict[str, NDArray[Any]]:
-    """Keep the pixels in which some class is within limit**2 of the most probable one."""
-    maps = result.quantised()
-    classes = len(maps)
-    top_two = np.partition(maps, -2, axis=0)[-2:] if classes > 1 else np.stack([maps[0] * 0, maps[0]])
-    open_ = top_two[0] * np.float32(settings.limit**2) >= top_two[1]
-    places = subset(scene.id, truth.size, max(1, most * 16 // classes))
-    return observed(truth, result.labels, open_, places, maps.reshape(classes, -1)[:, places].T, most // classes)
-
-
-def fit(settings: BiasStep, observations: Sequence[Arrays], target: Target) -> Params:
-    """Change one class's factor after the other, each to the best of all levels, until nothing rises."""
-    sample = PixelSample.of(observations)
-    levels = np.geomspace(1 / settings.limit, settings.limit, _LEVELS).astype(np.float32)
-    values = np.ascontiguousarray(sample.vectors.T).astype(np.float32)  # (classes, n)
-    factors = np.ones(len(values), np.float32)
-    best = -1.0
-    for _ in range(_SWEEPS):
-        before = best
-        for index in range(len(values)):
-            scores = np.array([target.value(c) for c in _counts_at(sample, values, factors, index, levels)])
-            winners = np.flatnonzero(scores >= scores.max() - 1e-12)
-            chosen = winners[np.abs(winners - _LEVELS // 2).argmin()]  # of equal ones the gentlest
-            factors[index], best = levels[chosen], scores[chosen]
-        if best <= before + 1e-9:
-            break
-    return {"factors": factors}
+    def describe(self, params: Params, spec: EnsembleSpec) -> dict[str, Any]:
+        """Return class -> factor."""
+        return dict(zip(spec.labels.names, params["factors"].round(4).tolist(), strict=True))
 
 
 def _counts_at(
     sample: PixelSample, values: NDArray[np.float32], factors: NDArray[np.float32], index: int, levels: NDArray[Any]
 ) -> Counts:
-    """Counts (levels, images, classes, 3) for every factor of class `index`, the others' as they are."""
+    """Return counts (levels, images, classes, 3) for every factor of class `index`; the others' factors stay."""
     rivals = values * factors[:, None]
     rivals[index] = -1.0
     rival = rivals.argmax(0).astype(np.uint8)
@@ -84,27 +88,16 @@ def _counts_at(
     images, classes = sample.open.shape
     counts = np.repeat(sample.counts(rival)[None].astype(np.float64), len(levels), 0)
 
-    def switched(of: NDArray[np.uint8], where: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
-        """(levels, images, classes) pixels that have gone over to the class, by what they were labelled before."""
+    def count_switched(classes_of: NDArray[np.uint8], where: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+        """Return (levels, images, classes): pixels that have gone over to class `index`, by their `classes_of`."""
         weights = sample.stands_for if where is None else np.where(where, sample.stands_for, 0.0)
-        place = (needed * images + sample.image) * classes + of
-        table = np.bincount(place, weights, (len(levels) + 1) * images * classes)
+        bins = (needed * images + sample.image) * classes + classes_of
+        table = np.bincount(bins, weights, (len(levels) + 1) * images * classes)
         return table.reshape(-1, images, classes)[:-1].cumsum(0)
 
-    counts[..., PREDICTION] -= switched(rival)
-    counts[..., SHARED] -= switched(rival, rival == sample.truth)
-    counts[:, :, index, PREDICTION] += switched(np.zeros_like(rival)).sum(-1)
-    counts[:, :, index, SHARED] += switched(np.zeros_like(rival), sample.truth == index).sum(-1)
+    any_class = np.zeros_like(rival)
+    counts[..., PREDICTION] -= count_switched(rival)
+    counts[..., SHARED] -= count_switched(rival, rival == sample.truth)
+    counts[:, :, index, PREDICTION] += count_switched(any_class).sum(-1)
+    counts[:, :, index, SHARED] += count_switched(any_class, sample.truth == index).sum(-1)
     return np.rint(counts).astype(np.int64)
-
-
-def describe(params: Params, target: Target, members: Sequence[str]) -> dict[str, Any]:
-    """Class -> factor."""
-    return dict(zip(target.labels.names, params["factors"].round(4).tolist(), strict=True))
-
-
-def compare(
-    settings: BiasStep, observations: Sequence[Arrays], parts: NDArray[np.intp], before: Counts, target: Target
-) -> dict[str, Any]:
-    """Return nothing: there are no alternatives."""
-    return {}

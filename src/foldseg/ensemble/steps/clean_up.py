@@ -1,49 +1,124 @@
 """Removal of small components and of small holes, up to an area per class that is given or fitted."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from foldseg.config import Ensemble
 from foldseg.config.schema import CleanUp
 from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
-from foldseg.ensemble.sample import Arrays
-from foldseg.ensemble.scene import Params, Result, Scene, Target
+from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Params, Prediction
+from foldseg.ensemble.stage import Observation, Stage
 from foldseg.ensemble.steps.thresholds import with_masks
 from foldseg.scoring.counts import Counts, count_masks, count_pixels
 
 Areas = NDArray[np.int64]
 """(classes,) pixels: smaller components are removed, or smaller holes filled. 0: none."""
 
-_KINDS = ("min_area", "hole_area")
+_MIN_AREA, _HOLE_AREA = "min_area", "hole_area"
+_KINDS = (_MIN_AREA, _HOLE_AREA)
 
 
-def check(settings: CleanUp, config: Ensemble, labels: LabelSet) -> None:
-    """Accept every ensemble."""
+class CleanUpStage(Stage[CleanUp]):
+    """Remove small components, and fill small holes."""
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether an area is to be chosen from a list."""
+        return any(isinstance(getattr(self.settings, kind), tuple) for kind in _KINDS)
+
+    def apply(self, prediction: Prediction, context: ImageContext, params: Params | None) -> Prediction:
+        """Clean the labels or, where classes overlap, every mask by itself."""
+        if params is None:
+            params = {kind: self._areas(getattr(self.settings, kind), context.labels) for kind in _KINDS}
+        min_area, hole_area = params[_MIN_AREA], params[_HOLE_AREA]
+        if prediction.masks is None:
+            return replace(prediction, labels=clean_up(prediction.labels, min_area, hole_area))
+        masks = clean_up_masks(prediction.masks, min_area, hole_area)
+        return with_masks(prediction.quantised(), masks, context.labels)
+
+    def _areas(self, area: int, labels: LabelSet) -> Areas:
+        """Return an area for each class that is cleaned, and 0 for the others."""
+        classes = self.settings.classes
+        is_cleaned = np.array([classes is None or name in classes for name in labels.names])
+        return np.where(is_cleaned, area, 0).astype(np.int64)
+
+    def _candidates(self, kind: str) -> tuple[int, ...]:
+        """Return the areas that are tried: those of a list and 0, in order, or a given area alone."""
+        area = getattr(self.settings, kind)
+        return tuple(sorted({0, *area})) if isinstance(area, tuple) else (area,)
+
+    def observe(self, prediction: Prediction, truth: Mask, context: ImageContext, max_bytes: int) -> Observation:
+        """Return, for each kind of area, the counts (classes, areas, classes, 3) with one class cleaned alone."""
+        return {kind: self._try_areas(kind, prediction, truth, context.labels) for kind in _KINDS}
+
+    def _try_areas(self, kind: str, prediction: Prediction, truth: Mask, labels: LabelSet) -> NDArray[np.int32]:
+        candidates = self._candidates(kind)
+        before = _count(prediction, truth, len(labels))
+        counts = np.broadcast_to(before, (len(labels), len(candidates), *before.shape)).astype(np.int32)
+        for index in _present_classes(prediction):
+            is_class = np.arange(len(labels)) == index
+            for place, area in enumerate(candidates):
+                areas = np.where(is_class, self._areas(area, labels), 0)
+                if areas.any():
+                    counts[index, place] = _count_cleaned(kind, areas, prediction, truth, before)
+        return counts
+
+    def fit(self, observations: Sequence[Observation], spec: EnsembleSpec) -> Params:
+        """Choose each class's area by itself: the smallest of those with the highest score."""
+        params = {}
+        for kind in _KINDS:
+            candidates = self._candidates(kind)
+            counts = np.stack([observation[kind] for observation in observations])
+            areas = np.zeros(len(spec.labels), np.int64)
+            for index in range(len(spec.labels)):
+                values = [spec.value(counts[:, index, place]) for place in range(len(candidates))]
+                is_best = np.array(values) >= max(values) - 1e-12
+                areas[index] = candidates[int(is_best.argmax())]
+            params[kind] = areas * self._areas(1, spec.labels)
+        return params
+
+    def describe(self, params: Params, spec: EnsembleSpec) -> dict[str, Any]:
+        """Return kind of area -> class -> pixels, for the classes that have one."""
+        return {
+            kind: {name: int(area) for name, area in zip(spec.labels.names, params[kind], strict=True) if area}
+            for kind in _KINDS
+        }
 
 
-def is_fitted(settings: CleanUp) -> bool:
-    """Return whether an area is to be chosen from a list."""
-    return any(isinstance(getattr(settings, kind), tuple) for kind in _KINDS)
+def _count(prediction: Prediction, truth: Mask, classes: int) -> Counts:
+    if prediction.masks is None:
+        return count_pixels(truth, prediction.labels, classes)
+    return count_masks(truth, prediction.masks)
 
 
-def apply(settings: CleanUp, params: Params | None, result: Result, scene: Scene) -> Result:
-    """Clean labels, or every mask by itself."""
-    areas = {kind: _areas(settings, kind, scene.labels) for kind in _KINDS} if params is None else params
-    least, hole = areas["min_area"], areas["hole_area"]
-    if result.masks is None:
-        return Result(clean_up(result.labels, least, hole), result.probabilities, result.maps)
-    return with_masks(result.quantised(), clean_up_masks(result.masks, least, hole), scene.labels)
+def _present_classes(prediction: Prediction) -> NDArray[np.integer[Any]]:
+    if prediction.masks is None:
+        return np.unique(prediction.labels)
+    return np.flatnonzero(prediction.masks.any((1, 2)))
 
 
-def _areas(settings: CleanUp, kind: str, labels: LabelSet, candidate: int | None = None) -> Areas:
-    """Return the area of every class: as it is given, or a candidate for it."""
-    area = getattr(settings, kind) if candidate is None else candidate
-    chosen = np.array([settings.classes is None or name in settings.classes for name in labels.names])
-    return np.where(chosen, area, 0).astype(np.int64)
+def _count_cleaned(kind: str, areas: Areas, prediction: Prediction, truth: Mask, before: Counts) -> Counts:
+    """Count a prediction after its small components (min_area) or small holes (hole_area) are cleaned."""
+    none = np.zeros_like(areas)
+    min_area, hole_area = (areas, none) if kind == _MIN_AREA else (none, areas)
+    if prediction.masks is not None:
+        return count_masks(truth, clean_up_masks(prediction.masks, min_area, hole_area))
+    return _recount(truth, prediction.labels, clean_up(prediction.labels, min_area, hole_area), before)
+
+
+def _recount(truth: Mask, old: Mask, new: Mask, before: Counts) -> Counts:
+    """Counts of `new`, given those of `old`: only pixels that differ are looked at."""
+    where = old != new
+    if not where.any():
+        return before
+    right, was, becomes = truth[where], old[where], new[where]
+    known = right != IGNORE_INDEX
+    right, was, becomes = right[known][None], was[known][None], becomes[known][None]
+    return before + count_pixels(right, becomes, len(before)) - count_pixels(right, was, len(before))
 
 
 def clean_up(labels: Mask, least: Areas, hole: Areas) -> Mask:
@@ -106,76 +181,3 @@ def _small_holes(mask: NDArray[np.bool_], area: int) -> NDArray[np.bool_]:
     for edge in (number[0], number[-1], number[:, 0], number[:, -1]):
         small[edge] = False
     return small[number]
-
-
-def observe(
-    settings: CleanUp, result: Result, truth: Mask, scene: Scene, target: Target, most: int
-) -> dict[str, NDArray[Any]]:
-    """Count, for every class and area of a list, with that class alone cleaned: (classes, areas, classes, 3)."""
-    return {kind: _trials(settings, kind, result, truth, scene.labels) for kind in _KINDS}
-
-
-def _trials(settings: CleanUp, kind: str, result: Result, truth: Mask, labels: LabelSet) -> NDArray[np.int32]:
-    areas = _candidates(settings, kind)
-    clean: Callable[[Areas, Areas], Counts]
-    if result.masks is None:
-        before = count_pixels(truth, result.labels, len(labels))
-        clean = lambda least, hole: _recount(truth, result.labels, clean_up(result.labels, least, hole), before)  # noqa: E731
-    else:
-        masks = result.masks
-        before = count_masks(truth, masks)
-        clean = lambda least, hole: count_masks(truth, clean_up_masks(masks, least, hole))  # noqa: E731
-    counts = np.broadcast_to(before, (len(labels), len(areas), *before.shape)).astype(np.int32)
-    shown = np.unique(result.labels) if result.masks is None else np.flatnonzero(result.masks.any((1, 2)))
-    none = np.zeros(len(labels), np.int64)
-    for index in shown:
-        for place, area in enumerate(areas):
-            only = np.where(np.arange(len(labels)) == index, _areas(settings, kind, labels, area), 0)
-            if only.any():
-                counts[index, place] = clean(only, none) if kind == "min_area" else clean(none, only)
-    return counts
-
-
-def _recount(truth: Mask, old: Mask, new: Mask, before: Counts) -> Counts:
-    """Counts of `new`, given those of `old`: only pixels that differ are looked at."""
-    where = old != new
-    if not where.any():
-        return before
-    right, was, becomes = truth[where], old[where], new[where]
-    known = right != IGNORE_INDEX
-    right, was, becomes = right[known][None], was[known][None], becomes[known][None]
-    return before + count_pixels(right, becomes, len(before)) - count_pixels(right, was, len(before))
-
-
-def _candidates(settings: CleanUp, kind: str) -> tuple[int, ...]:
-    """Return the areas of a list, 0 first and always; a given area alone."""
-    area = getattr(settings, kind)
-    return tuple(sorted({0, *area})) if isinstance(area, tuple) else (area,)
-
-
-def fit(settings: CleanUp, observations: Sequence[Arrays], target: Target) -> Params:
-    """Choose each class's area by itself: the one of the highest score, of equal ones the smallest."""
-    chosen = {}
-    for kind in _KINDS:
-        areas = _candidates(settings, kind)
-        counts = np.stack([one[kind] for one in observations])
-        values = [[target.value(counts[:, c, a]) for a in range(len(areas))] for c in range(len(target.labels))]
-        best = [next(area for area, v in zip(areas, row, strict=True) if v >= max(row) - 1e-12) for row in values]
-        allowed = _areas(settings, kind, target.labels, 1)
-        chosen[kind] = np.array(best, np.int64) * allowed
-    return chosen
-
-
-def describe(params: Params, target: Target, members: Sequence[str]) -> dict[str, Any]:
-    """Kind of area -> class -> pixels, where there is one."""
-    return {
-        kind: {name: int(area) for name, area in zip(target.labels.names, params[kind], strict=True) if area}
-        for kind in _KINDS
-    }
-
-
-def compare(
-    settings: CleanUp, observations: Sequence[Arrays], parts: NDArray[np.intp], before: Counts, target: Target
-) -> dict[str, Any]:
-    """Return nothing: there are no alternatives."""
-    return {}

@@ -1,4 +1,4 @@
-"""Dense CRF on the blend. pydensecrf is built from C++ source, so it is imported only when it is asked for."""
+"""Dense CRF on the blend. pydensecrf is built from C++ source, so it is imported only when an ensemble uses it."""
 
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -8,30 +8,57 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from foldseg.config import Ensemble
 from foldseg.config.schema import Crf
-from foldseg.data.labels import Image, LabelSet, Mask
+from foldseg.data.labels import Image, Mask
 from foldseg.ensemble.blend import Probabilities, argmax
-from foldseg.ensemble.sample import Arrays
-from foldseg.ensemble.scene import Params, Result, Scene, Target
-from foldseg.scoring.counts import Counts, count_pixels
+from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Params, Prediction
+from foldseg.ensemble.stage import Observation, Stage
+from foldseg.scoring.counts import count_pixels
 
-_FLOOR = 1e-5  # a probability of 0 would be an infinite energy
-_LIKELY = 0.05  # a class that is nowhere above that cannot win a pixel
-_AROUND = 2.0  # smooth_std around unsure pixels that take part
+_FLOOR = 1e-5
+"""Smallest probability: 0 would be an infinite energy."""
+_LIKELY = 0.05
+"""A class that is nowhere more probable than this cannot win a pixel."""
+_AROUND = 2.0
+"""Pixels this close to unsure ones take part, too, in units of smooth_std."""
 
 _KERNEL = ("smooth_std", "smooth_weight", "appearance_std", "appearance_colour_std", "appearance_weight")
 Kernel = Mapping[str, float]
-"""The values of `_KERNEL`."""
+"""One value for each name of `_KERNEL`."""
 
 
-def check(settings: Crf, config: Ensemble, labels: LabelSet) -> None:
-    """Accept every ensemble."""
+class CrfStage(Stage[Crf]):
+    """Refine the probabilities by the edges of the picture."""
 
+    @property
+    def is_fitted(self) -> bool:
+        """Whether a value is to be chosen from a list."""
+        return any(isinstance(getattr(self.settings, key), tuple) for key in _KERNEL)
 
-def is_fitted(settings: Crf) -> bool:
-    """Return whether a value is to be chosen from a list."""
-    return any(isinstance(getattr(settings, key), tuple) for key in _KERNEL)
+    def apply(self, prediction: Prediction, context: ImageContext, params: Params | None) -> Prediction:
+        """Refine the probabilities with the kernel that is given or fitted."""
+        kernel = kernels(self.settings)[0] if params is None else {key: float(params[key]) for key in _KERNEL}
+        refined = dense_crf(prediction.as_probabilities(), context.read_picture(), self.settings, kernel)
+        return Prediction.of_probabilities(refined)
+
+    def observe(self, prediction: Prediction, truth: Mask, context: ImageContext, max_bytes: int) -> Observation:
+        """Count with every combination of listed values: (combinations, classes, 3)."""
+        probabilities, image = prediction.as_probabilities(), context.read_picture()
+        counts = []
+        for kernel in kernels(self.settings):
+            labels = argmax(dense_crf(probabilities, image, self.settings, kernel))
+            counts.append(count_pixels(truth, labels, len(probabilities)))
+        return {"counts": np.stack(counts)}
+
+    def fit(self, observations: Sequence[Observation], spec: EnsembleSpec) -> Params:
+        """Choose the combination of the highest score."""
+        counts = np.stack([observation["counts"] for observation in observations], 1)
+        best = int(np.argmax([spec.value(of_combination) for of_combination in counts]))
+        return {key: np.array(value) for key, value in kernels(self.settings)[best].items()}
+
+    def describe(self, params: Params, spec: EnsembleSpec) -> dict[str, Any]:
+        """Return the chosen values."""
+        return {key: round(float(params[key]), 6) for key in _KERNEL}
 
 
 def kernels(settings: Crf) -> list[Kernel]:
@@ -39,12 +66,6 @@ def kernels(settings: Crf) -> list[Kernel]:
     values = [getattr(settings, key) for key in _KERNEL]
     lists = [value if isinstance(value, tuple) else (value,) for value in values]
     return [dict(zip(_KERNEL, combination, strict=True)) for combination in product(*lists)]
-
-
-def apply(settings: Crf, params: Params | None, result: Result, scene: Scene) -> Result:
-    """Refine the probabilities by the picture."""
-    kernel = kernels(settings)[0] if params is None else {key: float(params[key]) for key in _KERNEL}
-    return Result.of(dense_crf(result.as_probabilities(), scene.picture(), settings, kernel))
 
 
 def dense_crf(probabilities: Probabilities, image: Image, settings: Crf, kernel: Kernel | None = None) -> Probabilities:
@@ -113,31 +134,3 @@ def _inferred(
     features = np.concatenate([place / np.float32(kernel["appearance_std"]), colour])
     field.addPairwiseEnergy(np.ascontiguousarray(features, np.float32), compat=kernel["appearance_weight"])
     return np.array(field.inference(iterations), np.float32).reshape(values.shape)
-
-
-def observe(
-    settings: Crf, result: Result, truth: Mask, scene: Scene, target: Target, most: int
-) -> dict[str, NDArray[Any]]:
-    """Count with every combination: (combinations, classes, 3)."""
-    probabilities, image = result.as_probabilities(), scene.picture()
-    trials = [argmax(dense_crf(probabilities, image, settings, kernel)) for kernel in kernels(settings)]
-    return {"counts": np.stack([count_pixels(truth, labels, len(probabilities)) for labels in trials])}
-
-
-def fit(settings: Crf, observations: Sequence[Arrays], target: Target) -> Params:
-    """Choose the combination of the highest score."""
-    counts = np.stack([one["counts"] for one in observations], 1)
-    best = kernels(settings)[int(np.argmax([target.value(part) for part in counts]))]
-    return {key: np.array(value) for key, value in best.items()}
-
-
-def describe(params: Params, target: Target, members: Sequence[str]) -> dict[str, Any]:
-    """Return the chosen values."""
-    return {key: round(float(params[key]), 6) for key in _KERNEL}
-
-
-def compare(
-    settings: Crf, observations: Sequence[Arrays], parts: NDArray[np.intp], before: Counts, target: Target
-) -> dict[str, Any]:
-    """Return nothing: there are no alternatives."""
-    return {}

@@ -19,8 +19,8 @@ from foldseg.config import Ensemble
 from foldseg.config.schema import ScoreName, ThresholdStep
 from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
 from foldseg.ensemble.blend import argmax
-from foldseg.ensemble.sample import Arrays
-from foldseg.ensemble.scene import Params, Result, Scene, Target
+from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Params, Prediction
+from foldseg.ensemble.stage import Observation, Stage
 from foldseg.errors import FoldsegError
 from foldseg.inference.store import Quantised
 from foldseg.scoring.counts import PREDICTION, SHARED, TRUTH, Counts, joint_histogram
@@ -38,61 +38,80 @@ Curves = NDArray[np.int32]
 Thresholds = NDArray[np.uint8]
 """(scored classes,), each 1..255."""
 
-_PARTS = 5  # that OOF images are divided into where there is only one fold
+
+class ThresholdStage(Stage[ThresholdStep]):
+    """Give each pixel the scored classes whose probability reaches a fitted threshold."""
+
+    def check(self, config: Ensemble, labels: LabelSet) -> None:
+        """Raise FoldsegError unless the score is of the scored classes alone, and there is a class for pixels below."""
+        definition = SCORES[config.score]
+        if definition.mean_iou_of is None or (definition.classes == "all" and not labels.scored.all()):
+            raise FoldsegError(
+                f"steps.thresholds fits the scored classes, and score {config.score} is not of those alone; "
+                f"use {' or '.join(OF_SCORED_CLASSES)}"
+            )
+        if self.settings.categories not in possible_categories(labels):
+            raise FoldsegError(
+                "steps.thresholds.categories: exclusive gives pixels below the threshold to a class that is not "
+                f"scored, and all of {', '.join(labels.names)} are scored"
+            )
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether there is something to fit: always."""
+        return True
+
+    def apply(self, prediction: Prediction, context: ImageContext, params: Params | None) -> Prediction:
+        """Give every pixel the categories that reach their thresholds."""
+        assert params is not None
+        maps, thresholds, labels = prediction.quantised(), params["thresholds"], context.labels
+        if self.settings.categories == "overlapping":
+            return with_masks(maps, masks_above(maps, thresholds, labels), labels)
+        return Prediction(labels_above(maps, thresholds, labels), maps=maps)
+
+    def observe(self, prediction: Prediction, truth: Mask, context: ImageContext, max_bytes: int) -> Observation:
+        """Count at every threshold, for each kind of categories that is possible: score.json compares them."""
+        maps, labels = prediction.quantised(), context.labels
+        return {kind: curves(truth, maps, labels, kind) for kind in possible_categories(labels)}
+
+    def fit(self, observations: Sequence[Observation], spec: EnsembleSpec) -> Params:
+        """Return the thresholds of the highest score."""
+        images = np.stack([observation[self.settings.categories] for observation in observations])
+        return {"thresholds": best_thresholds(spec.score, images)}
+
+    def describe(self, params: Params, spec: EnsembleSpec) -> dict[str, Any]:
+        """Return scored class -> least probability."""
+        names = [label_class.name for label_class in spec.labels.classes if label_class.scored]
+        return dict(zip(names, (params["thresholds"] / 255).round(4).tolist(), strict=True))
+
+    def compare_alternatives(
+        self, observations: Sequence[Observation], parts: NDArray[np.intp], before: Counts, spec: EnsembleSpec
+    ) -> dict[str, Any]:
+        """Compare both kinds of categories: scores on OOF, and thresholds as probabilities.
+
+        Scores are those of argmax (`before`), of thresholds where they were fitted (too good), and nested: each of the
+        `parts` is scored with what was fitted on the others.
+        """
+        labels = spec.labels
+        table: dict[str, Any] = {}
+        for kind in possible_categories(labels):
+            images = np.stack([observation[kind] for observation in observations])
+            on_all = best_thresholds(spec.score, images)
+            nested = np.empty(images.shape[:2], np.uint8)
+            for part in np.unique(parts):
+                nested[parts == part] = best_thresholds(spec.score, images[parts != part])
+            table[kind] = {
+                "argmax": score(spec.score, before, labels).value,
+                "same_oof": score(spec.score, counts_at(images, on_all, labels), labels).value,
+                "nested": score(spec.score, counts_at(images, nested, labels), labels).value,
+                "thresholds": self.describe({"thresholds": on_all}, spec),
+            }
+        return {"categories": table}
 
 
-def check(settings: ThresholdStep, config: Ensemble, labels: LabelSet) -> None:
-    """FoldsegError unless the score is of the scored classes alone, and there is a class for pixels below."""
-    definition = SCORES[config.score]
-    if definition.mean_iou_of is None or (definition.classes == "all" and not labels.scored.all()):
-        raise FoldsegError(
-            f"steps.thresholds fits the scored classes, and score {config.score} is not of those alone; "
-            f"use {' or '.join(OF_SCORED_CLASSES)}"
-        )
-    if settings.categories not in possible_categories(labels):
-        raise FoldsegError(
-            "steps.thresholds.categories: exclusive gives pixels below the threshold to a class that is not scored, "
-            f"and all of {', '.join(labels.names)} are scored"
-        )
-
-
-def is_fitted(settings: ThresholdStep) -> bool:
-    """Return that they always are."""
-    return True
-
-
-def apply(settings: ThresholdStep, params: Params | None, result: Result, scene: Scene) -> Result:
-    """Give every pixel the categories that reach their thresholds."""
-    assert params is not None
-    maps, thresholds = result.quantised(), params["thresholds"]
-    if settings.categories == "overlapping":
-        return with_masks(maps, masks_above(maps, thresholds, scene.labels), scene.labels)
-    return Result(labels_above(maps, thresholds, scene.labels), maps=maps)
-
-
-def with_masks(maps: Quantised, masks: NDArray[np.bool_], labels: LabelSet) -> Result:
+def with_masks(maps: Quantised, masks: NDArray[np.bool_], labels: LabelSet) -> Prediction:
     """Return the result of overlapping masks, with labels to look at."""
-    return Result(labels_of_masks(masks, maps, labels), maps=maps, masks=masks)
-
-
-def observe(
-    settings: ThresholdStep, result: Result, truth: Mask, scene: Scene, target: Target, most: int
-) -> dict[str, NDArray[Any]]:
-    """Count for every threshold, of all kinds of categories that are possible: they are told side by side."""
-    maps = result.quantised()
-    return {kind: curves(truth, maps, scene.labels, kind) for kind in possible_categories(scene.labels)}
-
-
-def fit(settings: ThresholdStep, observations: Sequence[Arrays], target: Target) -> Params:
-    """Return the thresholds of the highest score."""
-    images = np.stack([one[settings.categories] for one in observations])
-    return {"thresholds": best_thresholds(target.score, images)}
-
-
-def describe(params: Params, target: Target, members: Sequence[str]) -> dict[str, Any]:
-    """Scored class -> least probability."""
-    names = [c.name for c in target.labels.classes if c.scored]
-    return dict(zip(names, (params["thresholds"] / 255).round(4).tolist(), strict=True))
+    return Prediction(labels_of_masks(masks, maps, labels), maps=maps, masks=masks)
 
 
 def possible_categories(labels: LabelSet) -> tuple[Categories, ...]:
@@ -158,31 +177,6 @@ def counts_at(images: NDArray[np.int32], thresholds: NDArray[np.uint8], labels: 
     counts = np.zeros((number[0], len(labels), 3), np.int64)
     counts[:, labels.scored] = np.take_along_axis(images, chosen[:, :, None, None], 2)[:, :, 0]
     return counts
-
-
-def compare(
-    settings: ThresholdStep, observations: Sequence[Arrays], parts: NDArray[np.intp], before: Counts, target: Target
-) -> dict[str, Any]:
-    """Scores on OOF with argmax, where the thresholds were fitted (too good), and nested; thresholds as probabilities.
-
-    Of both kinds of categories. `parts` (images,): each is scored with what was fitted on the others; `before` are the
-    counts of argmax, (images, classes, 3).
-    """
-    labels = target.labels
-    table: dict[str, Any] = {}
-    for kind in possible_categories(labels):
-        images = np.stack([one[kind] for one in observations])
-        everything = best_thresholds(target.score, images)
-        of_image = np.empty(images.shape[:2], np.uint8)
-        for part in np.unique(parts):
-            of_image[parts == part] = best_thresholds(target.score, images[parts != part])
-        table[kind] = {
-            "argmax": score(target.score, before, labels).value,
-            "same_oof": score(target.score, counts_at(images, everything, labels), labels).value,
-            "nested": score(target.score, counts_at(images, of_image, labels), labels).value,
-            "thresholds": describe({"thresholds": everything}, target, ()),
-        }
-    return {"categories": table}
 
 
 def masks_above(maps: Quantised, thresholds: Thresholds, labels: LabelSet) -> NDArray[np.bool_]:

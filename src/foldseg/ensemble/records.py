@@ -1,4 +1,4 @@
-"""Work on many images that goes on where it was stopped: what is made of an image is kept until all is done."""
+"""What one function returns for each of many images, kept on disk, so that work that was stopped goes on."""
 
 import hashlib
 import io
@@ -20,10 +20,10 @@ from foldseg.errors import FoldsegError
 from foldseg.files import remove_partials, write_bytes
 from foldseg.inputs import check_is_file
 
-Outcome = dict[str, NDArray[Any]]
+Arrays = Mapping[str, NDArray[Any]]
 
 
-class Named(Protocol):
+class HasId(Protocol):
     """A task that says which image it is of."""
 
     @property
@@ -31,40 +31,53 @@ class Named(Protocol):
         """The image's id."""
 
 
-TaskT = TypeVar("TaskT", bound=Named)
+TaskT = TypeVar("TaskT", bound=HasId)
 
 
 @dataclass(frozen=True)
-class Work:
-    """A folder of outcomes, `<id>.npz`, of one function, with all that its outcomes depend on in the folder's name."""
+class Records:
+    """A folder of records `<id>.npz`. Its name has a hash of all that the records depend on."""
 
     folder: Path
 
     @staticmethod
-    def of(parent: Path, name: str, facts: Any) -> "Work":
-        """Return the folder for these facts (plain types and arrays), whether it exists or not."""
-        digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=_plain).encode()).hexdigest()[:16]
-        return Work(parent / f"{name}-{digest}")
+    def of(parent: Path, name: str, made_from: Any) -> "Records":
+        """Return the folder for what the records are `made_from` (plain types and arrays). It need not exist."""
+        content = json.dumps(made_from, sort_keys=True, default=_plain)
+        return Records(parent / f"{name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}")
 
-    def outcomes(
-        self, function: Callable[[TaskT], Outcome], tasks: Sequence[TaskT], workers: int, what: str
-    ) -> Iterator[Outcome]:
-        """Outcomes in the order of the tasks, only a few of them in memory; those that are kept are read."""
+    @property
+    def fingerprint(self) -> str:
+        """The hash in the folder's name."""
+        return self.folder.name.rpartition("-")[2]
+
+    def process(
+        self, function: Callable[[TaskT], Arrays], tasks: Sequence[TaskT], workers: int, description: str
+    ) -> Iterator[Arrays]:
+        """Yield what `function` returns for each task, in order, with only a few of them in memory.
+
+        A record that is there is read instead. `description` names the progress bar.
+        """
         remove_partials(self.folder)
-        yield from processed(partial(_kept, function, self.folder), tasks, workers, what)
+        yield from processed(partial(_recorded, function, self.folder), tasks, workers, description)
+
+    def forget(self, names: Sequence[str]) -> None:
+        """Remove the records of these images. They are made again."""
+        for name in names:
+            (self.folder / f"{name}.npz").unlink(missing_ok=True)
 
 
-def _kept(function: Callable[[TaskT], Outcome], folder: Path, task: TaskT) -> Outcome:
+def _recorded(function: Callable[[TaskT], Arrays], folder: Path, task: TaskT) -> Arrays:
     path = folder / f"{task.id}.npz"
     if path.is_file():
-        with suppress(FoldsegError):  # damaged: it is made again
+        with suppress(FoldsegError):  # a damaged record is made again
             return read_arrays(path)
-    outcome = function(task)
-    write_arrays(path, outcome)
-    return outcome
+    arrays = function(task)
+    write_arrays(path, arrays)
+    return arrays
 
 
-def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+def write_arrays(path: Path, arrays: Arrays) -> None:
     """Write arrays by name as .npz, all of it or nothing."""
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
@@ -72,7 +85,7 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Read all arrays of an .npz by name. FoldsegError when it is missing, damaged or something else."""
+    """Read all arrays of an .npz by name. FoldsegError if it is missing, damaged or another kind of file."""
     check_is_file(path)
     try:
         content = np.load(path)
@@ -87,7 +100,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _checked(arrays: dict[str, Any]) -> dict[str, NDArray[Any]]:
-    """ValueError for what is no array of numbers: numpy gives the bytes of whatever it does not know."""
+    """Raise ValueError for what is no array of numbers: numpy returns the bytes of members that it does not know."""
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
             raise ValueError(f"{name} is no array of numbers")
@@ -101,4 +114,4 @@ def _plain(value: Any) -> Any:
         return dict(value)
     if isinstance(value, Path):
         return str(value)
-    raise TypeError(f"{type(value).__name__} cannot be told in JSON")
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")

@@ -1,4 +1,4 @@
-"""Work that goes on where it was stopped."""
+"""Records of images: work that was stopped goes on."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foldseg.ensemble.work import Work
+from foldseg.ensemble.records import Records
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ def called(folder: Path) -> list[str]:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_what_was_done_is_not_done_again(tmp_path: Path, workers: int) -> None:
     todo = jobs(tmp_path, [3, 1, 2])
-    part = Work.of(tmp_path, "oof", {"a": 1})
-    first = list(part.outcomes(work, todo, workers, "working"))
-    again = list(part.outcomes(work, todo, workers, "working"))
+    part = Records.of(tmp_path, "oof", {"a": 1})
+    first = list(part.process(work, todo, workers, "working"))
+    again = list(part.process(work, todo, workers, "working"))
     assert sorted(called(tmp_path)) == ["im0", "im1", "im2"]
     for one, other in zip(first, again, strict=True):
         assert one.keys() == other.keys()
@@ -47,25 +47,25 @@ def test_what_was_done_is_not_done_again(tmp_path: Path, workers: int) -> None:
 
 
 def test_work_that_failed_goes_on_with_the_rest(tmp_path: Path) -> None:
-    part = Work.of(tmp_path, "oof", {})
+    part = Records.of(tmp_path, "oof", {})
     with pytest.raises(RuntimeError, match="im2"):
-        list(part.outcomes(work, jobs(tmp_path, [3, 1, 13, 4]), 1, "working"))
+        list(part.process(work, jobs(tmp_path, [3, 1, 13, 4]), 1, "working"))
     assert called(tmp_path) == ["im0", "im1", "im2"]
-    done = list(part.outcomes(work, jobs(tmp_path, [3, 1, 5, 4]), 1, "working"))
+    done = list(part.process(work, jobs(tmp_path, [3, 1, 5, 4]), 1, "working"))
     assert called(tmp_path)[3:] == ["im2", "im3"]
     assert [int(one["value"]) for one in done] == [3, 1, 5, 4]
 
 
 def test_a_damaged_file_is_made_again(tmp_path: Path) -> None:
-    part = Work.of(tmp_path, "oof", {})
-    list(part.outcomes(work, jobs(tmp_path, [3]), 1, "working"))
+    part = Records.of(tmp_path, "oof", {})
+    list(part.process(work, jobs(tmp_path, [3]), 1, "working"))
     (part.folder / "im0.npz").write_bytes(b"PK\x03\x04 cut short")
-    assert int(next(part.outcomes(work, jobs(tmp_path, [3]), 1, "working"))["value"]) == 3
+    assert int(next(part.process(work, jobs(tmp_path, [3]), 1, "working"))["value"]) == 3
     assert called(tmp_path) == ["im0", "im0"]
 
 
 def test_other_facts_are_other_work(tmp_path: Path) -> None:
     facts = {"weights": np.array([1.0, 2.0]), "path": Path("a")}
-    assert Work.of(tmp_path, "oof", facts) == Work.of(tmp_path, "oof", dict(reversed(facts.items())))
-    assert Work.of(tmp_path, "oof", facts) != Work.of(tmp_path, "oof", facts | {"path": Path("b")})
-    assert Work.of(tmp_path, "oof", facts) != Work.of(tmp_path, "oof", facts | {"weights": np.array([1.0, 2.5])})
+    assert Records.of(tmp_path, "oof", facts) == Records.of(tmp_path, "oof", dict(reversed(facts.items())))
+    assert Records.of(tmp_path, "oof", facts) != Records.of(tmp_path, "oof", facts | {"path": Path("b")})
+    assert Records.of(tmp_path, "oof", facts) != Records.of(tmp_path, "oof", facts | {"weights": np.array([1.0, 2.5])})

@@ -1,0 +1,109 @@
+"""The prediction of one image on its way through the line of steps, and what a step may know besides it.
+
+Imported by worker processes, so neither this module nor what it imports may need torch.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from foldseg.config.schema import Blend, ScoreName
+from foldseg.data.labels import Image, LabelSet, Mask
+from foldseg.ensemble.blend import Blender, Levels, Probabilities, argmax
+from foldseg.inference.store import Quantised, quantised
+from foldseg.scoring.scores import score
+
+Params = Mapping[str, NDArray[Any]]
+"""The parameters that were fitted for a step, by name."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the members, the blend or a step predict for one image.
+
+    There are always class indices. Probabilities come with them as float32 or, after rounding, as quantised maps.
+    Masks are there only if classes may overlap.
+    """
+
+    labels: Mask
+    """(H, W) uint8 class indices."""
+    probabilities: Probabilities | None = None
+    """(classes, H, W) float32 that sum to 1, or None if there are only quantised maps."""
+    maps: Quantised | None = None
+    """(classes, H, W) uint8, round(255 p), or None if there are only probabilities."""
+    masks: NDArray[np.bool_] | None = None
+    """(classes, H, W) bool: the pixels of each class. None if classes do not overlap."""
+
+    @staticmethod
+    def of_probabilities(probabilities: Probabilities) -> "Prediction":
+        """Return the prediction of probabilities (classes, H, W): each pixel is of its most probable class."""
+        return Prediction(argmax(probabilities), probabilities)
+
+    @staticmethod
+    def of_maps(maps: Quantised) -> "Prediction":
+        """Return the prediction of quantised probabilities (classes, H, W)."""
+        return Prediction(argmax(maps), maps=maps)
+
+    def rounded(self) -> "Prediction":
+        """Return the same labels and masks with quantised maps, as a prediction store would give them back."""
+        return replace(self, probabilities=None, maps=self.quantised())
+
+    def quantised(self) -> Quantised:
+        """Return round(255 p), (classes, H, W) uint8. The most probable class stays the same at every pixel."""
+        if self.maps is not None:
+            return self.maps
+        assert self.probabilities is not None
+        return quantised(self.probabilities)
+
+    def as_probabilities(self) -> Probabilities:
+        """Return probabilities (classes, H, W) float32 that sum to 1."""
+        if self.probabilities is not None:
+            return self.probabilities
+        assert self.maps is not None
+        maps = self.maps.astype(np.float32)
+        maps /= maps.sum(0)
+        return maps
+
+
+@dataclass(frozen=True)
+class EnsembleSpec:
+    """What is the same for all images of an ensemble: members and weights, rule of blending, classes, score."""
+
+    members: tuple[str, ...]
+    """Names, in the order in which they are blended."""
+    weights: NDArray[np.float64]
+    """(members,) as the configuration gives them."""
+    blend: Blend
+    labels: LabelSet
+    """The classes that are blended."""
+    score: ScoreName
+    """The score that steps are fitted for."""
+
+    def value(self, counts: NDArray[Any]) -> float:
+        """Return the score of counts (images, classes, 3), or 0 where it is undefined."""
+        value = score(self.score, counts, self.labels).value
+        return 0.0 if np.isnan(value) else value
+
+    def blender(self) -> Blender:
+        """Return a blend to which no member has been added."""
+        return Blender(type(self.blend), [self.labels.names.index(name) for name in self.blend.union])
+
+
+@dataclass(frozen=True)
+class ImageContext:
+    """What a step may know of an image besides its prediction."""
+
+    id: str
+    spec: EnsembleSpec
+    read_picture: Callable[[], Image]
+    """Returns the image, (H, W, 3) uint8 RGB."""
+    read_members: Callable[[], Iterable[Levels]]
+    """Yields the members' maps in their order. Large ones are read again on each call."""
+
+    @property
+    def labels(self) -> LabelSet:
+        """The classes that are blended."""
+        return self.spec.labels
