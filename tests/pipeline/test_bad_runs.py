@@ -19,7 +19,7 @@ from foldseg.ensemble.run import predict_ensemble
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json, write_json
 from foldseg.inference.predict import predict_run, store_of
-from foldseg.report.oof import open_oof
+from foldseg.report.oof_labels import open_oof
 from foldseg.runs.run_folder import RunFolder
 from foldseg.training.fit import train_fold
 from tiny_demo import REPOSITORY, TinyDemo

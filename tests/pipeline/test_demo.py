@@ -185,10 +185,10 @@ def test_notebooks_run_on_the_demo_and_are_committed_without_outputs(demo: TinyD
 
 
 def test_summary_picture_shows_every_variant(demo: TinyDemo):
-    from foldseg.report.summary import summary_picture
+    from foldseg.report.ensemble_picture import write_ensemble_picture
 
     path = Path(demo.root / "summary.png")
-    summary_picture(demo.config, path, None)
+    write_ensemble_picture(demo.config, path, None)
     picture = cv2.imread(str(path))
     assert picture is not None and picture.shape[1] > 400
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 100

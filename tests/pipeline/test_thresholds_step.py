@@ -17,7 +17,7 @@ from foldseg.ensemble.steps.thresholds import best_thresholds, counts_at, curves
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json
 from foldseg.inference.store import quantised
-from foldseg.report.tables import ensemble_table
+from foldseg.report.tables import format_ensemble
 from foldseg.scoring.counts import count_masks, count_pixels
 from foldseg.scoring.scores import score
 from foldseg.submission.signate_json import Submission
@@ -111,7 +111,7 @@ def test_the_ledger_and_score_json_hold_the_nested_score(demo: TinyDemo, results
 
 def test_the_table_shows_argmax_same_oof_and_nested(results):
     result = results["overlapping"]
-    table = ensemble_table(result)
+    table = format_ensemble(result)
     found = categories_of(result)["overlapping"]
     assert found["argmax"] == result.scores["oof"]["blend"][SCORE]
     row = next(line for line in table.splitlines() if line.startswith("overlapping")).split()

@@ -172,4 +172,4 @@ def tta_gains(
     folders = open_runs(runs)
     asked = asked_for(overrides or (), tta or "d4", device, checkpoint)
     view = overridden_view(folders[0], asked.view)
-    print(report.gains_text(report.tta_gains(folders, asked.tta, view, checkpoint or "best", device, score)))
+    print(report.format_gains(report.measure_tta_gains(folders, asked.tta, view, checkpoint or "best", device, score)))
