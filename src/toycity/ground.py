@@ -70,7 +70,7 @@ def _strip(
     far: float = _FAR,
     height: float = 0.0,
 ) -> None:
-    """Paint the strip between x0 and x1 for z from near to far (both ahead of the run's first frame)."""
+    """Paint the strip between x0 and x1 for z from near to far (both ahead of the drive's first frame)."""
     _ribbon(painter, np.array([[x0, height], [x1, height]]), albedo, label, near, far)
 
 
