@@ -79,7 +79,7 @@ def render_frame(
     for house in sorted(scene.buildings, key=lambda house: -house.z0):
         paint_building(painter, house)
     for thing in things:
-        if painter.camera.in_view(thing.x, thing.z, _REACH.get(thing.kind, 6.0)):
+        if painter.camera.is_in_view(thing.x, thing.z, _REACH.get(thing.kind, 6.0)):
             _PAINTERS[thing.kind](painter, thing)
     if scene.style.bonnet:
         _paint_bonnet(painter, scene)
@@ -107,7 +107,7 @@ def _develop(painter: Painter, scene: Scene, rng: np.random.Generator) -> NDArra
     height, width = canvas.labels.shape
     picture = canvas.picture.astype(np.float32)
     picture *= _surface(scene, canvas.labels)[..., None]
-    picture += _glow(canvas.picture, 0.6 if light.night else 0.12)
+    picture += _glow(canvas.picture, 0.6 if light.is_night else 0.12)
     sigma = max(0.45, 0.0007 * height) * float(rng.uniform(0.8, 1.4))
     picture = cv2.GaussianBlur(picture, (0, 0), sigma).astype(np.float32)
     drive_rng = np.random.default_rng([*scene.seed, 8])

@@ -110,7 +110,7 @@ def build_scene(seed: int, split: int, drive: int, route: str, timeofday: str) -
     )
 
 
-def in_junction(z: float, junction: float | None, margin: float = 0.0) -> bool:
+def is_in_junction(z: float, junction: float | None, margin: float = 0.0) -> bool:
     """Return whether a z lies in the crossing street, or within a margin of it."""
     return junction is not None and junction - margin < z < junction + CROSS_ROAD + margin
 
@@ -167,7 +167,7 @@ def _furniture(
             z = float(rng.uniform(4.0, 120.0))
             beyond = float(rng.uniform(1.0, 7.0)) if style.houses else 0.0
             x = side * (abs(x_front) + beyond) if style.houses else x_kerb + side * 0.5
-            if not in_junction(z, junction, 5.0):
+            if not is_in_junction(z, junction, 5.0):
                 things.append(_thing(rng, "tree", x, z))
         for _ in range(int(rng.poisson(1.7))):
             things.append(_thing(rng, "sign", x_kerb, float(rng.triangular(6.0, 9.0, 80.0))))
@@ -190,7 +190,7 @@ def _stretches(rng: np.random.Generator, style: Style, side: int, junction: floa
         if number % 4 == 0:
             draw = rng.random()
             kind = "" if draw > style.hedges else ("hedge" if draw < 0.55 * style.hedges else "wall")
-        if in_junction(float(z) + 2.0, junction, 7.0):
+        if is_in_junction(float(z) + 2.0, junction, 7.0):
             continue
         if kind:
             things.append(_thing(rng, kind, side * (kerb + style.sidewalk), float(z)))

@@ -116,8 +116,8 @@ class Light:
     noise: float  # sensor noise, grey levels
 
     @property
-    def night(self) -> bool:
-        """Tell whether the lamps are on."""
+    def is_night(self) -> bool:
+        """Return whether the lamps are on."""
         return self.name == "night"
 
     def shade(self, albedo: RGB, normal: RGB, depth: float, glow: float = 0.0) -> RGB:
