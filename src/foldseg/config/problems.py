@@ -43,7 +43,7 @@ class _Problem:
     """The file that set it."""
     message: str
     """What is wrong."""
-    found: str
+    value_text: str
     """The value, as a message shows it."""
     is_of_type: bool
     """Whether the value has the wrong type. Then another member of a union may be meant."""
@@ -70,13 +70,13 @@ class _Problem:
             return _Problem(keys, name, source, message, "", False, instead_of)
         message = details["msg"].removeprefix("Value error, ").replace("valid tuple", "list")
         is_block = isinstance(details["input"], dict | BaseModel)
-        found = "" if is_block else f"; found {_shorten_value(details['input'])}"
+        value_text = "" if is_block else f"; found {_shorten_value(details['input'])}"
         is_of_type = kind.endswith(("_type", "_parsing")) or kind == "literal_error"
-        return _Problem(keys, name, source, message, found, is_of_type)
+        return _Problem(keys, name, source, message, value_text, is_of_type)
 
     def line(self) -> str:
         """Return `  key (file): what is wrong; what would be right`."""
-        return f"  {self.name} ({self.source}): {self.message}{self.found}"
+        return f"  {self.name} ({self.source}): {self.message}{self.value_text}"
 
 
 def _shorten_value(value: Any) -> str:

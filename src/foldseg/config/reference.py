@@ -96,8 +96,8 @@ def _choice(choice: type[Choice], schemas: Schema) -> BlockDoc:
 def _kind(choice: type[Choice], kind: type[Choice], schemas: Schema) -> BlockDoc:
     """Describe a kind, with the settings that it has alone."""
     settings = _settings(kind.__name__, schemas)
-    own = tuple(setting for name, setting in settings.items() if name not in choice.model_fields)
-    return BlockDoc(kind.kind_name(), schemas[kind.__name__].get("description", "").strip(), own)
+    own_settings = tuple(setting for name, setting in settings.items() if name not in choice.model_fields)
+    return BlockDoc(kind.kind_name(), schemas[kind.__name__].get("description", "").strip(), own_settings)
 
 
 def _settings(title: str, schemas: Schema) -> dict[str, SettingDoc]:

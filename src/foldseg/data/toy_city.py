@@ -58,8 +58,8 @@ def _check_toy_city(root: Path, settings: dict[str, Any]) -> None:
     built |= {"width": width, "height": height, "train_frames": len(train), "test_frames": len(test)}
     different = [key for key, value in settings.items() if built.get(key, value) != value]
     if different:
-        found = ", ".join(f"{key} {built[key]}" for key in different)
+        built_with = ", ".join(f"{key} {built[key]}" for key in different)
         wanted = ", ".join(f"{key} {settings[key]}" for key in different)
         raise FoldsegError(
-            f"{root}: was built with {found}; the settings say {wanted}; remove it or give data.root another name"
+            f"{root}: was built with {built_with}; the settings say {wanted}; remove it or give data.root another name"
         )

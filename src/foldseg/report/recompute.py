@@ -174,7 +174,7 @@ def compare_stage(where: str, stated: Mapping[str, Any], recomputed: StageScores
     for class_name, value in stated["per_class"].items():
         if class_name in per_class:
             pairs.append((f"{name} of {class_name}", value, per_class[class_name]))
-    return [Statement(where, what, math.nan if value is None else value, own, EXACT) for what, value, own in pairs]
+    return [Statement(where, what, math.nan if value is None else value, again, EXACT) for what, value, again in pairs]
 
 
 def _check_submission(

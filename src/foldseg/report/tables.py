@@ -54,8 +54,8 @@ def format_submission_scores(counted: CountedSubmission) -> str:
     """
     scores = counted.scores
     overall = format_table(["score", "value"], [[name, f"{s.value:.7f}"] for name, s in scores.items()])
-    whole, image = scores["dataset_miou_scored"].per_class, scores["image_mean_iou_present"].per_class
-    rows = [[name, format_number(whole[name]), format_number(image[name])] for name in whole]
+    over_set, over_images = scores["dataset_miou_scored"].per_class, scores["image_mean_iou_present"].per_class
+    rows = [[name, format_number(over_set[name]), format_number(over_images[name])] for name in over_set]
     blocks = [overall, format_table(["class", "IoU over the set", "mean IoU over images"], rows)]
     left_out = counted.without_category
     missing = [name for name in counted.missing if name not in left_out]
