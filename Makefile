@@ -1,4 +1,8 @@
-# make demo | make test | make check | make docs; each installs into .venv first (with uv when it is there, pip otherwise)
+# make demo     go the whole way on the toy city
+# make test     run the tests
+# make check    run ruff and mypy
+# make docs     build the documentation
+# Each of these first installs everything into .venv: with uv if you have it, with pip otherwise.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: install demo test check docs clean-demo

@@ -24,8 +24,9 @@ from table import HEADER, Row, check, duration, times_faster
 
 from foldseg.data.labels import LabelSet, find_raw_ids
 from foldseg.data.signate import LABELS
-from foldseg.ensemble.blend import argmax, quantised
+from foldseg.ensemble.blend import argmax
 from foldseg.ensemble.steps.thresholds import best_thresholds, curves
+from foldseg.inference.map_file import quantise_array
 from foldseg.inference.store import PredictionStore
 from foldseg.scoring.counts import Counts, confusion_matrix, count_pixels, count_rles
 from foldseg.scoring.scores import image_scores
@@ -206,7 +207,7 @@ def _stored(mask: np.ndarray, labels: LabelSet) -> np.ndarray:
     """(5, H, W) uint8 probabilities, soft at the edges."""
     small = merged(mask, labels)
     smooth = [cv2.GaussianBlur((small == index).astype(np.float32), (0, 0), 6) for index in range(len(labels))]
-    return quantised(np.stack(smooth))
+    return quantise_array(np.stack(smooth))
 
 
 MEASURES = (encode, write_and_check, score, colours, confusion, thresholds)

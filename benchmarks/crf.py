@@ -85,10 +85,10 @@ def main() -> None:
     args = parser.parse_args()
     data = DataSet(load_experiment(args.run / "config.yaml").data)
     store, table = PredictionStore(args.run / "predictions/oof"), data.samples.set_index("id")
-    chosen = store.facts.ids[:: max(1, len(store.facts.ids) // args.images)][: args.images]
+    chosen = store.metadata.ids[:: max(1, len(store.metadata.ids) // args.images)][: args.images]
     frames = [Frame(name, data.root / table.loc[name, "image"], store) for name in chosen]
     unsure = np.mean([(frame.read()[0].max(0) < 0.95).mean() for frame in frames])
-    print(f"{len(frames)} frames of {SIZE[0]}x{SIZE[1]}, {len(store.facts.classes)} classes; unsure: {unsure:.1%}\n")
+    print(f"{len(frames)} frames of {SIZE[0]}x{SIZE[1]}, {len(store.metadata.classes)} classes; unsure: {unsure:.1%}\n")
     before = [argmax(frame.read()[0]) for frame in frames]
     exact, slow_cpu, slow_wall = timed(plain, frames, 1)
     cores = os.cpu_count() or 1

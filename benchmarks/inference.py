@@ -29,13 +29,14 @@ from torch import Tensor
 from foldseg.config.schema import FullView, Model, TilesView, Tta
 from foldseg.data.datasets import DataSet
 from foldseg.data.reading import read_image
-from foldseg.inference.logits import Enlargement
-from foldseg.inference.predict import Predictor, quantise, split_table
+from foldseg.inference.enlargement import Enlargement
+from foldseg.inference.quantise import quantise
+from foldseg.inference.run_stores import Predictor, select_split
 from foldseg.inference.store import PredictionStore
 from foldseg.models.factory import build_network
 from foldseg.models.folding import folded
 from foldseg.runs.run_folder import RunFolder
-from foldseg.views.samples import eval_sample
+from foldseg.views.eval_samples import eval_sample
 
 CLASSES = 5
 COLOURS = np.array([[250, 5, 5], [5, 250, 5], [5, 5, 250], [250, 250, 5], [5, 250, 250]], np.uint8)
@@ -233,7 +234,7 @@ def predicted(path: Path, images: int = 3) -> Iterator[np.ndarray]:
     run = RunFolder(path)
     network = Predictor.load(run, "cpu", FullView(kind="full"))
     data = DataSet(run.experiment.data)
-    table = split_table(run, "oof", data)
+    table = select_split(run, "oof", data)
     for index in np.linspace(0, len(table) - 1, images).astype(int):
         image = read_image(data.root / table["image"].iloc[index], data.pictures)
         maps = network.image(image)

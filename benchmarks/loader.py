@@ -30,14 +30,13 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from foldseg.config import Experiment, load_experiment
-from foldseg.config.schema import CropView
 from foldseg.data.datasets import DataSet
 from foldseg.data.fold_data import FoldData
 from foldseg.data.labels import IGNORE_INDEX, LabelSet
 from foldseg.data.reading import read_mask
 from foldseg.views.augment import AUGMENTATIONS
-from foldseg.views.build import train_samples
-from foldseg.views.samples import train_loader
+from foldseg.views.build import build_train_samples
+from foldseg.views.train_samples import train_loader
 
 FLOORS = {"plain": None, "plain, fast masks": None, "files": 1.5, "cache": 5.0}
 STRIDE = 32
@@ -66,11 +65,11 @@ class PlainSamples(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         self.root, self.labels = experiment.data.root, labels
         view = experiment.view.train
         steps: list[A.BasicTransform] = []
-        if isinstance(view, CropView):
-            low, high = view.scale
+        if view.window is not None:
+            low, high = view.scale_range
             if low < high:
                 steps.append(A.RandomScale((low - 1, high - 1), p=1.0))
-            steps += [A.PadIfNeeded(*view.size, fill=0, fill_mask=IGNORE_INDEX), A.RandomCrop(*view.size)]
+            steps += [A.PadIfNeeded(*view.window, fill=0, fill_mask=IGNORE_INDEX), A.RandomCrop(*view.window)]
         else:
             steps.append(A.PadIfNeeded(None, None, STRIDE, STRIDE, fill=0, fill_mask=IGNORE_INDEX))
         steps += AUGMENTATIONS[experiment.augment]()
@@ -105,7 +104,7 @@ def loaders(experiment: Experiment, images: int, cache: Path) -> dict[str, DataL
 
 
 def _ours(fold_data: FoldData, experiment: Experiment) -> DataLoader[Any]:
-    samples = train_samples(experiment, fold_data, STRIDE)
+    samples = build_train_samples(experiment, fold_data, STRIDE)
     return train_loader(samples, experiment.batch_size, 0, experiment.seed)
 
 

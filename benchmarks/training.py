@@ -51,8 +51,8 @@ from foldseg.training.memory import keep_freed_memory
 from foldseg.training.module import FoldModule
 from foldseg.training.optimizers import build_optimizer
 from foldseg.training.stages import Loaders
-from foldseg.views.build import train_samples, validation_samples
-from foldseg.views.samples import TrainBatch
+from foldseg.views.build import build_train_samples, build_validation_samples
+from foldseg.views.train_samples import TrainBatch
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 END_TO_END, OVERHEAD = 1.3, 1.03  # plain / foldseg, and foldseg / bare
@@ -98,8 +98,8 @@ def foldseg(experiment: Experiment, batches: int, turn: Turn) -> None:
     module, data = _module(experiment), DataSet(experiment.data)
     table = data.folded.iloc[: batches * _size(experiment)]
     fold_data, stride = FoldData(data, 0, table, table[:1]), module.network.stride
-    samples = train_samples(experiment, fold_data, stride)
-    loaders = Loaders(experiment, [samples], validation_samples(experiment, fold_data, stride))
+    samples = build_train_samples(experiment, fold_data, stride)
+    loaders = Loaders(experiment, [samples], build_validation_samples(experiment, fold_data, stride))
     module.stage_steps = loaders.steps
     build_trainer(experiment, [_Turns(turn)]).fit(module, datamodule=loaders)
 

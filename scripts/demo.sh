@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # usage: scripts/demo.sh [--help]
-# The whole way on the built-in toy city: folds, three variants, OOF and test predictions, ensemble, submission, score.
+# Go the whole way on the toy city: make folds, train three experiments, predict, blend, score, write a submission.
 set -eu
 if [ $# -gt 0 ]; then
     case $1 in
     -h | --help) sed -n '2,/^set /s/^# \{0,1\}//p' "$0" && exit 0 ;;
-    *) echo "demo.sh: unknown word '$1'; it takes none (scripts/demo.sh --help)" >&2 && exit 2 ;;
+    *) echo "demo.sh: unknown argument '$1'; it takes none (scripts/demo.sh --help)" >&2 && exit 2 ;;
     esac
 fi
 cd "$(dirname "$0")/.."
@@ -29,4 +29,4 @@ for variant in full crop resized; do
 done
 run scripts/predict_ensemble.py "$ensemble" ${steps[@]+"${steps[@]}"}
 run foldseg show-ensemble "$ensemble" submissions/toy/summary.png ${steps[@]+"${steps[@]}"}
-printf '\nlook at submissions/toy/summary.png, and open notebooks/02_error_analysis.ipynb\n'
+printf '\nLook at submissions/toy/summary.png, and open notebooks/02_error_analysis.ipynb.\n'

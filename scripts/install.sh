@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # usage: scripts/install.sh [--help]
-# Install foldseg, what it needs and its development tools into .venv: with uv when it is there, with pip otherwise.
-# PYTHON=/path/to/python3.11 says with which Python, if there is no uv.
+# Install foldseg, the packages that it needs and its development tools into .venv, with uv if you have it, otherwise with pip.
+# Without uv, PYTHON=/path/to/python3.11 chooses the Python.
 set -eu
 if [ $# -gt 0 ]; then
     case $1 in
     -h | --help) sed -n '2,/^set /s/^# \{0,1\}//p' "$0" && exit 0 ;;
-    *) echo "install.sh: unknown word '$1'; it takes none (scripts/install.sh --help)" >&2 && exit 2 ;;
+    *) echo "install.sh: unknown argument '$1'; it takes none (scripts/install.sh --help)" >&2 && exit 2 ;;
     esac
 fi
 cd "$(dirname "$0")/.."
@@ -28,8 +28,8 @@ fi
 echo "installing requirements.txt (torch with its CUDA libraries: about 6 GB, 2 to 7 minutes)"
 add -r requirements.txt -r requirements-dev.txt --editable .
 
-echo "building pydensecrf2 for the dense CRF (wants a C++ compiler, about a minute)"
+echo "building pydensecrf2 for the dense CRF (needs a C++ compiler, takes about a minute)"
 add pydensecrf2==1.1 || {
-    echo "NOTE: pydensecrf2 could not be built (is a C++ compiler there? e.g. apt-get install g++)." >&2
-    echo "NOTE: everything works without it but the crf step: leave it out of an ensemble's steps." >&2
+    echo "NOTE: pydensecrf2 could not be built. Is there a C++ compiler? (e.g. apt-get install g++)" >&2
+    echo "NOTE: Only the step crf needs it. Leave that step out of an ensemble's steps." >&2
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # usage: scripts/train_fold.sh EXPERIMENT FOLD|all [key=value ...]
-# `foldseg train`: train one fold (or all), then predict its OOF and test images.
+# Train one fold, or all of them, and predict OOF and test images. This is `foldseg train`. Example:
 #   scripts/train_fold.sh configs/experiments/toy_crop.yaml 0 batch_size=4
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)

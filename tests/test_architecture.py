@@ -58,8 +58,8 @@ def test_the_toy_city_stands_alone() -> None:
 
 
 def test_blending_workers_need_no_torch() -> None:
-    """Whatever `ensemble/image.py` imports is imported again by every blending process."""
-    seen, todo = set(), ["foldseg.ensemble.image"]
+    """Whatever `ensemble/passes.py` imports is imported again by every blending process."""
+    seen, todo = set(), ["foldseg.ensemble.pass_folder", "foldseg.ensemble.confident"]
     while todo:
         name = todo.pop()
         path = SOURCE.parent / Path(*name.split("."))

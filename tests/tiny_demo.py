@@ -8,7 +8,7 @@ from foldseg.config import load_data, load_ensemble, load_experiment
 from foldseg.config.schema import Ensemble
 from foldseg.data.datasets import make_folds_file
 from foldseg.ensemble.run import EnsembleResult, predict_ensemble
-from foldseg.inference.predict import predict_run
+from foldseg.inference.run_stores import predict_run
 from foldseg.training.fit import train_fold
 
 REPOSITORY = Path(__file__).parents[1]

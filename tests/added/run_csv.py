@@ -9,7 +9,7 @@ from foldseg.data.labels import LabelSet, Mask
 from foldseg.errors import FoldsegError
 from foldseg.files import write_text
 from foldseg.inputs import read_csv
-from foldseg.submission.format import Format, Size
+from foldseg.submission.interface import Format, Size
 
 
 def write(path: Path, masks: Iterable[tuple[str, Mask]], labels: LabelSet) -> None:

@@ -12,8 +12,7 @@ import typer
 from command.line import REPOSITORY, CommandLine
 from foldseg.cli import arguments, prediction
 from foldseg.cli.app import app
-from foldseg.config.schema.names import DeviceName
-from foldseg.deploy.images import FORMS
+from foldseg.config.schema.names import DeviceName, PictureForm
 
 VERBS = sorted(name for name in typer.main.get_command(app).commands)
 FRESH = """
@@ -47,7 +46,7 @@ def test_help_and_wrong_words_are_answered_without_torch(verb: str) -> None:
 def test_names_that_verbs_repeat_are_those_of_the_settings_and_registries() -> None:
     """Verbs have lists of their own, since importing the settings would make --help slow."""
     assert get_args(arguments.Device) == get_args(DeviceName)
-    assert get_args(prediction.Form) == FORMS
+    assert get_args(prediction.Form) == get_args(PictureForm)
 
 
 @pytest.mark.parametrize("script", ["install", "demo", "train_fold"])

@@ -8,7 +8,6 @@ import pytest
 from foldseg.data.labels import LabelClass, LabelSet, Mask
 from foldseg.data.rle import EMPTY_RLE, Rle, decode_rle, encode_mask
 from foldseg.errors import FoldsegError
-from foldseg.submission.format import Submission
 from foldseg.submission.formats import (
     FORMATS,
     check_classes,
@@ -17,6 +16,7 @@ from foldseg.submission.formats import (
     format_of,
     open_submission,
 )
+from foldseg.submission.interface import Submission
 
 LABELS = LabelSet(tuple(LabelClass(f"c{i}", (i, 0, 0), (2 * i,), scored=i > 0) for i in range(5)))
 SIZES = {"a": (2, 3), "b": (4, 5), "b.1": (1, 1), "c 2": (17, 9)}

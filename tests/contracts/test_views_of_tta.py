@@ -1,11 +1,10 @@
-"""What every symmetry, every merge of views and every weight of a window's pixels promises."""
+"""What every symmetry and every merge of views of test-time augmentation promises."""
 
 import pytest
 import torch
 
 from foldseg.config.schema.tta import SYMMETRIES
 from foldseg.inference.tta import MERGES, TURNS, Merger
-from foldseg.views.tiles import WEIGHTS
 
 
 @pytest.mark.parametrize("name", TURNS)
@@ -38,13 +37,3 @@ def test_merged_probabilities_are_probabilities_whatever_the_order_of_views(name
     assert found.shape == views[0].shape and bool((found >= 0).all())
     assert torch.allclose(found.sum(1), torch.ones(1, 6, 7), atol=1e-5)
     assert torch.allclose(merged([2, 0, 3, 1]), found, atol=1e-5)
-
-
-@pytest.mark.parametrize("name", WEIGHTS)
-@pytest.mark.parametrize("size", [(8, 8), (9, 1000)])
-def test_weights_are_symmetric_above_0_and_largest_in_the_middle(name: str, size: tuple[int, int]) -> None:
-    weights = WEIGHTS[name](*size)
-    assert weights.shape == size and weights.dtype == torch.float32
-    assert bool((weights > 0).all()) and bool(weights.isfinite().all())
-    assert torch.allclose(weights, weights.flip(0, 1))
-    assert weights[size[0] // 2, size[1] // 2] == weights.max()

@@ -12,7 +12,7 @@ from tiny import COLOURS, blocks, make_run, write_checkpoint
 from torch import Tensor
 
 from foldseg.config.schema import Model, ResizedView, TilesView
-from foldseg.deploy.check_export import check_export, frames_to_check
+from foldseg.deploy.check_export import check_export, choose_images
 from foldseg.deploy.export import export_onnx, onnx_bytes
 from foldseg.deploy.sources import open_source
 from foldseg.errors import FoldsegError
@@ -111,8 +111,8 @@ def test_the_view_and_the_checkpoint_are_those_asked_for(tmp_path: Path) -> None
     view = ResizedView(kind="resized", factor=0.5)
     export_onnx(run, tmp_path / "last.onnx", view, "last")
     source = open_source(tmp_path / "last.onnx")
-    assert source.facts["view"] == view.model_dump(mode="json")
-    assert source.facts["weights"] == [run.hash_of("last")]
+    assert source.provenance["view"] == view.model_dump(mode="json")
+    assert source.provenance["weights"] == [run.hash_of("last")]
 
 
 def test_a_file_that_predicts_something_else_is_removed(exported: Path, picture: Path, tmp_path: Path) -> None:
@@ -136,10 +136,10 @@ def test_nothing_is_written_when_the_name_or_the_packages_are_wrong(
 def test_any_pictures_may_be_compared(finished: RunFolder, exported: Path, picture: Path) -> None:
     found = check_export(finished, exported, [picture, picture])
     assert found.pictures == 2
-    assert 0 <= found.largest < 1e-4 and found.other_class < 1e-3
+    assert 0 <= found.probability < 1e-4 and found.other_class < 1e-3
 
 
 def test_frames_to_compare_are_spread_over_the_data_set(camvid_root: Path, tmp_path: Path) -> None:
-    frames = frames_to_check(make_run(tmp_path / "x", root=camvid_root))
+    frames = choose_images(make_run(tmp_path / "x", root=camvid_root))
     assert len(set(frames)) == 8 and all(frame.is_file() for frame in frames)
     assert {frame.parent.name for frame in frames} == {"train", "val", "test"}

@@ -10,16 +10,16 @@ from tiny import COLOURS, blocks
 
 from foldseg.config.schema import Tta
 from foldseg.data import camvid
-from foldseg.deploy.interface import FLIP, Asked, Source
+from foldseg.deploy.interface import FLIP, PredictionOptions, Source
 from foldseg.deploy.sources import open_source
 from foldseg.errors import FoldsegError
 from foldseg.runs.exported_file import KEY, read_facts
 from foldseg.runs.run_folder import RunFolder
 
-FLIPPED = Asked(tta=FLIP)
-HALF = Asked(view=("view.predict={kind: resized, factor: 0.5}",))
-TILES = Asked(view=("view.predict={kind: tiles, size: [32, 64]}",))
-VOTES = Asked(view=("view.predict={kind: tiles, size: [32, 64], merge: vote}",))
+FLIPPED = PredictionOptions(tta=FLIP)
+HALF = PredictionOptions(view=("view.predict={kind: resized, factor: 0.5}",))
+TILES = PredictionOptions(view=("view.predict={kind: tiles, size: [32, 64]}",))
+VOTES = PredictionOptions(view=("view.predict={kind: tiles, size: [32, 64], merge: vote}",))
 
 
 def assert_alike(ours: Source, theirs: Source, size: tuple[int, int]) -> None:
@@ -30,10 +30,10 @@ def assert_alike(ours: Source, theirs: Source, size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "size"),
+    ("options", "size"),
     [
-        (Asked(), (50, 70)),
-        (Asked(), (7, 200)),
+        (PredictionOptions(), (50, 70)),
+        (PredictionOptions(), (7, 200)),
         (HALF, (90, 61)),
         (TILES, (90, 131)),
         (VOTES, (90, 131)),
@@ -42,13 +42,13 @@ def assert_alike(ours: Source, theirs: Source, size: tuple[int, int]) -> None:
     ids=["full", "full, narrow", "half", "tiles", "votes", "flip"],
 )
 def test_a_file_predicts_what_its_run_predicts(
-    finished: RunFolder, exported: Path, asked: Asked, size: tuple[int, int]
+    finished: RunFolder, exported: Path, options: PredictionOptions, size: tuple[int, int]
 ) -> None:
-    run, file = open_source(finished.path, asked), open_source(exported, asked)
+    run, file = open_source(finished.path, options), open_source(exported, options)
     assert_alike(run, file, size)
     assert file.labels == run.labels == camvid.LABELS
     different = {"source": "x/fold_0 as x.onnx"}
-    assert file.facts == run.facts | different
+    assert file.provenance == run.provenance | different
 
 
 def test_flipping_changes_something(exported: Path) -> None:
@@ -67,20 +67,32 @@ def test_the_file_says_what_it_is(finished: RunFolder, exported: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "says"),
+    ("options", "says"),
     [
-        (Asked(tta=Tta(scales=(0.5,))), r"x\.onnx: an exported file can be flipped, tta: x0\.5 it cannot"),
-        (Asked(checkpoint="last"), r"x\.onnx: an exported file has no checkpoints"),
-        (Asked(device="gpu"), "gpu was asked for, and this onnxruntime has .*CPUExecutionProvider"),
-        (Asked(view=("view.predict={kind: tiles, size: [40, 64]}",)), r"cannot predict in .*40.*: .* multiples of 32"),
-        (Asked(view=("view.predict.overlap=2",)), r"view\.predict\.overlap"),
-        (Asked(view=(f"{TILES.view[0][:-1]}, weights: gaussian}}",)), "of tiles, size, overlap and merge alone can be"),
-        (Asked(view=(f"{TILES.view[0][:-1]}, stride: [16, 16]}}",)), "of tiles, size, overlap and merge alone can be"),
+        (
+            PredictionOptions(tta=Tta(scales=(0.5,))),
+            r"x\.onnx: an exported file can only predict with tta none or flip, not x0\.5",
+        ),
+        (PredictionOptions(checkpoint="last"), r"x\.onnx: an exported file has no checkpoints"),
+        (PredictionOptions(device="gpu"), "gpu was asked for, and this onnxruntime has .*CPUExecutionProvider"),
+        (
+            PredictionOptions(view=("view.predict={kind: tiles, size: [40, 64]}",)),
+            r"cannot predict in .*40.*: .* multiples of 32",
+        ),
+        (PredictionOptions(view=("view.predict.overlap=2",)), r"view\.predict\.overlap"),
+        (
+            PredictionOptions(view=(f"{TILES.view[0][:-1]}, weights: gaussian}}",)),
+            "of tiles, size, overlap and merge alone can be",
+        ),
+        (
+            PredictionOptions(view=(f"{TILES.view[0][:-1]}, stride: [16, 16]}}",)),
+            "of tiles, size, overlap and merge alone can be",
+        ),
     ],
 )
-def test_what_a_file_cannot_do_is_told(exported: Path, asked: Asked, says: str) -> None:
+def test_what_a_file_cannot_do_is_told(exported: Path, options: PredictionOptions, says: str) -> None:
     with pytest.raises(FoldsegError, match=says):
-        open_source(exported, asked)
+        open_source(exported, options)
 
 
 def test_a_damaged_file_is_told(exported: Path, tmp_path: Path) -> None:

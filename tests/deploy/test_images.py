@@ -13,7 +13,9 @@ from foldseg.data import camvid
 from foldseg.data.hashes import hash_file
 from foldseg.data.reading import read_image
 from foldseg.deploy.drawing import legend, overlay
-from foldseg.deploy.images import FORMS, find_pictures, predict_images
+from foldseg.deploy.forms import FORMS
+from foldseg.deploy.images import predict_images
+from foldseg.deploy.picture_files import find_pictures
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json
 from foldseg.inference.store import PredictionStore
@@ -114,8 +116,8 @@ def test_probabilities_are_a_prediction_store(folder: Path) -> None:
     predict(folder, "probabilities")
     store = PredictionStore(folder.parent / "out")
     store.require_complete()
-    assert store.facts.ids == ["a", "b", "city/c"]
-    assert store.facts.classes == camvid.LABELS.names
+    assert store.metadata.ids == ["a", "b", "city/c"]
+    assert store.metadata.classes == camvid.LABELS.names
     assert np.array_equal(store.read("city/c").argmax(0), MASK)
 
 
@@ -212,7 +214,7 @@ def test_a_result_stays_when_its_picture_cannot_be_read_any_more(folder: Path, m
 
     predict(folder)
     before = (folder.parent / "out/a.png").read_bytes()
-    monkeypatch.setattr("foldseg.deploy.images.hash_readable_files", lambda paths: ["" for _ in paths])
+    monkeypatch.setattr("foldseg.deploy.output_folder.hash_readable_files", lambda paths: ["" for _ in paths])
     monkeypatch.setattr("foldseg.deploy.images.read_image", unreadable)
     with pytest.raises(FoldsegError, match=r"3 of 3 pictures could not be predicted(.|\n)*a\.png: cannot be read"):
         predict(folder)
@@ -247,7 +249,7 @@ def test_a_full_disk_ends_it_at_once(folder: Path, monkeypatch: pytest.MonkeyPat
     def full(*_: object) -> None:
         raise FoldsegError("a.png: could not be written: No space left on device")
 
-    monkeypatch.setattr("foldseg.deploy.images.write_png", full)
+    monkeypatch.setattr("foldseg.deploy.forms.write_png", full)
     with pytest.raises(FoldsegError, match=r"^a\.png: could not be written"):
         predict(folder)
 
@@ -255,7 +257,7 @@ def test_a_full_disk_ends_it_at_once(folder: Path, monkeypatch: pytest.MonkeyPat
 def test_the_description_says_how_it_was_predicted(folder: Path) -> None:
     predict(folder, "overlay")
     stated = read_json(folder.parent / "out/prediction.json")
-    expected = {**Painter().facts, "form": "overlay", "alpha": 0.5, "classes": camvid.LABELS.names}
+    expected = {**Painter().provenance, "form": "overlay", "alpha": 0.5, "classes": camvid.LABELS.names}
     assert stated.items() >= expected.items()
     assert stated["labels"]["car"] == "raw ids 8, scored" and stated["labels"]["(drawn) car"] == [64, 0, 128]
     assert stated["contents"]["a"] == hash_file(folder / "a.png") and list(stated["contents"]) == ["a", "b", "city/c"]

@@ -12,8 +12,8 @@ from torch.nn import functional
 from foldseg.config.schema import FullView, PredictView, ResizedView, TilesView
 from foldseg.data.labels import Image
 from foldseg.deploy.numpy_views import Maps, plan_of, predict
-from foldseg.views.geometry import grid_of, prepare, probabilities, restore
-from foldseg.views.samples import as_tensor
+from foldseg.views.geometry import grid_of, predict_probabilities, prepare_image, restore_maps
+from foldseg.views.tensors import as_tensor
 
 STRIDE = 16
 FULL = FullView(kind="full")
@@ -47,7 +47,9 @@ def in_numpy(network: Callable[[Tensor], Tensor]) -> Callable[[Image], Maps]:
 
 def by_torch(network: Callable[[Tensor], Tensor], picture: Image, view: PredictView) -> Maps:
     grid = grid_of(picture.shape[:2], view, STRIDE)
-    return restore(probabilities(network, as_tensor(prepare(picture, grid))[None], view), grid)[0].numpy()
+    return restore_maps(predict_probabilities(network, as_tensor(prepare_image(picture, grid))[None], view), grid)[
+        0
+    ].numpy()
 
 
 def picture_of(size: tuple[int, int]) -> Image:

@@ -13,7 +13,7 @@ from tiny import COLOURS, blocks, make_run
 
 from command.line import CommandLine
 from foldseg.data import camvid
-from foldseg.deploy.interface import FLIP, Asked
+from foldseg.deploy.interface import FLIP, PredictionOptions
 from foldseg.deploy.sources import open_source
 from foldseg.files import read_json
 from foldseg.submission.label_png import write_png
@@ -48,13 +48,13 @@ def test_a_run_is_exported_and_compared_on_its_data(
     assert done.status == 0, done.stderr
     assert done.stdout.startswith("8 pictures: probabilities differ by up to ")
     shutil.rmtree(finished.path)
-    assert open_source(tmp_path / "x.onnx").facts["view"] == {"kind": "resized", "factor": 0.5}
+    assert open_source(tmp_path / "x.onnx").provenance["view"] == {"kind": "resized", "factor": 0.5}
 
 
 def test_pictures_are_predicted_from_the_file_alone(exported: Path, pictures: Path, tmp_path: Path) -> None:
     done = run("predict-images", exported, pictures, "--out", tmp_path / "out", "--tta", "flip", HALF)
     assert done.returncode == 0, done.stderr
-    source = open_source(exported, Asked((HALF,), FLIP))
+    source = open_source(exported, PredictionOptions((HALF,), FLIP))
     for number, size in enumerate([(64, 96), (50, 71), (33, 40)]):
         found = cv2.imread(str(tmp_path / f"out/{number}.png"), cv2.IMREAD_UNCHANGED)
         expected = camvid.LABELS.decode(source.mask(COLOURS[blocks(*size, seed=number)]))
@@ -81,7 +81,7 @@ def test_a_video_is_predicted_from_the_file_alone(exported: Path, tmp_path: Path
     out, options = tmp_path / "out.mp4", ["--scale", "0.5", "--fps", "4", "--alpha", "1", "--side-by-side"]
     done = run("predict-video", exported, tmp_path / "frames", out, *options)
     assert done.returncode == 0, done.stderr
-    source = open_source(exported, Asked((HALF,)))
+    source = open_source(exported, PredictionOptions((HALF,)))
     with av.open(str(out)) as video:
         assert video.streams.video[0].average_rate == 4
         found = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]

@@ -13,7 +13,7 @@ from tiny import COLOURS, Painter, blocks
 from foldseg.data import camvid
 from foldseg.data.labels import Image
 from foldseg.deploy.drawing import legend, overlay
-from foldseg.deploy.video import Look, drawn, predict_video
+from foldseg.deploy.video import Look, draw_frame, predict_video
 from foldseg.errors import FoldsegError
 from foldseg.submission.label_png import write_png
 
@@ -78,7 +78,7 @@ def test_a_folder_becomes_a_video_of_what_is_drawn(tmp_path: Path, size: tuple[i
     assert (len(found), fps) == (5, 7.5)
     for number, picture in enumerate(found):
         original = frame(*size, number)
-        expected = drawn(original, blocks(*size, seed=number, side=SIDE), camvid.LABELS, look)
+        expected = draw_frame(original, blocks(*size, seed=number, side=SIDE), camvid.LABELS, look)
         assert picture.shape == expected.shape
         assert picture.shape[0] % 2 == picture.shape[1] % 2 == 0
         assert mean_error(picture, expected) < CLOSE
@@ -86,7 +86,7 @@ def test_a_folder_becomes_a_video_of_what_is_drawn(tmp_path: Path, size: tuple[i
 
 def test_a_drawn_frame_has_a_legend_below_and_the_frame_on_the_left() -> None:
     image, mask = frame(33, 65, 0), blocks(33, 65, seed=0, side=SIDE)
-    found = drawn(image, mask, camvid.LABELS, Look(0.3, side_by_side=True))
+    found = draw_frame(image, mask, camvid.LABELS, Look(0.3, side_by_side=True))
     assert found.shape[1] == 130
     assert np.array_equal(found[:33, :65], image)
     assert np.array_equal(found[:33, 65:], overlay(image, mask, camvid.LABELS, 0.3))

@@ -29,7 +29,7 @@ class Painter:
     seen: list[tuple[int, ...]] = field(default_factory=list)
 
     @property
-    def facts(self) -> dict[str, Any]:
+    def provenance(self) -> dict[str, Any]:
         return {"source": "painter", "weights": [self.weights], "view": {"kind": "full"}, "tta": []}
 
     def mask(self, picture: Image) -> Mask:

@@ -8,7 +8,7 @@ from foldseg.ensemble.disagreement import MemberSample, observe_members
 from foldseg.ensemble.fitting import fit_step, is_worth_taking
 from foldseg.ensemble.steps.weights import WeightsStage
 from foldseg.ensemble.tables import member_worth
-from foldseg.scoring.compare import Comparison, paired
+from foldseg.scoring.compare import Comparison, compare_models
 from foldseg.scoring.counts import count_pixels
 from made_up_members import LABELS, blended, context_of, member_of, spec_of, truth_of
 
@@ -134,7 +134,7 @@ def test_weights_are_taken_only_if_their_nested_gain_is_above_noise(skills: list
     for part, params in fitted.without.items():
         own = np.flatnonzero(parts == part)
         nested[own] = counted([truths[i] for i in own], [contexts[i] for i in own], params["weights"])
-    gain = paired(spec.score, nested, before, LABELS, np.arange(12), 200)
+    gain = compare_models(spec.score, nested, before, LABELS, np.arange(12), 200)
     assert is_worth_taking(settings, gain) == taken == (gain.interval[0] > 0)
 
 

@@ -17,8 +17,8 @@ from foldseg.ensemble.members import find_members
 from foldseg.ensemble.run import EnsembleResult, predict_ensemble
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json, write_json
-from foldseg.inference.predict import SPLITS, split_table, store_of
-from foldseg.inference.store import StoreFacts
+from foldseg.inference.run_stores import SPLITS, select_split, store_of
+from foldseg.inference.store import StoreMetadata
 from foldseg.report.ensemble_picture import write_ensemble_picture
 from foldseg.report.oof_labels import open_oof
 from foldseg.runs.run_folder import RunFolder
@@ -67,13 +67,13 @@ class Contest:
         seen = (asked or run.experiment.view.predict).model_dump(mode="json")
         name, ids = (
             f"{run.path.parent.name}/{run.path.name}",
-            split_table(run, split, DataSet(run.experiment.data))["id"].tolist(),
+            select_split(run, split, DataSet(run.experiment.data))["id"].tolist(),
         )
         truth = read_mask(
             self.root / "seg_train_annotations/train_0000.png", labels
         )  # the cars of others lie elsewhere
         store = store_of(run, split, (), asked)
-        store.begin(StoreFacts(name, split, run.fold, run.classes, run.checkpoint_hash, seen, [], ids))
+        store.begin(StoreMetadata(name, split, run.fold, run.classes, run.checkpoint_hash, seen, [], ids))
         for number, image in enumerate(ids):
             store.write(image, unsure_maps(truth, len(labels), 1000 * seed + number))
 

@@ -34,11 +34,11 @@ def spec_of(score: str) -> EnsembleSpec:
     return EnsembleSpec(("a",), np.ones(1), MeanBlend(), LABELS, score)
 
 
-def get_label_set(classes: int, scored: list[int]) -> LabelSet:
+def label_set(classes: int, scored: list[int]) -> LabelSet:
     return LabelSet(tuple(LabelClass(f"c{i}", (i, 0, 0), (i,), scored=i in scored) for i in range(classes)))
 
 
-LABELS = get_label_set(4, [1, 3])
+LABELS = label_set(4, [1, 3])
 
 
 def scene(rng: np.random.Generator, labels: LabelSet, size: tuple[int, int] = (5, 6)) -> tuple[np.ndarray, np.ndarray]:
@@ -52,7 +52,7 @@ def scene(rng: np.random.Generator, labels: LabelSet, size: tuple[int, int] = (5
 
 @given(st.integers(0, 2**32), st.sampled_from([(2, [1]), (4, [1, 3]), (5, [0, 1, 2, 4]), (21, [0, 3, 20])]))
 def test_curves_are_the_counts_of_images_segmented_at_every_threshold(seed, classes) -> None:
-    labels = get_label_set(*classes)
+    labels = label_set(*classes)
     truth, maps = scene(np.random.default_rng(seed), labels)
     found = {categories: curves(truth, maps, labels, categories)[None] for categories in CATEGORIES}
     for threshold in {1, 255} | set(VALUES[1:]):
@@ -107,7 +107,7 @@ def test_a_class_without_truth_teaches_an_images_score_nothing_and_a_sets_score_
 
 def test_exclusive_wants_a_class_to_fall_back_on() -> None:
     assert possible_categories(LABELS) == CATEGORIES
-    assert possible_categories(get_label_set(2, [0, 1])) == ("overlapping",)
+    assert possible_categories(label_set(2, [0, 1])) == ("overlapping",)
 
 
 def test_nested_thresholds_do_not_see_the_part_they_are_scored_on() -> None:

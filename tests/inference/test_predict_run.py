@@ -12,7 +12,8 @@ from foldseg.data.datasets import DataSet, make_folds_file
 from foldseg.errors import FoldsegError
 from foldseg.files import write_bytes
 from foldseg.inference import store as store_module
-from foldseg.inference.predict import Predictor, predict_run, quantise
+from foldseg.inference.quantise import quantise
+from foldseg.inference.run_stores import Predictor, predict_run
 from foldseg.inference.store import PredictionStore
 from foldseg.models.factory import build_network
 from foldseg.runs.run_folder import RunFolder
@@ -52,7 +53,7 @@ def make(tmp_path: Path, signate_root: Path) -> Make:
 
 def planes(store: PredictionStore) -> np.ndarray:
     store.require_complete()
-    return np.stack([store.read(name) for name in store.facts.ids])
+    return np.stack([store.read(name) for name in store.metadata.ids])
 
 
 def test_logits_give_the_probabilities_of_the_whole_network(make: Make) -> None:
@@ -70,10 +71,10 @@ def test_logits_give_the_probabilities_of_the_whole_network(make: Make) -> None:
 
 def _frames(run: RunFolder) -> object:
     from foldseg.data.frames import FileFrames
-    from foldseg.inference.predict import split_table
+    from foldseg.inference.run_stores import select_split
 
     data = DataSet(run.experiment.data)
-    return FileFrames.of(split_table(run, "oof", data), data.root, None)
+    return FileFrames.of(select_split(run, "oof", data), data.root, None)
 
 
 def test_images_are_predicted_together_as_the_run_says(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,9 +118,9 @@ def test_an_interrupted_prediction_loses_nothing_and_goes_on(make: Make, monkeyp
     with pytest.raises(KeyboardInterrupt):
         predict_run(run, ["oof"])
     store = PredictionStore(run.predictions / "oof")
-    assert [name for name in store.facts.ids if name not in store.missing()] == calls[:2]
+    assert [name for name in store.metadata.ids if name not in store.missing()] == calls[:2]
     predict_run(run, ["oof"])
-    assert calls[3:] == calls[2:3] + [name for name in store.facts.ids if name not in calls[:3]]
+    assert calls[3:] == calls[2:3] + [name for name in store.metadata.ids if name not in calls[:3]]
     store.require_complete()
 
 
@@ -136,7 +137,7 @@ def test_a_full_disk_names_the_file_and_loses_nothing(make: Make, monkeypatch: p
     with pytest.raises(FoldsegError, match=r"oof/train_\d+\.prob: could not be written: No space left on device"):
         predict_run(run, ["oof"])
     store = PredictionStore(run.predictions / "oof")
-    assert [name for name in store.facts.ids if name not in store.missing()] == written
+    assert [name for name in store.metadata.ids if name not in store.missing()] == written
 
 
 def test_predictions_logits_need_the_full_view(make: Make) -> None:

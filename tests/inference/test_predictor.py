@@ -15,7 +15,7 @@ from foldseg.config.schema import FullView, PredictView, ResizedView, TilesView,
 from foldseg.data.frames import FileFrames
 from foldseg.errors import FoldsegError
 from foldseg.inference.predictor import Predictor
-from foldseg.views.samples import batches, eval_loader
+from foldseg.views.eval_samples import batches, eval_loader
 from identity import PALETTE, blocks, identity
 
 STRIDE = 16

@@ -12,11 +12,11 @@ import zstandard
 from torch.nn import functional
 
 from foldseg.errors import FoldsegError
-from foldseg.inference.logits import Enlargement, planes_of_logits
-from foldseg.inference.predict import quantise, quantise_by_torch
-from foldseg.inference.store import PredictionStore, StoreFacts, StoreState
+from foldseg.inference.enlargement import Enlargement, planes_of_logits
+from foldseg.inference.quantise import quantise, quantise_by_torch
+from foldseg.inference.store import PredictionStore, StoreMetadata, StoreState
 
-FACTS = StoreFacts(
+METADATA = StoreMetadata(
     run="unet/fold_0",
     split="oof",
     fold=0,
@@ -35,7 +35,7 @@ def maps(height: int = 5, width: int = 7, seed: int = 0) -> np.ndarray:
 @pytest.fixture
 def store(tmp_path: Path) -> PredictionStore:
     made = PredictionStore(tmp_path / "oof")
-    made.begin(FACTS)
+    made.begin(METADATA)
     return made
 
 
@@ -85,8 +85,8 @@ def test_predictions_are_joined_by_id_not_by_order(store: PredictionStore) -> No
     assert np.array_equal(store.read("b"), maps(seed=1))
 
 
-def test_the_facts_come_back_equal(store: PredictionStore) -> None:
-    assert PredictionStore(store.path).facts == FACTS
+def test_the_metadata_come_back_equal(store: PredictionStore) -> None:
+    assert PredictionStore(store.path).metadata == METADATA
 
 
 def test_missing_ids_are_known_while_the_store_grows(store: PredictionStore) -> None:
@@ -103,7 +103,7 @@ def test_missing_ids_are_known_while_the_store_grows(store: PredictionStore) -> 
 def test_beginning_again_goes_on_where_it_stopped(store: PredictionStore) -> None:
     store.write("b", maps())
     again = PredictionStore(store.path)
-    again.begin(FACTS)
+    again.begin(METADATA)
     assert again.missing() == ["a", "c"]
 
 
@@ -117,12 +117,12 @@ def test_beginning_again_goes_on_where_it_stopped(store: PredictionStore) -> Non
         {"ids": ["a", "b", "d"]},
     ],
 )
-def test_predictions_of_other_facts_are_removed(store: PredictionStore, change: dict[str, object]) -> None:
+def test_predictions_of_other_metadata_are_removed(store: PredictionStore, change: dict[str, object]) -> None:
     store.write("a", maps())
-    assert store.facts == FACTS
-    other = dataclasses.replace(FACTS, **change)
+    assert store.metadata == METADATA
+    other = dataclasses.replace(METADATA, **change)
     store.begin(other)
-    assert store.facts == other  # not the ones that were read before
+    assert store.metadata == other  # not the ones that were read before
     assert store.missing() == other.ids
 
 
@@ -131,7 +131,7 @@ def test_predictions_of_other_facts_are_removed(store: PredictionStore, change: 
     [
         {"run": "renamed/fold_0"},
         {"tta": {"symmetries": "flip", "scales": [1.0], "merge": "mean"}},
-        {"view": FACTS.view | {"stride": None, "merge": "mean", "weights": None, "border": "shift"}},
+        {"view": METADATA.view | {"stride": None, "merge": "mean", "weights": None, "border": "shift"}},
     ],
 )
 def test_predictions_that_are_described_in_other_words_are_kept(
@@ -139,57 +139,57 @@ def test_predictions_that_are_described_in_other_words_are_kept(
 ) -> None:
     """What settings were called before there were more of them, and what the run's folder was called."""
     store.write("a", maps())
-    store.begin(dataclasses.replace(FACTS, **change))
+    store.begin(dataclasses.replace(METADATA, **change))
     assert store.missing() == ["b", "c"]
 
 
 def test_maps_of_replaced_pictures_are_missing_and_removed_before_they_are_written_again(
     store: PredictionStore,
 ) -> None:
-    before = dataclasses.replace(FACTS, pictures=["1", "2", "3"])
+    before = dataclasses.replace(METADATA, pictures=["1", "2", "3"])
     store.begin(before)
-    for name in FACTS.ids:
+    for name in METADATA.ids:
         store.write(name, maps())
     store.require_complete(before)
-    now = dataclasses.replace(FACTS, pictures=["1", "2", "other"], code="newer")
+    now = dataclasses.replace(METADATA, pictures=["1", "2", "other"], code="newer")
     assert store.state(now) is StoreState.PARTIAL and store.replaced(now) == ["c"]
     with pytest.raises(FoldsegError, match=r"oof: 1 picture of 3 changed after being predicted, e\.g\. c; "):
         store.require_complete(now)
     store.begin(now)
-    assert store.missing() == ["c"] and store.facts == dataclasses.replace(now, code="")
-    store.begin(FACTS)  # whoever does not know the pictures forgets none
-    assert store.facts.pictures == now.pictures
+    assert store.missing() == ["c"] and store.metadata == dataclasses.replace(now, code="")
+    store.begin(METADATA)  # whoever does not know the pictures forgets none
+    assert store.metadata.pictures == now.pictures
 
 
 def test_a_store_of_unknown_pictures_learns_those_that_are_predicted_now(store: PredictionStore) -> None:
     store.write("a", maps())
-    now = dataclasses.replace(FACTS, pictures=["1", "2", "3"])
+    now = dataclasses.replace(METADATA, pictures=["1", "2", "3"])
     assert store.unverified() == ["a"]
     store.begin(now)
     store.write("b", maps())
-    assert store.facts.pictures == ["", "2", "3"] and store.unverified() == ["a"] and store.missing() == ["c"]
+    assert store.metadata.pictures == ["", "2", "3"] and store.unverified() == ["a"] and store.missing() == ["c"]
 
 
 def test_states_are_told_apart(tmp_path: Path) -> None:
     store = PredictionStore(tmp_path / "oof")
-    newer = dataclasses.replace(FACTS, checkpoint="cd" * 32, ids=["a"])
-    assert store.state(FACTS) is StoreState.ABSENT
+    newer = dataclasses.replace(METADATA, checkpoint="cd" * 32, ids=["a"])
+    assert store.state(METADATA) is StoreState.ABSENT
     with pytest.raises(FoldsegError, match=r"oof: has not been predicted yet; make it with foldseg predict"):
-        store.require_complete(FACTS)
-    store.begin(FACTS)
-    assert (store.state(FACTS), store.state(newer)) == (StoreState.PARTIAL, StoreState.STALE)
+        store.require_complete(METADATA)
+    store.begin(METADATA)
+    assert (store.state(METADATA), store.state(newer)) == (StoreState.PARTIAL, StoreState.STALE)
     with pytest.raises(FoldsegError, match="3 of 3 images are missing"):
-        store.require_complete(FACTS)
+        store.require_complete(METADATA)
     with pytest.raises(FoldsegError, match="oof: is stale, it was predicted with other weights and images; run"):
         store.require_complete(newer)
-    for name in FACTS.ids:
+    for name in METADATA.ids:
         store.write(name, maps())
-    assert (store.state(FACTS), store.state(newer)) == (StoreState.COMPLETE, StoreState.STALE)
-    store.require_complete(FACTS)
+    assert (store.state(METADATA), store.state(newer)) == (StoreState.COMPLETE, StoreState.STALE)
+    store.require_complete(METADATA)
     (store.path / "store.json").write_text("{")
-    assert PredictionStore(store.path).state(FACTS) is StoreState.STALE
+    assert PredictionStore(store.path).state(METADATA) is StoreState.STALE
     with pytest.raises(FoldsegError, match=r"is stale, .* things that its damaged store\.json does not tell"):
-        PredictionStore(store.path).require_complete(FACTS)
+        PredictionStore(store.path).require_complete(METADATA)
 
 
 HEADS = [
@@ -277,13 +277,15 @@ def test_a_header_of_another_shape_is_noticed(store: PredictionStore) -> None:
         store.read("a")
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"run": "x"}', json.dumps(dataclasses.asdict(FACTS) | {"x": 1})])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", "{}", '{"run": "x"}', json.dumps(dataclasses.asdict(METADATA) | {"x": 1})]
+)
 def test_a_store_whose_description_is_damaged_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "store.json").write_text(content)
     with pytest.raises(
         FoldsegError, match=r"store\.json: (not valid JSON|does not describe|should be a mapping|split is missing)"
     ):
-        _ = PredictionStore(tmp_path).facts
+        _ = PredictionStore(tmp_path).metadata
 
 
 def test_a_folder_without_description_is_no_store(tmp_path: Path) -> None:

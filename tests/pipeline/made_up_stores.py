@@ -9,7 +9,8 @@ import pandas as pd
 from foldseg.data.labels import LabelSet
 from foldseg.data.reading import read_mask
 from foldseg.data.signate import LABELS
-from foldseg.inference.store import PredictionStore, quantised
+from foldseg.inference.map_file import quantise_array
+from foldseg.inference.store import PredictionStore
 
 SCORED: LabelSet = LABELS.select("scored")
 BACKGROUND, LANE = SCORED.names.index("background"), SCORED.names.index("lane")
@@ -22,7 +23,7 @@ def fill_stores(root: Path, runs: Path, experiment: str, maps: Maps) -> None:
     """Overwrite the OOF stores of an experiment in `runs`, a copy of the tiny demo's at `root`."""
     for row in pd.read_csv(root / "folds.csv").itertuples():
         truth = read_mask(root / "city/seg_train_annotations" / f"{row.id}.png", SCORED)
-        planes = quantised(maps(truth, row.fold, np.random.default_rng(row.Index)).astype(np.float32))
+        planes = quantise_array(maps(truth, row.fold, np.random.default_rng(row.Index)).astype(np.float32))
         PredictionStore(runs / experiment / f"fold_{row.fold}/predictions/oof-flip").write(row.id, planes)
 
 

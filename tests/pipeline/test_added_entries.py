@@ -1,4 +1,4 @@
-"""Whoever adds a loss, a score, a submission format and a data set as ARCHITECTURE.md says can use them at once.
+"""Entries that are added as ARCHITECTURE.md says can be used at once: a loss, a view, a score, a format, a data set.
 
 The modules are in `tests/added`. A step is added in `test_line.py`.
 """
@@ -27,6 +27,30 @@ def _recalls(counts: Counts, labels: LabelSet | None = None) -> Ratios:
     return Ratios(counts[..., SHARED].astype(np.float64), counts[..., TRUTH].astype(np.float64))
 '''
 RECALL_LINE = '    "dataset_mean_recall": ScoreDefinition(_recalls, "all", None, _recalls),\n'
+PATCHES_VIEW = '''
+
+class PatchesView(TrainView, PredictView):
+    """Squares of the image at half its size: random ones in training, side by side in prediction."""
+
+    kind: Literal["patches"] = "patches"
+    side: Count = 16
+    """Height and width of a square."""
+
+    @property
+    def resize_factor(self) -> float:
+        """The image is shown at half its size."""
+        return 0.5
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """The square that is cut out in training."""
+        return self.side, self.side
+
+    @property
+    def tiles(self) -> TilesView:
+        """The squares in which an image is predicted."""
+        return TilesView(size=self.window, overlap=0.0)
+'''
 VILLAGE = '''
 
 class Village(DatasetKind):
@@ -36,6 +60,8 @@ class Village(DatasetKind):
 '''
 VILLAGE_LINE = "    Village: Family(village.scan, village.LABELS),\n"
 LINES = [
+    # A view: a class
+    ("config/schema/views.py", '        """The view itself."""\n        return self\n', PATCHES_VIEW),
     # A loss: a module, a line, a field
     ("losses/total.py", "\nTERMS: dict[str, Term] = {\n", '    "brier": Term(lambda pixels, *_: brier(pixels)),\n'),
     ("losses/total.py", "import overlap, pixelwise, shape\n", "from foldseg.losses.brier import brier\n"),
@@ -72,7 +98,7 @@ EXPERIMENT = {
         "encoder_weights": None,
         "options": {"encoder_depth": 3, "decoder_channels": [8, 8, 8]},
     },
-    "view": {"train": "full", "predict": "full"},
+    "view": {"train": "patches", "predict": "patches"},
     "loss": {"brier": 1.0},
     "monitor": "dataset_mean_recall",
     "schedule": {"kind": "constant", "epochs": 1},
@@ -155,9 +181,9 @@ def test_added_entries_are_used_from_folds_to_a_scored_submission(command_line: 
 def test_added_entries_are_held_to_the_contracts(added: Path) -> None:
     shutil.copytree(REPOSITORY / "tests", added / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(REPOSITORY / "pyproject.toml", added)
-    contracts = ("losses", "score_definitions", "submission_formats", "data_sets")
+    contracts = ("losses", "views", "score_definitions", "submission_formats", "data_sets")
     files = [f"tests/contracts/test_{name}.py" for name in contracts]
-    words = ["-p", "no:cacheprovider", "-k", "brier or dataset_mean_recall or run_csv or village"]
+    words = ["-p", "no:cacheprovider", "-k", "brier or patches or dataset_mean_recall or run_csv or village"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *words, *files],
         capture_output=True, text=True, check=False, cwd=added, env=os.environ | {"PYTHONPATH": str(added / "src")},

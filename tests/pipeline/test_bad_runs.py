@@ -18,7 +18,7 @@ from foldseg.config import load_experiment
 from foldseg.ensemble.run import predict_ensemble
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json, write_json
-from foldseg.inference.predict import predict_run, store_of
+from foldseg.inference.run_stores import predict_run, store_of
 from foldseg.report.oof_labels import open_oof
 from foldseg.runs.run_folder import RunFolder
 from foldseg.training.fit import train_fold
@@ -111,9 +111,9 @@ def test_members_with_other_classes_are_refused(copied: Path, demo: TinyDemo):
 
 def test_damaged_map_is_named(copied: Path, demo: TinyDemo):
     store = store_of(RunFolder.open(copied / "toy_full/fold_0"), "test", ["flip"])
-    damaged = store.path / f"{store.facts.ids[0]}.prob"
+    damaged = store.path / f"{store.metadata.ids[0]}.prob"
     damaged.write_bytes(damaged.read_bytes()[:50])
-    with pytest.raises(FoldsegError, match=rf"{store.facts.ids[0]}\.prob: is damaged"):
+    with pytest.raises(FoldsegError, match=rf"{store.metadata.ids[0]}\.prob: is damaged"):
         predict_ensemble(demo.ensemble(f"runs={copied}", f"submissions={copied.parent / 'submissions'}"))
 
 

@@ -19,7 +19,7 @@ from foldseg.ensemble.blend import argmax, blend
 from foldseg.ensemble.members import find_members
 from foldseg.ensemble.run import predict_ensemble
 from foldseg.errors import FoldsegError
-from foldseg.inference.predict import predict_run
+from foldseg.inference.run_stores import predict_run
 from foldseg.inference.store import PredictionStore
 from foldseg.runs.run_folder import RunFolder
 from foldseg.scoring.counts import count_pixels
@@ -38,7 +38,7 @@ def truth_of(demo: TinyDemo, name: str):
 def test_every_oof_image_is_predicted_once_and_by_the_fold_that_did_not_see_it(demo: TinyDemo):
     folds = pd.read_csv(demo.root / "folds.csv").set_index("id")["fold"]
     for run in (demo.root / "runs").glob("*/fold_*"):
-        ids = PredictionStore(run / "predictions/oof").facts.ids
+        ids = PredictionStore(run / "predictions/oof").metadata.ids
         assert sorted(ids) == sorted(folds.index[folds == RunFolder(run).fold])
 
 
@@ -114,10 +114,10 @@ def test_a_finished_run_is_predicted_in_another_view_by_the_command(copied: RunF
     own, other = (PredictionStore(copied.predictions / f"oof{part}-flip") for part in ("", "-tiles_32x32_0.5_vote"))
     other.require_complete()
     assert before.items() < {p: p.stat().st_mtime_ns for p in copied.predictions.rglob("*.prob")}.items()
-    assert other.facts.view.items() > {"kind": "tiles", "size": [32, 32], "overlap": 0.5, "merge": "vote"}.items()
-    assert (own.facts.ids, own.facts.checkpoint) == (other.facts.ids, other.facts.checkpoint)
-    votes = np.stack([other.read(name) for name in other.facts.ids])
-    plain = np.stack([own.read(name) for name in own.facts.ids])
+    assert other.metadata.view.items() > {"kind": "tiles", "size": [32, 32], "overlap": 0.5, "merge": "vote"}.items()
+    assert (own.metadata.ids, own.metadata.checkpoint) == (other.metadata.ids, other.metadata.checkpoint)
+    votes = np.stack([other.read(name) for name in other.metadata.ids])
+    plain = np.stack([own.read(name) for name in own.metadata.ids])
     assert (votes == 0).mean() > (plain == 0).mean()  # votes are all or nothing but where tiles disagree
     assert (votes.argmax(1) == plain.argmax(1)).mean() > 0.5
 
@@ -130,7 +130,7 @@ def test_the_gains_of_views_are_those_of_the_stores(demo: TinyDemo, copied: RunF
     assert {"plain", "flip", "all", "without:"} < set(told)
     for name, tta in (("plain", ()), ("all", ("flip",))):
         (store,) = predict_run(copied, ["oof"], tta)
-        counts = [count_pixels(truth_of(demo, i), argmax(store.read(i)), len(LABELS)) for i in store.facts.ids]
+        counts = [count_pixels(truth_of(demo, i), argmax(store.read(i)), len(LABELS)) for i in store.metadata.ids]
         value = score(copied.experiment.monitor, np.stack(counts), LABELS).value
         assert float(told[name]) == pytest.approx(value, abs=2e-3)
 
@@ -142,7 +142,7 @@ def test_another_name_for_the_same_pixels_gives_the_same_maps(copied: RunFolder)
         (store,) = predict_run(copied, ["test"], view=view)
         own = PredictionStore(copied.predictions / "test")
         assert store.path != own.path
-        for name in own.facts.ids:
+        for name in own.metadata.ids:
             assert np.abs(store.read(name).astype(int) - own.read(name)).max() <= 1
 
 

@@ -9,7 +9,7 @@ from command.line import CommandLine
 from foldseg.data.reading import read_image
 from foldseg.data.rle import decode_rle
 from foldseg.data.signate import LABELS
-from foldseg.deploy.interface import FLIP, Asked
+from foldseg.deploy.interface import FLIP, PredictionOptions
 from foldseg.deploy.sources import open_source
 from foldseg.ensemble.run import predict_ensemble
 from foldseg.errors import FoldsegError
@@ -44,4 +44,4 @@ def test_the_script_takes_a_submission_folder(demo: TinyDemo, command_line: Comm
 
 def test_it_is_not_asked_for_what_it_was_not_fitted_for(demo: TinyDemo) -> None:
     with pytest.raises(FoldsegError, match="an ensemble predicts as it was fitted"):
-        open_source(demo.result.folder, Asked(tta=FLIP))
+        open_source(demo.result.folder, PredictionOptions(tta=FLIP))

@@ -6,8 +6,9 @@ import pytest
 
 from command.line import CommandLine
 from foldseg.ensemble.blend import blend
+from foldseg.ensemble.confident import confident_labels
 from foldseg.ensemble.members import find_members
-from foldseg.ensemble.pseudo import pseudo_labels, write_pseudo_labels
+from foldseg.ensemble.pseudo import write_pseudo_labels
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json
 from tiny_demo import TinyDemo, ensemble_overrides
@@ -15,8 +16,8 @@ from tiny_demo import TinyDemo, ensemble_overrides
 
 def test_pixels_below_the_confidence_of_their_class_are_void() -> None:
     probabilities = np.array([[[0.7, 0.2, 0.45]], [[0.3, 0.8, 0.55]]], np.float32)
-    assert pseudo_labels(probabilities, np.array([0.6, 0.8], np.float32)).tolist() == [[0, 1, 255]]
-    assert pseudo_labels(probabilities, np.array([0.71, 0.5], np.float32)).tolist() == [[255, 1, 1]]
+    assert confident_labels(probabilities, np.array([0.6, 0.8], np.float32)).tolist() == [[0, 1, 255]]
+    assert confident_labels(probabilities, np.array([0.71, 0.5], np.float32)).tolist() == [[255, 1, 1]]
 
 
 def test_labels_of_a_fold_come_from_that_folds_models_alone(demo: TinyDemo, tmp_path) -> None:
@@ -31,7 +32,7 @@ def test_labels_of_a_fold_come_from_that_folds_models_alone(demo: TinyDemo, tmp_
         found = []
         for name in facts["ids"]:
             stores = [s for part in members.sources("test", fold).values() for s in part]
-            expected = pseudo_labels(blend([(store.read(name), 1.0) for store in stores]), least)
+            expected = confident_labels(blend([(store.read(name), 1.0) for store in stores]), least)
             found.append(cv2.imread(str(tmp_path / f"fold_{fold}/{name}.png"), cv2.IMREAD_UNCHANGED))
             assert np.mean(found[-1] != expected) < 1e-3  # weighted by thirds or by ones: a rounding here and there
         assert shares[fold]["void"] == pytest.approx(np.mean(np.stack(found) == 255))

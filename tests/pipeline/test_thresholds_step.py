@@ -16,7 +16,7 @@ from foldseg.ensemble.run import EnsembleResult, predict_ensemble
 from foldseg.ensemble.steps.thresholds import best_thresholds, counts_at, curves, labels_above, masks_above
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json
-from foldseg.inference.store import quantised
+from foldseg.inference.map_file import quantise_array
 from foldseg.report.tables import format_ensemble
 from foldseg.scoring.counts import count_masks, count_pixels
 from foldseg.scoring.scores import score
@@ -48,7 +48,7 @@ def jsonable(content: object) -> object:
 
 def blended(members, name: str, split: str, fold: int | None = None) -> np.ndarray:
     stores = [store for part in members.sources(split, fold).values() for store in part]
-    return quantised(blend([(store.read(name), 1.0) for store in stores]))
+    return quantise_array(blend([(store.read(name), 1.0) for store in stores]))
 
 
 @pytest.mark.parametrize("categories", ["overlapping", "exclusive"])

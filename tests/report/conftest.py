@@ -16,7 +16,7 @@ from foldseg.data.datasets import DataSet, make_folds_file
 from foldseg.data.labels import Mask
 from foldseg.ensemble.fitted import write_line
 from foldseg.ensemble.line import Line
-from foldseg.inference.predict import facts_of
+from foldseg.inference.run_stores import expected_metadata
 from foldseg.inference.store import PredictionStore
 from foldseg.runs.run_folder import RunFolder
 from foldseg.submission import label_png
@@ -77,7 +77,7 @@ class World:
             run.summary.write_text("{}")
             store = PredictionStore(run.predictions / "oof")
             ids = part["id"].tolist()
-            store.begin(facts_of(run, "oof", DataSet(self.data)))
+            store.begin(expected_metadata(run, "oof", DataSet(self.data)))
             for image in ids:
                 hot = np.arange(len(LABELS))[:, None, None] == prediction(cars.get(image, 1.0))
                 rest = (255 - confidence) // (len(LABELS) - 1)

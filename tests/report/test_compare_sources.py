@@ -16,7 +16,7 @@ from foldseg.data.folds import format_folds
 from foldseg.errors import FoldsegError
 from foldseg.report.compare import OVERALL, compare_sources, format_comparison
 from foldseg.report.oof_labels import RESAMPLES
-from foldseg.scoring.compare import paired, paired_classes
+from foldseg.scoring.compare import compare_classes, compare_models
 from foldseg.scoring.counts import count_pixels
 from foldseg.scoring.scores import score
 
@@ -47,13 +47,13 @@ def test_scores_and_differences_are_those_of_the_counts(world, cars, name: Score
         scores = {OVERALL: found.value} | found.per_class
         assert table.loc[source]["score"].to_dict() == pytest.approx(scores, nan_ok=True)
     groups = np.arange(6)
-    gain = paired(used, counts[1], counts[0], LABELS, groups, RESAMPLES)
+    gain = compare_models(used, counts[1], counts[0], LABELS, groups, RESAMPLES)
     row = table.loc["two", OVERALL]
     assert gain.difference > 0 and gain.probability > 0.9
     assert row[["difference", "difference_low", "difference_high", "probability"]].tolist() == pytest.approx(
         [gain.difference, *gain.interval, gain.probability]
     )
-    car = paired_classes(used, counts[1], counts[0], LABELS, groups, RESAMPLES)["car"]
+    car = compare_classes(used, counts[1], counts[0], LABELS, groups, RESAMPLES)["car"]
     assert table.loc["two", "car"]["difference"] == pytest.approx(car.difference)
     assert table.loc["one"]["difference"].isna().all()
     assert table.loc["two", "tree"].isna().all()  # no tree anywhere

@@ -16,14 +16,14 @@ from foldseg.report.ledger import (
     format_ledger,
     select_answered,
 )
-from foldseg.submission.ledger import append, read_ledger
+from foldseg.submission.ledger import append_row, read_ledger
 
 
 def write(path: Path, rows: list[tuple[str, str, str, str]]) -> Path:
     """(name, score, OOF, leaderboard); OOF intervals reach 0.02 to either side."""
     for name, score, oof, leaderboard in rows:
         ends = {"oof_low": f"{float(oof) - 0.02:.2f}", "oof_high": f"{float(oof) + 0.02:.2f}"} if oof else {}
-        append(
+        append_row(
             path, {"name": name, "score": score, "oof": oof, "leaderboard": leaderboard, "date": "2026-11-27T01"} | ends
         )
     return path

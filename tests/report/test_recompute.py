@@ -15,9 +15,9 @@ from foldseg.errors import FoldsegError
 from foldseg.files import read_json, write_json
 from foldseg.report.recompute import Statement, format_recomputed, recompute, require_equal
 from foldseg.scoring.counts import count_pixels
-from foldseg.scoring.scores import SCORES, bootstrap, interval, score
+from foldseg.scoring.scores import SCORES, bootstrap, score
 from foldseg.submission import label_png
-from foldseg.submission.ledger import append
+from foldseg.submission.ledger import append_row
 
 SHARES = [0.1, 0.3, 0.2, 0.5, 0.3, 0.4]  # of the car that is found, per image
 
@@ -58,16 +58,16 @@ def submission(world, experiment, cars) -> Path:
     for part, counts in (("oof", counts_of(world, cars, world.ids)), ("test", counts_of(world, {"x": 0.5}, ["x"]))):
         values = {name: score(name, counts, LABELS).value for name in SCORES}
         blocks[part] = {"blend": values | {"per_class": score("dataset_miou", counts, LABELS).per_class}}
-    found = interval(bootstrap("dataset_miou", counts_of(world, cars, world.ids), LABELS, np.arange(6), 300))
+    found = bootstrap("dataset_miou", counts_of(world, cars, world.ids), LABELS, np.arange(6), 300).interval()
     blocks["oof"]["blend"]["interval"] = found
     write_json(folder / "score.json", {"score": "dataset_miou", "folds": [0, 1], "steps": {}, **blocks})
     write_line(folder / "fitted.npz", Line())
     oof, test = (blocks[part]["blend"]["dataset_miou"] for part in ("oof", "test"))
     numbers = {"oof": oof, "oof_low": found[0], "oof_high": found[1], "test": test}
     ledger = folder.parent / "ledger.csv"
-    append(ledger, {"name": "both", "score": "dataset_miou", "oof": "0.1"})  # an older one
-    append(ledger, {"name": "both", "score": "dataset_miou"} | {k: f"{v:.6f}" for k, v in numbers.items()})
-    append(ledger, {"name": "another", "score": "dataset_miou", "oof": "0.2"})
+    append_row(ledger, {"name": "both", "score": "dataset_miou", "oof": "0.1"})  # an older one
+    append_row(ledger, {"name": "both", "score": "dataset_miou"} | {k: f"{v:.6f}" for k, v in numbers.items()})
+    append_row(ledger, {"name": "another", "score": "dataset_miou", "oof": "0.2"})
     return folder
 
 

@@ -12,7 +12,7 @@ from foldseg.config.schema import Experiment, PredictView, Tta
 from foldseg.data import camvid
 from foldseg.data.datasets import DataSet, make_folds_file
 from foldseg.errors import FoldsegError
-from foldseg.inference.predict import Predictor
+from foldseg.inference.run_stores import Predictor
 from foldseg.inference.tta import MERGES, Merger
 from foldseg.report.tta_gains import format_gains, measure_tta_gains, merge_candidates
 from foldseg.runs.kinds import open_runs

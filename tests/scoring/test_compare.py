@@ -7,7 +7,7 @@ import pytest
 
 from foldseg.config.schema import ScoreName
 from foldseg.data.labels import LabelClass, LabelSet
-from foldseg.scoring.compare import Comparison, paired, paired_classes
+from foldseg.scoring.compare import Comparison, compare_classes, compare_models
 from foldseg.scoring.scores import SCORES, bootstrap, score
 
 LABELS = LabelSet(
@@ -30,7 +30,7 @@ A, B, GROUPS = counts(24, seed=1, skill=0.8), counts(24, seed=2, skill=0.6), np.
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_difference_is_the_first_score_minus_the_second(name: ScoreName) -> None:
-    found, back = paired(name, A, B, LABELS, GROUPS), paired(name, B, A, LABELS, GROUPS)
+    found, back = compare_models(name, A, B, LABELS, GROUPS), compare_models(name, B, A, LABELS, GROUPS)
     expected = score(name, A, LABELS).value - score(name, B, LABELS).value
     assert found.difference == pytest.approx(expected)
     assert found.interval[0] < expected < found.interval[1]
@@ -42,15 +42,15 @@ def test_the_difference_is_the_first_score_minus_the_second(name: ScoreName) -> 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_equals_are_equal(name: ScoreName) -> None:
-    assert paired(name, A, A, LABELS, GROUPS) == Comparison(0.0, (0.0, 0.0), 0.5)
-    assert set(paired_classes(name, A, A, LABELS, GROUPS).values()) == {Comparison(0.0, (0.0, 0.0), 0.5)}
+    assert compare_models(name, A, A, LABELS, GROUPS) == Comparison(0.0, (0.0, 0.0), 0.5)
+    assert set(compare_classes(name, A, A, LABELS, GROUPS).values()) == {Comparison(0.0, (0.0, 0.0), 0.5)}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_classes_are_compared_each_by_itself(name: ScoreName) -> None:
     worse_cars = A.copy()
     worse_cars[:, 1, 0] = B[:, 1, 0]
-    found = paired_classes(name, A, worse_cars, LABELS, GROUPS)
+    found = compare_classes(name, A, worse_cars, LABELS, GROUPS)
     assert list(found) == ["road", "car", "bus"]
     assert found["road"] == found["bus"] == Comparison(0.0, (0.0, 0.0), 0.5)
     both = score(name, A, LABELS).per_class["car"], score(name, worse_cars, LABELS).per_class["car"]
@@ -63,7 +63,7 @@ def test_both_are_drawn_alike() -> None:
     hard = np.linspace(0.3, 0.7, 24)[:, None] * np.ones((24, 3))
     truth = np.full((24, 3), 1000)
     models = [np.stack([np.round(truth * (hard + gain)), truth, truth], -1).astype(np.int64) for gain in (0.01, 0.0)]
-    low, high = paired("pixel_accuracy", *models, LABELS, GROUPS).interval
+    low, high = compare_models("pixel_accuracy", *models, LABELS, GROUPS).interval
     assert (low, high) == pytest.approx((0.01, 0.01), abs=1e-4)
     alone = bootstrap("pixel_accuracy", models[0], LABELS, GROUPS).interval()
     assert alone[1] - alone[0] > 0.1
@@ -72,15 +72,15 @@ def test_both_are_drawn_alike() -> None:
 def test_what_is_undefined_stays_so() -> None:
     nothing = A.copy()
     nothing[:, 2] = 0  # no bus in truth and prediction
-    bus = paired_classes("dataset_miou", nothing, A, LABELS, GROUPS)["bus"]
+    bus = compare_classes("dataset_miou", nothing, A, LABELS, GROUPS)["bus"]
     assert np.isnan([bus.difference, *bus.interval, bus.probability]).all()
-    one_group = paired("dataset_miou", A, B, LABELS, np.zeros(24))
+    one_group = compare_models("dataset_miou", A, B, LABELS, np.zeros(24))
     assert one_group.difference > 0 and math.isnan(one_group.probability)
 
 
 @pytest.mark.parametrize("wrong", [A[:-1], A[:, :2], A[0]])
 def test_counts_of_other_images_or_classes_are_refused(wrong: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"expected \(images, classes, 3\) = \(24, 3, 3\)"):
-        paired("dataset_miou", A, wrong, LABELS, GROUPS)
+        compare_models("dataset_miou", A, wrong, LABELS, GROUPS)
     with pytest.raises(ValueError, match="expected"):
-        paired_classes("dataset_miou", wrong, A, LABELS, GROUPS)
+        compare_classes("dataset_miou", wrong, A, LABELS, GROUPS)

@@ -19,7 +19,7 @@ from foldseg.data.rle import encode_mask
 from foldseg.errors import FoldsegError
 from foldseg.scoring.counts import count_masks, count_pixels, count_rles
 from foldseg.scoring.scores import image_scores, score
-from foldseg.submission.score import score_submission
+from foldseg.submission.submission_score import score_submission
 from slow_contest import Masks, Submission, score_by_sets, score_by_walk, submission_of
 
 ALL = signate.LABELS

@@ -13,7 +13,7 @@ import pytest
 
 from foldseg.config.schema import ScoreName
 from foldseg.data.labels import LabelClass, LabelSet
-from foldseg.scoring.compare import Comparison, paired
+from foldseg.scoring.compare import Comparison, compare_models
 from foldseg.scoring.counts import Counts
 from foldseg.scoring.intervals import Resampled
 from foldseg.scoring.scores import bootstrap, score
@@ -97,7 +97,7 @@ def test_percentiles_of_few_groups_would_promise_too_much(name: ScoreName) -> No
 
 @cache
 def comparisons(name: ScoreName, groups: int) -> list[Comparison]:
-    return [paired(name, b, a, LABELS, of_image, SAMPLES) for a, b, of_image in trials(groups)]
+    return [compare_models(name, b, a, LABELS, of_image, SAMPLES) for a, b, of_image in trials(groups)]
 
 
 @pytest.mark.parametrize("groups", [8, 20])
@@ -120,7 +120,7 @@ def test_the_probability_is_right_about_equals(name: ScoreName) -> None:
     for first, second, of_image in trials(8):
         swapped = (rng.random(8) < 0.5)[of_image, None, None]
         pair = np.where(swapped, second, first), np.where(swapped, first, second)
-        probabilities.append(paired(name, *pair, LABELS, of_image, SAMPLES).probability)
+        probabilities.append(compare_models(name, *pair, LABELS, of_image, SAMPLES).probability)
     sure = np.abs(np.array(probabilities) - 0.5) > 0.475
     assert 0.005 <= sure.mean() <= 0.08
     assert 0.43 <= np.mean(np.array(probabilities) > 0.5) <= 0.57

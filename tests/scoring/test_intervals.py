@@ -41,7 +41,7 @@ def test_influences_are_derivatives(seed: int, terms: int) -> None:
     ratios = random_ratios(5, terms, seed)
     weights = np.random.default_rng(seed).integers(0, 3, (1, 5)).astype(np.float64)
     weights[0, 0] += 1
-    values, influences = ratios.linearised(weights)
+    values, influences = ratios.linearise(weights)
     assert values == pytest.approx(ratios.values(weights), nan_ok=True)
     known = ~np.isnan(ratios.terms(weights)[0])
     seen = Ratios(ratios.numerators[:, known], ratios.denominators[:, known])  # a term may not appear by the step

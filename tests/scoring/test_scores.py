@@ -17,7 +17,6 @@ from foldseg.scoring.scores import (
     bootstrap,
     bootstrap_classes,
     class_ratios,
-    interval,
     iou,
     present_iou,
     score,
@@ -190,7 +189,7 @@ def test_samples_are_evaluated_in_parts_which_changes_nothing() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_interval_contains_the_score(name: ScoreName) -> None:
     table = random_table(60)
-    low, high = interval(bootstrap(name, table, ABC, np.arange(60), 1000))
+    low, high = bootstrap(name, table, ABC, np.arange(60), 1000).interval()
     assert 0 < low < score(name, table, ABC).value < high < 1
 
 

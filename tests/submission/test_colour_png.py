@@ -19,7 +19,7 @@ from foldseg.data.reading import read_image
 from foldseg.data.rle import encode_mask
 from foldseg.errors import FoldsegError
 from foldseg.submission import signate_json
-from foldseg.submission.colour_png import convert, flatten, write_json, write_pngs
+from foldseg.submission.colour_png import convert_submission, convert_to_json, convert_to_pngs, merge_categories
 
 LABELS = signate.LABELS
 SCORED = LABELS.select("scored")
@@ -60,8 +60,8 @@ def test_pngs_come_back_without_what_is_not_scored(folder: Path, labels, picture
     source, back = folder / f"source_{len(pictures)}", folder / f"back_{len(pictures)}"
     for number, indices in enumerate(pictures):
         write_rgb(source / f"test_{number:03d}.png", COLOURS[indices])
-    write_json(source, folder / "s.json", labels)
-    write_pngs(folder / "s.json", back, labels, None, {f"test_{i:03d}": p.shape for i, p in enumerate(pictures)})
+    convert_to_json(source, folder / "s.json", labels)
+    convert_to_pngs(folder / "s.json", back, labels, None, {f"test_{i:03d}": p.shape for i, p in enumerate(pictures)})
     for number, indices in enumerate(pictures):
         assert np.array_equal(read_image(back / f"test_{number:03d}.png"), COLOURS[scored_alone(indices)])
 
@@ -70,14 +70,14 @@ def test_pngs_come_back_without_what_is_not_scored(folder: Path, labels, picture
 def test_a_json_whose_categories_do_not_overlap_comes_back(folder: Path, data: st.DataObject) -> None:
     masks = {n: data.draw(SHAPES.flatmap(lambda s: hnp.arrays(np.uint8, s, elements=st.integers(0, 4)))) for n in "ab"}
     signate_json.write(folder / "before.json", masks.items(), SCORED)
-    write_pngs(folder / "before.json", folder / "pngs", SCORED, None, {name: m.shape for name, m in masks.items()})
-    write_json(folder / "pngs", folder / "after.json", SCORED)
+    convert_to_pngs(folder / "before.json", folder / "pngs", SCORED, None, {name: m.shape for name, m in masks.items()})
+    convert_to_json(folder / "pngs", folder / "after.json", SCORED)
     assert (folder / "after.json").read_bytes() == (folder / "before.json").read_bytes()
 
 
 def test_every_colour_of_the_contest_by_hand(tmp_path: Path) -> None:
     write_rgb(tmp_path / "in/a.png", np.stack([LABELS.colours, LABELS.colours[::-1]]))
-    write_json(tmp_path / "in", tmp_path / "s.json", LABELS)
+    convert_to_json(tmp_path / "in", tmp_path / "s.json", LABELS)
     assert json.loads((tmp_path / "s.json").read_bytes()) == {
         "a.jpg": {
             "car": {"0": [[0, 0]], "1": [[19, 19]]},
@@ -95,7 +95,7 @@ def test_an_unknown_colour_is_named_with_its_file_and_leaves_the_old_json(tmp_pa
     with pytest.raises(
         FoldsegError, match=r"b\.png: holds 2 unknown colour\(s\), e\.g\. RGB \(0, 0, 254\), \(1, 2, 3\)"
     ):
-        write_json(tmp_path / "in", tmp_path / "s.json", LABELS)
+        convert_to_json(tmp_path / "in", tmp_path / "s.json", LABELS)
     assert (tmp_path / "s.json").read_text() == "{}"
     assert not list(tmp_path.glob(".*"))
 
@@ -106,7 +106,7 @@ def test_a_truncated_png_is_found_before_anything_is_written(tmp_path: Path) -> 
     content = (tmp_path / "in/b.png").read_bytes()
     (tmp_path / "in/b.png").write_bytes(content[:-9])
     with pytest.raises(FoldsegError, match=r"b\.png: is cut short"):
-        write_json(tmp_path / "in", tmp_path / "s.json", LABELS)
+        convert_to_json(tmp_path / "in", tmp_path / "s.json", LABELS)
     assert not (tmp_path / "s.json").exists()
 
 
@@ -117,7 +117,7 @@ def test_a_png_of_ids_or_with_an_alpha_channel_is_refused(tmp_path: Path, shape:
     with pytest.raises(
         FoldsegError, match=r"a\.png: (has 1 channel\(s\); expected a mask of 3 \(RGB|4 of its pixels are transparent)"
     ):
-        write_json(tmp_path / "in", tmp_path / "s.json", LABELS)
+        convert_to_json(tmp_path / "in", tmp_path / "s.json", LABELS)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_png_of_ids_or_with_an_alpha_channel_is_refused(tmp_path: Path, shape:
 def test_pngs_that_are_not_those_asked_for_are_named(tmp_path: Path, sizes: dict, says: str) -> None:
     write_rgb(tmp_path / "in/a.png", row((0, 0, 255), (0, 0, 0)))
     with pytest.raises(FoldsegError, match=says):
-        write_json(tmp_path / "in", tmp_path / "s.json", LABELS, sizes)
+        convert_to_json(tmp_path / "in", tmp_path / "s.json", LABELS, sizes)
     assert not (tmp_path / "s.json").exists()
 
 
@@ -145,23 +145,23 @@ def test_pngs_that_are_not_those_asked_for_are_named(tmp_path: Path, sizes: dict
 def test_a_json_that_is_not_of_the_images_asked_for_is_refused(tmp_path: Path, sizes: dict, says: str) -> None:
     (tmp_path / "s.json").write_text('{"a.jpg":{"lane":{"0":[[0,1]]}}}')
     with pytest.raises(FoldsegError, match=says):
-        write_pngs(tmp_path / "s.json", tmp_path / "out", LABELS, None, sizes)
+        convert_to_pngs(tmp_path / "s.json", tmp_path / "out", LABELS, None, sizes)
 
 
 def test_what_holds_nothing_is_refused(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "s.json").write_text("{}")
     with pytest.raises(FoldsegError, match="in: holds no PNGs"):
-        write_json(tmp_path / "in", tmp_path / "out.json", LABELS)
+        convert_to_json(tmp_path / "in", tmp_path / "out.json", LABELS)
     with pytest.raises(FoldsegError, match=r"s\.json: holds no images"):
-        write_pngs(tmp_path / "s.json", tmp_path / "out", LABELS, (1, 1))
+        convert_to_pngs(tmp_path / "s.json", tmp_path / "out", LABELS, (1, 1))
 
 
 def test_pngs_of_other_images_are_neither_removed_nor_mixed_with(tmp_path: Path) -> None:
     (tmp_path / "s.json").write_text('{"a.jpg":{}}')
     write_rgb(tmp_path / "out/train_0001.png", row((0, 0, 255)))
     with pytest.raises(FoldsegError, match=r"out: holds 1 PNG\(s\) of other images, e\.g\. train_0001\.png"):
-        write_pngs(tmp_path / "s.json", tmp_path / "out", LABELS, (1, 1))
+        convert_to_pngs(tmp_path / "s.json", tmp_path / "out", LABELS, (1, 1))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["train_0001.png"]
 
 
@@ -169,22 +169,22 @@ def test_pngs_of_other_images_are_neither_removed_nor_mixed_with(tmp_path: Path)
 def test_an_id_that_leads_out_of_the_folder_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "s.json").write_text(json.dumps({f"{name}.jpg": {}}))
     with pytest.raises(FoldsegError, match=r"s\.json: image .* cannot be the name of a file"):
-        write_pngs(tmp_path / "s.json", tmp_path / "out", LABELS, (1, 1))
+        convert_to_pngs(tmp_path / "s.json", tmp_path / "out", LABELS, (1, 1))
 
 
 def test_a_destination_of_the_wrong_kind_is_refused(tmp_path: Path) -> None:
     (tmp_path / "s.json").write_text('{"a.jpg":{}}')
     write_rgb(tmp_path / "in/a.png", row((0, 0, 255)))
     with pytest.raises(FoldsegError, match=r"out: should end in \.json, since .*in is a folder of PNGs"):
-        write_json(tmp_path / "in", tmp_path / "out", LABELS)
+        convert_to_json(tmp_path / "in", tmp_path / "out", LABELS)
     with pytest.raises(FoldsegError, match=r"out\.json: should be a folder, for the PNGs of .*s\.json"):
-        write_pngs(tmp_path / "s.json", tmp_path / "out.json", LABELS, (1, 1))
+        convert_to_pngs(tmp_path / "s.json", tmp_path / "out.json", LABELS, (1, 1))
 
 
 def test_masks_of_ids_cannot_be_converted(tmp_path: Path) -> None:
     write_rgb(tmp_path / "in/a.png", row((0, 0, 255)))
     with pytest.raises(FoldsegError, match="the masks of this data set hold ids"):
-        write_json(tmp_path / "in", tmp_path / "s.json", camvid.LABELS)
+        convert_to_json(tmp_path / "in", tmp_path / "s.json", camvid.LABELS)
 
 
 def test_later_categories_are_painted_over_earlier_ones_and_said_so(tmp_path: Path, caplog) -> None:
@@ -194,7 +194,7 @@ def test_later_categories_are_painted_over_earlier_ones_and_said_so(tmp_path: Pa
         '"b.jpg":{"car":{"0":[[0,0]]}}}'
     )
     with caplog.at_level(logging.WARNING):
-        write_pngs(tmp_path / "s.json", tmp_path / "out", LABELS, (1, 4))
+        convert_to_pngs(tmp_path / "s.json", tmp_path / "out", LABELS, (1, 4))
     car, signal = LABELS.classes[0].colour, LABELS.classes[8].colour
     assert np.array_equal(read_image(tmp_path / "out/a.png"), row(car, signal, signal, (0, 0, 0)))
     assert [r.getMessage().partition(": ")[2] for r in caplog.records] == [
@@ -206,13 +206,13 @@ def test_later_categories_are_painted_over_earlier_ones_and_said_so(tmp_path: Pa
 def test_no_warning_without_overlap(tmp_path: Path, caplog) -> None:
     (tmp_path / "s.json").write_text('{"b.jpg":{"car":{"0":[[0,0]]},"lane":{"0":[[1,1]]}}}')
     with caplog.at_level(logging.WARNING):
-        write_pngs(tmp_path / "s.json", tmp_path / "out", LABELS, (1, 2))
+        convert_to_pngs(tmp_path / "s.json", tmp_path / "out", LABELS, (1, 2))
     assert not caplog.records
 
 
 @given(SHAPES.flatmap(lambda shape: hnp.arrays(bool, (3, *shape))))
 def test_flattening_agrees_with_a_slow_loop(masks: np.ndarray) -> None:
-    indices, overlap = flatten([encode_mask(mask) for mask in masks], masks.shape[1:])
+    indices, overlap = merge_categories([encode_mask(mask) for mask in masks], masks.shape[1:])
     pixels = [np.flatnonzero(pixel).tolist() for pixel in masks.reshape(3, -1).T]
     assert indices.ravel().tolist() == [max(classes, default=255) for classes in pixels]
     assert overlap == sum(len(classes) > 1 for classes in pixels)
@@ -223,27 +223,27 @@ def test_ids_and_sizes_are_those_of_the_test_images(signate_root: Path, tmp_path
         write_rgb(tmp_path / f"in/{name}.png", np.zeros((*size, 3), np.uint8))
     data = data_of(signate_root)
     with pytest.raises(FoldsegError, match=r"test_001\.png: is \(48, 63\), the image \(48, 64\)"):
-        convert(tmp_path / "in", tmp_path / "s.json", data)
-    convert(tmp_path / "in", tmp_path / "s.json", data, check=False)
-    convert(tmp_path / "s.json", tmp_path / "out", data)
+        convert_submission(tmp_path / "in", tmp_path / "s.json", data)
+    convert_submission(tmp_path / "in", tmp_path / "s.json", data, check=False)
+    convert_submission(tmp_path / "s.json", tmp_path / "out", data)
     assert read_image(tmp_path / "out/test_001.png").shape == (48, 64, 3)
     (tmp_path / "in/test_001.png").unlink()
     with pytest.raises(FoldsegError, match=r"1 image\(s\) are missing \(test_001\)"):
-        convert(tmp_path / "in", tmp_path / "s.json", data)
+        convert_submission(tmp_path / "in", tmp_path / "s.json", data)
 
 
 def test_data_without_test_images_is_said(signate_root: Path, tmp_path: Path) -> None:
     for image in (signate_root / "seg_test_images").iterdir():
         image.unlink()
     with pytest.raises(FoldsegError, match="has no test images to check against"):
-        convert(tmp_path / "s.json", tmp_path / "out", data_of(signate_root))
+        convert_submission(tmp_path / "s.json", tmp_path / "out", data_of(signate_root))
 
 
 @pytest.mark.parametrize("dataset", ["signate", "toy_city"])
 def test_data_that_is_not_there_is_said_and_not_built(tmp_path: Path, dataset: str, caplog) -> None:
     (tmp_path / "s.json").write_text('{"a.jpg":{}}')
     with caplog.at_level(logging.INFO):
-        convert(tmp_path / "s.json", tmp_path / "out", data_of(tmp_path / "none", dataset), (3, 2))
+        convert_submission(tmp_path / "s.json", tmp_path / "out", data_of(tmp_path / "none", dataset), (3, 2))
     assert read_image(tmp_path / "out/a.png").shape == (3, 2, 3)
     assert "none: no such folder, so ids and sizes are not checked against the test images" in caplog.text
     assert not (tmp_path / "none").exists()

@@ -6,14 +6,14 @@ import pytest
 
 from foldseg.errors import FoldsegError
 from foldseg.submission import label_png, signate_json
-from foldseg.submission.format import Format
-from foldseg.submission.formats import FORMATS, format_of, missing_ids
+from foldseg.submission.formats import FORMATS, find_missing_ids, format_of
+from foldseg.submission.interface import Format
 
 
 def test_missing_images_may_be_allowed_unknown_ones_never() -> None:
-    assert missing_ids(Path("s"), ["b"], ["c", "a", "b"], allow_missing=True) == ["a", "c"]
+    assert find_missing_ids(Path("s"), ["b"], ["c", "a", "b"], allow_missing=True) == ["a", "c"]
     with pytest.raises(FoldsegError, match=r"1 are not asked for \(d\)"):
-        missing_ids(Path("s"), ["b", "d"], ["a", "b"], allow_missing=True)
+        find_missing_ids(Path("s"), ["b", "d"], ["a", "b"], allow_missing=True)
 
 
 @pytest.mark.parametrize("name", ["nothing", "nothing.json", "a.csv"])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from foldseg.errors import FoldsegError
-from foldseg.submission.ledger import COLUMNS, add_score, append, read_ledger
+from foldseg.submission.ledger import COLUMNS, add_score, append_row, read_ledger
 
 ROW = {"name": "first", "members": "a*1 b*0.5", "score": "dataset_miou", "oof": "0.710000", "oof_low": "nan"}
 
@@ -17,8 +17,8 @@ def test_a_ledger_that_is_not_there_is_empty(tmp_path: Path) -> None:
 
 def test_rows_are_added_at_the_end_and_what_is_unknown_is_empty(tmp_path: Path) -> None:
     path = tmp_path / "ledger.csv"
-    append(path, ROW)
-    append(path, ROW | {"name": "second"})
+    append_row(path, ROW)
+    append_row(path, ROW | {"name": "second"})
     assert path.read_text() == (
         "name,date,git_commit,members,folds,tta,labels,steps,score,oof,oof_low,oof_high,test,leaderboard\n"
         "first,,,a*1 b*0.5,,,,,dataset_miou,0.710000,nan,,,\n"
@@ -31,7 +31,7 @@ def test_what_was_written_by_hand_stays_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "ledger.csv"
     line = 'first,,007,a,0 1,,,,dataset_miou,0.70,NA,1e3,,"0.50, place 3"\n'
     path.write_text(",".join(COLUMNS) + "\n" + line)
-    append(path, ROW)
+    append_row(path, ROW)
     assert path.read_text().splitlines(keepends=True)[1] == line
     assert read_ledger(path)["leaderboard"].tolist() == ["0.50, place 3", ""]
 
@@ -43,7 +43,7 @@ def test_a_file_that_is_no_ledger_is_refused_and_kept(tmp_path: Path, content: b
     with pytest.raises(
         FoldsegError, match=r"ledger\.csv: (is not a CSV|is not text|should have the columns name, date)"
     ):
-        append(path, ROW)
+        append_row(path, ROW)
     assert path.read_bytes() == content
 
 
@@ -52,7 +52,7 @@ def ledger(tmp_path: Path) -> Path:
     """Rows first, second, first."""
     path = tmp_path / "ledger.csv"
     for name in ("first", "second", "first"):
-        append(path, ROW | {"name": name})
+        append_row(path, ROW | {"name": name})
     return path
 
 

@@ -18,7 +18,7 @@ from foldseg.data import signate
 from foldseg.data.datasets import DataSet
 from foldseg.errors import FoldsegError
 from foldseg.submission import label_png
-from foldseg.submission.score import score_submission
+from foldseg.submission.submission_score import score_submission
 from slow_contest import score_by_sets, submission_of
 
 SCORED = signate.LABELS.select("scored")  # background, car, pedestrian, lane, signal

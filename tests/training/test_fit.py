@@ -129,7 +129,7 @@ def test_run_describes_itself_before_the_first_batch(toy, tmp_path, monkeypatch)
 
 
 def test_a_part_of_the_training_images_is_drawn_and_the_run_can_still_be_predicted(toy, tmp_path):
-    from foldseg.inference.predict import predict_run
+    from foldseg.inference.run_stores import predict_run
 
     few = experiment(toy, tmp_path, "train_images=3", "batch_size=1", "schedule.epochs=1")
     train = opened_fold(few).train

@@ -13,7 +13,7 @@ from foldseg.data.datasets import make_folds_file
 from foldseg.ensemble.members import find_members
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json
-from foldseg.inference.predict import Predictor, predict_run, store_of
+from foldseg.inference.run_stores import Predictor, predict_run, store_of
 from foldseg.models.folding import folded
 from foldseg.models.network import SegmentationNetwork
 from foldseg.runs.run_folder import RunFolder
@@ -186,7 +186,7 @@ def test_every_checkpoint_can_be_predicted_into_a_store_of_its_own(run, name):
     (store,) = predict_run(run, ["test"], checkpoint=name)
     store.require_complete()
     assert store.path.name == ("test" if name == "best" else f"test-{name}")
-    assert store.facts.checkpoint == run.hash_of(name)
+    assert store.metadata.checkpoint == run.hash_of(name)
     network = load_network(run, run.checkpoint(name))
     assert all(torch.equal(value, weights(run, name)[key]) for key, value in network.state_dict().items())
     loaded = Predictor.load(run, checkpoint=name).network.state_dict()

@@ -20,7 +20,7 @@ from foldseg.ensemble.members import find_members
 from foldseg.ensemble.run import predict_ensemble
 from foldseg.errors import FoldsegError
 from foldseg.files import locked, read_json
-from foldseg.inference.predict import predict_run
+from foldseg.inference.run_stores import predict_run
 from foldseg.models.factory import build_network
 from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.trained import load_network
@@ -31,9 +31,9 @@ from foldseg.training.debug import MODES
 from foldseg.training.devices import launch
 from foldseg.training.fit import train_fold
 from foldseg.training.stages import build_stages_schedule, snapshot_epochs, stage_of
-from foldseg.views.build import train_samples, validation_samples
-from foldseg.views.samples import eval_loader
-from foldseg.views.sampling import EpochSampler, Part
+from foldseg.views.build import build_train_samples, build_validation_samples
+from foldseg.views.epoch_plan import EpochSampler, Part
+from foldseg.views.eval_samples import eval_loader
 
 REPOSITORY = Path(__file__).parents[2]
 PATH = REPOSITORY / "configs/experiments/toy_full.yaml"
@@ -155,7 +155,7 @@ def test_every_debug_mode_trains_is_predicted_and_cannot_be_blended(toy, tmp_pat
     assert summary["debug"] == mode
     assert summary["validation_images"] == 2
     stores = predict_run(run)
-    assert [len(store.facts.ids) for store in stores] == [2, 2]
+    assert [len(store.metadata.ids) for store in stores] == [2, 2]
     path = tmp_path / "blend.yaml"
     path.write_text(f"members: [{{experiment: toy_full-{mode}}}]\nfolds: [0]\nruns: {tmp_path / 'runs'}\n")
     with pytest.raises(FoldsegError, match=rf"is a debug run \({mode}\)"):
@@ -205,7 +205,7 @@ def test_two_processes_score_as_one_does_each_image_once(toy, tmp_path):
     network = load_network(run, run.best)
     module = fit.FoldModule(run.experiment, data.labels, network, None)
     trainer = pl.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_checkpointing=False)
-    samples = validation_samples(run.experiment, data, network.stride)
+    samples = build_validation_samples(run.experiment, data, network.stride)
     trainer.validate(module, eval_loader(samples, 0), verbose=False)
     log = pd.read_csv(run.metrics)
     row = log.iloc[log["dataset_miou"].idxmax()]
@@ -293,7 +293,7 @@ def test_trying_batches_leaves_the_network_as_it_was(toy, tmp_path):
     data = open_fold(config, 0, DataSet(config.data))
     network = build_network(config.model, len(data.labels), pretrained=False)
     before = {key: value.clone() for key, value in network.state_dict().items()}
-    samples = train_samples(config, data, network.stride)
+    samples = build_train_samples(config, data, network.stride)
     assert memory.find_batch_size(config, network, samples, torch.device("cpu")) == 4  # of 6 images
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
@@ -373,7 +373,7 @@ def test_rows_that_processes_append_at_once_are_all_in_the_ledger(tmp_path):
         child = os.fork()
         if child == 0:
             for row in range(5):
-                ledger.append(path, {"name": f"{number}-{row}"})
+                ledger.append_row(path, {"name": f"{number}-{row}"})
             os._exit(0)
         children.append(child)
     for child in children:

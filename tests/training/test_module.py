@@ -23,8 +23,9 @@ from foldseg.models.network import SegmentationNetwork
 from foldseg.scoring.counts import count_pixels
 from foldseg.training.module import FoldModule
 from foldseg.training.validation import Validation
+from foldseg.views.eval_samples import EvalSample
 from foldseg.views.geometry import Grid
-from foldseg.views.samples import EvalSample, TrainBatch
+from foldseg.views.train_samples import TrainBatch
 
 LABELS = LabelSet(tuple(LabelClass(name, (i, i, i), (i,)) for i, name in enumerate(("road", "car", "sky"))))
 EPOCHS, BATCHES = 4, 6

@@ -16,7 +16,7 @@ from foldseg.config.schema.names import AugmentName
 from foldseg.data import camvid
 from foldseg.data.frames import FileFrames
 from foldseg.views.augment import AUGMENTATIONS, Fog, augmentation
-from foldseg.views.samples import TrainSamples
+from foldseg.views.train_samples import TrainSamples
 
 FULL = FullView(kind="full")
 TRIALS = 400

@@ -17,8 +17,9 @@ from foldseg.data.fold_data import FoldData
 from foldseg.data.frames import FileFrames
 from foldseg.errors import FoldsegError
 from foldseg.views.augment import AUGMENTATIONS
-from foldseg.views.build import train_samples, validation_samples
-from foldseg.views.samples import EvalSamples, TrainSamples, train_loader
+from foldseg.views.build import build_train_samples, build_validation_samples
+from foldseg.views.eval_samples import EvalSamples
+from foldseg.views.train_samples import TrainSamples, train_loader
 
 CROP = {"kind": "crop", "size": [32, 32], "scale": [0.5, 2.0]}
 EVERYTHING = {
@@ -55,7 +56,7 @@ def fold_of(made: Experiment, table: pd.DataFrame, validation: pd.DataFrame) -> 
 
 def build(root: Path, table: pd.DataFrame, view: object = CROP, **settings: object) -> TrainSamples:
     made = experiment(root, view, **settings)
-    return train_samples(made, fold_of(made, table, table[table["fold"] == 0]), 32)
+    return build_train_samples(made, fold_of(made, table, table[table["fold"] == 0]), 32)
 
 
 def equal(one: TrainSamples, other: TrainSamples, epochs: int = 2) -> bool:
@@ -128,7 +129,7 @@ def test_validation_reads_the_cache_of_the_training_images(
 ) -> None:
     def samples(cache: Path | None) -> EvalSamples:
         made = experiment(camvid_root, cache=cache)
-        return validation_samples(made, fold_of(made, table, table[table["fold"] == 0].iloc[::-1]), 32)
+        return build_validation_samples(made, fold_of(made, table, table[table["fold"] == 0].iloc[::-1]), 32)
 
     build(camvid_root, table, cache=tmp_path)
     for ours, theirs in zip(

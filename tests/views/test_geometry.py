@@ -13,13 +13,13 @@ from foldseg.views.geometry import (
     pad_image,
     pad_mask,
     padded_size,
-    prepare,
-    probabilities,
+    predict_probabilities,
+    prepare_image,
     random_crop,
     resize_image,
     resize_mask,
-    restore,
-    scaled,
+    restore_maps,
+    scale_size,
 )
 from identity import PALETTE, blocks, identity
 
@@ -42,9 +42,9 @@ def nearest_colour(picture: np.ndarray) -> np.ndarray:
 def there_and_back(mask: np.ndarray, view: object, multiple: int = 32) -> Tensor:
     """Paint a mask, predict the painting with the identity network; (3, H, W) probabilities."""
     grid = grid_of(mask.shape, view, multiple)  # type: ignore[arg-type]
-    inputs = torch.from_numpy(prepare(PALETTE[mask], grid)).permute(2, 0, 1)[None]
+    inputs = torch.from_numpy(prepare_image(PALETTE[mask], grid)).permute(2, 0, 1)[None]
     assert inputs.shape[-2:] == grid.padded
-    return restore(probabilities(identity, inputs, view), grid)[0]  # type: ignore[arg-type]
+    return restore_maps(predict_probabilities(identity, inputs, view), grid)[0]  # type: ignore[arg-type]
 
 
 SIZES = [(1, 1), (1, 40), (47, 61), (32, 48), (33, 97), (64, 50), (90, 131)]
@@ -84,7 +84,7 @@ def test_probabilities_are_float32_and_sum_to_one_in_half_precision() -> None:
 
     images = torch.randint(0, 256, (1, 3, 32, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     for view in (FULL, TILES, VOTES):
-        found = probabilities(half, images, view)
+        found = predict_probabilities(half, images, view)
         assert found.dtype == torch.float32
         assert torch.allclose(found.sum(1), torch.ones(1), atol=1e-5)
 
@@ -116,7 +116,7 @@ def test_padded_size(size: tuple[int, int], multiple: int, expected: tuple[int, 
 
 @pytest.mark.parametrize(("factor", "expected"), [(0.5, (5, 10)), (1.5, (15, 30)), (0.01, (1, 1))])
 def test_scaled(factor: float, expected: tuple[int, int]) -> None:
-    assert scaled((10, 20), factor) == expected
+    assert scale_size((10, 20), factor) == expected
 
 
 def test_masks_are_padded_with_void_and_images_with_their_reflection() -> None:

@@ -10,11 +10,11 @@ from foldseg.errors import FoldsegError
 from foldseg.views.mixing import (
     Mixing,
     Region,
-    cut_mixed,
+    apply_cut_mix,
+    find_standing_place,
     paste_region,
     random_pixel,
     random_region,
-    standing_place,
 )
 
 SKY, ROAD, PAVEMENT, CAR = 0, 1, 2, 3
@@ -68,12 +68,12 @@ def test_cut_mix_takes_a_rectangle_of_image_and_mask_alike() -> None:
     for seed in range(300):
         plain = (np.zeros((60, 80, 3), np.uint8), np.zeros((60, 80), np.uint8))
         full = (np.ones((60, 80, 3), np.uint8), np.ones((60, 80), np.uint8))
-        image, mask = cut_mixed(plain, full, 1.0, rng(seed))
+        image, mask = apply_cut_mix(plain, full, 1.0, rng(seed))
         assert np.array_equal(image[..., 0], mask)
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         assert mask.sum() == len(rows) * len(columns)
         shares.append(mask.mean())
-        mixed = cut_mixed(one, other, 1.0, rng(seed))  # type: ignore[arg-type]
+        mixed = apply_cut_mix(one, other, 1.0, rng(seed))  # type: ignore[arg-type]
         assert np.array_equal(mixed[0], painted(mixed[1]))
     assert not plain[1].any()
     # uniform share 1 - lambda, of which a part is cut off at the border: between a quarter and a half
@@ -83,7 +83,7 @@ def test_cut_mix_takes_a_rectangle_of_image_and_mask_alike() -> None:
 
 def test_a_small_alpha_keeps_nearly_all_or_nearly_nothing() -> None:
     shares = [
-        cut_mixed((np.zeros((60, 60, 3), np.uint8), np.zeros((60, 60), np.uint8)),
+        apply_cut_mix((np.zeros((60, 60, 3), np.uint8), np.zeros((60, 60), np.uint8)),
                   (np.ones((60, 60, 3), np.uint8), np.ones((60, 60), np.uint8)), 0.05, rng(seed))[1].mean()
         for seed in range(100)
     ]  # fmt: skip
@@ -92,7 +92,7 @@ def test_a_small_alpha_keeps_nearly_all_or_nearly_nothing() -> None:
 
 def test_samples_of_different_sizes_can_be_mixed() -> None:
     for seed in range(50):
-        image, mask = cut_mixed(street((60, 80)), street((40, 100)), 1.0, rng(seed))
+        image, mask = apply_cut_mix(street((60, 80)), street((40, 100)), 1.0, rng(seed))
         assert image.shape == (60, 80, 3)
         assert np.array_equal(image, painted(mask))
         assert np.array_equal(mask[40:], street((60, 80))[1][40:])
@@ -142,7 +142,7 @@ def test_a_region_whose_edge_is_out_of_sight_is_not_pasted() -> None:
     inside[0, :] = inside[:, 0] = True
     ground = np.zeros((10, 10), bool)
     ground[0, 0] = True
-    assert standing_place(ground, inside, rng()) is None
+    assert find_standing_place(ground, inside, rng()) is None
 
 
 def test_a_pasted_region_stands_on_what_it_may_stand_on() -> None:
@@ -170,9 +170,11 @@ def test_where_nothing_may_be_stood_on_nothing_changes() -> None:
 def test_a_region_may_reach_out_of_the_picture_but_not_with_most_of_its_edge() -> None:
     ground = np.zeros((20, 20), bool)
     ground[:, :2] = True
-    assert standing_place(ground, np.ones((5, 12), bool), rng()) is None  # of 6 or more columns at most 2 would stand
+    assert (
+        find_standing_place(ground, np.ones((5, 12), bool), rng()) is None
+    )  # of 6 or more columns at most 2 would stand
     ground[:] = True
-    seen = {standing_place(ground, np.ones((30, 5), bool), rng(seed)) for seed in range(50)}
+    seen = {find_standing_place(ground, np.ones((30, 5), bool), rng(seed)) for seed in range(50)}
     assert any(place is not None and place[0] < 0 for place in seen)
     for place in seen:
         assert place is not None

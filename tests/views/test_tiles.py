@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from foldseg.config.schema import TilesView, view_slug
-from foldseg.views.geometry import Grid, grid_of, pad_batch, prepare, probabilities, restore
+from foldseg.views.geometry import Grid, grid_of, pad_batch, predict_probabilities, prepare_image, restore_maps
 from foldseg.views.tiles import WEIGHTS, class_probabilities, stepped_starts, tile_starts
 from identity import PALETTE, blocks, identity
 
@@ -27,8 +27,8 @@ def tiles(**settings: object) -> TilesView:
 def there_and_back(masks: list[np.ndarray], view: TilesView) -> np.ndarray:
     """Paint masks of one size, predict the paintings together with the identity network: (N, 3, H, W)."""
     grid = grid_of(masks[0].shape, view, 16)
-    inputs = torch.stack([torch.from_numpy(prepare(PALETTE[mask], grid)).permute(2, 0, 1) for mask in masks])
-    return restore(probabilities(identity, inputs, view), grid).numpy()
+    inputs = torch.stack([torch.from_numpy(prepare_image(PALETTE[mask], grid)).permute(2, 0, 1) for mask in masks])
+    return restore_maps(predict_probabilities(identity, inputs, view), grid).numpy()
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -71,7 +71,7 @@ def test_windows_are_put_together_as_in_a_slow_loop(
     view = tiles(merge=merge, weights=weights, border=border, stride=stride)
     masks = [blocks(70, 90, seed=seed) for seed in (0, 1)]
     grid = grid_of((70, 90), view, 16)
-    inputs = torch.stack([torch.from_numpy(prepare(PALETTE[mask], grid)).permute(2, 0, 1) for mask in masks])
+    inputs = torch.stack([torch.from_numpy(prepare_image(PALETTE[mask], grid)).permute(2, 0, 1) for mask in masks])
     height, width = grid.padded
     if border == "shift":
         assert grid.padded == (70, 90)
@@ -86,7 +86,7 @@ def test_windows_are_put_together_as_in_a_slow_loop(
         total[:, :, top : top + 32, left : left + 48] += maps * slow_weights(weights)
         norm[top : top + 32, left : left + 48] += slow_weights(weights)
     expected = total[..., :70, :90] / norm[:70, :90]
-    found = restore(probabilities(taste, inputs, view), grid).numpy()
+    found = restore_maps(predict_probabilities(taste, inputs, view), grid).numpy()
     assert np.allclose(found, expected, atol=1e-5)
     if stride != (32, 48):
         assert (expected.max(1) < 0.9).mean() > 0.1  # windows do disagree
@@ -107,7 +107,7 @@ def test_weights_by_default() -> None:
     """Votes are one per window, a mean's windows weigh less towards their borders: as before there was a choice."""
     inputs = torch.stack([torch.from_numpy(PALETTE[blocks(70, 90)]).permute(2, 0, 1)])
     for merge, weights in (("mean", "pyramid"), ("vote", "constant")):
-        found = [probabilities(taste, inputs, tiles(merge=merge, weights=choice)) for choice in (None, weights)]
+        found = [predict_probabilities(taste, inputs, tiles(merge=merge, weights=choice)) for choice in (None, weights)]
         assert torch.equal(*found)
 
 
@@ -136,7 +136,7 @@ def test_a_tiles_middle_weighs_more_than_its_border() -> None:
         return logits
 
     view = TilesView(kind="tiles", size=(8, 8), overlap=0.5)
-    found = probabilities(network, torch.zeros(1, 3, 8, 12, dtype=torch.uint8), view)[0, 0, 3]
+    found = predict_probabilities(network, torch.zeros(1, 3, 8, 12, dtype=torch.uint8), view)[0, 0, 3]
     assert found.tolist() == pytest.approx([1, 1, 1, 1, 7 / 8, 5 / 8, 3 / 8, 1 / 8, 0, 0, 0, 0])
 
 
@@ -150,7 +150,7 @@ def test_tiles_of_several_images_are_predicted_together() -> None:
 
     masks = [blocks(150, 140, seed=seed) for seed in range(3)]
     inputs = torch.stack([torch.from_numpy(PALETTE[mask]).permute(2, 0, 1) for mask in masks])
-    found = probabilities(network, inputs, TilesView(kind="tiles", size=(64, 64), stride=(43, 20)))
+    found = predict_probabilities(network, inputs, TilesView(kind="tiles", size=(64, 64), stride=(43, 20)))
     assert np.array_equal(found.argmax(1).numpy(), np.stack(masks))
     assert sizes == [3 * 3 * 5]
 
@@ -213,7 +213,7 @@ def test_padding_on_the_device_is_that_of_opencv(size: tuple[int, int], more: tu
     padded = size[0] + more[0] + more[1], size[1] + more[2] + more[3]
     grid = Grid(size, size, padded, (more[0], more[2]), border)  # type: ignore[arg-type]
     found = pad_batch(torch.from_numpy(picture).permute(2, 0, 1)[None], grid)[0].permute(1, 2, 0)
-    assert np.array_equal(found.numpy(), prepare(picture, grid))
+    assert np.array_equal(found.numpy(), prepare_image(picture, grid))
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ from foldseg.config.schema import CropView, FullView, ResizedView, TilesView
 from foldseg.data import camvid, signate
 from foldseg.data.frames import FileFrames
 from foldseg.errors import FoldsegError
-from foldseg.views.samples import EvalSamples, TrainBatch, TrainSamples, eval_loader, train_loader
-from foldseg.views.sampling import EpochSampler
+from foldseg.views.epoch_plan import EpochSampler
+from foldseg.views.eval_samples import EvalSamples, eval_loader
+from foldseg.views.train_samples import TrainBatch, TrainSamples, train_loader
 
 FULL = FullView(kind="full")
 CROP = CropView(kind="crop", size=(32, 32), scale=(0.5, 2.0))

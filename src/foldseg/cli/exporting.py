@@ -42,17 +42,17 @@ def export_onnx(
     from foldseg.outputs import check_output
 
     check_output(out, ".onnx", [run])
-    from foldseg.deploy.check_export import check_export, frames_to_check
+    from foldseg.deploy.check_export import check_export, choose_images
     from foldseg.deploy.export import export_onnx as write_onnx
-    from foldseg.deploy.images import find_pictures
-    from foldseg.inference.predict import overridden_view
+    from foldseg.deploy.picture_files import find_pictures
+    from foldseg.inference.run_stores import overridden_view
     from foldseg.runs.kinds import open_run
 
     folder = open_run(run)
     chosen = [picture.path for picture in find_pictures(pictures, out)] if pictures else []
     write_onnx(folder, out, overridden_view(folder, overrides or ()), checkpoint or "best", size)
     if check or chosen:
-        print(check_export(folder, out, chosen or frames_to_check(folder), checkpoint or "best"))
+        print(check_export(folder, out, chosen or choose_images(folder), checkpoint or "best"))
 
 
 def export_encoder(

@@ -73,14 +73,14 @@ def predict(
     ] = None,
 ) -> None:
     """Predict the OOF and test images of a finished run, as far as they are missing."""
-    from foldseg.deploy.interface import asked_for
-    from foldseg.inference.predict import SPLITS, overridden_view, predict_run
+    from foldseg.deploy.interface import parse_options
+    from foldseg.inference.run_stores import SPLITS, overridden_view, predict_run
     from foldseg.runs.kinds import open_run
 
     folder = open_run(run)
-    asked = asked_for(overrides or (), tta, device, checkpoint)
-    view, splits = overridden_view(folder, asked.view), SPLITS if split == "both" else (split,)
-    predict_run(folder, splits, asked.tta, device, view, checkpoint or "best", predictions)
+    options = parse_options(overrides or (), tta, device, checkpoint)
+    view, splits = overridden_view(folder, options.view), SPLITS if split == "both" else (split,)
+    predict_run(folder, splits, options.tta, device, view, checkpoint or "best", predictions)
 
 
 def predict_images(
@@ -105,14 +105,14 @@ def predict_images(
     device: DeviceOption = None,
 ) -> None:
     """Predict any pictures with a run, an experiment, a finished ensemble or an exported file."""
-    from foldseg.deploy.images import find_pictures
     from foldseg.deploy.images import predict_images as write_predictions
-    from foldseg.deploy.interface import asked_for
+    from foldseg.deploy.interface import parse_options
+    from foldseg.deploy.picture_files import find_pictures
     from foldseg.deploy.sources import open_source
 
     paths, overrides = split_words(words)
     pictures = find_pictures(paths, out)
-    opened = open_source(source, asked_for(overrides, tta, device, checkpoint))
+    opened = open_source(source, parse_options(overrides, tta, device, checkpoint))
     write_predictions(opened, pictures, out, form, alpha, white_level)
 
 
@@ -138,7 +138,7 @@ def predict_video(
     for name, value in (("--scale", scale), ("--fps", fps)):
         if value is not None and not 0 < value < float("inf"):
             raise typer.BadParameter(f"{value:g} is not above 0", param_hint=name)
-    from foldseg.deploy.interface import asked_for
+    from foldseg.deploy.interface import parse_options
     from foldseg.deploy.sources import open_source
     from foldseg.deploy.video import Look
     from foldseg.deploy.video import predict_video as write_video
@@ -146,7 +146,7 @@ def predict_video(
 
     check_output(out, ".mp4", [source, video])
     resized = [] if scale is None else [f"view.predict={{kind: resized, factor: {scale}}}"]
-    opened = open_source(source, asked_for([*(overrides or ()), *resized], tta, device, checkpoint))
+    opened = open_source(source, parse_options([*(overrides or ()), *resized], tta, device, checkpoint))
     write_video(opened, video, out, Look(alpha, side_by_side), fps)
 
 
@@ -164,12 +164,13 @@ def tta_gains(
     device: DeviceOption = None,
 ) -> None:
     """Show what each view of test-time augmentation gains on OOF, and which to leave out."""
-    from foldseg.deploy.interface import asked_for
-    from foldseg.inference.predict import overridden_view
+    from foldseg.deploy.interface import parse_options
+    from foldseg.inference.run_stores import overridden_view
     from foldseg.report import tta_gains as report
     from foldseg.runs.kinds import open_runs
 
     folders = open_runs(runs)
-    asked = asked_for(overrides or (), tta or "d4", device, checkpoint)
-    view = overridden_view(folders[0], asked.view)
-    print(report.format_gains(report.measure_tta_gains(folders, asked.tta, view, checkpoint or "best", device, score)))
+    options = parse_options(overrides or (), tta or "d4", device, checkpoint)
+    view = overridden_view(folders[0], options.view)
+    gains = report.measure_tta_gains(folders, options.tta, view, checkpoint or "best", device, score)
+    print(report.format_gains(gains))

@@ -62,7 +62,7 @@ def score(
         check_output(per_image, ".csv", [prediction, true_file, loaded.root, loaded.folds], ("id", "score"))
     from foldseg.data.datasets import DataSet
     from foldseg.report.tables import format_submission_scores
-    from foldseg.submission.score import count_submission
+    from foldseg.submission.submission_score import count_submission
 
     counted = count_submission(prediction, DataSet(loaded), true_file, allow_missing, size)
     if per_image:

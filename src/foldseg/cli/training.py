@@ -36,7 +36,7 @@ def train(
 
     experiment = load_experiment(config, overrides or ())
     from foldseg.data.datasets import OpenedData
-    from foldseg.inference.predict import predict_run
+    from foldseg.inference.run_stores import predict_run
     from foldseg.training.data import fold_numbers
     from foldseg.training.fit import train_fold
 

@@ -1,8 +1,8 @@
-"""Videos and folders of frames, frame by frame: upright, with square pixels, and what could not be read is told."""
+"""Reads videos and folders of frames, frame by frame: upright, with square pixels. Faults are collected as problems."""
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -20,20 +20,21 @@ from foldseg.errors import FoldsegError
 logger = logging.getLogger(__name__)
 
 Frames = Iterator[tuple[str, Image, int]]
-"""What a frame is called, its picture (H, W, 3) uint8 RGB, upright, and its time in units of a time base."""
+"""The name of a frame, its picture (H, W, 3) uint8 RGB, upright, and its time in units of the time base."""
 
-_FPS = 10  # of folders
-_AV_SECOND = 1_000_000  # time units of a container
-_LENGTH = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")  # hours, minutes, seconds
+_FOLDER_FPS = 10
+_UNITS_PER_SECOND = 1_000_000  # of a container's times
+_DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")  # hours, minutes, seconds
 _HDR = {16: "PQ", 18: "HLG"}  # ffmpeg's numbers of transfer functions
-_MOST_SQUEEZED = 4  # a wider or higher pixel is a mistake of whoever wrote the video
+_LARGEST_ASPECT = 4  # of a pixel: a wider or higher one is a mistake in the video
 
 
 @dataclass(frozen=True)
 class Clip:
-    """An open video or folder of frames. `time_base` is in seconds; `total` is None where a video does not say.
+    """An open video or folder of frames.
 
-    problems: what could not be read, as far as `frames` have been taken.
+    `total`: the number of frames, or None where a video does not say. `rate`: frames per second. `time_base`: the unit
+    of times, in seconds. `problems`: what could not be read in the frames that were taken so far.
     """
 
     frames: Frames
@@ -44,10 +45,10 @@ class Clip:
 
 
 @contextmanager
-def clip_of(path: Path, fps: float | None) -> Iterator[Clip]:
-    """Open a video or a folder of frames, which are shown `fps` a second (10). FoldsegError when it is neither."""
+def open_clip(path: Path, fps: float | None) -> Iterator[Clip]:
+    """Open a video, or a folder of frames at `fps` frames per second (default 10). FoldsegError if it is neither."""
     if path.is_dir():
-        yield _folder(path, _FPS if fps is None else fps)
+        yield _open_folder(path, _FOLDER_FPS if fps is None else fps)
         return
     if fps is not None:
         raise FoldsegError(f"{path}: a video has times of its own; --fps is for a folder of frames")
@@ -64,18 +65,18 @@ def clip_of(path: Path, fps: float | None) -> Iterator[Clip]:
 
 
 class _Video:
-    """The best stream of pictures of an open container."""
+    """The best video stream of an open container."""
 
     def __init__(self, path: Path, container: Any) -> None:
         self._path, self._container = path, container
         self._stream = container.streams.best("video") or container.streams.video[0]
         self._stream.thread_type = "AUTO"
-        self._rate = self._stream.average_rate or self._stream.guessed_rate or Fraction(_FPS)
+        self._rate = self._stream.average_rate or self._stream.guessed_rate or Fraction(_FOLDER_FPS)
         self._problems: list[str] = []
-        self._square = _square(path, self._stream)
+        self._square_size = _square_size_of(path, self._stream)
 
     def clip(self) -> Clip:
-        """Return its frames; what is left out of them is logged."""
+        """Return the frames as a clip. Log which other streams are left out."""
         others = [name for name in ("audio", "subtitles") if getattr(self._container.streams, name)]
         if others:
             logger.info("%s: is predicted without its %s", self._path, " and ".join(others))
@@ -85,48 +86,48 @@ class _Video:
         return Clip(self._frames(stated), stated, self._rate, self._stream.time_base, self._problems)
 
     def _frames(self, stated: int | None) -> Frames:
-        """Yield what can be decoded; add to the problems what cannot, and what is missing at the end."""
+        """Yield all frames that can be decoded. Add to the problems what cannot be, and what is missing at the end."""
         step = max(1, round(1 / (self._rate * self._stream.time_base)))
         number, start, time, end = 0, None, -step, 0
-        for frame in self._decoded():
+        for frame in self._decode():
             if number == 0:
-                self._say_what_is_lost(frame)
-            # Some videos have no times, or one twice, which the encoder would refuse
+                self._warn_of_losses(frame)
+            # Some videos have no times, or the same time twice, which the encoder would refuse
             start = frame.pts if start is None else start
             time = time + step if frame.pts is None or start is None else max(frame.pts - start, time + 1)
             end = time + (frame.duration or step)
-            yield f"{self._path}, frame {number}", self._picture(frame), time
+            yield f"{self._path}, frame {number}", self._picture_of(frame), time
             number += 1
         self._check_end(number, stated, float(end * self._stream.time_base))
 
-    def _decoded(self) -> Iterator[Any]:
-        """Yield frames; a packet that cannot be decoded is a problem, and the next one is tried."""
+    def _decode(self) -> Iterator[Any]:
+        """Yield decoded frames. A packet that cannot be decoded is added to the problems, and the next one is tried."""
         damage = import_av().FFmpegError
         packets = self._container.demux(self._stream)
         while True:
             try:
                 packet = next(packets, None)
             except damage as error:
-                self._problems.append(f"nothing can be read after {self._seconds(None)} ({error.strerror})")
+                self._problems.append(f"nothing can be read after {self._describe_time(None)} ({error.strerror})")
                 return
             if packet is None:
                 return
             try:
                 frames = packet.decode()
             except damage as error:
-                self._problems.append(f"is damaged at {self._seconds(packet.pts)} ({error.strerror})")
+                self._problems.append(f"is damaged at {self._describe_time(packet.pts)} ({error.strerror})")
                 continue
             yield from frames
 
-    def _seconds(self, pts: int | None) -> str:
+    def _describe_time(self, pts: int | None) -> str:
         if pts is None:
             return "an unknown time"
         return f"{float((pts - (self._stream.start_time or 0)) * self._stream.time_base):.1f} s"
 
     def _check_end(self, number: int, stated: int | None, end: float) -> None:
-        """Add a problem when the frames end earlier than the video says of itself.
+        """Add a problem if the frames end earlier than the video says.
 
-        Fewer frames alone are none: phones cut videos by telling players what to leave out.
+        Fewer frames than stated are no problem by themselves: phones cut a video by telling players what to leave out.
         """
         length = self._length()
         if length is None or number == 0 or number >= (stated or 0):
@@ -138,25 +139,28 @@ class _Video:
             )
 
     def _length(self) -> float | None:
-        """Return how many seconds of pictures a video says it has."""
-        stream, tagged = self._stream, _LENGTH.match(self._stream.metadata.get("DURATION", ""))
-        if tagged:
-            return int(tagged[1]) * 3600 + int(tagged[2]) * 60 + float(tagged[3])
-        # Where a stream does not say its own length, ffmpeg gives it that of the longest one, which may be sound
-        is_own = bool(stream.frames) or len(self._container.streams) == 1
-        if is_own and stream.duration:
+        """Return how many seconds the stream lasts by what the video says, or None if that is not known."""
+        stream, tag = self._stream, _DURATION.match(self._stream.metadata.get("DURATION", ""))
+        if tag:
+            return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
+        # If a stream does not state its own length, ffmpeg gives it that of the longest stream, which may be sound
+        is_own_length = bool(stream.frames) or len(self._container.streams) == 1
+        if not is_own_length:
+            return None
+        if stream.duration:
             return float(stream.duration * stream.time_base)
-        return self._container.duration / _AV_SECOND if is_own and self._container.duration else None
+        return self._container.duration / _UNITS_PER_SECOND if self._container.duration else None
 
-    def _picture(self, frame: Any) -> Image:
-        """(H, W, 3) uint8 RGB, with square pixels, upright."""
+    def _picture_of(self, frame: Any) -> Image:
+        """Return a frame as (H, W, 3) uint8 RGB, with square pixels, upright."""
         picture = frame.to_ndarray(format="rgb24")
-        if self._square is not None:
-            height, width = self._square(picture.shape[0], picture.shape[1])
+        if self._square_size is not None:
+            height, width = self._square_size(picture.shape[0], picture.shape[1])
             picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR)
         return np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90)))
 
-    def _say_what_is_lost(self, frame: Any) -> None:
+    def _warn_of_losses(self, frame: Any) -> None:
+        """Log what of the video the network does not see as it is meant to be seen."""
         if frame.interlaced_frame:
             logger.warning("%s: is interlaced; what moves has combed edges, which networks are not used to", self._path)
         if (transfer := _HDR.get(int(frame.color_trc or 0))) is not None:
@@ -165,30 +169,30 @@ class _Video:
             logger.info("%s: is predicted without its transparency", self._path)
 
 
-def _square(path: Path, stream: Any) -> Any:
-    """Return a function from (height, width) as stored to the size with square pixels; None if they are square.
+def _square_size_of(path: Path, stream: Any) -> Callable[[int, int], tuple[int, int]] | None:
+    """Return a function of the stored (height, width) to the size with square pixels; None if they are square already.
 
-    Nothing is made smaller.
+    Neither side becomes smaller.
     """
     ratio = stream.sample_aspect_ratio
     if not ratio or ratio == 1:
         return None
-    if not 1 / _MOST_SQUEEZED <= ratio <= _MOST_SQUEEZED:
+    if not 1 / _LARGEST_ASPECT <= ratio <= _LARGEST_ASPECT:
         logger.warning("%s: says that its pixels are %s times as wide as high; taken for a mistake", path, ratio)
         return None
     logger.info("%s: its pixels are %s:%s; frames are made square", path, *ratio.as_integer_ratio())
 
-    def size(height: int, width: int) -> tuple[int, int]:
+    def square_size(height: int, width: int) -> tuple[int, int]:
         return (height, round(width * ratio)) if ratio > 1 else (round(height / ratio), width)
 
-    return size
+    return square_size
 
 
-def _folder(path: Path, fps: float) -> Clip:
+def _open_folder(path: Path, fps: float) -> Clip:
     rate = Fraction(fps).limit_denominator(1_000_000)
     if not rate:
         raise FoldsegError(f"--fps {fps}: is too slow for a video")
-    files = sorted(list_files(path).by_stem.values(), key=lambda file: _natural(file.name))
+    files = sorted(list_files(path).by_stem.values(), key=lambda file: _natural_key(file.name))
     if not files:
         raise FoldsegError(f"{path}: holds no frames ({', '.join(PICTURES)})")
     problems: list[str] = []
@@ -203,8 +207,8 @@ def _folder(path: Path, fps: float) -> Clip:
     return Clip(frames(), len(files), rate, 1 / rate, problems)
 
 
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Sort frame_2 before frame_10."""
+def _natural_key(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts frame_2 before frame_10."""
     return [(int(part), part) if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 

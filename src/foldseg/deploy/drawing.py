@@ -1,4 +1,4 @@
-"""Predictions as pictures: colours mixed into a frame, and a legend below it."""
+"""Draws predictions: the classes' colours mixed into a picture, and a legend below it."""
 
 from functools import lru_cache
 
@@ -9,44 +9,46 @@ from PIL import ImageDraw, ImageFont
 
 from foldseg.data.labels import IGNORE_INDEX, Image, LabelSet, Mask
 
-_PAPER, _INK, _EDGE = (255, 255, 255), (0, 0, 0), (115, 115, 115)
-_SMALLEST, _LARGEST, _SHARE = 11, 28, 1 / 55  # of the letters, pixels, and as a share of the picture's width
+_BACKGROUND, _TEXT, _OUTLINE = (255, 255, 255), (0, 0, 0), (115, 115, 115)
+_SMALLEST, _LARGEST = 11, 28  # font sizes, pixels
+_FONT_SHARE = 1 / 55  # of the picture's width
 
 
 def overlay(image: Image, mask: Mask, labels: LabelSet, alpha: float = 0.5) -> Image:
-    """Mix class colours into a frame: round((1 - alpha) frame + alpha colour); void pixels keep the frame.
+    """Return the image with the classes' colours mixed in: round((1 - alpha) image + alpha colour).
 
-    image (H, W, 3) uint8 RGB, mask (H, W) uint8 class indices, void 255.
+    image (H, W, 3) uint8 RGB, mask (H, W) uint8 class indices, void 255. Void pixels stay as they are.
     """
     mixed = np.asarray(cv2.addWeighted(image, 1 - alpha, labels.colourise(mask), alpha, 0), np.uint8)
-    void = mask == IGNORE_INDEX
-    mixed[void] = image[void]
+    is_void = mask == IGNORE_INDEX
+    mixed[is_void] = image[is_void]
     return mixed
 
 
 def with_legend(image: Image, labels: LabelSet) -> Image:
-    """Add the legend below a picture (H, W, 3)."""
+    """Return a picture (H, W, 3) with the legend added below it."""
     return np.concatenate([image, legend(labels, image.shape[1])])
 
 
 @lru_cache(maxsize=8)
 def legend(labels: LabelSet, width: int) -> Image:
-    """Draw a strip (height, width, 3) uint8 RGB: a square in its colour and its name for every class, in columns.
+    """Draw a legend (height, width, 3) uint8 RGB: for every class a square in its colour and its name, in columns.
 
-    The letters grow with the width; the names of a very narrow strip are cut off.
+    The font grows with the width. In a very narrow legend names are cut off.
     """
-    size = round(min(max(width * _SHARE, _SMALLEST), _LARGEST))
-    font = ImageFont.load_default(size)
-    column = max(round(font.getlength(name)) for name in labels.names) + 3 * size
-    columns = min(max(1, width // column), len(labels))
+    font_size = round(min(max(width * _FONT_SHARE, _SMALLEST), _LARGEST))
+    font = ImageFont.load_default(font_size)
+    column_width = max(round(font.getlength(name)) for name in labels.names) + 3 * font_size
+    columns = min(max(1, width // column_width), len(labels))
     rows = -(-len(labels) // columns)
-    line = round(1.5 * size)
-    strip = PillowImage.new("RGB", (width, rows * line + size // 2), _PAPER)
+    line_height = round(1.5 * font_size)
+    strip = PillowImage.new("RGB", (width, rows * line_height + font_size // 2), _BACKGROUND)
     draw = ImageDraw.Draw(strip)
     for index, label in enumerate(labels.classes):
-        left, top = index % columns * (width // columns) + size // 2, index // columns * line + size // 2
-        draw.rectangle((left, top, left + size, top + size - 1), fill=label.colour, outline=_EDGE)
-        draw.text((left + round(1.5 * size), top + size // 2), label.name, _INK, font, anchor="lm")
+        row, column = divmod(index, columns)
+        left, top = column * (width // columns) + font_size // 2, row * line_height + font_size // 2
+        draw.rectangle((left, top, left + font_size, top + font_size - 1), fill=label.colour, outline=_OUTLINE)
+        draw.text((left + round(1.5 * font_size), top + font_size // 2), label.name, _TEXT, font, anchor="lm")
     picture = np.asarray(strip, np.uint8)
-    picture.setflags(write=False)  # it is the cache's
+    picture.setflags(write=False)  # the cache returns the same array again
     return picture

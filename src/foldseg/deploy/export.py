@@ -1,4 +1,4 @@
-"""A finished run as an ONNX file, and the proof that both predict the same."""
+"""Exports a finished run to an ONNX file, and compares the predictions of both."""
 
 import io
 import logging
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import foldseg
 from foldseg.config.schema import PredictView
-from foldseg.deploy.exported import HOW_TO_GET, checked_plan
+from foldseg.deploy.exported_source import HOW_TO_GET, checked_plan
 from foldseg.errors import FoldsegError
 from foldseg.files import write_bytes
 from foldseg.models.network import SegmentationNetwork
@@ -24,12 +24,12 @@ from foldseg.views.geometry import padded_size
 
 logger = logging.getLogger(__name__)
 
-SAME = 1e-3
-"""The largest difference of a probability that passes for rounding."""
+TOLERANCE = 1e-3
+"""The largest difference between two probabilities that counts as rounding."""
 
 _OPSET = 17
-_TRACED, _OTHER = (128, 192), (192, 160)  # pixels, where any size is to be taken: traced with, and compared at
-_CELLS = {"pspnet": 6, "upernet": 6}  # they pool a map to 6x6 and less, which ONNX does only where 6 divides its sides
+_TRACED_SIZE, _OTHER_SIZE = (128, 192), (192, 160)  # if any size shall be taken: the sizes to trace and to compare with
+_CELLS = {"pspnet": 6, "upernet": 6}  # they pool maps to 6x6 and less; in ONNX 6 must divide the sides of the maps
 
 
 def export_onnx(
@@ -39,17 +39,17 @@ def export_onnx(
     checkpoint: str = "best",
     size: tuple[int, int] | None = None,
 ) -> None:
-    """Write a finished run's network as an ONNX file, with all that is needed to predict in its metadata.
+    """Write a finished run's network as an ONNX file. Its metadata hold all that is needed to predict with it.
 
-    Input `images`: (N, 3, H, W) uint8 RGB, sides multiples of the network's stride. Output `probabilities`:
+    Input `images`: (N, 3, H, W) uint8 RGB, whose sides are multiples of the network's stride. Output `probabilities`:
     (N, classes, H, W) float32. N is free, and so are H and W unless `size` (height, width) is given. `view`: None for
     the run's own. FoldsegError when the network cannot be translated, or its translation predicts something else.
     """
     check_output(path, ".onnx", [run.path])
-    onnx = _onnx(path)
+    onnx = _import_onnx(path)
     network = load_network(run, run.existing_checkpoint(checkpoint))
     labels = trained_labels(run)
-    facts = ExportFacts(
+    metadata = ExportFacts(
         foldseg=foldseg.__version__,
         run="/".join(run.path.resolve().parts[-2:]),
         checkpoint=checkpoint,
@@ -61,37 +61,39 @@ def export_onnx(
         size=size,
         view=view or run.experiment.view.predict,
     )
-    checked_plan(facts.view, facts, run.path)
+    checked_plan(metadata.view, metadata, run.path)
     model = onnx.load_from_string(onnx_bytes(network, size, run.experiment.model.architecture))
     model.producer_name = SIGNATURE
-    onnx.helper.set_model_props(model, {KEY: facts.model_dump_json()})
+    onnx.helper.set_model_props(model, {KEY: metadata.model_dump_json()})
     onnx.checker.check_model(model)
     write_bytes(path, model.SerializeToString())
-    logger.info("%s: %.1f MB, for pictures of %s", path, path.stat().st_size / 1e6, _sizes(size))
+    logger.info("%s: %.1f MB, for pictures of %s", path, path.stat().st_size / 1e6, _describe_size(size))
 
 
 def onnx_bytes(network: SegmentationNetwork, size: tuple[int, int] | None, architecture: str) -> bytes:
-    """Translate a network in evaluation mode, for any size or one (height, width), and compare on noise.
+    """Return the content of an ONNX file with a network in evaluation mode, compared with the network on noise.
 
-    FoldsegError says of which sizes an architecture can be translated.
+    `size`: the one (height, width) that it shall take, or None for any. FoldsegError says which sizes are possible.
     """
     module = _Probabilities(network).eval()
-    what = f"{architecture} cannot be exported for pictures of {_sizes(size)}"
-    steps = network.stride * _CELLS.get(architecture, 1)
-    hint = f"sides should be multiples of {steps}"
+    what = f"{architecture} cannot be exported for pictures of {_describe_size(size)}"
+    multiple = network.stride * _CELLS.get(architecture, 1)
+    hint = f"sides should be multiples of {multiple}"
     if size is None and architecture in _CELLS:
         raise FoldsegError(f"{what}: it pools to cells; give it one size with --size, whose {hint}")
-    if size is not None and any(side % steps for side in size):
+    if size is not None and any(side % multiple for side in size):
         raise FoldsegError(f"{what}: {hint}")
-    sizes = [size] if size else [padded_size(side, network.stride) for side in (_TRACED, _OTHER)]
+    sizes = [size] if size else [padded_size(example, network.stride) for example in (_TRACED_SIZE, _OTHER_SIZE)]
+    traced, other = _noise(2, sizes[0]), _noise(1, sizes[-1])
     try:
-        content = _translated(module, _noise(2, sizes[0]), any_size=size is None)
-        apart = [_apart(module, content, images) for images in (_noise(2, sizes[0]), _noise(1, sizes[-1]))]
-    except Exception as error:  # torch, its networks and onnxruntime raise whatever they like
+        content = _translate(module, traced, any_size=size is None)
+        difference = max(_largest_difference(module, content, images) for images in (traced, other))
+    except Exception as error:  # torch, its networks and onnxruntime raise exceptions of many classes
         reason = str(error).strip().partition("\n")[0]
-        raise FoldsegError(f"{what}: {reason}" + ("" if size else "; perhaps for one size, with --size")) from error
-    if not max(apart) < SAME:
-        raise FoldsegError(f"{what}: its probabilities change by {max(apart):.2g}; {hint}")
+        advice = "" if size else "; it may be possible for one size, with --size"
+        raise FoldsegError(f"{what}: {reason}{advice}") from error
+    if not difference < TOLERANCE:
+        raise FoldsegError(f"{what}: its probabilities change by {difference:.2g}; {hint}")
     return content
 
 
@@ -106,47 +108,48 @@ class _Probabilities(nn.Module):
         return torch.softmax(self.network(images), 1)
 
 
-def _translated(module: nn.Module, images: Tensor, *, any_size: bool) -> bytes:
-    """Trace a module into the content of an ONNX file, by torch's older exporter; see ARCHITECTURE.md."""
-    free = {0: "n", 2: "height", 3: "width"} if any_size else {0: "n"}
+def _translate(module: nn.Module, images: Tensor, *, any_size: bool) -> bytes:
+    """Trace a module into the content of an ONNX file, by torch's older exporter; see docs/explanation/libraries.md."""
+    free_axes = {0: "n", 2: "height", 3: "width"} if any_size else {0: "n"}
     content = io.BytesIO()
-    with warnings.catch_warnings(), torch.no_grad():  # it warns of every size that the network tests
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # the exporter warns wherever a network tests a size
         torch.onnx.export(
             module,
             (images,),
-            content,  # type: ignore[arg-type]  # a stream will do
+            content,  # type: ignore[arg-type]  # a stream is accepted, too
             dynamo=False,
             opset_version=_OPSET,
             input_names=[INPUT],
             output_names=[OUTPUT],
-            dynamic_axes={INPUT: free, OUTPUT: free},
+            dynamic_axes={INPUT: free_axes, OUTPUT: free_axes},
         )
     return content.getvalue()
 
 
-def _apart(module: nn.Module, content: bytes, images: Tensor) -> float:
+def _largest_difference(module: nn.Module, content: bytes, images: Tensor) -> float:
     """Return the largest difference between a module's probabilities and those of its translation."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what goes wrong is raised as well
+    options.log_severity_level = 4  # errors are raised, so they need not be logged as well
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    found = session.run([OUTPUT], {INPUT: images.numpy()})[0]
+    translated = session.run([OUTPUT], {INPUT: images.numpy()})[0]
     with torch.inference_mode():
-        return float(np.abs(found - module(images).numpy()).max())
+        original = module(images).numpy()
+    return float(np.abs(translated - original).max())
 
 
 def _noise(count: int, size: tuple[int, int]) -> Tensor:
     return torch.randint(0, 256, (count, 3, *size), dtype=torch.uint8, generator=torch.Generator().manual_seed(count))
 
 
-def _sizes(size: tuple[int, int] | None) -> str:
+def _describe_size(size: tuple[int, int] | None) -> str:
     return "any size" if size is None else f"{size[1]}x{size[0]}"
 
 
-def _onnx(path: Path) -> Any:
-    """Import what is needed, before anything is loaded."""
+def _import_onnx(path: Path) -> Any:
+    """Return the package onnx. FoldsegError, before anything is loaded, if it or onnxruntime is not installed."""
     try:
         import onnx
         import onnxruntime  # noqa: F401

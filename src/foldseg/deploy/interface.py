@@ -1,4 +1,4 @@
-"""What every source of predictions offers, and how it can be asked to predict."""
+"""What every source of predictions offers, and the options of a prediction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ PLAIN, FLIP = Tta(), Tta(symmetries="flip")
 
 
 class Source(Protocol):
-    """Something that labels any picture: (H, W, 3) uint8 RGB, upright, of any size."""
+    """Something that predicts any picture: (H, W, 3) uint8 RGB, upright, of any size."""
 
     @property
     def labels(self) -> LabelSet:
         """The classes, in the order of the probabilities."""
 
     @property
-    def facts(self) -> dict[str, Any]:
-        """All that its predictions depend on, fit for JSON; equal facts, equal predictions.
+    def provenance(self) -> dict[str, Any]:
+        """All that its predictions depend on, fit for JSON: equal provenance means equal predictions.
 
-        `source` (a name), `weights` (a list of SHA-256), `view`, `tta`.
+        It has the keys `source` (a name), `weights` (a list of SHA-256), `view` and `tta`, and may have others.
         """
 
     def probabilities(self, picture: Image) -> Quantised:
@@ -35,30 +35,37 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
-class Asked:
-    """How a source should predict. What is not said is as the source remembers it."""
+class PredictionOptions:
+    """How a source should predict. The defaults leave the choice to the source: what the run remembers.
 
-    view: tuple[str, ...] = ()  # overrides view.predict=...
+    `view`: overrides `view.predict=...`. `device`: auto, cpu or gpu. `checkpoint`: its name.
+    """
+
+    view: tuple[str, ...] = ()
     tta: Tta = PLAIN
-    device: str | None = None  # auto, cpu or gpu
+    device: str | None = None
     checkpoint: str | None = None
 
 
-AS_REMEMBERED = Asked()
+DEFAULT_OPTIONS = PredictionOptions()
 
 
-def asked_for(overrides: Sequence[str], tta: str | None, device: str | None, checkpoint: str | None) -> Asked:
-    """Return what a command line asks for: `tta` is YAML; overrides are `view.predict=...`, `tta=...`, `tta.<key>=...`.
+def parse_options(
+    overrides: Sequence[str], tta: str | None, device: str | None, checkpoint: str | None
+) -> PredictionOptions:
+    """Return the options that a command line gives.
 
-    FoldsegError when the TTA is none; the view is checked where its source is known.
+    `overrides` are `view.predict=...`, `tta=...` and `tta.<key>=...`; `tta` is YAML. FoldsegError for a TTA that is
+    not valid. The view is checked later, when its source is open.
     """
-    of_tta = [text for text in overrides if text.partition("=")[0].split(".")[0] == "tta"]
-    chosen = load_tta([*([] if tta is None else [f"tta={tta}"]), *of_tta])
-    return Asked(tuple(text for text in overrides if text not in of_tta), chosen, device, checkpoint)
+    tta_overrides = [text for text in overrides if text.partition("=")[0].split(".")[0] == "tta"]
+    view_overrides = tuple(text for text in overrides if text not in tta_overrides)
+    from_option = [] if tta is None else [f"tta={tta}"]
+    return PredictionOptions(view_overrides, load_tta([*from_option, *tta_overrides]), device, checkpoint)
 
 
 def no_room_for(picture: Image, view: Any) -> FoldsegError:
-    """Return the error that says that a picture is too large for the memory, and what takes less."""
+    """Return the error that says that a picture is too large for the memory, and which view needs less."""
     return FoldsegError(
         f"a picture of {picture.shape[1]}x{picture.shape[0]} does not fit into memory in view.predict={view}; "
         "tiles take less: view.predict={kind: tiles, size: [512, 512]}"

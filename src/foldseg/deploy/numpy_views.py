@@ -1,10 +1,9 @@
-"""The prediction views of `foldseg.views` for networks that are no torch modules, in numpy and OpenCV alone.
+"""The prediction views of `foldseg.views` for exported networks, with numpy and OpenCV only.
 
-Whoever uses an exported file may not have torch, which takes seconds to import and gigabytes on the disk. Tests compare
-this with `foldseg.views`.
+Who uses an exported file may not have torch, which takes seconds to import and gigabytes on the disk. Tests compare
+this module with `foldseg.views`.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,7 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from foldseg.config.schema import FullView, PredictView, ResizedView, TilesView
+from foldseg.config.schema import PredictView, TilesView
+from foldseg.config.schema.choice import check_entries
+from foldseg.config.schema.names import TileMergeName
 from foldseg.data.labels import Image
 
 Maps = NDArray[np.float32]
@@ -23,112 +24,155 @@ Weights = NDArray[np.float32]
 Network = Callable[[Image], Maps]
 """Picture (H, W, 3) uint8 of a size that the network takes -> its probabilities."""
 
-_OVERLAP = 0.5  # of the tiles in which a network of one size sees pictures of other sizes
+_OVERLAP = 0.5  # of the tiles by which a network of one fixed size predicts pictures of other sizes
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How pictures are shown to a network: resized by a factor, padded to a multiple, perhaps divided into tiles."""
+    """How pictures are shown to a network: resized by a factor, padded to a multiple, perhaps divided into tiles.
+
+    `multiple`: the padded sides are multiples of it. `tile`: height and width of a tile, or None for the whole picture;
+    the padded picture is at least as large.
+    """
 
     factor: float
-    multiple: int  # of the padded sides, pixels; with tiles, these are at least as large as one
+    multiple: int
     tile: tuple[int, int] | None
     overlap: float = _OVERLAP
-    vote: bool = False
+    merge: TileMergeName = "mean"
 
 
 def plan_of(view: PredictView, stride: int, size: tuple[int, int] | None) -> Plan:
-    """Return how a network of `stride`, which takes any `size` or one (height, width), sees pictures in `view`.
+    """Return how pictures are shown in `view` to a network of `stride`.
 
-    ValueError says why it cannot.
+    `size`: the one (height, width) that the network takes, or None if it takes any. ValueError says why the network
+    cannot predict in this view.
     """
-    if isinstance(view, TilesView):
-        usual = TilesView(kind="tiles", size=view.size, overlap=view.overlap, merge=view.merge)
-        if view.overlap is None or view != usual:
-            raise ValueError("of tiles, size, overlap and merge alone can be chosen")
-        if size is not None and view.size != size:
-            raise ValueError(f"it takes tiles of {list(size)} only")
-        if any(side % stride for side in view.size):
-            raise ValueError(f"sides of tiles should be multiples of {stride}")
-        return Plan(1.0, 1, view.size, view.overlap, view.merge == "vote")
-    factor = view.factor if isinstance(view, ResizedView) else 1.0
+    if view.tiles is not None:
+        return _plan_of_tiles(view.resize_factor, view.tiles, stride, size)
     if size is not None:
-        return Plan(factor, 1, size)
-    return Plan(factor, math.lcm(stride, view.multiple) if isinstance(view, FullView) else stride, None)
+        return Plan(view.resize_factor, 1, size)
+    return Plan(view.resize_factor, view.side_multiple(stride), None)
+
+
+def _plan_of_tiles(factor: float, tiles: TilesView, stride: int, size: tuple[int, int] | None) -> Plan:
+    with_other_defaults = TilesView(kind="tiles", size=tiles.size, overlap=tiles.overlap, merge=tiles.merge)
+    if tiles.overlap is None or tiles != with_other_defaults:
+        raise ValueError("of tiles, size, overlap and merge alone can be chosen")
+    if size is not None and tiles.size != size:
+        raise ValueError(f"it takes tiles of {list(size)} only")
+    if any(side % stride for side in tiles.size):
+        raise ValueError(f"sides of tiles should be multiples of {stride}")
+    return Plan(factor, 1, tiles.size, tiles.overlap, tiles.merge)
 
 
 def predict(network: Network, picture: Image, plan: Plan) -> Maps:
-    """Picture (H, W, 3) uint8 of any size -> probabilities (classes, H, W) float32 on its own grid."""
-    size = picture.shape[:2]
-    seen = tuple(max(1, round(side * plan.factor)) for side in size)
-    shown = _padded(_resized(picture, (seen[0], seen[1])), plan)
-    maps = network(shown) if plan.tile is None else _tiled(network, shown, plan)
-    maps = maps[:, : seen[0], : seen[1]]
-    if seen == size:
+    """Predict a picture (H, W, 3) uint8 of any size: probabilities (classes, H, W) float32 on its own grid."""
+    height, width = picture.shape[:2]
+    resized_height, resized_width = (max(1, round(side * plan.factor)) for side in (height, width))
+    shown = _pad(_resize(picture, (resized_height, resized_width)), plan)
+    maps = network(shown) if plan.tile is None else _predict_tiles(network, shown, plan)
+    maps = maps[:, :resized_height, :resized_width]
+    if (resized_height, resized_width) == (height, width):
         return maps
-    return np.stack([cv2.resize(plane, size[::-1], interpolation=cv2.INTER_LINEAR) for plane in maps])
+    return np.stack([cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR) for plane in maps])
 
 
-def _resized(picture: Image, size: tuple[int, int]) -> Image:
+def _resize(picture: Image, size: tuple[int, int]) -> Image:
     """Resize by area when shrinking, bilinearly when growing."""
     if picture.shape[:2] == size:
         return picture
     shrinks = size[0] < picture.shape[0] or size[1] < picture.shape[1]
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(picture, size[::-1], interpolation=how), np.uint8)
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(picture, size[::-1], interpolation=interpolation), np.uint8)
 
 
-def _padded(picture: Image, plan: Plan) -> Image:
-    """Pad below and right with the picture's reflection, as far as the plan wants."""
-    least = plan.tile or (1, 1)
-    down, right = (
-        max(tile, -(-side // plan.multiple) * plan.multiple) - side
-        for side, tile in zip(picture.shape[:2], least, strict=True)
-    )
+def _pad(picture: Image, plan: Plan) -> Image:
+    """Pad below and right with the picture's reflection, as far as the plan needs it."""
+    height, width = picture.shape[:2]
+    tile_height, tile_width = plan.tile or (1, 1)
+    down = max(tile_height, _round_up(height, plan.multiple)) - height
+    right = max(tile_width, _round_up(width, plan.multiple)) - width
     return np.asarray(cv2.copyMakeBorder(picture, 0, down, 0, right, cv2.BORDER_REFLECT_101), np.uint8)
 
 
-def _tiled(network: Network, picture: Image, plan: Plan) -> Maps:
-    """Average tiles, each weighted by a pyramid, or count their votes. The last ones are shifted into the picture."""
+def _round_up(length: int, multiple: int) -> int:
+    return -(-length // multiple) * multiple
+
+
+def _predict_tiles(network: Network, picture: Image, plan: Plan) -> Maps:
+    """Predict tiles one by one and merge them. The last ones are shifted into the picture."""
     assert plan.tile is not None
     height, width = plan.tile
-    corners, weights, norm = _tiling((picture.shape[0], picture.shape[1]), plan)
+    corners, weights, weight_sum = _tiling_of((picture.shape[0], picture.shape[1]), plan)
+    merge = MERGES[plan.merge]
     total: Maps | None = None
     for top, left in corners:
         maps = network(picture[top : top + height, left : left + width])
-        if plan.vote:
-            maps = (maps.argmax(0) == np.arange(len(maps))[:, None, None]).astype(np.float32)
+        maps = merge.term(maps)
         if total is None:
             total = np.zeros((len(maps), *picture.shape[:2]), np.float32)
         total[:, top : top + height, left : left + width] += maps * weights
-    assert total is not None  # there is a first tile
-    total /= norm
+    assert total is not None  # there is at least one tile
+    total /= weight_sum
     return total
 
 
 @lru_cache(maxsize=8)
-def _tiling(size: tuple[int, int], plan: Plan) -> tuple[list[tuple[int, int]], Weights, Weights]:
-    """Corners of tiles, weights of a tile's pixels, and their sum at every pixel of a picture of `size`."""
+def _tiling_of(size: tuple[int, int], plan: Plan) -> tuple[list[tuple[int, int]], Weights, Weights]:
+    """Return corners of tiles, weights of a tile's pixels, and the sum of weights at each pixel of the picture."""
     assert plan.tile is not None
     height, width = plan.tile
-    corners = list(product(_starts(size[0], height, plan.overlap), _starts(size[1], width, plan.overlap)))
-    weights: Weights = np.ones(plan.tile, np.float32)
-    if not plan.vote:
-        weights = np.minimum(_ramp(height)[:, None], _ramp(width)[None, :])
-    norm = np.zeros(size, np.float32)
+    tops, lefts = _starts(size[0], height, plan.overlap), _starts(size[1], width, plan.overlap)
+    corners = list(product(tops, lefts))
+    weights = MERGES[plan.merge].weights(height, width)
+    weight_sum = np.zeros(size, np.float32)
     for top, left in corners:
-        norm[top : top + height, left : left + width] += weights
-    return corners, weights, norm
+        weight_sum[top : top + height, left : left + width] += weights
+    return corners, weights, weight_sum
 
 
 def _starts(length: int, tile: int, overlap: float) -> list[int]:
-    """First pixels of tiles that cover `length` with at least `overlap` (a share of `tile`), evenly spread."""
+    """Return first pixels of evenly spread tiles that cover `length` with at least `overlap` (a share of `tile`)."""
     stride = max(1, int(tile * (1 - overlap)))
     count = 1 + max(0, -(-(length - tile) // stride))
     return np.linspace(0, length - tile, count).round().astype(int).tolist()
 
 
+def _constant(height: int, width: int) -> Weights:
+    return np.ones((height, width), np.float32)
+
+
+def _pyramid(height: int, width: int) -> Weights:
+    return np.minimum(_ramp(height)[:, None], _ramp(width)[None, :])
+
+
 def _ramp(length: int) -> NDArray[np.float32]:
-    """Weights that rise from the border, where they are not 0, to 1 in the middle, and fall again."""
+    """Return weights (length,) that rise from the border, where they are above 0, to 1 in the middle."""
     position = np.arange(length, dtype=np.float32) + 0.5
     return np.minimum(position, length - position) / np.float32(length / 2)
+
+
+def _unchanged(maps: Maps) -> Maps:
+    return maps
+
+
+def _votes(maps: Maps) -> Maps:
+    """Return 1 for the most probable class of each pixel, 0 for the others."""
+    return (maps.argmax(0) == np.arange(len(maps))[:, None, None]).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class TileMerge:
+    """How the tiles' probabilities become those of the picture: the mean of `term(probabilities)` by `weights`."""
+
+    term: Callable[[Maps], Maps]
+    weights: Callable[[int, int], Weights]
+
+
+MERGES: dict[TileMergeName, TileMerge] = {
+    "mean": TileMerge(_unchanged, _pyramid),
+    "vote": TileMerge(_votes, _constant),
+}
+"""Name -> how tiles are merged, as by `views/tiles.py: MERGES`."""
+check_entries(MERGES, TileMergeName, "deploy/numpy_views.py: MERGES")

@@ -1,4 +1,4 @@
-"""Predict a video, or a folder of frames, into a video of overlays with a legend. PyAV's wheels bring ffmpeg along."""
+"""Predict a video, or a folder of frames, into a video of overlays with a legend. PyAV's wheels contain ffmpeg."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from foldseg.data.labels import Image, LabelSet, Mask
-from foldseg.deploy.clips import Clip, clip_of, import_av
+from foldseg.deploy.clips import Clip, import_av, open_clip
 from foldseg.deploy.drawing import overlay, with_legend
 from foldseg.deploy.interface import Source
 from foldseg.errors import FoldsegError
@@ -22,32 +22,34 @@ from foldseg.outputs import check_output
 
 logger = logging.getLogger(__name__)
 
-_QUALITY = {"crf": "20", "preset": "veryfast"}  # of x264: hardly to be told from the frames, in half of medium's time
-_FAST_START = {"movflags": "+faststart"}  # plays while it is still being loaded
-_BT709, _LIMITED = 1, 1  # ffmpeg's numbers of a colour space (its primaries and transfer function, too) and a range
-_SHOWN = 20  # problems
+_QUALITY = {"crf": "20", "preset": "veryfast"}  # of x264: looks almost like the frames, in half the time of medium
+_FAST_START = {"movflags": "+faststart"}  # the video can be played before it is loaded completely
+_BT709 = 1  # ffmpeg's number of this colour space, and of its primaries and transfer function
+_LIMITED = 1  # ffmpeg's number of the limited colour range
+_SHOWN_PROBLEMS = 20
 
 
 @dataclass(frozen=True)
 class Look:
-    """How a frame is drawn: share of colour, and whether the frame as it was is on the left."""
+    """How frames are drawn: the share of colour, and whether the original frame is shown on the left."""
 
     alpha: float = 0.5
     side_by_side: bool = False
 
 
 def predict_video(source: Source, path: Path, out: Path, look: Look = Look(), fps: float | None = None) -> int:
-    """Predict a video or a folder of frames, one by one, into an H.264 video `out`; return the number of frames.
+    """Predict a video or a folder of frames, one by one, into an H.264 video `out`. Return the number of frames.
 
-    Frames of a video keep their times, those of a folder are shown `fps` a second (10), by name, with numbers in it by
-    their value. Sound is left out. FoldsegError names what is missing; `out` is there once it is complete. Frames that
-    are damaged, missing at the end or of another size than the first are left out, and a FoldsegError says so when all
-    others have been written.
+    Frames of a video keep their times. Frames of a folder are sorted by name (frame_2 before frame_10) and shown at
+    `fps` frames per second (default 10). Sound is left out. `out` appears when it is complete.
+
+    FoldsegError if something is missing. Frames that are damaged, missing at the end, or of another size than the first
+    one are left out; a FoldsegError says so when all others have been written.
     """
     check_output(out, ".mp4", [path])
     size: tuple[int, int] | None = None
     count = 0
-    with clip_of(path, fps) as clip, _encoder(out, clip) as write:
+    with open_clip(path, fps) as clip, _open_encoder(out, clip) as write:
         for name, image, time in tqdm(
             clip.frames, total=clip.total, desc=out.name, unit="frame", leave=False, disable=None
         ):
@@ -55,13 +57,13 @@ def predict_video(source: Source, path: Path, out: Path, look: Look = Look(), fp
             if image.shape[:2] != size:
                 clip.problems.append(f"{name}: is {image.shape[:2]}, the frames before it {size} (height, width)")
                 continue
-            write(drawn(image, source.mask(image), source.labels, look), time)
+            write(draw_frame(image, source.mask(image), source.labels, look), time)
             count += 1
         if not count:
             raise FoldsegError(f"{path}: holds no frames" + "".join(f"\n  {problem}" for problem in clip.problems[:1]))
     logger.info("%s: %d frames", out, count)
     if clip.problems:
-        shown, more = clip.problems[:_SHOWN], len(clip.problems) - _SHOWN
+        shown, more = clip.problems[:_SHOWN_PROBLEMS], len(clip.problems) - _SHOWN_PROBLEMS
         raise FoldsegError(
             f"{path}: could not be read as a whole; the {count} frames that could be are in {out}:\n  "
             + "\n  ".join([*shown, f"and {more} more"] if more > 0 else shown)
@@ -69,8 +71,8 @@ def predict_video(source: Source, path: Path, out: Path, look: Look = Look(), fp
     return count
 
 
-def drawn(image: Image, mask: Mask, labels: LabelSet, look: Look) -> Image:
-    """Draw a frame (H, W, 3) and its class indices (H, W) as a picture of even sides, which H.264 wants."""
+def draw_frame(image: Image, mask: Mask, labels: LabelSet, look: Look) -> Image:
+    """Draw a frame (H, W, 3) with its class indices (H, W). The picture has even sides, as H.264 needs them."""
     picture = overlay(image, mask, labels, look.alpha)
     if look.side_by_side:
         picture = np.concatenate([image, picture], 1)
@@ -80,12 +82,12 @@ def drawn(image: Image, mask: Mask, labels: LabelSet, look: Look) -> Image:
 
 
 @contextmanager
-def _encoder(out: Path, clip: Clip) -> Iterator[Callable[[Image, int], None]]:
-    """Yield a function that adds a picture, at a time; all are of one size, of even sides."""
+def _open_encoder(out: Path, clip: Clip) -> Iterator[Callable[[Image, int], None]]:
+    """Yield a function that adds a picture at a time. All pictures have the same size, with even sides."""
     av = import_av()
     with (
         replacing(out) as partial,
-        _explained(av.FFmpegError, out),
+        _explain_errors(av.FFmpegError, out),
         av.open(str(partial), "w", format="mp4", options=_FAST_START) as container,
     ):
         stream = container.add_stream("libx264", rate=clip.rate, options=_QUALITY)
@@ -103,9 +105,9 @@ def _encoder(out: Path, clip: Clip) -> Iterator[Callable[[Image, int], None]]:
 
 
 def _configure(stream: Any, picture: Image, time_base: Fraction) -> None:
-    """Say of which size frames are, and in which colours, so that no player has to guess."""
+    """Write down the size and the colour space of the frames, so that no player has to guess them."""
     stream.height, stream.width = picture.shape[:2]
-    stream.pix_fmt = "yuv420p"  # what every player plays
+    stream.pix_fmt = "yuv420p"  # the format that every player can play
     context = stream.codec_context
     context.time_base = time_base
     context.colorspace = context.color_primaries = context.color_trc = _BT709
@@ -113,9 +115,9 @@ def _configure(stream: Any, picture: Image, time_base: Fraction) -> None:
 
 
 @contextmanager
-def _explained(error: type[Exception], out: Path) -> Iterator[None]:
+def _explain_errors(ffmpeg_error: type[Exception], out: Path) -> Iterator[None]:
     """Turn ffmpeg's errors of writing into a FoldsegError that names the file."""
     try:
         yield
-    except error as failed:
-        raise FoldsegError(f"{out}: could not be written: {getattr(failed, 'strerror', '') or failed}") from failed
+    except ffmpeg_error as error:
+        raise FoldsegError(f"{out}: could not be written: {getattr(error, 'strerror', '') or error}") from error

@@ -1,4 +1,4 @@
-"""Probabilities in, probabilities out: members' maps become one, image by image, a member in memory at a time."""
+"""The blend of members: their probability maps become one map, image by image, with one member in memory at a time."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,22 +12,23 @@ from foldseg.config.schema.choice import check_entries
 from foldseg.errors import FoldsegError
 from foldseg.inference.store import Quantised
 
-_BLOCK = 1 << 16  # pixels
-LEAST = 0.5  # half a level of what is stored: what a probability of 0 may stand for
+_BLOCK = 1 << 16
+"""Pixels of a block that fits a processor's cache."""
+LEAST = 0.5
+"""A probability that is stored as 0 may be as high as half a level."""
 
 Probabilities = NDArray[np.float32]
 Planes = Quantised | NDArray[np.uint16]
 """(classes, H, W): round(255 p), or sums of such planes."""
 Levels = NDArray[np.float32]
-"""(classes, H, W): 255 p, so that sums of what is stored stay exact and ties stay ties."""
+"""(classes, H, W): 255 p. In this unit, sums of stored maps are exact, and ties stay ties."""
 
 
 def merge_classes(quantised: Quantised, into: NDArray[np.intp]) -> Planes:
-    """Sum the planes of the classes that become one: (C, H, W) uint8 -> (merged classes, H, W) uint16.
+    """Sum the planes of classes that are merged into one: (C, H, W) uint8 -> (merged classes, H, W) uint16.
 
     `into[c]` is the index that class c is merged into (see `LabelSet.class_indices_in`). Sums are exact: the 254
-    planes that a label set may have fit into 16 bits. Where nothing is merged or moved, the planes come back as they
-    are.
+    planes that a label set may have fit into 16 bits. If nothing is merged or moved, the planes are returned unchanged.
     """
     if np.array_equal(into, np.arange(len(into))):
         return quantised
@@ -73,7 +74,7 @@ def blend(maps: Iterable[tuple[Planes, float]], name: str = "") -> Probabilities
     return normalised(weighted_sum(maps, name))
 
 
-def _as_they_are(maps: Levels, top: NDArray[np.uint8]) -> Levels:
+def _unchanged(maps: Levels, top: NDArray[np.uint8]) -> Levels:
     return maps
 
 
@@ -86,7 +87,10 @@ def _votes(maps: Levels, top: NDArray[np.uint8]) -> Levels:
 
 
 def _ranks(maps: Levels, top: NDArray[np.uint8]) -> Levels:
-    """Share of a pixel's other classes that a class is above, equal ones by half; it sums to classes / 2."""
+    """Return the share of the other classes that a class is above at a pixel. Equal ones count half.
+
+    The shares of a pixel sum to classes / 2.
+    """
     ranks = np.zeros(maps.shape, np.float32)
     for index, plane in enumerate(maps):
         for other in range(index):
@@ -108,17 +112,16 @@ def _sum(total: Levels, weight: NDArray[np.float32]) -> Levels:
 
 @dataclass(frozen=True)
 class Rule:
-    """What is summed, with each member's weight, and what becomes of the sum before its classes are scaled to 1.
-
-    `term` takes a member's map (classes, H, W) and its argmax (H, W); `finish` the sum and the sum of the weights.
-    """
+    """A rule of blending: the weighted sum of a term per member, then a function of the sum."""
 
     term: Callable[[Levels, NDArray[np.uint8]], Levels]
+    """Of a member's map (classes, H, W) and its argmax (H, W)."""
     finish: Callable[[Levels, NDArray[np.float32]], Levels] = _sum
+    """Of the sum and the sum of the weights. Its classes are scaled to sum to 1 afterwards."""
 
 
 RULES: dict[type[Blend], Rule] = {
-    MeanBlend: Rule(_as_they_are),
+    MeanBlend: Rule(_unchanged),
     GeometricMeanBlend: Rule(_logarithms, _exponential_of_mean),
     RankMeanBlend: Rule(_ranks),
     VoteBlend: Rule(_votes),
@@ -129,15 +132,15 @@ check_entries(RULES, Blend, "ensemble/blend.py: RULES")
 class Blender:
     """A running blend: members are added one by one, and none of them is kept.
 
-    `union`: indices of classes that win a pixel if they win it in any member. Where they do, the blend is that of the
-    members that say so alone, in which such a class leads.
+    `union`: indices of classes that win a pixel if they win it in any member. There, only the members are blended in
+    which one of these classes wins.
     """
 
     def __init__(self, kind: type[Blend] = MeanBlend, union: Sequence[int] = ()) -> None:
         self._rule, self._union = RULES[kind], list(union)
         self._total: Levels | None = None
         self._weight: NDArray[np.float32] = np.zeros((), np.float32)
-        self._said: tuple[Levels, NDArray[np.float32]] | None = None  # where `union` won: sum, weights (H, W)
+        self._of_union: tuple[Levels, NDArray[np.float32]] | None = None  # sum and weights (H, W) of members it wins in
 
     def add(self, maps: Levels, weight: float | NDArray[np.floating], top: NDArray[np.uint8], name: str) -> None:
         """Take in a member's levels (classes, H, W), its weight (one, or one per class) and its argmax (H, W).
@@ -150,33 +153,33 @@ class Blender:
             share = share[:, None, None]
         part = self._rule.term(maps, top) * share
         if self._union:
-            self._say(part, top, share)
+            self._add_to_union(part, top, share)
         self._total = part if self._total is None else _added(self._total, part, name)
         self._weight = self._weight + share
 
-    def _say(self, part: Levels, top: NDArray[np.uint8], share: NDArray[np.float32]) -> None:
-        says = np.isin(top, self._union)
-        if self._said is None:
-            self._said = np.zeros_like(part), np.zeros(top.shape, np.float32)
-        total, weight = self._said
-        total[:, says] += part[:, says]
-        weight[says] += share
+    def _add_to_union(self, part: Levels, top: NDArray[np.uint8], share: NDArray[np.float32]) -> None:
+        wins = np.isin(top, self._union)
+        if self._of_union is None:
+            self._of_union = np.zeros_like(part), np.zeros(top.shape, np.float32)
+        total, weight = self._of_union
+        total[:, wins] += part[:, wins]
+        weight[wins] += share
 
     def finish(self) -> Probabilities:
         """Return the blend, (classes, H, W) float32 whose classes sum to 1 at every pixel."""
         assert self._total is not None  # an ensemble has a member
         total, weight = self._total, self._weight
-        if self._said is not None:
-            said = self._said[1] > 0
-            total, weight = np.where(said, self._said[0], total), np.where(said, self._said[1], weight)
+        if self._of_union is not None:
+            union_total, union_weight = self._of_union
+            wins = union_weight > 0
+            total, weight = np.where(wins, union_total, total), np.where(wins, union_weight, weight)
         return normalised(self._rule.finish(total, weight))
 
 
 def argmax(maps: NDArray[Any]) -> NDArray[np.uint8]:
-    """(classes, H, W) of any dtype -> (H, W) uint8 indices: the first of the largest classes.
+    """Return the index of the largest class of each pixel, the first of equal ones: (classes, H, W) -> (H, W) uint8.
 
-    A running maximum over blocks that fit a processor's cache, in one pass over the maps; numpy's own argmax over the
-    first axis takes six times as long.
+    This is a running maximum over blocks of pixels. numpy's own argmax over the first axis takes six times as long.
     """
     planes = maps.reshape(len(maps), -1)
     labels = np.zeros(planes.shape[1], np.uint8)
@@ -188,6 +191,6 @@ def argmax(maps: NDArray[Any]) -> NDArray[np.uint8]:
         for index in range(1, len(part)):
             np.greater(part[index], best, out=leads)
             np.maximum(best, part[index], out=best)
-            led *= np.uint8(index)  # indices rise, so the largest that ever led is the one that leads
+            led *= np.uint8(index)  # the last class that led has the largest index
             np.maximum(label, led, out=label)
     return labels.reshape(maps.shape[1:])

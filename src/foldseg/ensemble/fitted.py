@@ -1,4 +1,4 @@
-"""`fitted.npz` of a finished ensemble: what was fitted for its steps on all OOF images, and which of them are left out.
+"""`fitted.npz` of a finished ensemble: parameters of its steps, fitted on all OOF images, and which are left out.
 
     <place>/<name>    the parameters of the step at a place, from 0 on
     left_out          the places of the steps that are left out
@@ -20,19 +20,21 @@ from foldseg.ensemble.line import Line, is_fitted
 from foldseg.ensemble.records import read_arrays, write_arrays
 from foldseg.errors import FoldsegError
 
-_LEFT_OUT, _SUM = "left_out", "sha256"
+_LEFT_OUT, _CHECKSUM = "left_out", "sha256"
 _REMEDY = "run foldseg ensemble again"
 
 
 def write_line(path: Path, line: Line) -> None:
-    """Write what is fitted and left out."""
-    arrays = {f"{place}/{key}": value for place, own in enumerate(line.params) for key, value in (own or {}).items()}
+    """Write the parameters of a line, and which of its steps are left out."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for place, params in enumerate(line.params):
+        arrays |= {f"{place}/{key}": value for key, value in (params or {}).items()}
     arrays[_LEFT_OUT] = np.array(sorted(line.left_out), np.int64)
-    write_arrays(path, arrays | {_SUM: _sum_of(arrays)})
+    write_arrays(path, arrays | {_CHECKSUM: _checksum(arrays)})
 
 
 def read_line(path: Path, steps: Sequence[Step]) -> Line:
-    """Return the line of these steps with what was fitted for them on all OOF images.
+    """Return the line of these steps with the parameters that were fitted on all OOF images.
 
     FoldsegError when the file is missing or damaged, or is of other steps.
     """
@@ -44,25 +46,28 @@ def read_line(path: Path, steps: Sequence[Step]) -> Line:
         raise FoldsegError(f"{error}; {_REMEDY}") from error
     if _LEFT_OUT not in arrays:
         raise FoldsegError(f"{path}: does not say which steps are left out, so it is of an older foldseg; {_REMEDY}")
-    stated = arrays.pop(_SUM, np.empty(0))
-    is_intact = np.array_equal(stated, _sum_of(arrays))
+    stated = arrays.pop(_CHECKSUM, np.empty(0))
+    is_intact = np.array_equal(stated, _checksum(arrays))
     if odd := [name for name, array in arrays.items() if not np.isfinite(array).all()]:
         raise FoldsegError(f"{path}: is damaged: {odd[0]} holds NaN or infinity; {_REMEDY}")
     left_out = frozenset(arrays.pop(_LEFT_OUT).ravel().tolist())
-    parts = [
-        {key.partition("/")[2]: arrays[key] for key in arrays if key.startswith(f"{i}/")} for i in range(len(steps))
-    ]
-    fitted = [place for place, s in enumerate(steps) if is_fitted(s) and place not in left_out]
-    if [place for place, part in enumerate(parts) if part] != fitted or sum(map(len, parts)) != len(arrays):
+    params: list[dict[str, NDArray[Any]]] = []
+    for place in range(len(steps)):
+        prefix = f"{place}/"
+        params.append({key.removeprefix(prefix): arrays[key] for key in arrays if key.startswith(prefix)})
+    fitted = [place for place, step in enumerate(steps) if is_fitted(step) and place not in left_out]
+    if [place for place, arrays_of_step in enumerate(params) if arrays_of_step] != fitted or sum(
+        map(len, params)
+    ) != len(arrays):
         raise FoldsegError(
             f"{path}: holds {sorted(arrays) or 'nothing'}, which is not of the steps in config.yaml; {_REMEDY}"
         )
     if not is_intact:
         raise FoldsegError(f"{path}: is damaged: its arrays are not those that were written; {_REMEDY}")
-    return Line(tuple(steps), tuple(part or None for part in parts), left_out)
+    return Line(tuple(steps), tuple(arrays_of_step or None for arrays_of_step in params), left_out)
 
 
-def _sum_of(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
+def _checksum(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
     """Return the SHA-256 of names, types, shapes and values, (32,) uint8."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
@@ -72,6 +77,6 @@ def _sum_of(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
     return np.frombuffer(digest.digest(), np.uint8)
 
 
-def left_out_of(path: Path) -> list[int]:
+def read_left_out(path: Path) -> list[int]:
     """Return the places, from 0 on, of the steps that are left out. FoldsegError when the file cannot be read."""
     return sorted(read_arrays(path).get(_LEFT_OUT, np.empty(0, np.int64)).tolist())

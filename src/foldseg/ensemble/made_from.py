@@ -1,7 +1,7 @@
-"""What a submission was made from, and what of that has changed since.
+"""What a submission was made from, and what has changed since.
 
-score.json names the weights, the label set, the code and the data; data.csv beside it has the SHA-256 of every OOF
-image and mask and of every test image (and mask, where there is one).
+score.json names the weights, the label set, the code and the data. data.csv beside it has the SHA-256 of every image
+and mask: of the OOF images, and of the test images with their masks, if there are any.
 """
 
 import hashlib
@@ -21,6 +21,7 @@ from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.submission_folder import SubmissionFolder
 
 KEY = "made_from"
+"""Name of this record in score.json."""
 _CODE = ("config", "data", "ensemble", "inference", "scoring", "submission")
 
 
@@ -33,7 +34,7 @@ def contents_of(data: DataSet, folds: list[int]) -> Contents:
 def made_from(members: Members, contents: Path, submission: Path) -> dict[str, Any]:
     """Return what score.json says of its origin, all of it text.
 
-    contents, submission: the data.csv and the file or folder to be handed in that were written.
+    contents: the data.csv that was written. submission: the file or folder to be handed in.
     """
     runs = [run for runs in members.runs.values() for run in runs.values()]
     accepted = {str(run.path): run.facts["accepted"][-1]["changes"] for run in runs if "accepted" in run.facts}
@@ -51,13 +52,13 @@ def made_from(members: Members, contents: Path, submission: Path) -> dict[str, A
 
 
 def holds_other_label_maps(submission: SubmissionFolder) -> bool:
-    """Whether the OOF label maps are not those that were scored. False if an older submission does not tell."""
+    """Whether the OOF label maps are others than were scored. False if an older submission has no record of them."""
     stated = submission.read_scores().get(KEY, {}).get("oof")
     return stated is not None and hash_of_submission(submission.oof) != stated
 
 
 def weights_of(members: Members) -> dict[str, str]:
-    """Checkpoint, as a path below the folder of runs -> SHA-256 of its weights."""
+    """Return checkpoint, as a path below the folder of runs -> SHA-256 of its weights."""
     runs = [(run, member) for member in members.config.members for run in members.runs[member.name].values()]
     paths = [run.checkpoint(member.checkpoint) for run, member in runs]
     return {path.relative_to(members.config.runs).as_posix(): hash_file(path) for path in paths}
@@ -68,15 +69,14 @@ def hash_of_submission(path: Path) -> str:
     if not path.is_dir():
         return hash_file(path)
     files = sorted(path.glob("*.png"))
-    lines = [f"{file.name} {found}\n" for file, found in zip(files, hash_files(files), strict=True)]
+    lines = [f"{file.name} {digest}\n" for file, digest in zip(files, hash_files(files), strict=True)]
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def changes_since(folder: Path, opened: OpenedData) -> list[str]:
-    """Say what has changed since a finished submission was made: images, masks, weights, label set; the first of each.
+    """Return which images, masks, weights and labels have changed since a submission was made. It names the first ones.
 
-    FoldsegError when the data is not there, or is divided into folds otherwise. What cannot be told of an older
-    submission is logged.
+    FoldsegError if the data is missing, or the folds have changed. What an older submission has no record of is logged.
     """
     submission = SubmissionFolder(folder)
     config, scores = submission.read_settings(), submission.read_scores()
@@ -87,29 +87,37 @@ def changes_since(folder: Path, opened: OpenedData) -> list[str]:
             kind="submission without contents",
         )
         return []
-    stated, run = scores[KEY], any_run(config)
+    recorded, run = scores[KEY], any_run(config)
     data = opened.open(run.experiment.data)
     run.check_folds(data)
-    if stated["code"] != hash_code(*_CODE):
-        say_once(f"{folder}: was made by other code, of commit {stated['git_commit']}", kind="submission of other code")
+    if recorded["code"] != hash_code(*_CODE):
+        say_once(
+            f"{folder}: was made by other code, of commit {recorded['git_commit']}", kind="submission of other code"
+        )
     now = contents_of(data, scores["folds"])
-    labels = describe_label_changes(stated["labels"], blended_labels(config, run).definition)
+    labels = describe_label_changes(recorded["labels"], blended_labels(config, run).definition)
     return [
         *Contents.read(submission.contents).changes(now),
-        *changed_weights(config, stated["members"]),
+        *changed_weights(config, recorded["members"]),
         *(f"label set: {change}" for change in labels),
     ]
 
 
-def changed_weights(config: Ensemble, stated: dict[str, str]) -> list[str]:
-    """Say which checkpoints hold other weights than when a submission was made of them; those that are gone are not."""
-    there = {name: config.runs / name for name in stated if (config.runs / name).is_file()}
-    changed = [name for name, path in there.items() if hash_file(path) != stated[name]]
+def changed_weights(config: Ensemble, recorded: dict[str, str]) -> list[str]:
+    """Return a line that names the first checkpoint whose weights have changed since a submission was made, or nothing.
+
+    recorded: checkpoint -> SHA-256 then. Checkpoints that are gone are passed over.
+    """
+    changed = []
+    for name, digest in recorded.items():
+        path = config.runs / name
+        if path.is_file() and hash_file(path) != digest:
+            changed.append(name)
     return [f"members: {format_count(changed, 'checkpoint')} ({changed[0]})"] if changed else []
 
 
 def any_run(config: Ensemble) -> RunFolder:
-    """Return a run of the first member, which says of which data an ensemble is. FoldsegError when there is none."""
+    """Return a run of the first member, which names the data of the ensemble. FoldsegError if there is none."""
     experiment = ExperimentFolder(config.runs / config.members[0].experiment)
     runs = [run for run in experiment.runs.values() if run.config.is_file()]
     if not runs:

@@ -1,9 +1,8 @@
-"""Which runs an ensemble blends, and which of their stores predict an image."""
+"""The runs that an ensemble blends, and the stores in which they predict an image."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +18,27 @@ from foldseg.ensemble.image import ImageTask, MemberStores
 from foldseg.ensemble.line import Line
 from foldseg.ensemble.prediction import EnsembleSpec
 from foldseg.errors import FoldsegError
-from foldseg.inference.predict import facts_of, predict_run, store_of
+from foldseg.inference.run_stores import expected_metadata, predict_run, store_of
 from foldseg.inference.store import PredictionStore
 from foldseg.runs.contents import CURE, content_changes
 from foldseg.runs.experiment_folder import ExperimentFolder
 from foldseg.runs.run_folder import RunFolder
-from foldseg.runs.trained import trained_labels as trained_labels
+from foldseg.runs.trained import trained_labels
 
 
 @dataclass(frozen=True)
 class Members:
-    """The finished runs of an ensemble: member -> fold -> run; all of one data set and folds file."""
+    """The finished runs of an ensemble. All are of one data set and folds file."""
 
     config: Ensemble
     runs: dict[str, dict[int, RunFolder]]
+    """Member -> fold -> run."""
     opened: OpenedData
+    """The data sets that the command has opened."""
 
     @property
     def first(self) -> RunFolder:
-        """Any run, for what all have in common."""
+        """One of the runs, to read what all have in common."""
         return next(iter(next(iter(self.runs.values())).values()))
 
     @property
@@ -52,12 +53,12 @@ class Members:
 
     @property
     def data(self) -> DataSet:
-        """The data set of the first run; that of the others has the same images and folds."""
+        """The data set of the first run. Those of the others have the same images and folds."""
         return self.opened.open(self.first.experiment.data)
 
     @cached_property
     def oof(self) -> pd.DataFrame:
-        """The images of the members' folds: rows of `data.folded`. FoldsegError if they are divided otherwise now."""
+        """The images of the members' folds: rows of `data.folded`. FoldsegError if the folds have changed."""
         self.first.check_folds(self.data)
         return self.data.folded[self.data.folded["fold"].isin(self.folds)]
 
@@ -76,17 +77,18 @@ class Members:
 
     @cached_property
     def into(self) -> dict[str, NDArray[np.intp]]:
-        """Member -> for each of its classes, the index in `labels`. FoldsegError when one has no place there."""
-        return {name: _merged(next(iter(runs.values())), self.labels) for name, runs in self.runs.items()}
+        """Member -> for each of its classes, the index in `labels`. FoldsegError if a class has no place there."""
+        return {name: _merge_into(next(iter(runs.values())), self.labels) for name, runs in self.runs.items()}
 
     def tta(self, member: Member) -> Tta:
         """Return the test-time augmentation that a member is predicted with."""
         return self.config.tta if member.tta is None else member.tta
 
     def sources(self, split: str, fold: int | None = None) -> dict[str, list[PredictionStore]]:
-        """Member -> stores that predict an image.
+        """Return member -> stores that predict an image.
 
-        For an OOF image that is the one store of the fold that did not see it; for a test image those of all folds.
+        An OOF image is predicted by one store, that of the fold that did not see it. A test image is predicted by all
+        folds. `fold` chooses a single one.
         """
         chosen = self.folds if fold is None else [fold]
         return {
@@ -117,7 +119,7 @@ class Members:
         return ImageTask(row["id"], root / row["image"], mask, members, line, self.data.pictures)
 
     def predict(self, splits: Sequence[str]) -> None:
-        """Write whatever stores are missing or stale."""
+        """Predict what is missing or stale in the members' stores."""
         for member in self.config.members:
             for run in self.runs[member.name].values():
                 tta, view, checkpoint = self.tta(member), member.view, member.checkpoint
@@ -126,34 +128,35 @@ class Members:
                     store.require_complete()
 
     def require_stores(self, splits: Sequence[str]) -> None:
-        """FoldsegError when a store is missing, incomplete, or of other weights or pictures than there are now."""
+        """Raise FoldsegError if a store is missing, incomplete, or of other weights or pictures than there are now."""
         for member in self.config.members:
             for fold, run in self.runs[member.name].items():
                 data = self.opened.open(run.experiment.data)
                 for split in splits:
-                    facts = facts_of(run, split, data, self.tta(member), member.view, member.checkpoint)
+                    facts = expected_metadata(run, split, data, self.tta(member), member.view, member.checkpoint)
                     self.sources(split, fold)[member.name][0].require_complete(facts)
 
     def require_same_data(self) -> None:
-        """FoldsegError when a run was trained on images or masks that are others now; it names the first."""
+        """Raise FoldsegError that names the first run that was trained on other images or masks than there are now."""
         changes: dict[Path, list[str]] = {}
-        for run in {run.path: run for runs in self.runs.values() for run in runs.values()}.values():
+        different = {run.path: run for runs in self.runs.values() for run in runs.values()}
+        for run in different.values():
             data = self.opened.open(run.experiment.data)
             run.check_folds(data)
-            if found := content_changes(run, run.experiment, data):
-                changes[run.path] = found
+            if changes_of_run := content_changes(run, run.experiment, data):
+                changes[run.path] = changes_of_run
         if changes:
-            path, found = next(iter(changes.items()))
+            path, first = next(iter(changes.items()))
             more = f" (and {len(changes) - 1} more runs of this ensemble)" if len(changes) > 1 else ""
             raise FoldsegError(
-                f"{path}: was trained on something else than there is now: {'; '.join(found)}{more}. {CURE}"
+                f"{path}: was trained on something else than there is now: {'; '.join(first)}{more}. {CURE}"
             )
 
 
 def find_members(config: Ensemble, opened: OpenedData | None = None) -> Members:
     """Open the runs of an ensemble. FoldsegError names runs that are missing, unfinished or do not fit together.
 
-    `opened`: the data sets that are open already.
+    `opened`: the data sets that the command has opened already.
     """
     opened = opened or OpenedData()
     runs: dict[str, dict[int, RunFolder]] = {}
@@ -166,7 +169,7 @@ def find_members(config: Ensemble, opened: OpenedData | None = None) -> Members:
         runs[member.name] = {}
         for fold in config.folds if config.folds is not None else opened.open(existing[0].experiment.data).folds:
             try:
-                runs[member.name][fold] = _opened(folder / f"fold_{fold}", member.checkpoint)
+                runs[member.name][fold] = _open_run(folder / f"fold_{fold}", member.checkpoint)
             except FoldsegError as error:
                 problems.append(str(error))
     if problems:
@@ -177,8 +180,8 @@ def find_members(config: Ensemble, opened: OpenedData | None = None) -> Members:
     return members
 
 
-def _opened(path: Path, checkpoint: str) -> RunFolder:
-    """Open a finished run that may be blended. FoldsegError for a debug run, and for a checkpoint that it has not."""
+def _open_run(path: Path, checkpoint: str) -> RunFolder:
+    """Open a finished run that may be blended. FoldsegError for a debug run, and for a checkpoint that it lacks."""
     run = RunFolder.open(path)
     if run.experiment.debug is not None:
         raise FoldsegError(f"{path}: is a debug run ({run.experiment.debug}), not to be blended")
@@ -187,13 +190,13 @@ def _opened(path: Path, checkpoint: str) -> RunFolder:
 
 
 def blended_labels(config: Ensemble, run: RunFolder) -> LabelSet:
-    """Return the label set of an ensemble of which `run` is a part: the run's own, or the contest's scored classes."""
+    """Return the classes that an ensemble blends: those that one of its runs has learned, or the scored ones."""
     if config.labels == "as_trained":
         return trained_labels(run)
     return get_label_set(run.experiment.data.model_copy(update={"labels": "scored"}))
 
 
-def _merged(run: RunFolder, labels: LabelSet) -> NDArray[np.intp]:
+def _merge_into(run: RunFolder, labels: LabelSet) -> NDArray[np.intp]:
     trained = trained_labels(run)
     try:
         return trained.class_indices_in(labels)
@@ -202,37 +205,35 @@ def _merged(run: RunFolder, labels: LabelSet) -> NDArray[np.intp]:
 
 
 def _check_different(members: Members) -> None:
-    """FoldsegError when two members would read the same predictions, which would count twice."""
-    seen: dict[Path, str] = {}
+    """Raise FoldsegError if two members would read the same predictions, which would count twice."""
+    member_of: dict[Path, str] = {}
     for name, (store, *_) in members.sources("oof", members.folds[0]).items():
-        path = store.path.resolve()  # a link is another name of the same runs
-        if path in seen:
-            raise FoldsegError(f"members: {name} and {seen[path]} are the same predictions, {store.path}")
-        seen[path] = name
+        path = store.path.resolve()  # runs may have a second name, by a link
+        if path in member_of:
+            raise FoldsegError(f"members: {name} and {member_of[path]} are the same predictions, {store.path}")
+        member_of[path] = name
 
 
 def _check_alike(members: Members) -> None:
-    """FoldsegError unless all runs have the same data set and folds as the first, and classes that can be blended.
+    """Raise FoldsegError unless all runs have the same data set and folds, and classes that can be blended.
 
-    The folds of a member always have the same classes; members may differ if theirs are merged into the scored ones.
+    All folds of a member have the same classes. Members may differ in classes if these are merged into the scored ones.
     """
     first = members.first
     for runs in members.runs.values():
-        alike = first if members.config.labels == "as_trained" else next(iter(runs.values()))
+        model = first if members.config.labels == "as_trained" else next(iter(runs.values()))
         for run in runs.values():
-            if run.classes != alike.classes:
+            if run.classes != model.classes:
+                is_same_member = model.path.parent == run.path.parent
+                cure = "" if is_same_member else " but with labels: scored, which merges them"
                 raise FoldsegError(
                     f"{run.path}: predicts the classes {', '.join(run.classes)}, "
-                    f"{alike.path} predicts {', '.join(alike.classes)}; they cannot be blended"
-                    + ("" if alike.path.parent == run.path.parent else " but with labels: scored, which merges them")
+                    f"{model.path} predicts {', '.join(model.classes)}; they cannot be blended{cure}"
                 )
-            ours, theirs = run.experiment.data, first.experiment.data
-            for key in ("dataset.kind", "folds", "fold_splits"):
-                our_value, their_value = attrgetter(key)(ours), attrgetter(key)(theirs)
-                if our_value != their_value:
-                    raise FoldsegError(
-                        f"{run.path}: its data.{key} is {our_value}, that of {first.path} is {their_value}"
-                    )
+            for key in ("dataset", "folds", "fold_splits"):
+                value, of_first = getattr(run.experiment.data, key), getattr(first.experiment.data, key)
+                if value != of_first:
+                    raise FoldsegError(f"{run.path}: its data.{key} is {value}, that of {first.path} is {of_first}")
             if run.facts["data_fingerprint"] != first.facts["data_fingerprint"]:
                 raise FoldsegError(f"{run.path}: was trained on other files or folds than {first.path}")
-            _merged(run, members.labels)
+            _merge_into(run, members.labels)

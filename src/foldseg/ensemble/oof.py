@@ -16,7 +16,7 @@ from foldseg.ensemble.passes import Pass, PassRange, plan_passes
 from foldseg.ensemble.sample import MAX_BYTES
 from foldseg.ensemble.stage import Observation
 from foldseg.inference.store import PredictionStore
-from foldseg.scoring.compare import Comparison, paired
+from foldseg.scoring.compare import Comparison, compare_models
 from foldseg.scoring.counts import Counts
 from foldseg.scoring.scores import score
 from foldseg.submission import label_png
@@ -149,7 +149,7 @@ class _OofEvaluation:
         """Compare a step with the stage before it. Return whether it is taken: it is worth it, or forced."""
         spec, step = self._members.spec, self._line.steps[place]
         samples = self._members.config.bootstrap_samples
-        gain = paired(spec.score, counts.steps[place], counts.before(place), spec.labels, self._groups, samples)
+        gain = compare_models(spec.score, counts.steps[place], counts.before(place), spec.labels, self._groups, samples)
         is_worth = is_worth_taking(step, gain)
         is_forced = step.force and not is_worth
         self._gains[place] = StepGain(gain, score(spec.score, on_all, spec.labels).value, is_forced)

@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from foldseg.errors import FoldsegError
 
-_WAITING = 4  # images per worker that are in flight: memory is theirs, however many images there are
+_WAITING = 4
+"""Images per worker that are under way at a time. It bounds memory, whatever the number of images."""
 
 TaskT = TypeVar("TaskT")
 ResultT = TypeVar("ResultT")
@@ -27,10 +28,11 @@ ResultT = TypeVar("ResultT")
 def processed(
     function: Callable[[TaskT], ResultT], tasks: Sequence[TaskT], workers: int, what: str
 ) -> Iterator[ResultT]:
-    """Results in the order of tasks, only a few of them in memory; `workers` 1 works in this process.
+    """Yield what `function` returns for each task, in the order of tasks, with only a few results in memory.
 
-    `function` is one of a module that imports no torch, and so are tasks and results. FoldsegError when memory, a file
-    or a process is wanting; other errors of `function` are passed on.
+    `workers` 1 works in this process. Otherwise `function`, tasks and results should be of modules that do not import
+    torch, since every worker imports them. FoldsegError if memory is short, or a file or process fails. Other errors of
+    `function` are passed on.
     """
     with tqdm(total=len(tasks), desc=what, unit="image", leave=False, disable=None) as bar:
         guarded = partial(_guarded, function)
@@ -40,7 +42,7 @@ def processed(
 
 
 def _guarded(function: Callable[[TaskT], ResultT], task: TaskT) -> ResultT:
-    """Call `function`; turn what the machine lacks into a FoldsegError that names the task's image."""
+    """Call `function`; turn an error about memory or files into a FoldsegError that names the task's image."""
     try:
         return function(task)
     except (MemoryError, cv2.error) as error:
@@ -70,7 +72,7 @@ def _side_by_side(function: Callable[[TaskT], ResultT], tasks: Sequence[TaskT], 
                     yield running.popleft().result()
                     running.extend(pool.submit(function, task) for task in islice(todo, 1))
             finally:
-                pool.shutdown(wait=False, cancel_futures=True)  # after an error, tasks that wait are not begun
+                pool.shutdown(wait=False, cancel_futures=True)  # after an error, no waiting task is begun
     except BrokenProcessPool as error:
         raise FoldsegError(
             f"workers: one of the {workers} blending processes was killed, most often for want of memory; lower it"
@@ -84,7 +86,7 @@ def _side_by_side(function: Callable[[TaskT], ResultT], tasks: Sequence[TaskT], 
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Start processes that Ctrl+C passes by: this process ends them, and they print nothing. It is not lost here."""
+    """Start processes that ignore Ctrl+C. This process gets it after they have started, and ends them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -93,13 +95,13 @@ def _without_interrupts() -> Iterator[None]:
 
 
 def _start_worker() -> None:
-    """Processes are the parallelism here; OpenCV's own threads would only fight them. End with the parent process."""
+    """Turn OpenCV's own threads off, since there is a process per core already; end with the parent process."""
     cv2.setNumThreads(0)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    # A pool's workers hold its queue open themselves, so one whose parent was killed would wait for ever
+    # Workers hold the pool's queue open themselves, so a worker whose parent was killed would wait for ever
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

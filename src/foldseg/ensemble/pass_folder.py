@@ -22,7 +22,7 @@ from foldseg.ensemble.image import ImageTask
 from foldseg.ensemble.line import Line
 from foldseg.ensemble.passes import Pass, Tally, run_pass
 from foldseg.ensemble.records import Arrays, Records
-from foldseg.inference.store import PredictionStore, StoreFacts
+from foldseg.inference.store import PredictionStore, StoreMetadata
 
 _CODE = ("config", "data", "ensemble", "inference", "scoring")
 """Rooms whose code decides what a pass gives."""
@@ -71,8 +71,8 @@ class PassFolder:
         for arrays in self.records.process(partial(_arrays_of_pass, self.plan), self.tasks, workers, description):
             yield Tally.of(arrays)
 
-    def _store_facts(self) -> StoreFacts:
-        return StoreFacts(
+    def _store_facts(self) -> StoreMetadata:
+        return StoreMetadata(
             run=str(self.records.folder),
             split=self.records.folder.name.partition("-")[0],
             fold=_ALL_FOLDS,
@@ -104,7 +104,9 @@ def _made_from(plan: Pass, tasks: Sequence[ImageTask]) -> dict[str, Any]:
         "code": hash_code(*_CODE),
         "files": hash_files(files),
         "labels": list(spec.labels.definition.items()),
-        "stores": {str(store.path): store.facts.checkpoint for store in sorted(stores, key=lambda store: store.path)},
+        "stores": {
+            str(store.path): store.metadata.checkpoint for store in sorted(stores, key=lambda store: store.path)
+        },
         "images": images,
         "fitted_on_all": _digest_params(plan.fitted_on_all or Line()),
         "steps": [step.model_dump(mode="json", exclude_none=True) for step in line.steps],

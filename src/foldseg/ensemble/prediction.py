@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from foldseg.config.schema import Blend, ScoreName
 from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.ensemble.blend import Blender, Levels, Probabilities, argmax
-from foldseg.inference.store import Quantised, quantised
+from foldseg.inference.map_file import Quantised, quantise_array
 from foldseg.scoring.scores import score
 
 Params = Mapping[str, NDArray[Any]]
@@ -56,7 +56,7 @@ class Prediction:
         if self.maps is not None:
             return self.maps
         assert self.probabilities is not None
-        return quantised(self.probabilities)
+        return quantise_array(self.probabilities)
 
     def as_probabilities(self) -> Probabilities:
         """Return probabilities (classes, H, W) float32 that sum to 1."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from foldseg.config import Ensemble, load_ensemble, save
+from foldseg.config import Ensemble, save
 from foldseg.config.schema import Step, Tta
 from foldseg.data.datasets import OpenedData
 from foldseg.data.labels import LabelSet, Mask
@@ -31,9 +31,9 @@ from foldseg.runs.kinds import may_hold_submission
 from foldseg.runs.provenance import git_commit
 from foldseg.runs.submission_folder import SubmissionFolder
 from foldseg.scoring.counts import Counts
-from foldseg.scoring.defined import check_defined
 from foldseg.scoring.intervals import warn_of_large_group
 from foldseg.scoring.scores import OF_SCORED_CLASSES, SCORES, check_score
+from foldseg.scoring.undefined_scores import check_defined
 from foldseg.submission import ledger
 from foldseg.submission.formats import FORMATS, check_classes, check_overlap, check_submission
 
@@ -42,29 +42,31 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EnsembleResult:
-    """What an ensemble left on disk, and the scores of its score.json.
-
-    `scores`: "oof" (and "test", where its truth is known) -> stage -> score -> value and interval; "steps" -> stage ->
-    what the step gained; "left_out": the steps that are not taken, and why; "members" -> how they agree, what removing
-    each of them costs, and how the best of them compares with the blend.
-    """
+    """What an ensemble left on disk, and the scores of its score.json."""
 
     folder: Path
     submission: Path
+    """The file or folder to be handed in."""
     scores: Mapping[str, Any]
+    """Keys:
+
+    - "oof", and "test" if its truth is known: stage -> score -> value and interval
+    - "steps": stage -> what the step gained
+    - "left_out": the steps that are not taken, and why
+    - "members": how they agree, what removing each of them costs, how the best one compares with the blend
+    """
 
 
 def predict_ensemble(config: Ensemble) -> EnsembleResult:
     """Blend, fit, score on OOF, write and validate the test submission, append to the ledger.
 
-    A finished submission of that name stays whole until the new one is finished, too.
-    The test set's masks, where there are any, are counted while the submission is written: nothing depends on them.
-    An ensemble that was stopped goes on where it was. FoldsegError, among others, when another process writes the same
-    submission.
+    A finished submission of that name stays whole until the new one is finished. An ensemble that was stopped goes on
+    where it was. Masks of the test set, if there are any, are counted while the submission is written; nothing depends
+    on them. FoldsegError, for example, if another process writes the same submission.
     """
     folder = config.submissions / config.name
     require_own(folder, "submission", may_hold_submission)
-    ledger.read_ledger(config.submissions / "ledger.csv")  # a damaged one is known before hours of work
+    ledger.read_ledger(config.submissions / "ledger.csv")  # an error about a damaged ledger comes before hours of work
     with locked(folder):
         return _predict(config)
 
@@ -75,41 +77,42 @@ def _predict(config: Ensemble) -> EnsembleResult:
     members.predict(("oof", "test"))
     folder = config.submissions / config.name
     contents = contents_of(members.data, members.folds)
-    if (folder / "score.json").is_file():  # its presence means finished
-        _warn_of_other_settings(folder, config)
+    submission = SubmissionFolder(folder)
+    if submission.is_finished:
+        _warn_of_other_settings(submission, config)
     else:
-        save(config, folder / "config.yaml")  # which says whose folder this is
+        save(config, submission.config)  # which says whose folder this is
     with scratch(folder / ".new") as new:
         scores, path = _make(members, new, folder / "work")
-        (folder / "score.json").unlink(missing_ok=True)
-        save(config, folder / "config.yaml")
-        contents.write(SubmissionFolder(folder).contents)
+        submission.scores.unlink(missing_ok=True)
+        save(config, submission.config)
+        contents.write(submission.contents)
         _move_into(folder, new)
     path = folder / path.name
     _remove_other_formats(folder, path)
-    write_json(folder / "score.json", {**scores, KEY: made_from(members, SubmissionFolder(folder).contents, path)})
+    write_json(submission.scores, {**scores, KEY: made_from(members, submission.contents, path)})
     logger.info("%s: %d images, read back and valid", path, len(members.test))
     _append_to_ledger(members, scores)
     rmtree(folder / "work", ignore_errors=True)
     return EnsembleResult(folder, path, scores)
 
 
-def _warn_of_other_settings(folder: Path, config: Ensemble) -> None:
-    """Say that a finished submission is about to be replaced by one of other settings, or of unreadable ones."""
+def _warn_of_other_settings(submission: SubmissionFolder, config: Ensemble) -> None:
+    """Log that a finished submission is about to be replaced, if its settings differ or cannot be read."""
     try:
-        before = load_ensemble(folder / "config.yaml")
-    except FoldsegError:  # an older version's
+        before = submission.read_settings()
+    except FoldsegError:  # written by an older version
         before = None
     if before != config:
         logger.warning(
             "%s: holds a submission that was made with other settings; it is replaced when this one is finished "
             "(name=... keeps both)",
-            folder,
+            submission.path,
         )
 
 
 def _move_into(folder: Path, new: Path) -> None:
-    """Move all files and folders of `new` into `folder`, in the place of those of the same names."""
+    """Move all files and folders of `new` into `folder`. They replace those of the same names."""
     for item in new.iterdir():
         old = folder / item.name
         if old.is_dir():
@@ -118,7 +121,7 @@ def _move_into(folder: Path, new: Path) -> None:
 
 
 def _remove_other_formats(folder: Path, path: Path) -> None:
-    """Remove submissions of other formats than that of `path`, which an ensemble of other settings left in `folder`."""
+    """Remove submissions in other formats than `path`, which an ensemble of other settings left in `folder`."""
     for other in {folder / kind.file_name for kind in FORMATS.values()} - {path}:
         if other.exists():
             logger.warning("%s: removed, an earlier submission in another format than %s", other, path.name)
@@ -126,18 +129,18 @@ def _remove_other_formats(folder: Path, path: Path) -> None:
 
 
 def scores_again(folder: Path, opened: OpenedData | None = None) -> dict[str, Any]:
-    """Make everything of a finished ensemble anew from its stores, aside; return what score.json should say.
+    """Compute a finished ensemble again from its stores, in a temporary folder; return what score.json should say.
 
-    FoldsegError when a run or a store is missing, or newer than what was blended.
+    FoldsegError if a run or a store is missing, or is newer than the submission.
     """
-    members = _checked(load_ensemble(folder / "config.yaml"), opened)
+    members = _checked(SubmissionFolder(folder).read_settings(), opened)
     members.require_stores(("oof", "test"))
-    with scratch(folder / ".again") as place:
-        return _make(members, place, place / "work")[0]
+    with scratch(folder / ".again") as temporary:
+        return _make(members, temporary, temporary / "work")[0]
 
 
 def _checked(config: Ensemble, opened: OpenedData | None = None) -> Members:
-    """Find the members; FoldsegError on all that can be known to be wrong before anything is predicted or blended."""
+    """Find the members. FoldsegError for any mistake that can be seen before something is predicted or blended."""
     require_packages(config.steps)
     check_overlap(config.submission, config.may_overlap)
     members = find_members(config, opened)
@@ -150,13 +153,13 @@ def _checked(config: Ensemble, opened: OpenedData | None = None) -> Members:
 
 
 def _make(members: Members, folder: Path, work: Path) -> tuple[dict[str, Any], Path]:
-    """Blend, fit, score, write label maps and the submission into `folder`; keep in `work` what is made of an image.
+    """Blend, fit and score; write label maps and the submission into `folder`.
 
-    Returns the content of score.json, and the submission.
+    What is made of each image is kept in `work`, to go on there. Return the content of score.json, and the submission.
     """
     config = members.config
     scores, line = _score_oof(members, folder, work)
-    write_line(folder / "fitted.npz", line)
+    write_line(SubmissionFolder(folder).fitted, line)
     path = folder / FORMATS[config.submission].file_name
     test_counts = _write_submission(members, path, line, work)
     if test_counts is not None:
@@ -165,7 +168,7 @@ def _make(members: Members, folder: Path, work: Path) -> tuple[dict[str, Any], P
 
 
 def _score_oof(members: Members, folder: Path, work: Path) -> tuple[dict[str, Any], Line]:
-    """Take the OOF images through the ensemble; return what score.json says of them, and the line for new images."""
+    """Take the OOF images through the ensemble. Return what score.json says of them, and the line for new images."""
     config, labels, groups = members.config, members.labels, members.oof["group"].to_numpy()
     warn_of_large_group(groups)
     oof = predict_oof(members, folder, work)
@@ -174,16 +177,21 @@ def _score_oof(members: Members, folder: Path, work: Path) -> tuple[dict[str, An
     scores["steps"] = step_gains(oof)
     scores["left_out"] = steps_left_out(oof)
     if oof.members:
-        scores["members"] = member_worth(config, oof.members, members.spec, groups)
-        scores["members"]["best"] = best = best_member(config, oof.counts, labels, groups)
-        low, high = best["interval"]
-        if low > 0:
-            logger.warning(
-                "%s alone scores %+.4f more on OOF than the blend of all %d members (95%% interval %+.4f to %+.4f): "
-                "leave the worst members out, or add the step weights",
-                best["member"], best["gain"], len(config.members), low, high,
-            )  # fmt: skip
+        best = best_member(config, oof.counts, labels, groups)
+        scores["members"] = {**member_worth(config, oof.members, members.spec, groups), "best": best}
+        _warn_of_best_member(best, len(config.members))
     return scores, oof.line
+
+
+def _warn_of_best_member(best: Mapping[str, Any], members: int) -> None:
+    """Log that a member alone scores more than the blend, if that is above noise."""
+    low, high = best["interval"]
+    if low > 0:
+        logger.warning(
+            "%s alone scores %+.4f more on OOF than the blend of all %d members (95%% interval %+.4f to %+.4f): "
+            "leave the worst members out, or add the step weights",
+            best["member"], best["gain"], members, low, high,
+        )  # fmt: skip
 
 
 def _check_classes(config: Ensemble, labels: LabelSet, contest: LabelSet) -> None:
@@ -227,7 +235,7 @@ def _append_to_ledger(members: Members, scores: dict[str, Any]) -> None:
     final = list(scores["oof"])[-1]
     oof, test = scores["oof"][final], scores.get("test", {}).get(final)
     low, high = oof.get("interval", (float("nan"), float("nan")))
-    ledger.append(
+    ledger.append_row(
         config.submissions / "ledger.csv",
         {
             "name": config.name,

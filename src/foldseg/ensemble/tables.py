@@ -1,4 +1,4 @@
-"""From counts to what score.json says: scores of every stage, what each step gained, what each member is worth."""
+"""From counts to the tables of score.json: scores of every stage, the gain of each step, the worth of each member."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,53 +14,53 @@ from foldseg.ensemble.line import stage_names
 from foldseg.ensemble.oof import OofResult
 from foldseg.ensemble.prediction import EnsembleSpec
 from foldseg.ensemble.stage import Observation
-from foldseg.scoring.compare import paired
+from foldseg.scoring.compare import compare_models
 from foldseg.scoring.counts import Counts
-from foldseg.scoring.scores import OF_SCORED_CLASSES, SCORES, bootstrap, interval, score
+from foldseg.scoring.scores import OF_SCORED_CLASSES, SCORES, bootstrap, score
 
 Groups = NDArray[Any]
-"""(images,): what is drawn as a whole by a bootstrap."""
+"""(images,): names of groups. A bootstrap draws all images of a group together."""
 
 
 def stage_scores(
     config: Ensemble, taken: Sequence[Step], counts: Counts, labels: LabelSet, groups: Groups | None
 ) -> dict[str, Any]:
-    """Stage -> every score, the per-class values of the chosen one, and its 95% interval if groups are given.
+    """Return stage -> every score, the per-class values of the chosen one, and its 95% interval if groups are given.
 
     `counts` are (stages, images, classes, 3); stages are the members, the blend and the steps that are `taken`.
     """
     table: dict[str, Any] = {}
     overlapping = {step.kind for step in taken if step.may_overlap}
     for stage, part in zip(stage_names([m.name for m in config.members], taken), counts, strict=True):
-        # Masks that overlap are of the scored classes alone: there is no pixel accuracy, and no background
+        # Masks that overlap are of the scored classes alone. They have no pixel accuracy, and no background.
         only_scored = not overlapping.isdisjoint(stage.split(" + "))
-        known = OF_SCORED_CLASSES if only_scored else tuple(SCORES)
-        table[stage] = {name: score(name, part, labels).value for name in known}
+        names = OF_SCORED_CLASSES if only_scored else tuple(SCORES)
+        table[stage] = {name: score(name, part, labels).value for name in names}
         per_class = score(config.score, part, labels).per_class
         table[stage]["per_class"] = {c.name: per_class[c.name] for c in labels.classes if c.scored or not only_scored}
         if groups is not None and len(set(groups)) > 1:
             trials = bootstrap(config.score, part, labels, groups, config.bootstrap_samples)
-            table[stage]["interval"] = interval(trials)
+            table[stage]["interval"] = trials.interval()
     return table
 
 
 def step_gains(oof: OofResult) -> dict[str, Any]:
-    """Stage after a step that is taken -> what the step gained on OOF, see `_gain`."""
-    places = [place for place in range(len(oof.line.steps)) if place not in oof.line.left_out]
-    return {stage: _gain(oof, place) for stage, place in zip(stage_names([], oof.line.taken)[1:], places, strict=True)}
+    """Return, for the stage after each step that is taken, what the step gained on OOF (see `_gain`)."""
+    stages = stage_names([], oof.line.taken)[1:]
+    return {stage: _gain(oof, place) for stage, place in zip(stages, oof.line.places, strict=True)}
 
 
 def steps_left_out(oof: OofResult) -> list[dict[str, Any]]:
-    """Return the steps that are left out, by name and place (from 1), and what they would have gained, see `_gain`."""
+    """Return the steps that are left out, by kind and place (from 1), and what they would have gained (see `_gain`)."""
     steps = oof.line.steps
     return [{"step": steps[p].kind, "place": p + 1, **_gain(oof, p)} for p in sorted(oof.line.left_out)]
 
 
 def _gain(oof: OofResult, place: int) -> dict[str, Any]:
-    """What a step gained on OOF, with a 95% interval over groups, and what it was fitted to.
+    """Return what a step gained on OOF, with a 95% interval over groups, and the parameters that were fitted.
 
-    `gain` is nested: over images whose own fold was not fitted on. `same_oof`, of a fitted step, is its stage's score
-    where it was fitted, which is too good. `forced`: it would have been left out.
+    `gain` is nested: no image was scored with what was fitted on its own part. `same_oof`, of a fitted step, is the
+    score with what was fitted on all images, which is too good. `forced`: the step would have been left out.
     """
     step_gain = oof.gains[place]
     gain = step_gain.gain
@@ -71,15 +71,15 @@ def _gain(oof: OofResult, place: int) -> dict[str, Any]:
 
 
 def best_member(config: Ensemble, counts: Counts, labels: LabelSet, groups: Groups) -> dict[str, Any]:
-    """Return the member that scores highest by itself on OOF, and how much more than the blend of all.
+    """Return the member that scores highest on OOF by itself, and how much more it scores than the blend.
 
-    `counts` (stages, images, classes, 3) begin with the members and the blend. The member is chosen on the images that
-    it is compared on, which flatters it.
+    `counts` (stages, images, classes, 3) begin with the members and the blend. The member is chosen on the same images
+    that it is compared on, which flatters it.
     """
     values = [score(config.score, part, labels).value for part in counts[: len(config.members)]]
     best = int(np.nanargmax(values)) if not np.isnan(values).all() else 0
     blend = counts[len(config.members)]
-    gain = paired(config.score, counts[best], blend, labels, groups, config.bootstrap_samples)
+    gain = compare_models(config.score, counts[best], blend, labels, groups, config.bootstrap_samples)
     return {
         "member": config.members[best].name,
         "gain": gain.difference,
@@ -91,9 +91,9 @@ def best_member(config: Ensemble, counts: Counts, labels: LabelSet, groups: Grou
 def member_worth(
     config: Ensemble, observations: Sequence[Observation], spec: EnsembleSpec, groups: Groups
 ) -> dict[str, Any]:
-    """How often members agree, pair by pair, and what the blend (with the given weights) loses without each of them.
+    """Return how often each pair of members agrees, and what the blend (of given weights) loses without each member.
 
-    From the pixels on which they disagree: exactly, or from a sample of them where they are too many.
+    It is computed from the pixels on which members disagree: from all of them, or from a sample if they are too many.
     """
     names = [member.name for member in config.members]
     agreement = np.sum([one["agreement"] for one in observations], 0)
@@ -103,7 +103,7 @@ def member_worth(
     removing = {}
     for index, name in enumerate(names):
         rest = sample.counts(np.where(np.arange(len(names)) == index, 0.0, spec.weights))
-        loss = paired(config.score, whole, rest, spec.labels, groups, config.bootstrap_samples)
+        loss = compare_models(config.score, whole, rest, spec.labels, groups, config.bootstrap_samples)
         removing[name] = {"loss": loss.difference, "interval": loss.interval, "probability": loss.probability}
     return {
         "agreement": {
@@ -115,5 +115,5 @@ def member_worth(
 
 
 def threshold_table(gains: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return how categories of either kind score, if a step that makes categories compared them."""
+    """Return the scores of both kinds of categories, if a step compared them."""
     return next((facts["categories"] for facts in gains.values() if "categories" in facts), None)

@@ -1,4 +1,4 @@
-"""A run's network, ready to predict pictures in a view, with or without test-time augmentation."""
+"""A run's network that predicts pictures in a view, with or without test-time augmentation."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from foldseg.models.inputs import explained_forward
 from foldseg.models.network import SegmentationNetwork
 from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.trained import load_network
-from foldseg.views.geometry import pad_batch, padded_grid, probabilities, to_size, without_padding
-from foldseg.views.samples import EvalSample, EvalSamples, eval_sample
+from foldseg.views.eval_samples import EvalSample, EvalSamples, eval_sample
+from foldseg.views.geometry import pad_batch, padded_grid, predict_probabilities, remove_padding, resize_maps
 
 PLAIN = Tta()
 """No test-time augmentation."""
@@ -38,22 +38,22 @@ class Predictor:
     def load(
         run: RunFolder, device: str = "auto", view: PredictView | None = None, checkpoint: str = "best"
     ) -> "Predictor":
-        """Build the network of a finished run and load its weights. FoldsegError when they are missing or do not fit.
+        """Build the network of a finished run and load its weights.
 
-        `view`: None for the one that the run remembers.
+        `view`: None for the one that the run remembers. FoldsegError when weights are missing or do not fit.
         """
         experiment = run.experiment
-        place = choose_device(device)
+        chosen_device = choose_device(device)
         view = view or experiment.view.predict
         network = folded(load_network(run, run.existing_checkpoint(checkpoint)))
         check_view(view, network.stride)
-        half = choose_autocast(place, experiment.precision)
-        memory = torch.channels_last if experiment.channels_last else torch.contiguous_format
-        network.to(memory_format=memory)
-        return Predictor(network.to(place).eval(), view, place, half, memory)
+        autocast = choose_autocast(chosen_device, experiment.precision)
+        memory_format = torch.channels_last if experiment.channels_last else torch.contiguous_format
+        network.to(memory_format=memory_format)
+        return Predictor(network.to(chosen_device).eval(), view, chosen_device, autocast, memory_format)
 
     def samples(self, frames: Frames, tta: Tta = PLAIN) -> EvalSamples:
-        """Return frames as this predictor takes them, for a loader whose workers prepare every scale."""
+        """Return frames as this predictor takes them, in every scale of `tta`, for a loader."""
         return EvalSamples(frames, self.view, self.network.stride, tta.scales[1:])
 
     def image(self, picture: Image, tta: Tta = PLAIN) -> Tensor:
@@ -66,46 +66,47 @@ class Predictor:
 
     @torch.inference_mode()
     def batch(self, samples: Sequence[EvalSample], tta: Tta = PLAIN) -> Tensor:
-        """Samples on equal grids -> (N, classes, H, W) float32, as `__call__`; they are predicted together."""
+        """Predict samples on equal grids together: (N, classes, H, W) float32, otherwise as `__call__`."""
         merger = Merger(tta.merge)
         for view, maps in self.views(samples, tta):
             if len(tta.views) == 1:
                 return maps
             merger.add(maps, view.name)
-            del maps  # before the next one is made
+            del maps  # frees its memory before the next view is predicted
         return merger.result()
 
     def views(self, samples: Sequence[EvalSample], tta: Tta) -> Iterator[tuple[TtaView, Tensor]]:
-        """Every view with its probabilities (N, classes, H, W) on the original grid, one after the other."""
+        """Yield every view with its probabilities (N, classes, H, W) on the original grid."""
         grid = samples[0].grid
-        pictures = {1.0: without_padding(self._together([sample.inputs for sample in samples]), grid)}
+        pictures_at_scale = {1.0: remove_padding(self._batch_of([sample.inputs for sample in samples]), grid)}
         for view in tta.views:
-            if view.scale not in pictures:
-                pictures[view.scale] = self._together([sample.scaled[view.scale] for sample in samples])
-            yield view, self._seen(pictures[view.scale], view, grid.original)
+            if view.scale not in pictures_at_scale:
+                pictures_at_scale[view.scale] = self._batch_of([sample.scaled[view.scale] for sample in samples])
+            yield view, self._predict_view(pictures_at_scale[view.scale], view, grid.original)
 
-    def _together(self, pictures: Sequence[Tensor]) -> Tensor:
-        whole = pictures[0] if len(pictures) == 1 else torch.cat(list(pictures))
-        return whole.to(self.device, non_blocking=True)
+    def _batch_of(self, pictures: Sequence[Tensor]) -> Tensor:
+        """Put pictures (1, 3, H, W) of one size together, on the predictor's device."""
+        batch = pictures[0] if len(pictures) == 1 else torch.cat(list(pictures))
+        return batch.to(self.device, non_blocking=True)
 
     @torch.inference_mode()
-    def _seen(self, pictures: Tensor, view: TtaView, size: tuple[int, int]) -> Tensor:
-        """Turn and move resized pictures (N, 3, h, w) uint8, predict them, bring the probabilities back to `size`."""
+    def _predict_view(self, pictures: Tensor, view: TtaView, size: tuple[int, int]) -> Tensor:
+        """Turn and shift resized pictures (N, 3, h, w) uint8, predict them, and bring the maps back to `size`."""
         turn, turn_back = TURNS[view.symmetry]
         turned = turn(pictures)
-        own = turned.shape[-2], turned.shape[-1]
-        # Moved up by 8 is, to a network of stride 32, moved down by 24, and then no pixel is lost
+        turned_size = turned.shape[-2], turned.shape[-1]
+        # For a network of stride 32, up by 8 is the same as down by 24, and then no pixel is lost
         stride = self.network.stride
         down, right = (pixels if pixels >= 0 else pixels % stride for pixels in view.shift)
-        grid = padded_grid(own, own, self.view, stride, (down, right))
-        maps = without_padding(probabilities(self.logits, pad_batch(turned, grid), self.view), grid)
-        return to_size(turn_back(maps), size)
+        grid = padded_grid(turned_size, turned_size, self.view, stride, (down, right))
+        maps = remove_padding(predict_probabilities(self.logits, pad_batch(turned, grid), self.view), grid)
+        return resize_maps(turn_back(maps), size)
 
     @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:
         """Images (N, 3, H, W) uint8 of a size that the network takes -> its logits, on the predictor's device."""
         images = images.to(self.device, non_blocking=True).contiguous(memory_format=self.memory_format)
-        half = torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None)
-        with explained_forward(self.network, images), half:
+        autocast = torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None)
+        with explained_forward(self.network, images), autocast:
             logits: Tensor = self.network(images)
         return logits

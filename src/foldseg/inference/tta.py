@@ -1,6 +1,6 @@
-"""Test-time augmentation: views of an image, the way back, and how their probabilities are merged.
+"""Test-time augmentation: the symmetries of a square, their inverses, and how views' probabilities are merged.
 
-Views are merged as they come, so that only one of them is in memory beside the result.
+Views are merged one by one, so that only one of them is in memory beside the result.
 """
 
 from collections.abc import Callable
@@ -16,9 +16,9 @@ from foldseg.views.tiles import votes
 
 Map = Callable[[Tensor], Tensor]
 
-_EPSILON = 1e-7  # least probability whose logarithm is taken
-_TOLERANCE = 1e-2  # of a sum of probabilities
-_STEP = 16  # rows and columns of which one is checked
+_EPSILON = 1e-7  # logarithms are taken of no smaller probability
+_TOLERANCE = 1e-2  # by which a sum of probabilities may differ from 1
+_STEP = 16  # every 16th row and column is checked
 
 
 def _flip(maps: Tensor) -> Tensor:
@@ -33,30 +33,39 @@ def _transpose(maps: Tensor) -> Tensor:
     return maps.transpose(-1, -2)
 
 
-def _turn(quarters: int) -> Map:
-    """Turn counterclockwise."""
+def _transverse(maps: Tensor) -> Tensor:
+    """Mirror at the other diagonal."""
+    return maps.rot90(2, (-2, -1)).transpose(-1, -2)
+
+
+def _unchanged(maps: Tensor) -> Tensor:
+    return maps
+
+
+def _rotation(quarters: int) -> Map:
+    """Return a function that rotates maps counterclockwise by so many quarter turns."""
     return lambda maps: maps.rot90(quarters, (-2, -1))
 
 
 TURNS: dict[str, tuple[Map, Map]] = {
-    "plain": (lambda maps: maps, lambda maps: maps),
+    "plain": (_unchanged, _unchanged),
     "flip": (_flip, _flip),
     "vflip": (_vflip, _vflip),
-    "rot180": (_turn(2), _turn(2)),
-    "rot90": (_turn(1), _turn(3)),
-    "rot270": (_turn(3), _turn(1)),
+    "rot180": (_rotation(2), _rotation(2)),
+    "rot90": (_rotation(1), _rotation(3)),
+    "rot270": (_rotation(3), _rotation(1)),
     "transpose": (_transpose, _transpose),
-    "transverse": (lambda maps: maps.rot90(2, (-2, -1)).transpose(-1, -2),) * 2,
+    "transverse": (_transverse, _transverse),
 }
-"""Symmetry of the square -> what it does to (..., H, W), and its inverse. Quarter turns exchange the sides."""
+"""Symmetry -> a function of images or maps (..., H, W), and its inverse. Quarter turns exchange height and width."""
 
 
 @dataclass(frozen=True)
 class Merge:
-    """A reduction of views: `finish(combine(... combine(term(p1), term(p2)) ..., term(pn)), n)`.
+    """How n views become one: `finish(combine(... combine(term(p1), term(p2)) ..., term(pn)), n)`.
 
-    Probabilities (..., classes, H, W) in, probabilities out. `combine` is associative and may overwrite its first
-    argument.
+    Takes probabilities (..., classes, H, W) and returns probabilities. `combine` is associative and may overwrite its
+    first argument.
     """
 
     term: Map
@@ -68,26 +77,36 @@ def _mean(total: Tensor, number: int) -> Tensor:
     return total / number
 
 
-def _normalised(total: Tensor, _: int) -> Tensor:
+def _normalise(total: Tensor, _: int) -> Tensor:
     return total / total.sum(-3, keepdim=True)
 
 
+def _logarithm(maps: Tensor) -> Tensor:
+    return maps.clamp_min(_EPSILON).log_()
+
+
+def _softmax_of_mean(total: Tensor, number: int) -> Tensor:
+    """The exponential of the mean logarithm, divided by its sum over classes, is the softmax of that mean."""
+    return (total / number).softmax(-3)
+
+
+def _maximum(total: Tensor, maps: Tensor) -> Tensor:
+    return torch.maximum(total, maps, out=total)
+
+
 MERGES: dict[str, Merge] = {
-    "mean": Merge(lambda p: p, torch.Tensor.add_, _mean),
-    # exp of the mean logarithm, divided by its sum over classes, is the softmax of that mean
-    "geometric_mean": Merge(
-        lambda p: p.clamp_min(_EPSILON).log_(), torch.Tensor.add_, lambda total, n: (total / n).softmax(-3)
-    ),
-    "max": Merge(lambda p: p, lambda total, p: torch.maximum(total, p, out=total), _normalised),
+    "mean": Merge(_unchanged, torch.Tensor.add_, _mean),
+    "geometric_mean": Merge(_logarithm, torch.Tensor.add_, _softmax_of_mean),
+    "max": Merge(_unchanged, _maximum, _normalise),
     "vote": Merge(votes, torch.Tensor.add_, _mean),
-    "tsharpen": Merge(torch.sqrt, torch.Tensor.add_, _normalised),  # as ttach does at its temperature of 0.5
+    "tsharpen": Merge(torch.sqrt, torch.Tensor.add_, _normalise),  # as ttach does with a temperature of 0.5
 }
 """Name -> how views are merged."""
 check_entries(MERGES, ViewMergeName, "inference/tta.py: MERGES")
 
 
 class Merger:
-    """Takes views in one at a time; the first is overwritten."""
+    """A merge of views that are added one at a time. The first one is overwritten."""
 
     def __init__(self, name: str) -> None:
         self._merge = MERGES[name]
@@ -95,14 +114,14 @@ class Merger:
         self._number = 0
 
     def add(self, maps: Tensor, name: str) -> None:
-        """Take in the probabilities (..., classes, H, W) of the view `name`; FoldsegError when they are none."""
+        """Add the probabilities (..., classes, H, W) of the view `name`. FoldsegError if they are no probabilities."""
         check_probabilities(maps, name)
         term = self._merge.term(maps)
         self._total = term if self._total is None else self._merge.combine(self._total, term)
         self._number += 1
 
     def result(self) -> Tensor:
-        """Merged probabilities; at every pixel they sum to 1."""
+        """Return the merged probabilities, which sum to 1 at every pixel."""
         assert self._total is not None
         return self._merge.finish(self._total, self._number)
 
@@ -110,13 +129,17 @@ class Merger:
 def check_probabilities(maps: Tensor, name: str) -> None:
     """FoldsegError unless (..., classes, H, W) holds numbers from 0 to 1 that sum to 1 at every pixel.
 
-    Looks at one pixel in 256: logits, and what a network with overflows gives, are found in any.
+    Looks at one pixel in 256, which is enough: logits, or the output of a network that overflows, are wrong at most
+    pixels.
     """
-    some = maps[..., ::_STEP, ::_STEP]
-    sums = some.sum(-3)
-    low, high, least, most = torch.stack([some.min(), some.max(), sums.min(), sums.max()]).tolist()
-    if not (low >= 0 and high <= 1 + _TOLERANCE and least >= 1 - _TOLERANCE and most <= 1 + _TOLERANCE):
+    sample = maps[..., ::_STEP, ::_STEP]
+    sums = sample.sum(-3)
+    # One transfer from the device for all four
+    low, high, low_sum, high_sum = torch.stack([sample.min(), sample.max(), sums.min(), sums.max()]).tolist()
+    are_in_range = low >= 0 and high <= 1 + _TOLERANCE
+    sum_to_one = low_sum >= 1 - _TOLERANCE and high_sum <= 1 + _TOLERANCE
+    if not (are_in_range and sum_to_one):
         raise FoldsegError(
             f"view {name}: only probabilities can be merged; found values from {low:g} to {high:g} "
-            f"whose sums over classes are from {least:g} to {most:g}"
+            f"whose sums over classes are from {low_sum:g} to {high_sum:g}"
         )

@@ -10,7 +10,7 @@ import segmentation_models_pytorch as smp
 import timm
 from torch import nn
 
-from foldseg.config.schema import Model, PredictView, TilesView
+from foldseg.config.schema import Model, PredictView
 from foldseg.errors import FoldsegError
 from foldseg.models.acfnet import ACFNet
 from foldseg.models.attention_unet import AttentionUnet
@@ -175,8 +175,9 @@ def check_norm(norm: str, device: str, devices: int) -> None:
 
 def check_view(view: PredictView, stride: int) -> None:
     """FoldsegError when tiles are of a size that the network cannot take."""
-    if isinstance(view, TilesView) and any(side % stride for side in view.size):
-        raise FoldsegError(f"view.predict.size: {list(view.size)} should be multiples of {stride} for this network")
+    if view.tiles is not None and any(side % stride for side in view.tiles.size):
+        size = list(view.tiles.size)
+        raise FoldsegError(f"view.predict.size: {size} should be multiples of {stride} for this network")
 
 
 def _check_name(key: str, name: str, valid: list[str]) -> None:

@@ -12,9 +12,9 @@ from foldseg.deploy.drawing import overlay
 from foldseg.models.factory import build_network
 from foldseg.report.figures import Picture, draw_picture_grid, make_class_legend
 from foldseg.training.data import open_fold
-from foldseg.views.build import train_samples
-from foldseg.views.samples import TrainSamples
-from foldseg.views.sampling import EpochSampler
+from foldseg.views.build import build_train_samples
+from foldseg.views.epoch_plan import EpochSampler
+from foldseg.views.train_samples import TrainSamples
 
 _PER_ROW = 3
 """Samples per row. Each is drawn as two pictures."""
@@ -51,7 +51,7 @@ def _build_samples(experiment: Experiment, fold: int, names: Sequence[str]) -> t
     fold_data = open_fold(experiment, fold, DataSet(experiment.data))
     stride = build_network(experiment.model, len(fold_data.labels), pretrained=False).stride
     experiments = [experiment.model_copy(update={"augment": name}) for name in names]
-    return [train_samples(variant, fold_data, stride) for variant in experiments], fold_data.labels
+    return [build_train_samples(variant, fold_data, stride) for variant in experiments], fold_data.labels
 
 
 def _order_samples(samples: TrainSamples, experiment: Experiment, epoch: int) -> list[tuple[int, int]]:

@@ -16,7 +16,7 @@ from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
 from foldseg.report.oof_labels import OofLabels, open_oof
 from foldseg.report.tables import format_interval, format_number, format_probability, format_signed, format_table
-from foldseg.scoring.compare import paired, paired_classes
+from foldseg.scoring.compare import compare_classes, compare_models
 from foldseg.scoring.counts import Counts, count_pixels
 from foldseg.scoring.intervals import warn_of_large_group
 from foldseg.scoring.scores import bootstrap, bootstrap_classes, check_score
@@ -75,7 +75,7 @@ def compare_sources(paths: Sequence[Path], score: ScoreName | None = None) -> So
         part = _score_source(score, source_counts, labels, groups, oof.bootstrap_samples)
         if oof is not sources[0]:
             pair = source_counts, counts[0], labels, groups, samples
-            gains = [paired(score, *pair), *paired_classes(score, *pair).values()]
+            gains = [compare_models(score, *pair), *compare_classes(score, *pair).values()]
             part[_DIFFERENCE] = [(gain.difference, *gain.interval, gain.probability) for gain in gains]
         parts.append(part.assign(source=name))
     columns = ["source", *_SCORE, *_DIFFERENCE]

@@ -17,15 +17,16 @@ from foldseg.data.reading import read_image, read_mask
 from foldseg.data.samples import shorten
 from foldseg.ensemble.blend import argmax
 from foldseg.ensemble.made_from import any_run, changes_since, holds_other_label_maps
-from foldseg.ensemble.members import blended_labels, trained_labels
+from foldseg.ensemble.members import blended_labels
 from foldseg.errors import FoldsegError
-from foldseg.inference.predict import facts_of, store_of
+from foldseg.inference.run_stores import expected_metadata, store_of
 from foldseg.inference.store import PredictionStore
 from foldseg.runs.contents import warn_of_changes
 from foldseg.runs.experiment_folder import ExperimentFolder
 from foldseg.runs.kinds import require_kind
 from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.submission_folder import SubmissionFolder
+from foldseg.runs.trained import trained_labels
 from foldseg.scoring.counts import Counts, count_pixels
 from foldseg.submission import label_png
 
@@ -130,7 +131,7 @@ def _open_runs(runs: list[RunFolder], name: str, opened: OpenedData) -> OofLabel
 def _open_store(run: RunFolder, opened: OpenedData) -> PredictionStore:
     """Return the OOF store of a run. FoldsegError if it is incomplete or stale."""
     store = store_of(run, "oof")
-    store.require_complete(facts_of(run, "oof", opened.open(run.experiment.data)))
+    store.require_complete(expected_metadata(run, "oof", opened.open(run.experiment.data)))
     return store
 
 

@@ -19,7 +19,7 @@ from foldseg.config import Ensemble
 from foldseg.config.schema import ScoreName
 from foldseg.data.datasets import OpenedData
 from foldseg.data.labels import LabelSet
-from foldseg.ensemble.fitted import left_out_of
+from foldseg.ensemble.fitted import read_left_out
 from foldseg.ensemble.made_from import KEY, changes_since, hash_of_submission
 from foldseg.errors import FoldsegError
 from foldseg.files import read_record
@@ -33,7 +33,7 @@ from foldseg.scoring.intervals import Resampled, warn_of_large_group
 from foldseg.scoring.scores import SCORES, Score, bootstrap, bootstrap_classes, score
 from foldseg.submission.formats import FORMATS
 from foldseg.submission.ledger import read_ledger
-from foldseg.submission.score import count_submission
+from foldseg.submission.submission_score import count_submission
 
 EXACT = 1e-9
 """Tolerance for numbers that are stored in full."""
@@ -219,7 +219,7 @@ def _check_submission(
 def _check_left_out(submission: SubmissionFolder, scores: Mapping[str, Any]) -> None:
     """FoldsegError unless score.json, `scores`, and fitted.npz name the same steps as left out."""
     stated = sorted(step["place"] for step in scores.get("left_out", []))
-    fitted = [place + 1 for place in left_out_of(submission.fitted)]
+    fitted = [place + 1 for place in read_left_out(submission.fitted)]
     if stated != fitted:
         raise FoldsegError(
             f"{submission.path}: score.json says that {_name_steps(stated)} left out, fitted.npz that "

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from foldseg.data.samples import shorten
-from foldseg.submission.score import CountedSubmission
+from foldseg.submission.submission_score import CountedSubmission
 
 if TYPE_CHECKING:  # it would bring torch along, which a table has no need of
     from foldseg.ensemble.run import EnsembleResult
@@ -57,7 +57,7 @@ def format_submission_scores(counted: CountedSubmission) -> str:
     over_set, over_images = scores["dataset_miou_scored"].per_class, scores["image_mean_iou_present"].per_class
     rows = [[name, format_number(over_set[name]), format_number(over_images[name])] for name in over_set]
     blocks = [overall, format_table(["class", "IoU over the set", "mean IoU over images"], rows)]
-    left_out = counted.without_category
+    left_out = counted.ids_without_scored_class
     missing = [name for name in counted.missing if name not in left_out]
     notes = {
         "are missing and score 0": missing,

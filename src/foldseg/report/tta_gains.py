@@ -14,18 +14,18 @@ from foldseg.data.frames import FileFrames
 from foldseg.data.labels import Mask
 from foldseg.ensemble.blend import argmax
 from foldseg.errors import FoldsegError
-from foldseg.inference.predict import MEMORY_CURES, Predictor, split_table
+from foldseg.inference.run_stores import MEMORY_CURES, Predictor, select_split
 from foldseg.inference.tta import MERGES, Merge, check_probabilities
 from foldseg.report.tables import format_number, format_table
 from foldseg.resources import explained_resources
 from foldseg.runs.contents import warn_of_changes
 from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.trained import trained_labels
-from foldseg.scoring.compare import Comparison, paired
+from foldseg.scoring.compare import Comparison, compare_models
 from foldseg.scoring.counts import Counts, count_pixels
 from foldseg.scoring.intervals import warn_of_large_group
 from foldseg.scoring.scores import score
-from foldseg.views.samples import eval_loader
+from foldseg.views.eval_samples import eval_loader
 
 _BAND = 1 << 16
 """Views are merged in bands of rows. A band has so many pixels in all views together."""
@@ -92,7 +92,7 @@ def measure_tta_gains(
     tables, opened = [], OpenedData()
     for run in runs:
         data = opened.open(run.experiment.data)
-        tables.append(split_table(run, "oof", data))
+        tables.append(select_split(run, "oof", data))
         warn_of_changes(run, data)
         with explained_resources(MEMORY_CURES):
             predictor = Predictor.load(run, device or run.experiment.device, view, checkpoint)
@@ -107,7 +107,7 @@ def measure_tta_gains(
     all_views, all_without = candidates[2 * number], candidates[2 * number + 1 :]
 
     def compare(ours: Counts, theirs: Counts) -> tuple[float, Comparison]:
-        return score(name, ours, labels).value, paired(name, ours, theirs, labels, groups)
+        return score(name, ours, labels).value, compare_models(name, ours, theirs, labels, groups)
 
     gains = []
     for index, tta_view in enumerate(tta.views[1:]):

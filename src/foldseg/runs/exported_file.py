@@ -18,7 +18,7 @@ Byte = Annotated[int, Field(ge=0, le=255)]
 
 @dataclass(frozen=True)
 class ExportedFile:
-    """The path of an exported file; `foldseg.deploy.exported` opens it."""
+    """The path of an exported file; `foldseg.deploy.exported_source` opens it."""
 
     path: Path
 

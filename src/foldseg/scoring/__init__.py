@@ -1,1 +1,1 @@
-"""What a prediction is worth: counts, contest metrics, confidence intervals, comparisons."""
+"""Scores of predictions: counts of pixels, contest metrics, confidence intervals, comparisons of models."""

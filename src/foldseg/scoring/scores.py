@@ -1,4 +1,4 @@
-"""Scores by name. Each is a function of counts (see `counts`), so each can be summed, weighted and bootstrapped.
+"""Scores by name. Each is a function of counts (see `counts.py`), so it can be summed, weighted and bootstrapped.
 
 | name | mean over | a class that is absent |
 | --- | --- | --- |
@@ -9,8 +9,8 @@
 | pixel_accuracy | pixels | |
 
 Void pixels of the truth count nowhere. `image_mean_iou_present` is the score of SIGNATE's AI Edge Contest 1: a class
-predicted where the truth has none costs nothing, one that is missed scores 0, and an image without any scored class
-in its truth is left out.
+that is predicted where the truth has none costs nothing, a class that is missed scores 0, and an image without any
+scored class in its truth is left out.
 """
 
 from collections.abc import Callable
@@ -30,9 +30,9 @@ from foldseg.scoring.intervals import Floats, Ratios, Resampled, nanmean, resamp
 
 @dataclass(frozen=True)
 class Score:
-    """A score: its name, its value in 0..1 (NaN where undefined), and one value per class (NaN: class left out).
+    """The value of a score in 0..1 (NaN where it is undefined), and a value per class (NaN: the class is left out).
 
-    Per class it is the IoU, and the Dice coefficient where the score is a mean of these.
+    The value per class is the Dice coefficient if the score is a mean of these, otherwise the IoU.
     """
 
     name: str
@@ -41,14 +41,14 @@ class Score:
 
 
 def iou(counts: Counts | Floats) -> Floats:
-    """(..., 3) counts -> intersection over union in 0..1; NaN where neither truth nor prediction has a pixel."""
+    """Return the IoU (...) in 0..1 of counts (..., 3). NaN where neither truth nor prediction has a pixel."""
     shared, truth, predicted = (counts[..., i].astype(np.float64) for i in (SHARED, TRUTH, PREDICTION))
     union = truth + predicted - shared
     return np.divide(shared, union, out=np.full(shared.shape, np.nan), where=union > 0)
 
 
 def present_iou(counts: Counts) -> Floats:
-    """(..., 3) counts -> IoU in 0..1; NaN where the truth has no pixel."""
+    """Return the IoU (...) in 0..1 of counts (..., 3). NaN where the truth has no pixel."""
     return np.where(counts[..., TRUTH] > 0, iou(counts), np.nan)
 
 
@@ -61,7 +61,7 @@ def _dataset_miou_scored(counts: Counts, labels: LabelSet) -> Ratios:
 
 
 def _class_ious(counts: Counts) -> Ratios:
-    """IoU over the whole set, a term per class."""
+    """Return the IoU over the whole set, a term per class."""
     union = counts[..., TRUTH] + counts[..., PREDICTION] - counts[..., SHARED]
     return Ratios(counts[..., SHARED].astype(np.float64), union.astype(np.float64))
 
@@ -71,22 +71,22 @@ def _dataset_mean_dice(counts: Counts, labels: LabelSet) -> Ratios:
 
 
 def _class_dices(counts: Counts) -> Ratios:
-    """Dice coefficient over the whole set, a term per class: 2 shared / (truth + prediction)."""
+    """Return the Dice coefficient over the whole set, a term per class: 2 shared / (truth + prediction)."""
     areas = counts[..., TRUTH] + counts[..., PREDICTION]
     return Ratios(2 * counts[..., SHARED].astype(np.float64), areas.astype(np.float64))
 
 
 def _image_mean_iou_present(counts: Counts, labels: LabelSet) -> Ratios:
-    return _means(image_scores(counts, labels)[:, None])
+    return _mean_over_images(image_scores(counts, labels)[:, None])
 
 
 def _present_ious(counts: Counts) -> Ratios:
-    """Mean over images of the IoU where the truth has the class, a term per class."""
-    return _means(present_iou(counts))
+    """Return the mean IoU over images whose truth has the class, a term per class."""
+    return _mean_over_images(present_iou(counts))
 
 
-def _means(values: Floats) -> Ratios:
-    """Mean over images of (images, terms) what is not NaN."""
+def _mean_over_images(values: Floats) -> Ratios:
+    """Return the mean over images of those values (images, terms) that are not NaN."""
     return Ratios(np.nan_to_num(values), (~np.isnan(values)).astype(np.float64))
 
 
@@ -97,15 +97,16 @@ def _pixel_accuracy(counts: Counts, labels: LabelSet) -> Ratios:
 
 @dataclass(frozen=True)
 class ScoreDefinition:
-    """How a score is computed, and what else depends on which it is.
+    """How a score is computed, and what other code needs to know about it.
 
-    `ratios` maps counts (images, classes, 3) and their label set to what is summed over images, `class_ratios` to
-    what is summed for each class's own value.
+    `ratios`: a function of counts (images, classes, 3) and their label set to what is summed over images.
+    `class_ratios`: the same for each class's own value. `classes`: which classes the score depends on. `mean_iou_of`:
+    whether it is a mean over classes of IoUs over the whole set, or of IoUs in each image; None if it is neither.
     """
 
     ratios: Callable[[Counts, LabelSet], Ratios]
     classes: Literal["all", "scored"]
-    mean_iou_of: Literal["set", "images"] | None  # a mean over classes of IoUs over the whole set, or image by image
+    mean_iou_of: Literal["set", "images"] | None
     class_ratios: Callable[[Counts], Ratios] = _class_ious
 
 
@@ -119,22 +120,25 @@ SCORES: dict[ScoreName, ScoreDefinition] = {
 check_entries(SCORES, ScoreName, "scoring/scores.py: SCORES")
 
 OF_SCORED_CLASSES = tuple(name for name, definition in SCORES.items() if definition.classes == "scored")
-"""The scores that only the scored classes enter."""
+"""The scores that depend on the scored classes only."""
 
 
 def check_score(name: ScoreName, labels: LabelSet, key: str) -> None:
-    """FoldsegError, beginning with `key`, when a score is of scored classes and the label set has none."""
+    """FoldsegError, which begins with `key`, if a score depends on scored classes and the label set has none."""
     if name in OF_SCORED_CLASSES and not labels.scored.any():
         raise FoldsegError(f"{key}: {name} needs a scored class; of {', '.join(labels.names)} none is scored")
 
 
 def image_scores(counts: Counts, labels: LabelSet) -> Floats:
-    """(images, classes, 3) -> (images,): mean IoU of the scored classes in the image's truth; NaN if it has none."""
+    """Return each image's mean IoU of the scored classes in its truth, (images,). NaN if it has none of them.
+
+    `counts`: (images, classes, 3).
+    """
     return nanmean(present_iou(counts[:, labels.scored]), -1)
 
 
 def class_ratios(name: ScoreName, counts: Counts) -> Ratios:
-    """Return what is summed over images for each class's own value (`Score.per_class`)."""
+    """Return what is summed over images for each class's own value (`Score.per_class`), a term per class."""
     return SCORES[name].class_ratios(counts)
 
 
@@ -168,9 +172,4 @@ def bootstrap_classes(
 ) -> dict[str, Resampled]:
     """Resample every class's value (`Score.per_class`) by the groups that have the class."""
     ratios = class_ratios(name, counts)
-    return {c: resample(ratios.term(i), groups, samples, seed) for i, c in enumerate(labels.names)}
-
-
-def interval(resampled: Resampled, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the interval (low, high) that covers the true score so often; see `Resampled.interval`."""
-    return resampled.interval(confidence)
+    return {name: resample(ratios.term(index), groups, samples, seed) for index, name in enumerate(labels.names)}

@@ -9,9 +9,10 @@ from foldseg.data.labels import LabelSet
 from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
 from foldseg.submission import label_png, signate_json
-from foldseg.submission.format import Format, Sizes, Submission
+from foldseg.submission.interface import Format, Sizes, Submission
 
 FORMATS: dict[str, Format] = {"signate_json": signate_json.FORMAT, "label_png": label_png.FORMAT}
+"""Name -> what the format states and can do."""
 check_entries(FORMATS, SubmissionName, "submission/formats.py: FORMATS")
 
 
@@ -27,7 +28,7 @@ def format_of(path: Path) -> Format:
 
 
 def check_overlap(name: SubmissionName, may_overlap: bool) -> None:
-    """FoldsegError when categories may overlap and a format gives every pixel one class."""
+    """FoldsegError if categories may overlap, but the format gives every pixel one class."""
     if may_overlap and not FORMATS[name].may_overlap:
         others = [other for other, kind in FORMATS.items() if kind.may_overlap]
         raise FoldsegError(
@@ -37,8 +38,8 @@ def check_overlap(name: SubmissionName, may_overlap: bool) -> None:
 
 
 def check_classes(name: SubmissionName, labels: LabelSet) -> None:
-    """FoldsegError when a format cannot say a class of the label set."""
-    merged = [c for c in labels.classes if len(c.raw_ids) > 1]
+    """FoldsegError if the format cannot express a class of the label set."""
+    merged = [label for label in labels.classes if len(label.raw_ids) > 1]
     if merged and not FORMATS[name].has_merged_classes:
         others = [other for other, kind in FORMATS.items() if kind.has_merged_classes]
         raise FoldsegError(
@@ -52,9 +53,14 @@ def open_submission(path: Path, labels: LabelSet) -> Submission:
     return format_of(path).open(path, labels)
 
 
-def missing_ids(path: Path, have: Collection[str], wanted: Collection[str], allow_missing: bool = False) -> list[str]:
-    """Return the ids that a submission lacks. FoldsegError when there are any, unless allowed, or some too many."""
-    missing, unknown = sorted(set(wanted) - set(have)), sorted(set(have) - set(wanted))
+def find_missing_ids(
+    path: Path, present: Collection[str], expected: Collection[str], allow_missing: bool = False
+) -> list[str]:
+    """Return the expected ids that a submission does not have, sorted.
+
+    FoldsegError if it has ids that are not expected, or, without `allow_missing`, if any are missing.
+    """
+    missing, unknown = sorted(set(expected) - set(present)), sorted(set(present) - set(expected))
     if unknown or (missing and not allow_missing):
         raise FoldsegError(
             f"{path}: {len(missing)} image(s) are missing ({shorten(missing)}), "
@@ -64,8 +70,8 @@ def missing_ids(path: Path, have: Collection[str], wanted: Collection[str], allo
 
 
 def check_submission(path: Path, sizes: Sizes, labels: LabelSet) -> None:
-    """Read a submission back: FoldsegError unless it holds exactly the images of `sizes`, all of them valid."""
+    """Read a submission back. FoldsegError unless it holds exactly the images of `sizes`, and all are valid."""
     submission = open_submission(path, labels)
-    missing_ids(path, submission.names, sizes)
+    find_missing_ids(path, submission.names, sizes)
     for name, size in sizes.items():
         submission.read(name, size)

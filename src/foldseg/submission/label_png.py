@@ -1,4 +1,4 @@
-"""Submissions as a folder of 8-bit PNGs of raw ids, `<id>.png`: what CamVid, Cityscapes, VOC and MiniCity take."""
+"""Submissions as a folder of 8-bit PNGs of raw ids, `<id>.png`, as CamVid, Cityscapes, VOC and MiniCity take them."""
 
 from collections.abc import Iterable
 from functools import cached_property
@@ -12,13 +12,13 @@ from foldseg.data.reading import read_mask
 from foldseg.data.samples import require_folder
 from foldseg.errors import FoldsegError
 from foldseg.files import write_bytes
-from foldseg.submission.format import Format
+from foldseg.submission.interface import Format
 
 
 def write(path: Path, masks: Iterable[tuple[str, Mask]], labels: LabelSet) -> None:
     """Write (id, class indices (H, W) uint8) pairs as PNGs of raw ids into the folder `path`.
 
-    PNGs of other ids that a former call left there are removed.
+    PNGs of other ids that an earlier call left there are removed.
     """
     written = set()
     for name, mask in masks:
@@ -29,9 +29,9 @@ def write(path: Path, masks: Iterable[tuple[str, Mask]], labels: LabelSet) -> No
 
 
 def write_png(path: Path, picture: Mask) -> None:
-    """Write one 8-bit PNG of ids (H, W) or of BGR colours (H, W, 3), all of it or nothing."""
-    done, content = cv2.imencode(".png", picture)
-    if not done:
+    """Write one 8-bit PNG of ids (H, W) or of BGR colours (H, W, 3). It appears whole or not at all."""
+    is_encoded, content = cv2.imencode(".png", picture)
+    if not is_encoded:
         raise FoldsegError(f"{path}: could not be encoded")
     write_bytes(path, content.tobytes())
 
@@ -41,11 +41,11 @@ class Submission:
 
     def __init__(self, path: Path, labels: LabelSet) -> None:
         self._path = require_folder(path)
-        self._labels = LabelSet(labels.classes, labels.void_ids)  # raw ids, whatever the truth's files hold
+        self._labels = LabelSet(labels.classes, labels.void_ids)  # without colours: submissions always hold raw ids
 
     @cached_property
     def files(self) -> dict[str, Path]:
-        """Id -> PNG, sorted by id. What else is in the folder is said."""
+        """Id -> PNG, sorted by id. Other files in the folder are logged."""
         return dict(sorted(list_files(self._path, MASKS).by_stem.items()))
 
     @property
@@ -54,7 +54,7 @@ class Submission:
         return list(self.files)
 
     def read(self, name: str, size: tuple[int, int] | None) -> Mask:
-        """Class indices (H, W) uint8 of one image; `size` is (height, width) of the image, None if not known."""
+        """Return class indices (H, W) uint8 of one image. `size`: (height, width) of the image, None if not known."""
         mask = read_mask(self.files[name], self._labels)
         if size is not None and mask.shape != size:
             raise FoldsegError(f"{self.files[name]}: is {mask.shape}, the image {size} (height, width)")

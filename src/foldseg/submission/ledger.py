@@ -1,4 +1,4 @@
-"""The ledger: one row per submission, committed, with a column for what the leaderboard said."""
+"""The ledger: one row per submission, with a column for the leaderboard's score. The file is committed to git."""
 
 import math
 from difflib import get_close_matches
@@ -18,7 +18,7 @@ COLUMNS = [
 
 
 def read_ledger(path: Path) -> pd.DataFrame:
-    """Read the ledger, every cell as it is written; an empty table when there is none yet."""
+    """Read the ledger. Every cell is the text in the file. An empty table if there is no ledger yet."""
     if is_absent(path):
         return pd.DataFrame(columns=COLUMNS, dtype="str")
     table = read_csv(path)
@@ -27,8 +27,8 @@ def read_ledger(path: Path) -> pd.DataFrame:
     return table
 
 
-def append(path: Path, row: dict[str, str]) -> None:
-    """Add a row at the end; columns that `row` lacks stay empty (the leaderboard's answer, at first)."""
+def append_row(path: Path, row: dict[str, str]) -> None:
+    """Add a row at the end. Columns that `row` lacks stay empty, e.g. the leaderboard's score."""
     if unknown := set(row) - set(COLUMNS):
         raise ValueError(f"the ledger has no columns {sorted(unknown)}")
     with locked(path, wait=True):
@@ -37,37 +37,37 @@ def append(path: Path, row: dict[str, str]) -> None:
 
 
 def add_score(path: Path, name: str, score: str, row: int | None = None, replace: bool = False) -> int:
-    """Write what the leaderboard said into a submission's row: its latest, or row number `row`, from 1.
+    """Write the leaderboard's score, as it is given, into a submission's row. Return the row's number, from 1.
 
-    The score is written as it is given. Returns the row's number. FoldsegError when the score is no number, when the
-    ledger has no such row, and, unless it is to `replace` it, when the row has another score.
+    The row is the submission's latest, or number `row`. FoldsegError when the score is no number, when the ledger has
+    no such row, and, without `replace`, when the row has another score.
     """
     try:
-        given = float(score)
+        value = float(score)
     except ValueError:
-        given = math.nan
-    if not math.isfinite(given):
+        value = math.nan
+    if not math.isfinite(value):
         raise FoldsegError(f"{score!r} is not a score; give a number such as 0.652")
     with locked(path, wait=True):
         table = read_ledger(path)
-        index = _row(path, table, name, row)
-        known = str(table.loc[index, "leaderboard"])
-        if known not in ("", score) and not replace:
-            raise FoldsegError(f"{path}: row {index + 1} ({name}) has the leaderboard score {known}; --replace it?")
+        index = _find_row(path, table, name, row)
+        old_score = str(table.loc[index, "leaderboard"])
+        if old_score not in ("", score) and not replace:
+            raise FoldsegError(f"{path}: row {index + 1} ({name}) has the leaderboard score {old_score}; --replace it?")
         table.loc[index, "leaderboard"] = score
         write_text(path, table.to_csv(index=False, lineterminator="\n"))
     return index + 1
 
 
-def _row(path: Path, table: pd.DataFrame, name: str, number: int | None) -> int:
-    """Index of the latest row of a name, or of row `number`, which has to be of that name."""
-    own = table.index[table["name"] == name].tolist()
-    if not own:
+def _find_row(path: Path, table: pd.DataFrame, name: str, number: int | None) -> int:
+    """Return the index of a submission's latest row, or of row `number`, which must be one of the submission."""
+    rows = table.index[table["name"] == name].tolist()
+    if not rows:
         near = get_close_matches(name, table["name"].unique(), 3) or sorted(table["name"].unique())
         hint = f"near to it: {shorten(near)}" if near else "it has no rows yet"
         raise FoldsegError(f"{path}: has no submission {name}; {hint}")
     if number is None:
-        return int(own[-1])
-    if number - 1 not in own:
-        raise FoldsegError(f"{path}: row {number} is not one of {name}; these are {shorten(i + 1 for i in own)}")
+        return int(rows[-1])
+    if number - 1 not in rows:
+        raise FoldsegError(f"{path}: row {number} is not one of {name}; these are {shorten(i + 1 for i in rows)}")
     return number - 1

@@ -1,7 +1,8 @@
 """The AI Edge Contest's JSON: `{image.jpg: {category: {row: [[x1, x2], ...]}}}`.
 
 Columns are inclusive, rows ascend as integers, images and categories are sorted, separators are compact. Only the
-scored categories are handed in; one without pixels is absent, an image without any is `{}`. They may overlap.
+scored categories are in the file. A category without pixels is absent, and an image without any category is `{}`.
+Categories may overlap.
 """
 
 import json
@@ -23,13 +24,13 @@ from foldseg.data.rle import EMPTY_RLE, FIRST, LAST, ROW, Rle, encode_classes
 from foldseg.errors import FoldsegError, short_name
 from foldseg.files import replacing
 from foldseg.inputs import read_bytes
-from foldseg.submission.format import Format
+from foldseg.submission.interface import Format
 
 SUFFIX = ".jpg"
 BEGIN = r'\s*\{\s*("[^"]*\.jpg"|\})'
-"""What the text of such a file begins with, as a regular expression."""
+"""The beginning of the text of such a file, as a regular expression."""
 
-_ANY_SIZE = (65535, 65535)  # of a JPEG, where the image is not at hand
+_LARGEST_SIZE = (65535, 65535)  # of a JPEG: the limit where an image's size is not known
 _ROW_NUMBER = re.compile("0|[1-9][0-9]{0,9}")
 _NOT_BLANK = re.compile(r"[^ \t\n\r]|\Z")
 
@@ -51,20 +52,21 @@ def write(path: Path, masks: Iterable[tuple[str, Mask | list[Rle]]], labels: Lab
 
 
 def encode_image(mask: Mask | list[Rle], labels: LabelSet) -> bytes:
-    """Class indices (H, W) uint8 or the RLE of every class -> `{category: {row: [[x1, x2], ...]}}` as JSON."""
+    """Return `{category: {row: [[x1, x2], ...]}}` as JSON, of class indices (H, W) uint8 or the RLE of every class."""
     scored = sorted(np.flatnonzero(labels.scored).tolist(), key=labels.names.__getitem__)  # as the organisers sort them
-    runs = [mask[index] for index in scored] if isinstance(mask, list) else encode_classes(mask, scored)
-    categories = {labels.names[index]: _by_row(part) for index, part in zip(scored, runs, strict=True) if len(part)}
+    rles = [mask[index] for index in scored] if isinstance(mask, list) else encode_classes(mask, scored)
+    categories = {labels.names[index]: _group_by_row(rle) for index, rle in zip(scored, rles, strict=True) if len(rle)}
     return orjson.dumps(categories, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _by_row(runs: Rle) -> dict[str, NDArray[np.int64]]:
-    """Row -> its runs, (n, 2) of first and last column."""
-    begins = np.flatnonzero(np.diff(runs[:, ROW], prepend=-1))
-    names = map(str, runs[begins, ROW].tolist())
-    columns = np.ascontiguousarray(runs[:, FIRST:])
-    bounds = [*begins.tolist(), len(runs)]
-    return dict(zip(names, map(columns.__getitem__, map(slice, bounds[:-1], bounds[1:])), strict=True))
+def _group_by_row(rle: Rle) -> dict[str, NDArray[np.int64]]:
+    """Return row -> its segments, (n, 2) of first and last column."""
+    starts = np.flatnonzero(np.diff(rle[:, ROW], prepend=-1))  # of the rows
+    rows = map(str, rle[starts, ROW].tolist())
+    columns = np.ascontiguousarray(rle[:, FIRST:])
+    bounds = [*starts.tolist(), len(rle)]
+    segments = map(columns.__getitem__, map(slice, bounds[:-1], bounds[1:]))
+    return dict(zip(rows, segments, strict=True))
 
 
 class Submission:
@@ -72,9 +74,9 @@ class Submission:
 
     def __init__(self, path: Path, labels: LabelSet) -> None:
         self._path, self._labels = path, labels
-        self._images = {
-            name: self._categories(content, f"{path}: {short_name(name)}{SUFFIX}") for name, content in _images(path)
-        }
+        self._images: dict[str, dict[str, Rle]] = {}
+        for name, content in _read_images(path):
+            self._images[name] = self._decode_image(content, f"{path}: {short_name(name)}{SUFFIX}")
 
     @cached_property
     def names(self) -> list[str]:
@@ -82,99 +84,106 @@ class Submission:
         return sorted(self._images)
 
     def read(self, name: str, size: tuple[int, int] | None) -> list[Rle]:
-        """RLE of every class of the label set; those that are not scored have none.
+        """Return the RLE of every class of the label set; that of classes which are not scored is empty.
 
-        `size` is (height, width) of the image, None where that is not known.
+        `size` is (height, width) of the image, or None where that is not known.
         """
-        found = self._images[name]
-        for category, runs in found.items():
-            _check_inside(runs, size or _ANY_SIZE, f"{self._path}: {short_name(name)}{SUFFIX}, {category}")
-        return [found.get(category, EMPTY_RLE) for category in self._labels.names]
+        categories = self._images[name]
+        for category, rle in categories.items():
+            _check_inside(rle, size or _LARGEST_SIZE, f"{self._path}: {short_name(name)}{SUFFIX}, {category}")
+        return [categories.get(category, EMPTY_RLE) for category in self._labels.names]
 
-    def _categories(self, content: Any, where: str) -> dict[str, Rle]:
-        scored = [c.name for c in self._labels.classes if c.scored]
-        categories = _mapping(content, where)
+    def _decode_image(self, content: Any, where: str) -> dict[str, Rle]:
+        """Return category -> RLE. FoldsegError, which begins with `where`, for anything that is not valid."""
+        scored = [label.name for label in self._labels.classes if label.scored]
+        categories = _as_mapping(content, where)
         if unknown := set(categories) - set(scored):
             raise FoldsegError(f"{where}, {short_name(min(unknown))}: unknown category; valid are {', '.join(scored)}")
-        return {
-            category: decode_category(_mapping(rows, f"{where}, {category}"), f"{where}, {category}")
-            for category, rows in categories.items()
-        }
+        rles = {}
+        for category, rows in categories.items():
+            place = f"{where}, {category}"
+            rles[category] = decode_category(_as_mapping(rows, place), place)
+        return rles
 
 
 def decode_category(rows: dict[str, Any], where: str) -> Rle:
-    """{row: [[x1, x2], ...]} -> runs. FoldsegError, beginning with `where`, names a row that is not valid.
+    """Return the RLE of `{row: [[x1, x2], ...]}`.
 
-    Segments must be pairs of whole numbers, ascending and without overlap; nothing may be empty.
+    Segments must be pairs of whole numbers, ascending and without overlap. Neither a category nor a row may be empty.
+    FoldsegError, which begins with `where`, names a row that is not valid.
     """
     if not rows:
         raise FoldsegError(f"{where}: is empty; a category without pixels must be absent")
-    if not all(map(_ROW_NUMBER.fullmatch, rows)) or max(numbers := list(map(int, rows))) >= _ANY_SIZE[0]:
-        odd = next(row for row in rows if not _ROW_NUMBER.fullmatch(row) or int(row) >= _ANY_SIZE[0])
-        raise FoldsegError(f"{where}: row {_shown(odd)} is not the number of a row")
-    lengths, columns = _columns(rows, where)
-    runs = np.column_stack([np.repeat(np.array(numbers, np.int64), lengths), columns])
-    runs = runs[np.argsort(runs[:, ROW], kind="stable")]
-    _refuse(runs, runs[:, FIRST] > runs[:, LAST], "is reversed", where)
-    follows = runs[1:, ROW] == runs[:-1, ROW]
-    overlaps = np.append(False, follows & (runs[1:, FIRST] <= runs[:-1, LAST]))
-    _refuse(runs, overlaps, "overlaps, repeats or precedes the one before it", where)
-    return runs
+    if not all(map(_ROW_NUMBER.fullmatch, rows)) or max(numbers := list(map(int, rows))) >= _LARGEST_SIZE[0]:
+        bad = next(row for row in rows if not _ROW_NUMBER.fullmatch(row) or int(row) >= _LARGEST_SIZE[0])
+        raise FoldsegError(f"{where}: row {_shorten_value(bad)} is not the number of a row")
+    lengths, columns = _decode_segments(rows, where)
+    rle = np.column_stack([np.repeat(np.array(numbers, np.int64), lengths), columns])
+    rle = rle[np.argsort(rle[:, ROW], kind="stable")]
+    _refuse(rle, rle[:, FIRST] > rle[:, LAST], "is reversed", where)
+    is_same_row = rle[1:, ROW] == rle[:-1, ROW]
+    overlaps = np.append(False, is_same_row & (rle[1:, FIRST] <= rle[:-1, LAST]))
+    _refuse(rle, overlaps, "overlaps, repeats or precedes the one before it", where)
+    return rle
 
 
-def _columns(rows: dict[str, Any], where: str) -> tuple[list[int], NDArray[np.int64]]:
-    """Number of segments of every row, and (segments, 2) of first and last column."""
+def _decode_segments(rows: dict[str, Any], where: str) -> tuple[list[int], NDArray[np.int64]]:
+    """Return the number of segments of every row, and first and last column of all segments, (segments, 2)."""
+    # Checks of all rows at once are much faster than checks of each; the slow ones below only find what is wrong
     if set(map(type, rows.values())) == {list}:
         lengths = list(map(len, rows.values()))
         segments = list(chain.from_iterable(rows.values()))
         if all(lengths) and set(map(type, segments)) == {list} and set(map(len, segments)) == {2}:
             ends = list(chain.from_iterable(segments))
-            if set(map(type, ends)) == {int} and min(ends) > -1 and max(ends) < _ANY_SIZE[1]:
+            if set(map(type, ends)) == {int} and min(ends) > -1 and max(ends) < _LARGEST_SIZE[1]:
                 return lengths, np.array(ends, np.int64).reshape(-1, 2)
-    for row, segments in rows.items():  # something is wrong: find out what
+    for row, segments in rows.items():
         if type(segments) is not list or not segments:
-            raise FoldsegError(f"{where}, row {row}: should be a list of segments, is {_shown(segments)}")
+            raise FoldsegError(f"{where}, row {row}: should be a list of segments, is {_shorten_value(segments)}")
         for segment in segments:
             if not (type(segment) is list and len(segment) == 2 and all(type(x) is int for x in segment)):
-                raise FoldsegError(f"{where}, row {row}: segment {_shown(segment)} is not a pair of whole numbers")
-            if not (min(segment) >= 0 and max(segment) < _ANY_SIZE[1]):
-                raise FoldsegError(f"{where}, row {row}: segment {_shown(segment)} is outside of any image")
+                raise FoldsegError(
+                    f"{where}, row {row}: segment {_shorten_value(segment)} is not a pair of whole numbers"
+                )
+            if not (min(segment) >= 0 and max(segment) < _LARGEST_SIZE[1]):
+                raise FoldsegError(f"{where}, row {row}: segment {_shorten_value(segment)} is outside of any image")
     raise AssertionError("unreachable: one of the rows is not valid")
 
 
-def _check_inside(runs: Rle, size: tuple[int, int], where: str) -> None:
+def _check_inside(rle: Rle, size: tuple[int, int], where: str) -> None:
     height, width = size
-    _refuse(runs, runs[:, ROW] >= height, f"is below an image {height} high", where)
-    _refuse(runs, runs[:, LAST] >= width, f"is outside of an image {width} wide", where)
+    _refuse(rle, rle[:, ROW] >= height, f"is below an image {height} high", where)
+    _refuse(rle, rle[:, LAST] >= width, f"is outside of an image {width} wide", where)
 
 
-def _refuse(runs: Rle, bad: NDArray[np.bool_], why: str, where: str) -> None:
-    """FoldsegError that names the first of the bad runs, if there are any."""
-    if bad.any():
-        row, first, last = runs[int(bad.argmax())].tolist()
+def _refuse(rle: Rle, is_bad: NDArray[np.bool_], why: str, where: str) -> None:
+    """FoldsegError that names the first bad segment, if there is one."""
+    if is_bad.any():
+        row, first, last = rle[int(is_bad.argmax())].tolist()
         raise FoldsegError(f"{where}, row {row}: segment [{first}, {last}] {why}")
 
 
-def _shown(value: Any) -> str:
-    return reprlib.repr(value)  # short, however large or deep the value is
+def _shorten_value(value: Any) -> str:
+    """Return the repr of a value: short, no matter how large or deep the value is."""
+    return reprlib.repr(value)
 
 
 class _Object(list[tuple[str, Any]]):
-    """A JSON object as it is written: keys may be repeated, which parsers hide."""
+    """A JSON object as a list of (key, value), which shows repeated keys; a dict would hide them."""
 
     def __repr__(self) -> str:
         return "a mapping"
 
 
-def _no_constant(name: str) -> float:
+def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_Object, parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(object_pairs_hook=_Object, parse_constant=_refuse_constant)
 
 
-def _images(path: Path) -> Iterator[tuple[str, Any]]:
-    """Id and content of every image, one after the other, so that only one is in memory as Python objects."""
+def _read_images(path: Path) -> Iterator[tuple[str, Any]]:
+    """Yield id and content of every image. Only one of them is in memory as Python objects at a time."""
     content = read_bytes(path)
     try:
         text = content.decode()
@@ -182,56 +191,63 @@ def _images(path: Path) -> Iterator[tuple[str, Any]]:
         raise FoldsegError(f"{path}: is not a JSON mapping of images ({error})") from error
     if text.startswith("\ufeff"):
         raise FoldsegError(f"{path}: begins with a byte order mark, which is no JSON; save it as UTF-8 without")
-    seen: set[str] = set()
+    keys: set[str] = set()
     try:
-        for key, content in _items(text):
-            if not key.endswith(SUFFIX) or key in seen:
-                why = "is there more than once" if key in seen else f"does not end in {SUFFIX}"
-                raise FoldsegError(f"{path}: {_shown(key)}: the name of an image {why}")
-            seen.add(key)
+        for key, content in _parse_items(text):
+            if not key.endswith(SUFFIX) or key in keys:
+                why = "is there more than once" if key in keys else f"does not end in {SUFFIX}"
+                raise FoldsegError(f"{path}: {_shorten_value(key)}: the name of an image {why}")
+            keys.add(key)
             yield key.removesuffix(SUFFIX), content
     except (ValueError, RecursionError) as error:
         raise FoldsegError(f"{path}: is not a JSON mapping of images ({error})") from error
 
 
-def _items(text: str) -> Iterator[tuple[str, Any]]:
-    """Keys and values of the mapping that a JSON text is. ValueError where it is none."""
+def _parse_items(text: str) -> Iterator[tuple[str, Any]]:
+    """Yield keys and values of a JSON text that is a mapping, one by one. ValueError if it is none."""
 
-    def token(at: int, expected: str) -> int:
-        at = _after_blanks(text, at)
-        if text[at : at + 1] not in tuple(expected):
-            raise json.JSONDecodeError(f"expected {' or '.join(expected)}", text, at)
-        return at
+    def find_token(start: int, expected: str) -> int:
+        place = _skip_blanks(text, start)
+        if text[place : place + 1] not in tuple(expected):
+            raise json.JSONDecodeError(f"expected {' or '.join(expected)}", text, place)
+        return place
 
-    at = token(token(0, "{") + 1, '"}')
-    while text[at] != "}":
-        key, at = _DECODER.raw_decode(text, token(at + (text[at] == ","), '"'))
-        content, at = _DECODER.raw_decode(text, _after_blanks(text, token(at, ":") + 1))
+    place = find_token(find_token(0, "{") + 1, '"}')
+    while text[place] != "}":
+        key, place = _DECODER.raw_decode(text, find_token(place + (text[place] == ","), '"'))
+        content, place = _DECODER.raw_decode(text, _skip_blanks(text, find_token(place, ":") + 1))
         yield key, content
-        at = token(at, ",}")
-    if (end := _after_blanks(text, at + 1)) < len(text):
-        raise json.JSONDecodeError(f"expected nothing after the mapping, found {_shown(text[end:])}", text, end)
+        place = find_token(place, ",}")
+    end = _skip_blanks(text, place + 1)
+    if end < len(text):
+        raise json.JSONDecodeError(f"expected nothing after the mapping, found {_shorten_value(text[end:])}", text, end)
 
 
-def _after_blanks(text: str, at: int) -> int:
-    found = _NOT_BLANK.search(text, at)
-    return found.start() if found else len(text)
+def _skip_blanks(text: str, start: int) -> int:
+    """Return the place of the first character from `start` on that is not blank."""
+    match = _NOT_BLANK.search(text, start)
+    return match.start() if match else len(text)
 
 
-def _mapping(content: Any, where: str) -> dict[str, Any]:
+def _as_mapping(content: Any, where: str) -> dict[str, Any]:
+    """Return a JSON object as a dict. FoldsegError, which begins with `where`, if it is none or repeats a key."""
     if not isinstance(content, _Object):
-        raise FoldsegError(f"{where}: should be a mapping, is {_shown(content)}")
+        raise FoldsegError(f"{where}: should be a mapping, is {_shorten_value(content)}")
     mapping = dict(content)
     if len(mapping) < len(content):
         ((key, _),) = Counter(key for key, _ in content).most_common(1)
-        raise FoldsegError(f"{where}: {_shown(key)} is there more than once")
+        raise FoldsegError(f"{where}: {_shorten_value(key)} is there more than once")
     return mapping
+
+
+def _is_json_file(path: Path) -> bool:
+    return path.suffix == ".json" and path.is_file()
 
 
 FORMAT = Format(
     file_name="submission.json",
     description="a .json file",
-    recognises=lambda path: path.suffix == ".json" and path.is_file(),
+    recognises=_is_json_file,
     may_overlap=True,
     has_merged_classes=True,
     has_scored_classes_alone=True,

@@ -10,8 +10,8 @@ from foldseg.data.fold_data import FoldData
 from foldseg.data.samples import count_mask_pixels
 from foldseg.errors import FoldsegError
 from foldseg.losses import CLASS_WEIGHTS
-from foldseg.scoring.defined import check_defined, class_areas
 from foldseg.scoring.scores import SCORES
+from foldseg.scoring.undefined_scores import check_defined, class_areas
 from foldseg.training.debug import debug_tables
 from foldseg.training.validation import LOWER_IS_BETTER
 

@@ -19,8 +19,8 @@ from foldseg.training.averaging import EmaWeights, State, SwaWeights, mean_weigh
 from foldseg.training.module import FoldModule
 from foldseg.training.recorder import Recorder
 from foldseg.training.stages import Loaders
-from foldseg.views.samples import epoch_sampler
-from foldseg.views.sampling import WHOLE
+from foldseg.views.epoch_plan import WHOLE
+from foldseg.views.train_samples import epoch_sampler
 
 logger = logging.getLogger(__name__)
 

@@ -43,8 +43,8 @@ from foldseg.training.sessions import TRAINING_CODE, begin_session, describe_run
 from foldseg.training.stages import Loaders, stage_settings
 from foldseg.training.stopping import build_early_stopping, stop_reason
 from foldseg.training.transfer import check_start, with_start_of_fold
-from foldseg.views.build import train_samples, validation_samples
-from foldseg.views.sampling import WHOLE, Part
+from foldseg.views.build import build_train_samples, build_validation_samples
+from foldseg.views.epoch_plan import WHOLE, Part
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ def _by_other_code(run: RunFolder) -> str:
 def _with_batch_size(experiment: Experiment, fold_data: FoldData) -> Experiment:
     device = device_to_fill(experiment)
     network = build_network(experiment.model, len(fold_data.labels), pretrained=False)
-    samples = train_samples(stage_settings(experiment)[0], fold_data, network.stride)
+    samples = build_train_samples(stage_settings(experiment)[0], fold_data, network.stride)
     return experiment.model_copy(update={"batch_size": find_batch_size(experiment, network, samples, device)})
 
 
@@ -145,9 +145,9 @@ def _fit_in_process(path: Path, fold_data: FoldData, resume: bool) -> None:
 def _fit(run: RunFolder, module: FoldModule, fold_data: FoldData, resume: bool) -> None:
     """Train until the schedule ends or what is monitored gets no better; write summary.json."""
     config, stride = module.experiment, module.network.stride
-    stages = [train_samples(stage, fold_data, stride) for stage in stage_settings(config)]
+    stages = [build_train_samples(stage, fold_data, stride) for stage in stage_settings(config)]
     part = Part(rank(), config.devices) if config.devices > 1 else WHOLE
-    loaders = Loaders(config, stages, validation_samples(config, fold_data, stride), part)
+    loaders = Loaders(config, stages, build_validation_samples(config, fold_data, stride), part)
     module.stage_steps = loaders.steps
     module.distiller = build_distiller(config, fold_data, module.network)
     ema = EmaWeights(config.ema) if config.ema else None

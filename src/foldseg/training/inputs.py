@@ -1,12 +1,12 @@
 """Can the network take what an experiment's views give it? Asked before the first batch, and without computing one."""
 
 from foldseg.config import Experiment
-from foldseg.config.schema import CropView, ResizedView, TilesView, TrainView
+from foldseg.config.schema import PredictView, TrainView
 from foldseg.data.fold_data import FoldData
 from foldseg.models.inputs import check_input
 from foldseg.models.network import SegmentationNetwork
 from foldseg.training.stages import stage_settings
-from foldseg.views.geometry import grid_of, padded_size, scaled, side_multiple
+from foldseg.views.geometry import grid_of, padded_size, scale_size
 
 
 def check_inputs(network: SegmentationNetwork, experiment: Experiment, fold_data: FoldData) -> None:
@@ -19,14 +19,18 @@ def check_inputs(network: SegmentationNetwork, experiment: Experiment, fold_data
         assert isinstance(stage.batch_size, int)
         size = _train_size(stage.view.train, image, network.stride)
         check_input(network, size, stage.batch_size // stage.devices, training=True, key="view.train")
-    predict = experiment.view.predict
-    size = predict.size if isinstance(predict, TilesView) else grid_of(image, predict, network.stride).padded
+    size = _predicted_size(experiment.view.predict, image, network.stride)
     check_input(network, size, 1, training=False, key="view.predict")
 
 
 def _train_size(view: TrainView, image: tuple[int, int], stride: int) -> tuple[int, int]:
     """Size (height, width) of what is trained on of an image of size `image`."""
-    if isinstance(view, CropView):
-        return padded_size(view.size, stride)
-    size = scaled(image, view.factor) if isinstance(view, ResizedView) else image
-    return padded_size(size, side_multiple(view, stride))
+    size = view.window or scale_size(image, view.resize_factor)
+    return padded_size(size, view.side_multiple(stride))
+
+
+def _predicted_size(view: PredictView, image: tuple[int, int], stride: int) -> tuple[int, int]:
+    """Size (height, width) of what the network gets, at a time, of an image of size `image` that it predicts."""
+    if view.tiles is not None:
+        return view.tiles.size
+    return grid_of(image, view, stride).padded

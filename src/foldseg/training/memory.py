@@ -17,7 +17,7 @@ from foldseg.models.inputs import explained_forward
 from foldseg.models.network import SegmentationNetwork
 from foldseg.resources import explained_resources, is_out_of_memory
 from foldseg.training.optimizers import build_optimizer
-from foldseg.views.samples import TrainSamples
+from foldseg.views.train_samples import TrainSamples
 
 logger = logging.getLogger(__name__)
 

@@ -24,7 +24,8 @@ from foldseg.training.schedules import RateSchedule, check_watched
 from foldseg.training.stages import build_stages_schedule
 from foldseg.training.validation import Validation
 from foldseg.training.watch import Watch
-from foldseg.views.samples import EvalSample, TrainBatch
+from foldseg.views.eval_samples import EvalSample
+from foldseg.views.train_samples import TrainBatch
 
 
 class FoldModule(pl.LightningModule):

@@ -3,8 +3,8 @@
 import numpy as np
 
 from foldseg.data.labels import Image, LabelSet, Mask
-from foldseg.views.geometry import resize_image, resize_mask, scaled
-from foldseg.views.samples import EvalSample
+from foldseg.views.eval_samples import EvalSample
+from foldseg.views.geometry import resize_image, resize_mask, scale_size
 
 _WIDTH = 480  # pixels; event files of full-size pictures would outgrow the checkpoints
 
@@ -14,6 +14,6 @@ def triplet(sample: EvalSample, prediction: Mask, labels: LabelSet) -> Image:
     assert sample.mask is not None
     height, width = sample.grid.resized
     frame = sample.inputs[0, :, :height, :width].permute(1, 2, 0).cpu().numpy()
-    size = scaled((height, width), min(1.0, _WIDTH / width))
+    size = scale_size((height, width), min(1.0, _WIDTH / width))
     masks = [labels.colourise(resize_mask(mask, size)) for mask in (sample.mask, prediction)]
     return np.hstack([resize_image(frame, size), *masks])

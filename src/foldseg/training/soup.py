@@ -29,8 +29,9 @@ from foldseg.training.data import open_fold
 from foldseg.training.memory import explained_memory
 from foldseg.training.stages import stage_settings
 from foldseg.training.validation import Validation, goodness
-from foldseg.views.build import train_samples, validation_samples
-from foldseg.views.samples import EvalSamples, epoch_sampler, eval_loader, train_loader
+from foldseg.views.build import build_train_samples, build_validation_samples
+from foldseg.views.eval_samples import EvalSamples, eval_loader
+from foldseg.views.train_samples import epoch_sampler, train_loader
 
 logger = logging.getLogger(__name__)
 
@@ -101,13 +102,13 @@ class _Kitchen:
             update_batch_norms(self.network, self._training_images())
 
     def _samples(self) -> EvalSamples:
-        return validation_samples(self.experiment, self._fold_data, self.network.stride)
+        return build_validation_samples(self.experiment, self._fold_data, self.network.stride)
 
     def _training_images(self) -> Iterator[Tensor]:
         """Images of one epoch of the last stage, the one after the last."""
         config = stage_settings(self.experiment)[-1]
         assert isinstance(config.batch_size, int)
-        samples = train_samples(config, self._fold_data, self.network.stride)
+        samples = build_train_samples(config, self._fold_data, self.network.stride)
         loader = train_loader(samples, config.batch_size, config.workers, config.seed)
         epoch_sampler(loader).set_epoch(config.schedule.epochs)
         for batch in loader:

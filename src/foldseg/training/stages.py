@@ -17,8 +17,9 @@ from torch.utils.data import DataLoader
 
 from foldseg.config import Experiment
 from foldseg.training.schedules import build_schedule, rate
-from foldseg.views.samples import EvalSample, EvalSamples, TrainSamples, epoch_sampler, eval_loader, train_loader
-from foldseg.views.sampling import WHOLE, Part
+from foldseg.views.epoch_plan import WHOLE, Part
+from foldseg.views.eval_samples import EvalSample, EvalSamples, eval_loader
+from foldseg.views.train_samples import TrainSamples, epoch_sampler, train_loader
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from foldseg.scoring.counts import Counts, count_pixels
 from foldseg.scoring.scores import SCORES, iou, score
 from foldseg.training.devices import gathered
 from foldseg.training.pictures import triplet
-from foldseg.views.geometry import Network, probabilities, restore
-from foldseg.views.samples import EvalSample
+from foldseg.views.eval_samples import EvalSample
+from foldseg.views.geometry import Network, predict_probabilities, restore_maps
 
 LOWER_IS_BETTER = ("val_cross_entropy",)
 """What `Validation.row` has that is no score."""
@@ -63,7 +63,7 @@ class Validation:
             return
         samples, self._waiting = self._waiting, []
         inputs = samples[0].inputs if len(samples) == 1 else torch.cat([sample.inputs for sample in samples])
-        maps = restore(probabilities(network, inputs, self._view), samples[0].grid)
+        maps = restore_maps(predict_probabilities(network, inputs, self._view), samples[0].grid)
         predictions = maps.argmax(1).to(torch.uint8).cpu().numpy()
         for sample, own_maps, prediction in zip(samples, maps, predictions, strict=True):
             assert sample.mask is not None

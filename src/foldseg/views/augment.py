@@ -2,7 +2,7 @@
 
 albumentations 2.0.8 only warns about arguments that it does not know, and then ignores them (a mask would be filled
 with class 0): such a warning is an error here. It also draws the same numbers in every worker unless each sample
-sets the seed, which `views.samples` does.
+sets the seed, which `views.train_samples` does.
 """
 
 import warnings
@@ -20,9 +20,9 @@ from foldseg.data.labels import IGNORE_INDEX, Image
 class Fog(A.ImageOnlyTransform):  # type: ignore[misc]
     """Haze by Koschmieder's law (He et al., 2009): I t + A (1 - t), where t = exp(-density * depth).
 
-    Depth is guessed from the row: 1 (far) down to a horizon at 35 to 55% of the height, then falling to 0. A is
-    brighter by 40 to 100 than the upper half. (The library's own fog blurs rather than hazes, and takes 2.5 s for a
-    frame of 1936x1216.)
+    The depth depends on the row: it is 1 (far) above a horizon at 35 to 55% of the height, and falls to 0 below it. The
+    light A is brighter by 40 to 100 than the mean of the upper half. The library's own fog is not used: it blurs rather
+    than hazes, and takes 2.5 s for a frame of 1936x1216.
     """
 
     def __init__(self, density: tuple[float, float] = (0.3, 1.4), p: float = 0.5) -> None:
@@ -31,16 +31,18 @@ class Fog(A.ImageOnlyTransform):  # type: ignore[misc]
 
     def get_params(self) -> dict[str, float]:
         """Draw the density, the horizon's row (a share of the height) and how much brighter the haze is."""
-        drawn = {"density": self.density, "horizon": (0.35, 0.55), "brighter": (40.0, 100.0)}
-        return {name: self.py_random.uniform(*limits) for name, limits in drawn.items()}
+        ranges = {"density": self.density, "horizon": (0.35, 0.55), "brighter": (40.0, 100.0)}
+        return {name: self.py_random.uniform(*limits) for name, limits in ranges.items()}
 
     def apply(self, img: Image, density: float, horizon: float, brighter: float, **_: object) -> Image:
-        """(H, W, 3) uint8 -> the same, hazy."""
+        """Return the image (H, W, 3) uint8 with haze."""
         light = min(240.0, float(img[: len(img) // 2 + 1].mean()) + brighter)
         rows = (np.arange(len(img), dtype=np.float32) + 0.5) / len(img)
-        clear = np.exp(-density * np.clip((1 - rows) / (1 - horizon), 0, 1))
-        table = np.arange(256, dtype=np.float32) * clear[:, None] + light * (1 - clear[:, None])  # (H, 256)
-        return np.stack([cv2.LUT(row, values) for row, values in zip(img, table.round().astype(np.uint8), strict=True)])
+        transmission = np.exp(-density * np.clip((1 - rows) / (1 - horizon), 0, 1))[:, None]
+        # A table of the hazy value of each value, for each row: (H, 256)
+        table = np.arange(256, dtype=np.float32) * transmission + light * (1 - transmission)
+        tables = table.round().astype(np.uint8)
+        return np.stack([cv2.LUT(row, values) for row, values in zip(img, tables, strict=True)])
 
 
 def _none() -> list[A.BasicTransform]:
@@ -135,11 +137,12 @@ AUGMENTATIONS: dict[str, Callable[[], list[A.BasicTransform]]] = {
     "clahe": _clahe,
     "geometric": _geometric,
 }
+"""Name -> a function that returns the transforms of the set, in their order."""
 check_entries(AUGMENTATIONS, AugmentName, "views/augment.py: AUGMENTATIONS")
 
 
 def augmentation(name: str) -> A.Compose:
-    """Build the set `name`; calling it with image (H, W, 3) uint8 and mask (H, W) uint8 keeps both sizes."""
+    """Build an augmentation set. Call it with image (H, W, 3) uint8 and mask (H, W) uint8; it keeps their size."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         return A.Compose(AUGMENTATIONS[name]())

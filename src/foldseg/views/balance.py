@@ -1,4 +1,4 @@
-"""Which classes the samples of an epoch hold: what each kind of balance draws from the data set's own frames."""
+"""Balances of classes in an epoch: which of the data set's own frames each kind of balance draws."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,32 +18,41 @@ Rows = NDArray[np.intp]
 PixelCounts = NDArray[np.int64]
 _KEY = "sampling.balance.classes"
 
+
+def _inverse(share: Weights) -> Weights:
+    return 1 / share
+
+
+def _inverse_root(share: Weights) -> Weights:
+    return 1 / np.sqrt(share)
+
+
 CLASS_WEIGHTS: dict[str, Callable[[Weights], Weights]] = {
-    "uniform": lambda share: np.ones_like(share),
-    "inverse_frequency": lambda share: 1 / share,
-    "inverse_root": lambda share: 1 / np.sqrt(share),
+    "uniform": np.ones_like,
+    "inverse_frequency": _inverse,
+    "inverse_root": _inverse_root,
 }
-"""Weights of classes from their shares of all pixels (classes,), above 0."""
+"""Name -> a function of the classes' shares of all pixels (classes,), above 0, to their weights (classes,)."""
 check_entries(CLASS_WEIGHTS, ClassRule, "views/balance.py: CLASS_WEIGHTS")
 
 
 @dataclass(frozen=True)
 class Draw:
-    """One sample: its frame, and the classes of which a crop holds a pixel (none: it lies anywhere)."""
+    """One sample: the index of its frame, and the classes that its crop must show. Without any it may lie anywhere."""
 
     frame: int
     classes: tuple[int, ...] = ()
 
 
 class BalancePlan(Protocol):
-    """What a balance draws in an epoch."""
+    """Draws the frames of an epoch so that their classes are balanced."""
 
     def draw(self, count: int, epoch: int, rng: np.random.Generator) -> list[Draw]:
         """Return `count` samples of the data set's own frames."""
 
 
 class PlainPlan:
-    """Every frame as often as its weight (frames,) says, and crops anywhere."""
+    """Draws every frame as often as its weight (frames,) says. Crops lie anywhere."""
 
     def __init__(self, weights: Weights) -> None:
         self._weights = weights
@@ -54,42 +63,44 @@ class PlainPlan:
 
 
 class ClassCropsPlan:
-    """A share of the samples is cut around a pixel of a chosen class, the others anywhere."""
+    """Draws a share of the samples to be cut around a pixel of a chosen class, the others anywhere."""
 
     def __init__(
         self, settings: ClassCrops, names: Sequence[str], pixels: PixelCounts, weights: Weights, epochs: int
     ) -> None:
         self._share, self._weights = settings.share, weights
         self._class_weights = class_weights(settings, names, pixels)
-        self._holders = [np.flatnonzero(column) for column in (pixels[:, :-1] > 0).T]
+        self._frames_with = [np.flatnonzero(column) for column in (pixels[:, :-1] > 0).T]  # one array per class
 
     def draw(self, count: int, epoch: int, rng: np.random.Generator) -> list[Draw]:
         """Return `count` samples."""
-        chosen = round(count * self._share)
-        per_class = np.bincount(systematic(self._class_weights, chosen, rng), minlength=len(self._holders))
-        draws = draw_frames(self._weights, count - chosen, rng)
+        balanced = round(count * self._share)
+        chosen_classes = draw_systematically(self._class_weights, balanced, rng)
+        per_class = np.bincount(chosen_classes, minlength=len(self._frames_with))
+        draws = draw_frames(self._weights, count - balanced, rng)
         for index, number in enumerate(per_class.tolist()):
-            holders = self._holders[index]
-            draws += [Draw(int(holders[row]), (index,)) for row in systematic(self._weights[holders], number, rng)]
+            frames = self._frames_with[index]
+            rows = draw_systematically(self._weights[frames], number, rng)
+            draws += [Draw(int(frames[row]), (index,)) for row in rows]
         return draws
 
 
 class PositivePlan:
-    """A share of the samples, which slides over the epochs, is cut around a pixel of given classes."""
+    """Draws a share of the samples, which changes over the epochs, to be cut around a pixel of given classes."""
 
     def __init__(
         self, settings: PositiveShare, names: Sequence[str], pixels: PixelCounts, weights: Weights, epochs: int
     ) -> None:
         self._settings, self._weights, self._epochs = settings, weights, epochs
         self._classes = class_indices(settings.classes, names, _KEY)
-        self._holds = _positives(settings, self._classes, pixels)
+        self._is_positive = _find_positives(settings, self._classes, pixels)
 
     def draw(self, count: int, epoch: int, rng: np.random.Generator) -> list[Draw]:
-        """Return `count` samples; those that are not positive come from frames without the classes."""
-        chosen = round(count * positive_share(self._settings, epoch, self._epochs))
+        """Return `count` samples. Those that are not positive come from frames without the classes."""
+        positive = round(count * positive_share(self._settings, epoch, self._epochs))
         return [
-            *draw_frames(self._weights * self._holds, chosen, rng, self._classes),
-            *draw_frames(self._weights * ~self._holds, count - chosen, rng),
+            *draw_frames(self._weights * self._is_positive, positive, rng, self._classes),
+            *draw_frames(self._weights * ~self._is_positive, count - positive, rng),
         ]
 
 
@@ -97,17 +108,18 @@ BALANCES: dict[type[Balance], Callable[[Any, Sequence[str], PixelCounts, Weights
     ClassCrops: ClassCropsPlan,
     PositiveShare: PositivePlan,
 }
-"""(settings, class names, pixels (frames, classes + 1), weights (frames,), number of epochs) -> what is drawn."""
+"""Settings -> the class of its plan, built from (settings, class names, pixels (frames, classes + 1), weights of the
+frames (frames,), number of epochs)."""
 check_entries(BALANCES, Balance, "views/balance.py: BALANCES")
 
 
 def draw_frames(weights: Weights, count: int, rng: np.random.Generator, classes: tuple[int, ...] = ()) -> list[Draw]:
-    """Draw `count` frames by their weights, each to be cut around a pixel of `classes`."""
-    return [Draw(row, classes) for row in systematic(weights, count, rng).tolist()]
+    """Draw `count` frames by their weights (frames,), each to be cut around a pixel of `classes`."""
+    return [Draw(row, classes) for row in draw_systematically(weights, count, rng).tolist()]
 
 
-def systematic(weights: Weights, count: int, rng: np.random.Generator) -> Rows:
-    """Draw `count` rows; each as often as its share of `weights` says, rounded down or up by chance."""
+def draw_systematically(weights: Weights, count: int, rng: np.random.Generator) -> Rows:
+    """Draw `count` indices of `weights`, each as often as its share of them says, rounded down or up by chance."""
     if count == 0:
         return np.empty(0, np.intp)
     order = rng.permutation(len(weights))
@@ -117,7 +129,10 @@ def systematic(weights: Weights, count: int, rng: np.random.Generator) -> Rows:
 
 
 def class_weights(crops: ClassCrops, names: Sequence[str], pixels: PixelCounts) -> Weights:
-    """Return how often each class is chosen: (classes,); 0 for classes that no frame has, which may not be named."""
+    """Return the weight of each class, (classes,): 0 for classes that no frame has.
+
+    FoldsegError if the settings name such a class.
+    """
     counts = pixels[:, :-1].sum(0)
     if not isinstance(crops.classes, dict):
         present = counts > 0
@@ -132,27 +147,30 @@ def class_weights(crops: ClassCrops, names: Sequence[str], pixels: PixelCounts) 
 
 
 def positive_share(positive: PositiveShare, epoch: int, epochs: int) -> float:
-    """Slide from `start` in the first epoch to `end` in the last."""
+    """Return the share of positive samples in an epoch: it moves from `start` in the first to `end` in the last."""
     return positive.start + (positive.end - positive.start) * min(1.0, epoch / max(1, epochs - 1))
 
 
 def class_indices(wanted: Sequence[str], names: Sequence[str], key: str) -> tuple[int, ...]:
-    """Return the indices of classes by name; FoldsegError that names `key` for unknown ones."""
+    """Return the indices of the `wanted` classes in `names`. FoldsegError that begins with `key` for unknown ones."""
     unknown = [name for name in wanted if name not in names]
     if unknown:
         raise FoldsegError(f"{key}: unknown classes {shorten(unknown)}; valid are {', '.join(names)}")
     return tuple(names.index(name) for name in wanted)
 
 
-def _positives(positive: PositiveShare, wanted: Sequence[int], pixels: PixelCounts) -> NDArray[np.bool_]:
-    """Return (frames,): which have enough pixels of the wanted classes. FoldsegError if a side is needed but empty."""
-    holds = pixels[:, list(wanted)].sum(1) >= positive.min_pixels
+def _find_positives(positive: PositiveShare, classes: Sequence[int], pixels: PixelCounts) -> NDArray[np.bool_]:
+    """Return which frames have enough pixels of the classes, (frames,).
+
+    FoldsegError if frames with them, or frames without, are needed, and there are none.
+    """
+    is_positive = pixels[:, list(classes)].sum(1) >= positive.min_pixels
     shares, names = (positive.start, positive.end), ", ".join(positive.classes)
-    if max(shares) > 0 and not holds.any():
+    if max(shares) > 0 and not is_positive.any():
         raise FoldsegError(f"sampling.balance: no training image has {positive.min_pixels} pixels of {names}")
-    if min(shares) < 1 and holds.all():
+    if min(shares) < 1 and is_positive.all():
         raise FoldsegError(
             f"sampling.balance: every training image has {positive.min_pixels} pixels of {names}, so none is left for "
             f"the share without (start {shares[0]}, end {shares[1]}); raise min_pixels or use kind class_crops"
         )
-    return holds
+    return is_positive

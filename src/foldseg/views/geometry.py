@@ -1,10 +1,9 @@
-"""Where the pixels go: padding, resizing, cropping, and the way back to the original grid.
+"""Padding, resizing and cropping of images, and the way back from a prediction to the original grid.
 
 Images are (H, W, 3) uint8, masks (H, W) uint8 with 255 for void, sizes (height, width). Padding is added below and
 to the right: reflected for images, void for masks. Masks are resampled by nearest neighbour only.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from foldseg.config.schema import FullView, PredictView, ResizedView, TilesView, TrainView
+from foldseg.config.schema import PredictView
 from foldseg.data.labels import IGNORE_INDEX, Image, Mask
 from foldseg.views.tiles import Network as Network
-from foldseg.views.tiles import class_probabilities, tiled, tiled_size
+from foldseg.views.tiles import class_probabilities, predict_tiles, tiled_size
 
 Border = Literal["reflect", "replicate"]
 _BORDERS = {"reflect": cv2.BORDER_REFLECT_101, "replicate": cv2.BORDER_REPLICATE}
@@ -27,7 +26,8 @@ _BORDERS = {"reflect": cv2.BORDER_REFLECT_101, "replicate": cv2.BORDER_REPLICATE
 class Grid:
     """The sizes of one image on its way into the network: as stored, as resized, as padded.
 
-    Padding is above and to the left by `offset` pixels (a shift of test-time augmentation), else below and right.
+    `offset` rows and columns of the padding are above and to the left (a shift of test-time augmentation). The rest is
+    below and to the right.
     """
 
     original: tuple[int, int]
@@ -40,10 +40,9 @@ class Grid:
 def grid_of(size: tuple[int, int], view: PredictView, stride: int, scale: float = 1.0) -> Grid:
     """Return the grid on which an image of `size` is predicted in `view` by a network of `stride`.
 
-    `scale` is a factor by which the image is resized, besides the view's own.
+    The image is resized by `scale` in addition to the view's own factor.
     """
-    factor = scale * (view.factor if isinstance(view, ResizedView) else 1.0)
-    return padded_grid(size, scaled(size, factor), view, stride)
+    return padded_grid(size, scale_size(size, scale * view.resize_factor), view, stride)
 
 
 def padded_grid(
@@ -53,20 +52,15 @@ def padded_grid(
     stride: int,
     offset: tuple[int, int] = (0, 0),
 ) -> Grid:
-    """Return the grid of an image that has been `resized` already, as large as `view`, `stride` and `offset` need."""
+    """Return the grid of an image that has been `resized` already, padded as `view`, `stride` and `offset` need it."""
     covered = resized[0] + offset[0], resized[1] + offset[1]
-    if isinstance(view, TilesView):
-        border: Border = "replicate" if view.border == "replicate" else "reflect"
-        return Grid(original, resized, tiled_size(covered, view), offset, border)
-    return Grid(original, resized, padded_size(covered, side_multiple(view, stride)), offset)
+    if view.tiles is None:
+        return Grid(original, resized, padded_size(covered, view.side_multiple(stride)), offset)
+    border: Border = "replicate" if view.tiles.border == "replicate" else "reflect"
+    return Grid(original, resized, tiled_size(covered, view.tiles), offset, border)
 
 
-def side_multiple(view: TrainView | PredictView, stride: int) -> int:
-    """Return what must divide the sides that a network of `stride` sees in `view`."""
-    return math.lcm(stride, view.multiple) if isinstance(view, FullView) else stride
-
-
-def prepare(image: Image, grid: Grid) -> Image:
+def prepare_image(image: Image, grid: Grid) -> Image:
     """Resize and pad an image for the network: (H, W, 3) of `grid.original` -> `grid.padded`."""
     image = resize_image(image, grid.resized)
     if image.shape[:2] == grid.padded:
@@ -77,18 +71,19 @@ def prepare(image: Image, grid: Grid) -> Image:
 
 
 def pad_batch(images: Tensor, grid: Grid) -> Tensor:
-    """Pad images (N, C, *grid.resized) for the network, where they are: what `prepare` does, to the pixel."""
+    """Pad images (N, C, *grid.resized) for the network on their device. The result is that of `prepare`, exactly."""
     if images.shape[-2:] == grid.padded:
         return images
-    rows, columns = (
-        _border_index(length, before, total, grid.border).to(images.device)
-        for length, before, total in zip(grid.resized, grid.offset, grid.padded, strict=True)
-    )
-    return images.index_select(-2, rows).index_select(-1, columns)
+    rows = _source_indices(grid.resized[0], grid.offset[0], grid.padded[0], grid.border)
+    columns = _source_indices(grid.resized[1], grid.offset[1], grid.padded[1], grid.border)
+    return images.index_select(-2, rows.to(images.device)).index_select(-1, columns.to(images.device))
 
 
-def _border_index(length: int, before: int, total: int, border: Border) -> Tensor:
-    """For each of `total` pixels, of which `before` come first, which of the `length` pixels of an image it shows."""
+def _source_indices(length: int, before: int, total: int, border: Border) -> Tensor:
+    """Return which of the `length` pixels of an image each of `total` padded pixels shows: (total,).
+
+    `before` of the padded pixels come before the image.
+    """
     place = torch.arange(total) - before
     if border == "replicate" or length == 1:
         return place.clamp(0, length - 1)
@@ -96,43 +91,43 @@ def _border_index(length: int, before: int, total: int, border: Border) -> Tenso
     return torch.minimum(place, 2 * length - 2 - place)
 
 
-def probabilities(network: Network, inputs: Tensor, view: PredictView) -> Tensor:
+def predict_probabilities(network: Network, inputs: Tensor, view: PredictView) -> Tensor:
     """Prepared images (N, 3, H, W) uint8 -> class probabilities (N, classes, H, W) float32 on the padded grid."""
-    if not isinstance(view, TilesView):
+    if view.tiles is None:
         return class_probabilities(network(inputs))
-    return tiled(network, inputs, view)
+    return predict_tiles(network, inputs, view.tiles)
 
 
-def without_padding(maps: Tensor, grid: Grid) -> Tensor:
-    """(..., *grid.padded) -> (..., *grid.resized), without a copy."""
+def remove_padding(maps: Tensor, grid: Grid) -> Tensor:
+    """Cut the padding off: (..., *grid.padded) -> (..., *grid.resized), without a copy."""
     (top, left), (height, width) = grid.offset, grid.resized
     return maps[..., top : top + height, left : left + width]
 
 
-def restore(maps: Tensor, grid: Grid) -> Tensor:
-    """Probabilities on the padded grid (N, C, H, W) -> on the image's own grid; resized ones bilinearly."""
-    return to_size(without_padding(maps, grid), grid.original)
+def restore_maps(maps: Tensor, grid: Grid) -> Tensor:
+    """Bring probabilities (N, C, H, W) from the padded grid to the image's own grid, bilinearly if it was resized."""
+    return resize_maps(remove_padding(maps, grid), grid.original)
 
 
-def to_size(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize probabilities (N, C, H, W) bilinearly to `size`; they sum to 1 as before."""
+def resize_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize probabilities (N, C, H, W) bilinearly to `size`. They still sum to 1 at every pixel."""
     if maps.shape[-2:] == size:
         return maps
     return functional.interpolate(maps, size, mode="bilinear", align_corners=False)
 
 
-def scaled(size: tuple[int, int], factor: float) -> tuple[int, int]:
+def scale_size(size: tuple[int, int], factor: float) -> tuple[int, int]:
     """Return `size` times `factor`, rounded, at least 1x1."""
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
 def padded_size(size: tuple[int, int], multiple: int) -> tuple[int, int]:
-    """Return the smallest size of at least `size` whose sides `multiple` divides."""
+    """Return the smallest size that holds `size` and whose sides are multiples of `multiple`."""
     return -(-size[0] // multiple) * multiple, -(-size[1] // multiple) * multiple
 
 
 def pad_image(image: Image, size: tuple[int, int]) -> Image:
-    """Pad below and right to `size` with the image's reflection, which leaves no edge to be mistaken for one."""
+    """Pad below and right to `size` with the image's reflection: it leaves no edge that a network could learn."""
     if image.shape[:2] == size:
         return image
     down, right = size[0] - image.shape[0], size[1] - image.shape[1]
@@ -172,22 +167,24 @@ def random_crop(
     rng: np.random.Generator,
     around: tuple[int, int] | None = None,
 ) -> tuple[Image, Mask]:
-    """Cut a random window out of a randomly scaled image; what lies outside of the image is padding.
+    """Cut a random window out of a randomly scaled image. Where it reaches beyond the image, it is padded.
 
-    The window is cut first and scaled afterwards, so that the cost does not depend on the image's size. It holds the
-    pixel `around` (row, column), somewhere.
+    The window is cut first and scaled afterwards, so that the cost does not depend on the image's size. If a pixel
+    `around` (row, column) is given, the window holds it.
     """
     factor = rng.uniform(*scale)
-    window = scaled(size, 1 / factor)
-    top, left = (
-        int(rng.integers(*_starts(*sizes))) for sizes in zip(mask.shape, window, around or (None, None), strict=True)
-    )
+    window = scale_size(size, 1 / factor)
+    row, column = around or (None, None)
+    top = int(rng.integers(*_range_of_starts(mask.shape[0], window[0], row)))
+    left = int(rng.integers(*_range_of_starts(mask.shape[1], window[1], column)))
     area = np.s_[top : top + window[0], left : left + window[1]]
     image, mask = pad_image(image[area], window), pad_mask(mask[area], window)
     return resize_image(image, size), resize_mask(mask, size)
 
 
-def _starts(length: int, window: int, pixel: int | None) -> tuple[int, int]:
-    """Range of the first pixels of windows that lie within `length` (if they can) and hold `pixel`."""
+def _range_of_starts(length: int, window: int, pixel: int | None) -> tuple[int, int]:
+    """Return the range [low, high) of the first pixels of windows within `length`, if they fit, that hold `pixel`."""
     last = max(0, length - window)
-    return (0, last + 1) if pixel is None else (max(0, pixel - window + 1), min(pixel, last) + 1)
+    if pixel is None:
+        return 0, last + 1
+    return max(0, pixel - window + 1), min(pixel, last) + 1

@@ -1,4 +1,4 @@
-"""Sliding windows: where they lie, what a pixel counts for by its place in one, and how they are put together."""
+"""Tiles: where they lie, how much a pixel counts by its place in a tile, and how their predictions are merged."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,62 +12,70 @@ from torch import Tensor
 
 from foldseg.config.schema import TilesView
 from foldseg.config.schema.choice import check_entries
-from foldseg.config.schema.names import TileWeightName
+from foldseg.config.schema.names import TileMergeName, TileWeightName
 
 Network = Callable[[Tensor], Tensor]
 """Batch of images (N, 3, H, W) uint8 -> logits (N, classes, H, W)."""
 
-_PIXELS = {"cpu": 1 << 18, "cuda": 1 << 22}  # of the windows that are predicted together, at most (but at least one)
-_SIGMA = 1 / 8  # of the gaussian, as a share of a window's side
-_LEAST = 1e-3  # weight, so that a pixel which only corners of windows cover keeps all its digits
+_BATCH_PIXELS = {"cpu": 1 << 18, "cuda": 1 << 22}
+"""The most pixels of tiles that are predicted together. A larger tile is predicted alone."""
+_SIGMA = 1 / 8  # standard deviation of the gaussian, as a share of a tile's side
+_SMALLEST_WEIGHT = 1e-3  # of the gaussian: pixels that only corners of tiles cover keep all their digits
 
 
 @dataclass(frozen=True)
 class Tiling:
-    """How images of one size are divided: corners (top, left) of windows, their weights, and the sum of these."""
+    """How images (H, W) of one size are divided.
+
+    `corners`: row and column of each tile's upper left pixel. `weights`: of the pixels of a tile, (tile height, tile
+    width). `weight_sum`: sum of the tiles' weights at each pixel of the image, (H, W).
+    """
 
     corners: tuple[tuple[int, int], ...]
-    weights: Tensor  # (window's height, width)
-    norm: Tensor  # (H, W)
+    weights: Tensor
+    weight_sum: Tensor
 
 
-def tiled(network: Network, images: Tensor, view: TilesView) -> Tensor:
-    """Images (N, 3, H, W) uint8 of a size that `tiled_size` gives -> probabilities (N, classes, H, W) float32.
+def predict_tiles(network: Network, images: Tensor, view: TilesView) -> Tensor:
+    """Predict images tile by tile: (N, 3, H, W) uint8 -> probabilities (N, classes, H, W) float32.
 
-    Windows of all images are predicted together, so many at a time as make a good batch.
+    The images have a size that `tiled_size` returns. Tiles of all images are predicted together, in batches whose size
+    suits the device.
     """
-    tiling = _tiling((images.shape[-2], images.shape[-1]), view, images.device)
+    tiling = _tiling_of((images.shape[-2], images.shape[-1]), view, images.device)
+    merge = MERGES[view.merge]
+    height, width = view.size
     total: Tensor | None = None
-    for places, windows in _batches(images, view.size, tiling.corners):
-        maps = class_probabilities(network(windows))
-        maps = (votes(maps) if view.merge == "vote" else maps).mul_(tiling.weights)
+    for places, tiles in _batches(images, view.size, tiling.corners):
+        maps = class_probabilities(network(tiles))
+        maps = merge.term(maps).mul_(tiling.weights)
         if total is None:
             total = maps.new_zeros(len(images), maps.shape[1], *images.shape[-2:])
-        for (number, (top, left)), own in zip(places, maps, strict=True):
-            total[number, :, top : top + view.size[0], left : left + view.size[1]] += own
-    assert total is not None  # a tiling has a window
-    return total.div_(tiling.norm)
+        for (number, (top, left)), tile_maps in zip(places, maps, strict=True):
+            total[number, :, top : top + height, left : left + width] += tile_maps
+    assert total is not None  # there is at least one tile
+    return total.div_(tiling.weight_sum)
 
 
 def _batches(
     images: Tensor, size: tuple[int, int], corners: tuple[tuple[int, int], ...]
 ) -> Iterator[tuple[list[tuple[int, tuple[int, int]]], Tensor]]:
-    """(number of the image, corner) of the windows of each batch, and the windows (n, 3, height, width)."""
+    """Yield batches of tiles: where they are, (number of the image, corner), and their pixels (n, 3, height, width)."""
     height, width = size
     places = list(product(range(len(images)), corners))
-    pixels = images.permute(0, 2, 3, 1)  # as they lie in memory: rows of a window are copied whole
-    length = max(1, _PIXELS.get(images.device.type, _PIXELS["cpu"]) // (height * width))
-    for start in range(0, len(places), length):
-        batch = places[start : start + length]
-        windows = [pixels[n, top : top + height, left : left + width] for n, (top, left) in batch]
-        yield batch, torch.stack(windows).permute(0, 3, 1, 2)
+    pixels = images.permute(0, 2, 3, 1)  # channels last, as they are in memory: whole rows of a tile are copied
+    batch_size = max(1, _BATCH_PIXELS.get(images.device.type, _BATCH_PIXELS["cpu"]) // (height * width))
+    for start in range(0, len(places), batch_size):
+        batch = places[start : start + batch_size]
+        tiles = [pixels[number, top : top + height, left : left + width] for number, (top, left) in batch]
+        yield batch, torch.stack(tiles).permute(0, 3, 1, 2)
 
 
 def class_probabilities(logits: Tensor) -> Tensor:
-    """Logits (N, C, H, W) of any float type and layout -> their softmax, float32, plane by plane in memory."""
+    """Return the softmax of logits (N, C, H, W) of any float type and memory layout: float32, contiguous."""
     logits = logits.detach().float()
     if logits.device.type == "cpu" and logits.is_contiguous(memory_format=torch.channels_last):
-        # torch copies channels that lie together into planes up to ten times as slowly as OpenCV
+        # OpenCV turns channels-last memory into planes up to ten times as fast as torch
         pixels, planes = logits.permute(0, 2, 3, 1).flatten(1, 2).numpy(), logits.new_empty(logits.shape)
         for image, out in zip(pixels, planes.flatten(2).numpy(), strict=True):
             cv2.transpose(image, out)
@@ -76,12 +84,15 @@ def class_probabilities(logits: Tensor) -> Tensor:
 
 
 def votes(maps: Tensor) -> Tensor:
-    """Probabilities (..., C, H, W) -> the same shape: 1 for the most probable class of each pixel, 0 for the others."""
+    """Return 1 for the most probable class of each pixel, 0 for the others; maps and result are (..., C, H, W)."""
     return torch.zeros_like(maps).scatter_(-3, maps.argmax(-3, keepdim=True), 1.0)
 
 
 def tiled_size(size: tuple[int, int], view: TilesView) -> tuple[int, int]:
-    """Return to which size an image of `size` is padded for its windows: as large as one, or as the last ones need."""
+    """Return the size that an image of `size` is padded to, so that tiles cover it.
+
+    It is at least that of a tile. Unless the last tiles are shifted back into the image, it is as large as they need.
+    """
     if view.border == "shift":
         return max(size[0], view.size[0]), max(size[1], view.size[1])
     height, width = (
@@ -92,7 +103,7 @@ def tiled_size(size: tuple[int, int], view: TilesView) -> tuple[int, int]:
 
 
 def tile_starts(length: int, tile: int, overlap: float) -> list[int]:
-    """First pixels of windows that cover `length` with at least `overlap` (a share of `tile`), evenly spread.
+    """Return the first pixels of tiles that cover `length` with at least `overlap` (a share of `tile`), evenly spread.
 
     `length` must be at least `tile`.
     """
@@ -101,7 +112,7 @@ def tile_starts(length: int, tile: int, overlap: float) -> list[int]:
 
 
 def stepped_starts(length: int, tile: int, stride: int) -> list[int]:
-    """First pixels of windows, one every `stride`, that cover `length`; the last one is shifted back into it.
+    """Return the first pixels of tiles, one every `stride`, that cover `length`. The last one is shifted back into it.
 
     `length` must be at least `tile`.
     """
@@ -115,7 +126,7 @@ def _stride(tile: int, overlap: float) -> int:
 def _strides(view: TilesView) -> tuple[int, int]:
     if view.stride is not None:
         return view.stride
-    assert view.overlap is not None  # the configuration sees to it
+    assert view.overlap is not None  # settings have either a stride or an overlap
     return _stride(view.size[0], view.overlap), _stride(view.size[1], view.overlap)
 
 
@@ -124,18 +135,21 @@ def _count(length: int, tile: int, stride: int) -> int:
 
 
 @lru_cache(maxsize=8)
-def _tiling(size: tuple[int, int], view: TilesView, device: torch.device) -> Tiling:
+def _tiling_of(size: tuple[int, int], view: TilesView, device: torch.device) -> Tiling:
+    height, width = view.size
     if view.overlap is not None and view.border == "shift":
-        tops, lefts = (tile_starts(length, tile, view.overlap) for length, tile in zip(size, view.size, strict=True))
+        tops = tile_starts(size[0], height, view.overlap)
+        lefts = tile_starts(size[1], width, view.overlap)
     else:
-        axes = zip(size, view.size, _strides(view), strict=True)
-        tops, lefts = (stepped_starts(length, tile, stride) for length, tile, stride in axes)
+        down, right = _strides(view)
+        tops = stepped_starts(size[0], height, down)
+        lefts = stepped_starts(size[1], width, right)
     corners = tuple(product(tops, lefts))
-    weights = WEIGHTS[view.weights or ("pyramid" if view.merge == "mean" else "constant")](*view.size)
-    norm = torch.zeros(size)
+    weights = WEIGHTS[view.weights or MERGES[view.merge].usual_weights](height, width)
+    weight_sum = torch.zeros(size)
     for top, left in corners:
-        norm[top : top + view.size[0], left : left + view.size[1]] += weights
-    return Tiling(corners, weights.to(device), norm.to(device))
+        weight_sum[top : top + height, left : left + width] += weights
+    return Tiling(corners, weights.to(device), weight_sum.to(device))
 
 
 def _constant(height: int, width: int) -> Tensor:
@@ -143,7 +157,7 @@ def _constant(height: int, width: int) -> Tensor:
 
 
 def _pyramid(height: int, width: int) -> Tensor:
-    """(height, width) weights that fall evenly from 1 in the middle towards the border, never to 0."""
+    """Weights (height, width) that fall evenly from 1 in the middle towards the border, never to 0."""
 
     def ramp(length: int) -> Tensor:
         position = torch.arange(length) + 0.5
@@ -153,15 +167,39 @@ def _pyramid(height: int, width: int) -> Tensor:
 
 
 def _gaussian(height: int, width: int) -> Tensor:
-    """(height, width) weights: a bell whose standard deviation is an eighth of a side (as MONAI's), at least 0.001."""
+    """Weights (height, width): a bell with a standard deviation of an eighth of a side, as in MONAI; at least 0.001."""
 
     def bell(length: int) -> Tensor:
         position = torch.arange(length) - (length - 1) / 2
         return torch.exp(-0.5 * (position / (_SIGMA * length)) ** 2)
 
-    return (bell(height)[:, None] * bell(width)[None, :]).clamp_min(_LEAST)
+    return (bell(height)[:, None] * bell(width)[None, :]).clamp_min(_SMALLEST_WEIGHT)
 
 
 WEIGHTS: dict[str, Callable[[int, int], Tensor]] = {"constant": _constant, "gaussian": _gaussian, "pyramid": _pyramid}
-"""Name -> weights of the pixels of a window of (height, width), all above 0."""
+"""Name -> a function of a tile's (height, width) to the weights of its pixels, all above 0."""
 check_entries(WEIGHTS, TileWeightName, "views/tiles.py: WEIGHTS")
+
+
+@dataclass(frozen=True)
+class TileMerge:
+    """How the tiles' probabilities become those of the image: as the weighted mean of `term(probabilities)`.
+
+    `term`: (N, classes, H, W) -> the same shape, from 0 to 1, with a sum of 1 at every pixel.
+    `usual_weights`: name of the weights of a tile's pixels where the settings name none.
+    """
+
+    term: Callable[[Tensor], Tensor]
+    usual_weights: TileWeightName
+
+
+def _unchanged(maps: Tensor) -> Tensor:
+    return maps
+
+
+MERGES: dict[TileMergeName, TileMerge] = {
+    "mean": TileMerge(_unchanged, "pyramid"),
+    "vote": TileMerge(votes, "constant"),
+}
+"""Name -> how tiles are merged. `deploy/numpy_views.py: MERGES` has the same for exported networks."""
+check_entries(MERGES, TileMergeName, "views/tiles.py: MERGES")

@@ -32,7 +32,7 @@ from foldseg.config.schema.schedules import (
     StepDecay,
     WarmRestarts,
 )
-from foldseg.config.schema.step import Step
+from foldseg.config.schema.step_base import Step
 from foldseg.config.schema.steps import (
     BiasStep,
     CleanUp,

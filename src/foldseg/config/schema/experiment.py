@@ -29,10 +29,11 @@ from foldseg.config.schema.optimizers import AdamW, Optimizer
 from foldseg.config.schema.sampling import CopyPaste, CutMix, Sampling
 from foldseg.config.schema.schedules import OneCycle, Schedule
 from foldseg.config.schema.training import EarlyStopping, Loss
-from foldseg.config.schema.views import TrainView, View
+from foldseg.config.schema.views import PredictView, TrainView, View
 from foldseg.config.schema.weights import Ema, Stage, Swa
 
 _AIMED = " or ".join(name for name, kind in TrainView.kinds().items() if kind.can_be_aimed)
+_WITH_LOGITS = " or ".join(name for name, kind in PredictView.kinds().items() if kind.has_logits)
 
 
 class Experiment(Settings):
@@ -151,7 +152,7 @@ class Experiment(Settings):
             )
         if self.predictions == "logits" and not self.view.predict.has_logits:
             raise ConflictError(
-                f"predictions logits need view.predict.kind full; found {self.view.predict.kind}",
+                f"predictions logits need view.predict.kind {_WITH_LOGITS}; found {self.view.predict.kind}",
                 "predictions",
                 "view.predict",
             )

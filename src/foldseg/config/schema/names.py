@@ -14,6 +14,8 @@ DeviceName = Literal["auto", "cpu", "gpu"]
 """Where a network computes."""
 NormName = Literal["batch", "sync", "group", "instance", "evonorm", "none"]
 """`models/norms.py: NORMS`."""
+PictureForm = Literal["masks", "colours", "overlay", "probabilities"]
+"""`deploy/forms.py: FORMS`."""
 PrecisionName = Literal["fp32", "bf16", "fp16"]
 """`models/device.py: TRAINING_PRECISIONS`."""
 ScoreName = Literal[
@@ -30,6 +32,8 @@ SubmissionName = Literal["signate_json", "label_png"]
 """`submission/formats.py: FORMATS`."""
 SymmetryName = Literal["none", "flip", "flips", "d4"]
 """`config/schema/tta.py: SYMMETRIES`."""
+TileMergeName = Literal["mean", "vote"]
+"""`views/tiles.py: MERGES` and `deploy/numpy_views.py: MERGES`."""
 TileWeightName = Literal["constant", "gaussian", "pyramid"]
 """`views/tiles.py: WEIGHTS`."""
 ViewMergeName = Literal["mean", "geometric_mean", "max", "vote", "tsharpen"]

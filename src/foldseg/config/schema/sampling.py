@@ -1,4 +1,4 @@
-"""Which samples an epoch is made of, and how they are mixed with each other."""
+"""Settings of the samples of an epoch: which ones it has, and how they are mixed with each other."""
 
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -18,10 +18,10 @@ class Balance(Choice):
 
 
 class ClassCrops(Balance):
-    """Crops that hold a chosen class: the class first, then an image that has it, then a pixel of it.
+    """Crops that hold a chosen class. The class is chosen first, then an image that has it, then a pixel of it.
 
-    Zhu et al., 2019 (1812.01593) take `uniform` classes; `inverse_frequency` and `inverse_root` weigh a class by
-    1 / (its share of pixels) and by the root of that; a mapping gives weights by name.
+    Zhu et al., 2019 (1812.01593) choose classes `uniform`ly. `inverse_frequency` weighs a class by 1 / (its share of
+    pixels), `inverse_root` by the root of that. A mapping gives weights by name.
     """
 
     needs_windows = True
@@ -40,10 +40,10 @@ class ClassCrops(Balance):
 
 
 class PositiveShare(Balance):
-    """Share of an epoch's samples that hold any of `classes`; it slides from `start` to `end` over the epochs.
+    """A share of an epoch's samples holds any of `classes`. The share moves from `start` to `end` over the epochs.
 
-    A positive sample comes from an image that has them, and a crop is laid around a pixel of them; the other samples
-    come from images without.
+    A positive sample comes from an image that has them, and its crop is laid around a pixel of them. The other samples
+    come from images without them.
     """
 
     kind: Literal["positive"] = "positive"
@@ -58,7 +58,8 @@ class PositiveShare(Balance):
 
 
 class Source(Settings):
-    """More images to train on (external, coarse, pseudo-labelled): two folders whose files pair by stem.
+    """More images to train on (external, coarse, pseudo-labelled): two folders whose files have the same names
+    but for the suffix.
 
     They are never validated on. `{fold}` in a path is replaced by the fold's number.
     """

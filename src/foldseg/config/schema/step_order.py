@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from foldseg.config.schema.base import ConflictError
-from foldseg.config.schema.step import Place, Step
+from foldseg.config.schema.step_base import Place, Step
 
 _DONE_TO = {
     Place.MEMBERS: "(one of them, once) work on the members",

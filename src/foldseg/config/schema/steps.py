@@ -1,6 +1,6 @@
-"""What is done to a blend, step by step. What a step is not told, it fits on OOF: never on an image's own fold.
+"""The settings of the steps after a blend. Values that are not given are fitted on OOF, never on an image's own fold.
 
-The class of a step's settings also states what the ensemble has to know of the step, see `step.Step`.
+Each class also states what the ensemble has to know of the step (see `step_base.Step`).
 """
 
 import math
@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 from foldseg.config.schema.base import ConflictError, Count, Positive, Weight
 from foldseg.config.schema.blends import Blend
 from foldseg.config.schema.choice import Choice
-from foldseg.config.schema.step import OptionalPackage, Place
-from foldseg.config.schema.step import Step as Step
+from foldseg.config.schema.step_base import OptionalPackage, Place
+from foldseg.config.schema.step_base import Step as Step
 
 Pixels = Annotated[int, Field(ge=0)]
 SomePositive = Positive | Annotated[tuple[Positive, ...], Field(min_length=1)]
@@ -34,7 +34,7 @@ class HillClimbing(WeightSearch):
 
     kind: Literal["hill_climbing"] = "hill_climbing"
     rounds: Count = 30
-    """At most so many members are added."""
+    """Number of members that are added, at most. A member may be added several times."""
 
 
 class Continuous(WeightSearch):
@@ -44,7 +44,7 @@ class Continuous(WeightSearch):
 
 
 class WeightsStep(Step):
-    """The members' weights, in place of those that are given. Given ones stay unless fitted ones are proven better."""
+    """Fitted weights of the members. Those that are given stay unless the gain of fitted ones is above noise."""
 
     place = Place.MEMBERS
     repeatable = False
@@ -59,11 +59,11 @@ class WeightsStep(Step):
 
     @property
     def summary(self) -> str:
-        """Name the step and its search, for the ledger."""
+        """The step and its search, for the ledger."""
         return f"{self.kind}:{self.search.kind}"
 
     def check_members(self, members: int, blend: Blend) -> None:
-        """ConflictError when there is a single member, or the blend leaves members out by pixel."""
+        """Raise ConflictError if there is a single member, or if the blend leaves members out by pixel."""
         if members == 1:
             raise ConflictError(
                 "steps: the weight of a single member cannot be fitted; leave the weights step out", "steps", "members"
@@ -133,12 +133,12 @@ class Crf(Step):
     scale: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     """Compute the CRF on the image scaled by this factor."""
     sure: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
-    """Pixels whose class is this probable, with all pixels around them, stay as they are. 1.0: none."""
+    """Pixels whose class is at least this probable stay as they are, unless they are near an unsure one. 1.0: none."""
     fit_images: Count = 32
     """Number of OOF images on which lists of values are tried."""
 
     def images_to_fit(self, images: int) -> int:
-        """Return how many of so many OOF images lists are tried on."""
+        """Return the number of OOF images on which lists are tried."""
         return min(images, self.fit_images)
 
     @model_validator(mode="after")
@@ -166,7 +166,7 @@ class ThresholdStep(Step):
 
     @property
     def summary(self) -> str:
-        """Name the step and its categories, for the ledger."""
+        """The step and its categories, for the ledger."""
         return f"{self.kind}:{self.categories}"
 
     @property
@@ -176,7 +176,7 @@ class ThresholdStep(Step):
 
 
 class CleanUp(Step):
-    """Removal of small components and holes: they take the class that surrounds them. Lists are fitted per class."""
+    """Remove small components, and fill small holes: they take the class around them. Lists are fitted per class."""
 
     place = Place.LABELS
     repeatable = True

@@ -1,4 +1,4 @@
-"""Test-time augmentation: in which views of an image a network is asked, and how its answers are merged."""
+"""Test-time augmentation: which views of an image a network predicts, and how these predictions are merged."""
 
 from dataclasses import dataclass
 from itertools import product
@@ -19,7 +19,7 @@ SYMMETRIES: dict[str, tuple[str, ...]] = {
     "flips": ("plain", "flip", "vflip", "rot180"),
     "d4": ("plain", "flip", "vflip", "rot180", "rot90", "rot270", "transpose", "transverse"),
 }
-"""Name of a set -> its symmetries of the square; what each does is said in `foldseg.inference.tta`."""
+"""Name of a set -> its symmetries of the square. `inference/tta.py: TURNS` says what each does."""
 check_entries(SYMMETRIES, SymmetryName, "config/schema/tta.py: SYMMETRIES")
 
 
@@ -33,10 +33,14 @@ class TtaView:
 
     @property
     def name(self) -> str:
-        """`plain`, `flip`, `flip*scale_1.25`, `scale_0.75*shift_8_-8`."""
-        parts = [] if self.symmetry == "plain" else [self.symmetry]
-        parts += [] if self.scale == 1 else [f"scale_{_number(self.scale)}"]
-        parts += [] if self.shift == (0, 0) else ["shift_{}_{}".format(*self.shift)]
+        """Its name, e.g. `plain`, `flip`, `flip*scale_1.25`, `scale_0.75*shift_8_-8`."""
+        parts = []
+        if self.symmetry != "plain":
+            parts.append(self.symmetry)
+        if self.scale != 1:
+            parts.append(f"scale_{_shorten(self.scale)}")
+        if self.shift != (0, 0):
+            parts.append("shift_{}_{}".format(*self.shift))
         return "*".join(parts) or "plain"
 
 
@@ -59,7 +63,10 @@ class Tta(Settings):
 
     @classmethod
     def long_form(cls, value: Any) -> Any:
-        """Write a short form out: `flip` or `[flip]` -> `{symmetries: flip}`, `[]` -> none, also of a base's."""
+        """Return the mapping that a short form stands for: `flip` or `[flip]` -> `{symmetries: flip}`.
+
+        `[]` -> `{symmetries: none}`, so that it also overrides what a base says.
+        """
         if isinstance(value, list | tuple) and not value:
             return {"symmetries": "none"}
         if isinstance(value, list | tuple):
@@ -87,17 +94,18 @@ class Tta(Settings):
         return tuple(sorted(set(names)))
 
     @model_validator(mode="after")
-    def _what_is_left_out_is_there(self) -> Self:
-        names = [view.name for view in self._product]
-        unknown = [name for name in self.without if name not in names[1:]]
+    def _left_out_views_exist(self) -> Self:
+        _plain, *names = [view.name for view in self._product]
+        unknown = [name for name in self.without if name not in names]
         if unknown:
             raise ValueError(
-                f"without: {', '.join(unknown)} cannot be left out; views that can are {', '.join(names[1:]) or 'none'}"
+                f"without: {', '.join(unknown)} cannot be left out; views that can are {', '.join(names) or 'none'}"
             )
         return self
 
     @property
     def _product(self) -> list[TtaView]:
+        """All combinations; those that are left out are among them."""
         return [TtaView(*parts) for parts in product(SYMMETRIES[self.symmetries], self.scales, self.shifts)]
 
     @property
@@ -107,18 +115,23 @@ class Tta(Settings):
 
     @property
     def slug(self) -> str:
-        """A name that is fit for a folder and says all: `none`, `flip`, `d4_x0.75_x1.25_s8_-8_max_no3.7`.
+        """A name for a folder that says all settings: `none`, `flip`, `d4_x0.75_x1.25_s8_-8_max_no3.7`.
 
-        Views that are left out are numbered in the order of the product, the plain one being 0.
+        `no3.7`: views 3 and 7 are left out. Views are numbered in the order of the product; the plain one is 0.
         """
-        parts: list[str] = [] if self.symmetries == "none" else [self.symmetries]
-        parts += [f"x{_number(scale)}" for scale in self.scales[1:]]
-        parts += ["s{}_{}".format(*shift) for shift in self.shifts[1:]]
-        parts += [] if self.merge == "mean" else [self.merge]
         left_out = [str(number) for number, view in enumerate(self._product) if view.name in self.without]
-        parts += [f"no{'.'.join(left_out)}"] if left_out else []
+        parts: list[str] = []
+        if self.symmetries != "none":
+            parts.append(self.symmetries)
+        parts += [f"x{_shorten(scale)}" for scale in self.scales[1:]]
+        parts += ["s{}_{}".format(*shift) for shift in self.shifts[1:]]
+        if self.merge != "mean":
+            parts.append(self.merge)
+        if left_out:
+            parts.append(f"no{'.'.join(left_out)}")
         return "_".join(parts) or "none"
 
 
-def _number(value: float) -> str:
+def _shorten(value: float) -> str:
+    """Write a number without a needless `.0`."""
     return repr(value).removesuffix(".0")

@@ -1,26 +1,60 @@
-"""What a network sees."""
+"""What a network sees: each view, and all that other code needs to know about it.
 
+No other code asks for a view by its class. What a view does to pixels follows from what it states here; see
+`views/train_samples.py` (training) and `views/geometry.py` (prediction).
+"""
+
+import math
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from foldseg.config.schema.base import Count, Positive, Settings, Size
 from foldseg.config.schema.choice import Choice
-from foldseg.config.schema.names import TileWeightName
+from foldseg.config.schema.names import TileMergeName, TileWeightName
 
 
-class TrainView(Choice):
+class ImageSizes:
+    """How a view changes the size of a whole image. The defaults: it is not resized, and padded to the stride."""
+
+    @property
+    def resize_factor(self) -> float:
+        """The factor by which a whole image is resized."""
+        return 1.0
+
+    def side_multiple(self, stride: int) -> int:
+        """Return the number of pixels whose multiples the padded sides are, for a network of `stride`."""
+        return stride
+
+
+class TrainView(ImageSizes, Choice):
     """What the network sees in training."""
 
     can_be_aimed: ClassVar[bool] = False
-    """Whether a sample is a window, which can be laid around a pixel of a chosen class."""
+    """Whether a sample is a window that can be laid around a pixel of a chosen class."""
+
+    @property
+    def window(self) -> tuple[int, int] | None:
+        """Height and width of the random window that is cut out of an image. None: the whole image."""
+        return None
+
+    @property
+    def scale_range(self) -> tuple[float, float]:
+        """The range [low, high] of the factors by which what is shown is scaled."""
+        return self.resize_factor, self.resize_factor
 
 
-class PredictView(Choice):
+class PredictView(ImageSizes, Choice):
     """What the network sees when it validates and predicts."""
 
     has_logits: ClassVar[bool] = False
-    """Whether an image has one map of logits, which a store can hold instead of probabilities."""
+    """Whether an image has one map of logits, which a store can hold instead of probabilities. It has none if it is
+    resized or divided into tiles."""
+
+    @property
+    def tiles(self) -> "TilesView | None":
+        """The windows in which an image is predicted, and how they are merged. None: the whole image at once."""
+        return None
 
 
 class FullView(TrainView, PredictView):
@@ -31,6 +65,10 @@ class FullView(TrainView, PredictView):
     kind: Literal["full"] = "full"
     multiple: Count = 1
     """The padded sides are multiples of this number of pixels, and of the network's stride."""
+
+    def side_multiple(self, stride: int) -> int:
+        """Return the least common multiple of `multiple` and `stride`."""
+        return math.lcm(stride, self.multiple)
 
 
 class CropView(TrainView):
@@ -50,6 +88,16 @@ class CropView(TrainView):
             raise ValueError(f"scale [{self.scale[0]}, {self.scale[1]}] should be [low, high]")
         return self
 
+    @property
+    def window(self) -> tuple[int, int]:
+        """Height and width of the random window."""
+        return self.size
+
+    @property
+    def scale_range(self) -> tuple[float, float]:
+        """The range [low, high] from which the image's factor is drawn."""
+        return self.scale
+
 
 class ResizedView(TrainView, PredictView):
     """The whole image, resized by a factor and padded to a multiple of the network's stride."""
@@ -59,22 +107,27 @@ class ResizedView(TrainView, PredictView):
     factor: Annotated[float, Field(gt=0.0, le=4.0)]
     """The image is resized by this factor."""
 
+    @property
+    def resize_factor(self) -> float:
+        """The factor by which the image is resized."""
+        return self.factor
+
 
 class TilesView(PredictView):
-    """Windows side by side or overlapping (prediction only), put together by their weighted mean or by votes.
+    """Tiles side by side or overlapping (prediction only), merged by their weighted mean or by votes.
 
-    `mean` averages their probabilities; `vote` gives every window that covers a pixel a vote for its most probable
-    class, and a class's probability is its share of the votes.
+    `mean` averages the tiles' probabilities. With `vote` every tile that covers a pixel has one vote, for its most
+    probable class; a class's probability is its share of the votes.
     """
 
     kind: Literal["tiles"] = "tiles"
     size: Size
     """Size of a tile."""
     overlap: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
-    """Least share of a tile that it has in common with the next one. 0: side by side. Default: 0.5."""
+    """The least share of a tile that overlaps with the next one. 0: side by side. Default: 0.5."""
     stride: tuple[Count, Count] | None = None
-    """Distance from tile to tile in pixels, instead of `overlap`."""
-    merge: Literal["mean", "vote"] = "mean"
+    """Distance from tile to tile in pixels, [down, right]. Use it instead of `overlap`."""
+    merge: TileMergeName = "mean"
     """Average the tiles' probabilities, or count their votes."""
     weights: TileWeightName | None = None
     """How much a pixel counts by its place in a tile: the same everywhere, or less towards the border. Null: pyramid
@@ -101,12 +154,21 @@ class TilesView(PredictView):
             raise ValueError(f"stride {list(self.stride)} leaves gaps between windows of {list(self.size)}")
         return self
 
+    @property
+    def tiles(self) -> "TilesView":
+        """The view itself."""
+        return self
+
 
 def view_slug(view: PredictView) -> str:
-    """Return a name of a view and all its settings that is fit for a folder: `tiles_768x768_0.5_vote`."""
-    # A stride is told from an overlap by its x; what is as usual is left out
-    values = [value for value in view.model_dump().values() if value not in (None, "shift")]
-    return "_".join("x".join(map(str, value)) if isinstance(value, tuple) else str(value) for value in values)
+    """Return a name for a folder that says a view and all its settings: `tiles_768x768_0.5_vote`."""
+    parts = []
+    for value in view.model_dump().values():
+        if value in (None, "shift"):
+            continue  # the usual settings are left out
+        # Sizes and strides have an x, which also distinguishes a stride from an overlap
+        parts.append("x".join(map(str, value)) if isinstance(value, tuple) else str(value))
+    return "_".join(parts)
 
 
 class View(Settings):

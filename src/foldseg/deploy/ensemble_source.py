@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from foldseg.config.schema import Tta
 from foldseg.data.hashes import hash_file
 from foldseg.data.labels import Image, LabelSet, Mask
-from foldseg.deploy.interface import PLAIN, Asked
+from foldseg.deploy.interface import PLAIN, PredictionOptions
 from foldseg.ensemble.blend import Levels, merge_classes, weighted_sum
 from foldseg.ensemble.fitted import read_line
 from foldseg.ensemble.image import cached_members, predict
@@ -20,16 +20,17 @@ from foldseg.ensemble.made_from import KEY, changed_weights
 from foldseg.ensemble.members import find_members
 from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Prediction
 from foldseg.errors import FoldsegError
-from foldseg.inference.predict import Predictor, quantise
+from foldseg.inference.predictor import Predictor
+from foldseg.inference.quantise import quantise
 from foldseg.inference.store import Quantised
 from foldseg.runs.submission_folder import SubmissionFolder
 
-_IN_MEMORY = 2 << 30  # bytes of a picture's maps that are kept for steps that ask for them again
+_IN_MEMORY = 2 << 30  # bytes: so much of a picture's maps is kept for steps that need them again
 
 
 @dataclass(frozen=True)
-class OnePart:
-    """A member: the networks of its folds, how they predict, and where its classes belong in the blend."""
+class MemberNetworks:
+    """The networks of a member's folds. `into[c]` is the class of the blend that the member's class c belongs to."""
 
     predictors: tuple[Predictor, ...]
     tta: Tta
@@ -46,8 +47,8 @@ class OnePart:
 class EnsembleSource:
     """All networks of an ensemble, in memory together, and what is done to their blend."""
 
-    facts: dict[str, Any]
-    parts: tuple[OnePart, ...]
+    provenance: dict[str, Any]
+    members: tuple[MemberNetworks, ...]
     spec: EnsembleSpec
     line: Line
 
@@ -65,18 +66,18 @@ class EnsembleSource:
         return self._predict(picture).labels
 
     def _predict(self, picture: Image) -> Prediction:
-        read_members = cached_members([partial(part.levels, picture) for part in self.parts], _IN_MEMORY)
+        read_members = cached_members([partial(member.levels, picture) for member in self.members], _IN_MEMORY)
         context = ImageContext("picture", self.spec, lambda: picture, read_members)
         return predict(context, self.line)
 
 
-def open_ensemble(path: Path, asked: Asked) -> EnsembleSource:
-    """Open a folder of submissions that foldseg ensemble has finished, with all folds of its members.
+def open_ensemble_source(path: Path, options: PredictionOptions) -> EnsembleSource:
+    """Open the folder of a submission that foldseg ensemble has finished, with all folds of its members.
 
-    FoldsegError when it is not finished, a run is missing, or it is `asked` for another view, TTA or checkpoint than
-    the members were fitted with.
+    FoldsegError when it is not finished or a run is missing. FoldsegError also for options of view, TTA or checkpoint:
+    an ensemble predicts as its members did when it was fitted.
     """
-    if asked.view or asked.tta != PLAIN or asked.checkpoint is not None:
+    if options.view or options.tta != PLAIN or options.checkpoint is not None:
         raise FoldsegError(f"{path}: an ensemble predicts as it was fitted, in no other view, TTA or checkpoint")
     submission = SubmissionFolder.open(path)
     config = submission.read_settings()
@@ -84,17 +85,22 @@ def open_ensemble(path: Path, asked: Asked) -> EnsembleSource:
     stated = submission.read_scores().get(KEY, {})
     if changes := changed_weights(config, stated.get("members", {})):
         raise FoldsegError(f"{path}: was fitted with other weights: {changes[0]}; run foldseg ensemble again")
-    parts, weights = [], []
+    loaded, weights = [], []
     for member in config.members:
         runs = members.runs[member.name].values()
         weights += [run.hash_of(member.checkpoint) for run in runs]
         predictors = [
-            Predictor.load(run, asked.device or run.experiment.device, member.view, member.checkpoint) for run in runs
+            Predictor.load(run, options.device or run.experiment.device, member.view, member.checkpoint) for run in runs
         ]
-        parts.append(OnePart(tuple(predictors), members.tta(member), members.into[member.name]))
-    facts: dict[str, Any] = {"source": f"ensemble {config.name}", "weights": weights, "view": {}, "tta": {}}
-    facts["config"] = config.model_dump(mode="json", include={"members", "tta", "blend", "steps", "labels", "folds"})
+        loaded.append(MemberNetworks(tuple(predictors), members.tta(member), members.into[member.name]))
     line = read_line(submission.fitted, config.steps)
-    facts["fitted"] = hash_file(submission.fitted)
-    facts["left_out"] = sorted(line.left_out)
-    return EnsembleSource(facts, tuple(parts), members.spec, line)
+    provenance = {
+        "source": f"ensemble {config.name}",
+        "weights": weights,
+        "view": {},
+        "tta": {},
+        "config": config.model_dump(mode="json", include={"members", "tta", "blend", "steps", "labels", "folds"}),
+        "fitted": hash_file(submission.fitted),
+        "left_out": sorted(line.left_out),
+    }
+    return EnsembleSource(provenance, tuple(loaded), members.spec, line)

@@ -8,9 +8,9 @@ import pytest
 from foldseg.config.schema import Data
 from foldseg.data.datasets import DataSet
 from foldseg.errors import FoldsegError
-from foldseg.scoring import defined
-from foldseg.scoring.defined import check_defined
+from foldseg.scoring import undefined_scores
 from foldseg.scoring.scores import SCORES
+from foldseg.scoring.undefined_scores import check_defined
 
 ALL = [*SCORES, "val_cross_entropy", "iou/signal", "iou/background"]
 SIGNAL = {"image_mean_iou_present", "dataset_miou_scored", "iou/signal"}
@@ -44,8 +44,8 @@ def test_what_is_undefined_is_refused_with_what_is_not(data: DataSet, name: str,
 
 def test_masks_are_read_until_one_is_enough(data: DataSet, monkeypatch: pytest.MonkeyPatch):
     read = []
-    original = defined.count_mask
-    monkeypatch.setattr(defined, "count_mask", lambda path, *more: read.append(path) or original(path, *more))
+    original = undefined_scores.count_mask
+    monkeypatch.setattr(undefined_scores, "count_mask", lambda path, *more: read.append(path) or original(path, *more))
     table = data.samples
     train = table[table["split"] == "train"]
     check_defined({"score": "dataset_miou_scored"}, [], train, data, data.labels, "fold 1")

@@ -9,7 +9,7 @@ import pytest
 
 from foldseg.errors import FoldsegError
 from foldseg.files import write_bytes
-from foldseg.inference.writing import background_writer
+from foldseg.inference.background_writer import background_writer
 
 
 def test_jobs_are_done_in_order_by_another_thread() -> None:

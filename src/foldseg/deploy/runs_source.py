@@ -11,20 +11,21 @@ from torch import Tensor
 from foldseg.config import override_view
 from foldseg.config.schema import Tta
 from foldseg.data.labels import Image, LabelSet, Mask
-from foldseg.deploy.interface import Asked, no_room_for
+from foldseg.deploy.interface import PredictionOptions, no_room_for
 from foldseg.errors import FoldsegError
-from foldseg.inference.predict import Predictor, quantise
+from foldseg.inference.predictor import Predictor
+from foldseg.inference.quantise import quantise
 from foldseg.inference.store import Quantised
 from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.trained import trained_labels
 
 
 @dataclass(frozen=True)
-class Runs:
-    """Networks of the same classes, each in its view; their probabilities are averaged. All stay in memory."""
+class RunsSource:
+    """Networks of the same classes, each in its view. Their probabilities are averaged. All stay in memory."""
 
     labels: LabelSet
-    facts: dict[str, Any]
+    provenance: dict[str, Any]
     predictors: tuple[Predictor, ...]
     tta: Tta
 
@@ -43,27 +44,34 @@ class Runs:
             for predictor in self.predictors[1:]:
                 total = total + predictor.image(picture, self.tta)
         except torch.OutOfMemoryError as error:
-            raise no_room_for(picture, self.facts["view"]) from error
+            raise no_room_for(picture, self.provenance["view"]) from error
         return total if len(self.predictors) == 1 else total / len(self.predictors)
 
 
-def open_runs(paths: Sequence[Path], asked: Asked) -> Runs:
+def open_runs_source(paths: Sequence[Path], options: PredictionOptions) -> RunsSource:
     """Open finished runs of the same classes. FoldsegError names what is missing, unfinished or does not fit."""
     runs = [RunFolder.open(path) for path in paths]
-    checkpoint = asked.checkpoint or "best"
-    labels = [trained_labels(run) for run in runs]
-    for run, own in zip(runs, labels, strict=True):
-        if own != labels[0]:
-            raise FoldsegError(f"{run.path}: its classes are not those of {runs[0].path}: {own.names}")
-    views = [override_view(run.experiment.view.predict, asked.view, run.config) for run in runs]
-    facts = {
-        "source": "/".join(runs[0].path.resolve().parts[-2:]) if len(runs) == 1 else runs[0].path.resolve().parent.name,
+    labels = trained_labels(runs[0])
+    for run in runs[1:]:
+        run_labels = trained_labels(run)
+        if run_labels != labels:
+            raise FoldsegError(f"{run.path}: its classes are not those of {runs[0].path}: {run_labels.names}")
+    checkpoint = options.checkpoint or "best"
+    views = [override_view(run.experiment.view.predict, options.view, run.config) for run in runs]
+    provenance = {
+        "source": _name_of(runs),
         "weights": [run.hash_of(checkpoint) for run in runs],
         "view": views[0].model_dump(mode="json"),
-        "tta": asked.tta.model_dump(mode="json"),
+        "tta": options.tta.model_dump(mode="json"),
     }
     predictors = tuple(
-        Predictor.load(run, asked.device or run.experiment.device, view, checkpoint)
+        Predictor.load(run, options.device or run.experiment.device, view, checkpoint)
         for run, view in zip(runs, views, strict=True)
     )
-    return Runs(labels[0], facts, predictors, asked.tta)
+    return RunsSource(labels, provenance, predictors, options.tta)
+
+
+def _name_of(runs: Sequence[RunFolder]) -> str:
+    """Return `experiment/fold_0` for one run, `experiment` for several."""
+    path = runs[0].path.resolve()
+    return "/".join(path.parts[-2:]) if len(runs) == 1 else path.parent.name

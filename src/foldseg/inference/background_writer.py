@@ -1,30 +1,30 @@
-"""Files that are compressed and written by a thread while the device goes on."""
+"""A thread that compresses and writes files while the device goes on."""
 
 import queue
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-_WAITING = 4  # jobs: memory is theirs, however many images there are
+_WAITING_JOBS = 4  # each holds an image's maps in memory
 
 Job = Callable[[], None]
 
 
 @contextmanager
 def background_writer() -> Iterator[Callable[[Job], None]]:
-    """Yield a function that takes a job, does it in another thread, and waits itself when that one falls behind.
+    """Yield a function that takes a job and has it done in another thread. It waits when that thread falls behind.
 
-    When the block ends, by whatever error or Ctrl+C, all jobs that were handed over are done first. The first error of
-    a job (a full disk, with its file's name) is raised by the next call, or at the end of the block, and what comes
-    after it is not tried.
+    When the block ends, also by an error or Ctrl+C, all jobs that were handed over are done first. The first error of
+    a job (a full disk, with its file's name) is raised by the next call, or at the end of the block. Jobs that come
+    after it are not done.
     """
-    jobs: queue.Queue[Job | None] = queue.Queue(_WAITING)
+    jobs: queue.Queue[Job | None] = queue.Queue(_WAITING_JOBS)
     errors: list[BaseException] = []
 
     def work() -> None:
         while (job := jobs.get()) is not None:
             if errors:
-                continue  # so that nobody waits for a place
+                continue  # go on emptying the queue, so that the other thread does not wait for ever
             try:
                 job()
             except BaseException as error:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from foldseg.errors import FoldsegError
-from foldseg.views import loading
-from foldseg.views.loading import Loader
+from foldseg.views import loader
+from foldseg.views.loader import Loader
 
 
 @dataclass(frozen=True)
@@ -93,15 +93,15 @@ def test_all_samples_come_in_their_order(size: int | None, workers: int):
         assert firsts == ([[0, 1, 2], [3, 4, 5]] if size else [0, 1, 2, 3, 4, 5])
 
 
-def test_a_parcel_is_opened_where_pages_are_locked(monkeypatch: pytest.MonkeyPatch):
+def test_a_batch_is_loaded_where_pages_are_locked(monkeypatch: pytest.MonkeyPatch):
     batch = Batch(torch.ones(2, 2))
-    parcel = loading._Parcel.of(batch)
-    assert not parcel.copied and torch.equal(parcel.pin_memory().maps, torch.full((2, 2), 101.0))
+    pickled = loader._PickledBatch.of(batch)
+    assert not pickled.copy_reason and torch.equal(pickled.pin_memory().maps, torch.full((2, 2), 101.0))
     assert batch.maps.is_shared()
 
     def full(_: Tensor) -> None:
         raise RuntimeError("unable to allocate shared memory(shm)")
 
     monkeypatch.setattr(Tensor, "share_memory_", full)
-    copied = loading._Parcel.of(Batch(torch.ones(2, 2)))
-    assert "unable to allocate" in copied.copied and torch.equal(copied.open().maps, torch.ones(2, 2))
+    copied = loader._PickledBatch.of(Batch(torch.ones(2, 2)))
+    assert "unable to allocate" in copied.copy_reason and torch.equal(copied.load().maps, torch.ones(2, 2))

@@ -10,7 +10,7 @@ import numpy as np
 from foldseg.config import override_view
 from foldseg.config.schema import PredictView
 from foldseg.data.labels import Image, LabelSet, Mask
-from foldseg.deploy.interface import FLIP, PLAIN, Asked
+from foldseg.deploy.interface import FLIP, PLAIN, PredictionOptions
 from foldseg.deploy.numpy_views import Maps, Network, Plan, plan_of, predict
 from foldseg.ensemble.blend import argmax
 from foldseg.errors import FoldsegError
@@ -21,11 +21,11 @@ HOW_TO_GET = "is needed for exported files and is not installed: pip install -e 
 
 
 @dataclass(frozen=True)
-class Exported:
-    """An open exported file, and the way in which it sees pictures."""
+class ExportedSource:
+    """An open exported file, and how pictures are shown to its network."""
 
     labels: LabelSet
-    facts: dict[str, Any]
+    provenance: dict[str, Any]
     network: Network
     plan: Plan
     flip: bool
@@ -46,41 +46,44 @@ class Exported:
         return (maps + predict(self.network, picture[:, ::-1], self.plan)[..., ::-1]) / np.float32(2)
 
 
-def open_exported(path: Path, asked: Asked) -> Exported:
-    """Open a file of foldseg export-onnx. FoldsegError when it is none, or cannot predict as `asked`."""
-    if asked.checkpoint is not None:
-        raise FoldsegError(f"{path}: an exported file has no checkpoints, {asked.checkpoint!r} was asked for")
-    if asked.tta not in (PLAIN, FLIP):
-        raise FoldsegError(f"{path}: an exported file can be flipped, tta: {asked.tta.slug} it cannot")
-    session = _session(path, asked.device or "auto")
+def open_exported_source(path: Path, options: PredictionOptions) -> ExportedSource:
+    """Open a file of foldseg export-onnx. FoldsegError when it is none, or cannot predict with these options."""
+    if options.checkpoint is not None:
+        raise FoldsegError(f"{path}: an exported file has no checkpoints, {options.checkpoint!r} was asked for")
+    if options.tta not in (PLAIN, FLIP):
+        raise FoldsegError(f"{path}: an exported file can only predict with tta none or flip, not {options.tta.slug}")
+    session = _open_session(path, options.device or "auto")
     metadata = session.get_modelmeta().custom_metadata_map
     if KEY not in metadata:
         raise FoldsegError(f"{path}: was not written by foldseg export-onnx (its metadata have no {KEY!r})")
     exported = read_facts(metadata[KEY], path)
-    _check_ends(session, exported, path)
-    view = override_view(exported.view, asked.view, path)
-    facts = {
+    _check_inputs_and_outputs(session, exported, path)
+    view = override_view(exported.view, options.view, path)
+    plan = checked_plan(view, exported, path)
+    provenance = {
         "source": f"{exported.run} as {path.name}",
         "weights": [exported.weights],
         "view": view.model_dump(mode="json"),
-        "tta": asked.tta.model_dump(mode="json"),
+        "tta": options.tta.model_dump(mode="json"),
     }
-    return Exported(exported.labels, facts, _network(session), checked_plan(view, exported, path), asked.tta == FLIP)
+    return ExportedSource(exported.labels, provenance, _network(session), plan, options.tta == FLIP)
 
 
-def _check_ends(session: Any, exported: ExportFacts, path: Path) -> None:
-    """FoldsegError unless a network takes pictures and gives a map of each of the classes that its facts name."""
-    takes, gives = ([end.name for end in ends] for ends in (session.get_inputs(), session.get_outputs()))
+def _check_inputs_and_outputs(session: Any, exported: ExportFacts, path: Path) -> None:
+    """FoldsegError unless the network takes pictures and returns a map for each class that the metadata name."""
+    inputs = [node.name for node in session.get_inputs()]
+    outputs = [node.name for node in session.get_outputs()]
     shape = session.get_outputs()[0].shape
-    if takes != [INPUT] or gives != [OUTPUT] or len(shape) != 4 or shape[1] not in (len(exported.classes), None):
+    has_map_per_class = len(shape) == 4 and shape[1] in (len(exported.classes), None)
+    if inputs != [INPUT] or outputs != [OUTPUT] or not has_map_per_class:
         raise FoldsegError(
-            f"{path}: takes {takes} and gives {gives} of the shape {shape}; expected {INPUT} and {OUTPUT} with "
+            f"{path}: takes {inputs} and gives {outputs} of the shape {shape}; expected {INPUT} and {OUTPUT} with "
             f"{len(exported.classes)} channels, one for each class; export it again"
         )
 
 
 def checked_plan(view: PredictView, exported: ExportFacts, path: Path) -> Plan:
-    """Return how an exported network sees pictures in `view`; FoldsegError says why it cannot."""
+    """Return how pictures are shown to an exported network in `view`. FoldsegError if it cannot predict in it."""
     try:
         return plan_of(view, exported.stride, exported.size)
     except ValueError as error:
@@ -96,7 +99,7 @@ def _network(session: Any) -> Network:
     return network
 
 
-def _session(path: Path, device: str) -> Any:
+def _open_session(path: Path, device: str) -> Any:
     """Open the file. FoldsegError when it is missing or damaged, or there is no GPU that was asked for."""
     try:
         import onnxruntime
@@ -104,16 +107,16 @@ def _session(path: Path, device: str) -> Any:
         raise FoldsegError(f"{path}: onnxruntime {HOW_TO_GET}") from error
     if not path.is_file():
         raise FoldsegError(f"{path}: no such file")
-    providers = _providers(device, onnxruntime.get_available_providers())
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what goes wrong is raised as well
+    providers = _choose_providers(device, onnxruntime.get_available_providers())
+    session_options = onnxruntime.SessionOptions()
+    session_options.log_severity_level = 4  # errors are raised, so they need not be logged as well
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=providers)
-    except Exception as error:  # its exceptions have no other base
+        return onnxruntime.InferenceSession(str(path), session_options, providers=providers)
+    except Exception as error:  # onnxruntime's exceptions have no other base class
         raise FoldsegError(f"{path}: is no ONNX file, or a damaged one ({str(error).splitlines()[0]})") from error
 
 
-def _providers(device: str, available: Sequence[str]) -> list[str]:
+def _choose_providers(device: str, available: Sequence[str]) -> list[str]:
     if device != "cpu" and "CUDAExecutionProvider" in available:
         return ["CUDAExecutionProvider", "CPUExecutionProvider"]
     if device == "gpu":

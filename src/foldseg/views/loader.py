@@ -1,8 +1,8 @@
-"""Loaders whose workers do not fail, die or stop unheard, however little shared memory there is.
+"""A loader that reports every failure of its workers, and works with little shared memory.
 
-A worker of torch's DataLoader hands its batch to a thread, and that thread puts it into shared memory. If that fails
-(a container's /dev/shm holds 64 MB), the batch is lost and the parent waits for it for ever. Here the worker does so
-itself, and falls back to a copy through a pipe.
+A worker of torch's DataLoader hands its batch to a thread, and that thread puts it into shared memory. If this fails
+(a container's /dev/shm often holds only 64 MB), the batch is lost and the parent waits for it for ever. Here the worker
+puts the batch into shared memory itself. If there is no room, it sends a copy through a pipe.
 """
 
 import errno
@@ -20,6 +20,7 @@ from pathlib import Path
 from threading import Timer
 from typing import Any, Protocol
 
+import cv2
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
@@ -28,16 +29,16 @@ from foldseg.resources import explain_resources
 
 logger = logging.getLogger(__name__)
 
-_POLL = 5.0  # seconds that a batch is waited for before the workers are looked at
-_STOPPED_POLLS = 2  # a worker that is stopped for so long is given up
-_WARNING_POLLS, _LAST_POLL = 12, 120  # without a batch
+_POLL = 5.0  # seconds between two looks at the workers while a batch is waited for
+_STOPPED_POLLS = 2  # a worker that is stopped for so many polls is killed
+_WARNING_POLLS, _LAST_POLL = 12, 120  # after so many polls without a batch: warn, kill all workers
 _CURES = "lower workers (0: none) or batch_size, or use a smaller view.train"
 _MORE_SHARED_MEMORY = "give the container more (docker run --shm-size=2g), lower workers or use workers=0"
 _IN_WORKER = "foldseg.errors.FoldsegError: "
 
 
 class Prepared(Protocol):
-    """What a loader yields: a batch, or an image prepared for prediction."""
+    """What a loader yields: a batch to train on, or an image that is prepared for prediction."""
 
     def tensors(self) -> list[Tensor]:
         """All tensors in it."""
@@ -45,14 +46,14 @@ class Prepared(Protocol):
 
 
 class Samples(Protocol):
-    """Samples by place; what a place is, the loader's sampler says."""
+    """Samples by place. A place is what the loader's sampler yields, e.g. (epoch, index)."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, place: Any) -> Any: ...
 
     def name(self, place: Any) -> str:
-        """The id of a sample's image, for messages."""
+        """Return the id of a sample's image, for messages."""
         ...
 
 
@@ -64,31 +65,31 @@ class _Failure:
 
 
 @dataclass(frozen=True)
-class _Parcel:
-    """A pickled batch. Its tensors are in shared memory; if they are not, `copied` says why."""
+class _PickledBatch:
+    """A batch on its way from a worker. Its tensors are in shared memory, or `copy_reason` says why they are not."""
 
     content: bytes
-    copied: str = ""
+    copy_reason: str = ""
 
     @staticmethod
-    def of(batch: Prepared) -> "_Parcel":
-        """Put the tensors into shared memory, or, where there is no room, copies of them into the parcel."""
+    def of(batch: Prepared) -> "_PickledBatch":
+        """Pickle a batch: its tensors are moved into shared memory, or copied if there is no room."""
         try:
             for tensor in batch.tensors():
                 tensor.share_memory_()  # type: ignore[no-untyped-call]
-            return _Parcel(bytes(ForkingPickler.dumps(batch)))
+            return _PickledBatch(bytes(ForkingPickler.dumps(batch)))
         except (RuntimeError, OSError) as error:
-            return _Parcel(pickle.dumps(batch, pickle.HIGHEST_PROTOCOL), str(error))
+            return _PickledBatch(pickle.dumps(batch, pickle.HIGHEST_PROTOCOL), str(error))
 
-    def open(self) -> Any:
+    def load(self) -> Any:
         """Return the batch."""
-        if self.copied:
-            _warn_of_copies(self.copied)
+        if self.copy_reason:
+            _warn_of_copies(self.copy_reason)
         return pickle.loads(self.content)
 
     def pin_memory(self) -> Any:
-        """Open the parcel and lock its pages; torch's loader calls this."""
-        return self.open().pin_memory()
+        """Return the batch with its memory pages locked. Torch's loader calls this."""
+        return self.load().pin_memory()
 
 
 @lru_cache(maxsize=1)
@@ -100,8 +101,8 @@ def _warn_of_copies(reason: str) -> None:
     )
 
 
-class _Work(Dataset[Any]):
-    """Prepares what a loader asks for: one sample, or a list of them put together by `stack`."""
+class _WorkerDataset(Dataset[Any]):
+    """Prepares samples in a worker: one sample, or a list of them that `stack` makes into a batch."""
 
     def __init__(self, samples: Samples, stack: Callable[[list[Any]], Any] | None) -> None:
         self._samples, self._stack = samples, stack
@@ -110,19 +111,19 @@ class _Work(Dataset[Any]):
         return len(self._samples)
 
     def __getitem__(self, place: Any) -> Any:
-        return self._sent(lambda: self._sample(place))
+        return self._prepare(lambda: self._sample(place))
 
     def __getitems__(self, places: Sequence[Any]) -> Any:
         assert self._stack is not None
         stack = self._stack
-        return self._sent(lambda: stack([self._sample(place) for place in places]))
+        return self._prepare(lambda: stack([self._sample(place) for place in places]))
 
-    def _sent(self, make: Callable[[], Prepared]) -> Any:
-        """Return what `make` makes: in a worker as a parcel, or as the reason why there is none."""
+    def _prepare(self, build: Callable[[], Prepared]) -> Any:
+        """Return what `build` returns. In a worker it is pickled, and an error becomes a `_Failure`."""
         if get_worker_info() is None:
-            return make()
+            return build()
         try:
-            return _Parcel.of(make())
+            return _PickledBatch.of(build())
         except Exception as error:
             return _Failure(_message(error))
 
@@ -136,46 +137,48 @@ class _Work(Dataset[Any]):
 
 
 class Loader(DataLoader[Any]):
-    """A DataLoader over `samples` that raises a FoldsegError for whatever happens in its workers.
+    """A DataLoader over `samples` that raises a FoldsegError for everything that goes wrong in its workers.
 
-    `stack` puts the samples of a batch together; without it samples come one by one. The other settings are torch's.
+    `stack` puts the samples of a batch together. Without it the loader yields single samples. The other settings are
+    those of torch's DataLoader.
     """
 
     def __init__(
         self, samples: Samples, stack: Callable[[list[Any]], Any] | None = None, *, workers: int, **settings: Any
     ) -> None:
-        super().__init__(_Work(samples, stack), num_workers=workers, collate_fn=_as_it_is, **settings)
+        super().__init__(_WorkerDataset(samples, stack), num_workers=workers, collate_fn=_unchanged, **settings)
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        with _Watchdog(getattr(self._iterator, "_workers", [])):  # those of the last epoch live on
+        persistent_workers = getattr(self._iterator, "_workers", [])
+        with _Watchdog(persistent_workers):
             try:
                 _check_room(self.num_workers)
-                inner = super().__iter__()
+                iterator = super().__iter__()
             except OSError as error:
-                full = error.errno == errno.ENOSPC
-                reason = f"/dev/shm is full; {_MORE_SHARED_MEMORY}" if full else _message(error)
+                is_full = error.errno == errno.ENOSPC
+                reason = f"/dev/shm is full; {_MORE_SHARED_MEMORY}" if is_full else _message(error)
                 raise FoldsegError(f"workers: {self.num_workers} could not be started: {reason}") from error
-        return _Guarded(inner)
+        return _WatchedIterator(iterator)
 
 
-class _Guarded(Iterator[Any]):
-    """Iterates over a loader's batches and looks after its workers."""
+class _WatchedIterator(Iterator[Any]):
+    """Iterates over a loader's batches and watches its workers."""
 
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
+    def __init__(self, iterator: Any) -> None:
+        self._iterator = iterator
 
     def __next__(self) -> Any:
-        with _Watchdog(getattr(self._inner, "_workers", [])):
-            item = next(self._inner)
+        with _Watchdog(getattr(self._iterator, "_workers", [])):
+            item = next(self._iterator)
             if isinstance(item, _Failure):
                 raise FoldsegError(item.message)
-            return item.open() if isinstance(item, _Parcel) else item
+            return item.load() if isinstance(item, _PickledBatch) else item
 
 
 class _Watchdog:
-    """Waits, inside of the block, for `workers` with whoever waits for them, and kills those that will never answer.
+    """Watches `workers` while the code in its block waits for them, and kills those that will never answer.
 
-    Then, and for whatever else goes wrong inside of the block, a FoldsegError is raised.
+    Every error in the block becomes a FoldsegError, which says what happened to the workers if it is known.
     """
 
     def __init__(self, workers: Sequence[Any]) -> None:
@@ -184,35 +187,35 @@ class _Watchdog:
 
     def __enter__(self) -> None:
         if self._workers:
-            self._wait()
+            self._start_timer()
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
         if self._timer is not None:
             self._timer.cancel()
         if isinstance(error, Exception) and not isinstance(error, StopIteration):
-            raise FoldsegError(self._reason or self._of_the_dead(error) or _message(error)) from error
+            raise FoldsegError(self._reason or self._explain_killed_worker(error) or _message(error)) from error
 
-    def _of_the_dead(self, error: Exception) -> str | None:
-        """Say which worker was killed, where torch has met the broken pipe of one before it knew."""
+    def _explain_killed_worker(self, error: Exception) -> str | None:
+        """Say which worker was killed, if torch has met its broken pipe before it noticed that."""
         if not isinstance(error, EOFError | ConnectionError):
             return None
         for worker in self._workers:
             worker.join(1)
             if worker.exitcode is not None and worker.exitcode < 0:
-                said = f"DataLoader worker (pid {worker.pid}) was killed: {signal.strsignal(-worker.exitcode)}"
-                return explain_resources(RuntimeError(said), _CURES)
+                torch_message = f"DataLoader worker (pid {worker.pid}) was killed: {signal.strsignal(-worker.exitcode)}"
+                return explain_resources(RuntimeError(torch_message), _CURES)
         return None
 
-    def _wait(self) -> None:
-        self._timer = Timer(_POLL, self._look)
+    def _start_timer(self) -> None:
+        self._timer = Timer(_POLL, self._check_workers)
         self._timer.daemon = True
         self._timer.start()
 
-    def _look(self) -> None:
-        """Look at the workers, in a thread; torch raises an error in the main thread when one of them is killed."""
+    def _check_workers(self) -> None:
+        """Kill workers that will not answer. Runs in a thread; torch then raises an error in the main thread."""
         self._polls += 1
         stopped = [worker for worker in self._workers if _is_stopped(worker.pid)]
-        waited = f"for {_POLL * self._polls:.0f} s"
+        waiting_time = f"for {_POLL * self._polls:.0f} s"
         if stopped and self._polls >= _STOPPED_POLLS:
             self._reason = (
                 f"the worker process {stopped[0].pid}, which reads images, was stopped from outside and is ended now; "
@@ -221,20 +224,21 @@ class _Watchdog:
             _kill(stopped)
         elif self._polls >= _LAST_POLL:
             self._reason = (
-                f"no image has come from the {len(self._workers)} worker processes {waited}, so they are ended; is the "
-                "disk with the data still there? workers=0 reads without them"
+                f"no image has come from the {len(self._workers)} worker processes {waiting_time}, so they are ended; "
+                "is the disk with the data still there? workers=0 reads without them"
             )
             _kill(self._workers)
         else:
             if self._polls == _WARNING_POLLS:
-                logger.warning("no image has come from the %d worker processes %s", len(self._workers), waited)
-            self._wait()
+                logger.warning("no image has come from the %d worker processes %s", len(self._workers), waiting_time)
+            self._start_timer()
 
 
 def _check_room(workers: int) -> None:
-    """OSError when there is no room for the queues of so many workers: torch's loader, half made, complains at its end.
+    """OSError when there is no room for the queues and files of so many workers.
 
-    A queue has semaphores in /dev/shm and two open files, and starting a process opens four.
+    It is tried here since a DataLoader that fails halfway prints errors of its own later. A queue has semaphores in
+    /dev/shm and two open files, and starting a process opens four.
     """
     queues: list[Any] = []
     files: list[int] = []
@@ -250,12 +254,17 @@ def _check_room(workers: int) -> None:
             os.close(file)
 
 
-def _as_it_is(batch: Any) -> Any:
+def limit_threads(_: int) -> None:
+    """Forbid OpenCV's own threads in a worker: the workers are parallel already. Torch calls this in each worker."""
+    cv2.setNumThreads(0)
+
+
+def _unchanged(batch: Any) -> Any:
     return batch
 
 
 def _is_stopped(pid: int) -> bool:
-    """Whether a process is stopped, as by `kill -STOP`; False where the system does not say."""
+    """Whether a process is stopped, e.g. by `kill -STOP`. False where the system does not say."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("T", "t")
     except OSError:
@@ -263,14 +272,14 @@ def _is_stopped(pid: int) -> bool:
 
 
 def _kill(workers: Sequence[Any]) -> None:
-    """Kill workers: one that is stopped would never see the signal that torch and Python send at their end."""
+    """Kill workers by SIGKILL: a stopped one would never see the signals that torch and Python send at their end."""
     for worker in workers:
         with suppress(ProcessLookupError):
             os.kill(worker.pid, signal.SIGKILL)
 
 
 def _message(error: Exception) -> str:
-    """Say what an error is about; one of a worker comes as text with its traceback, whose last line is the message."""
+    """Return what an error says. A worker's error is a text with its traceback, whose last line is the message."""
     if isinstance(error, FoldsegError) or _IN_WORKER in str(error):
         return str(error).rsplit(_IN_WORKER, 1)[-1].strip()
     last = (str(error).strip().splitlines() or [""])[-1]

@@ -1,4 +1,4 @@
-"""What a step after the blend states of itself. The kinds are in `steps`."""
+"""The base class of the settings of a step after the blend, and what each kind states. The kinds are in `steps`."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -12,17 +12,17 @@ class Place(IntEnum):
     """Where a step may stand in the line of steps. Steps come in the order of their places."""
 
     MEMBERS = 0
-    """takes the members' probabilities, gives probabilities in place of the blend's; one step at most"""
+    """The step takes the members' probabilities, and gives probabilities in place of the blend's. One step at most."""
     PROBABILITIES = 1
-    """takes probabilities, gives probabilities"""
+    """The step takes probabilities, and gives probabilities."""
     CATEGORIES = 2
-    """takes probabilities, gives labels, or masks that may overlap"""
+    """The step takes probabilities, and gives labels, or masks that may overlap."""
     LABELS = 3
-    """takes labels or masks, gives the same"""
+    """The step takes labels or masks, and gives the same."""
 
     @property
     def gives_probabilities(self) -> bool:
-        """Whether OOF passes may keep what a step of this place gives."""
+        """Whether a step of this place gives probabilities. Passes over OOF images may keep these."""
         return self in (Place.MEMBERS, Place.PROBABILITIES)
 
 
@@ -31,15 +31,15 @@ class OptionalPackage:
     """A package that a step needs and foldseg does not."""
 
     module: str
-    """What is imported."""
+    """The module that is imported."""
     remedy: str
-    """The name of the package and how to install it, as the error says it."""
+    """The name of the package and how to install it, as the error message has it."""
 
 
 class Step(Choice):
-    """One step after the blend. What a step is not told it fits on OOF."""
+    """One step after the blend. Values that a step is not given, it fits on OOF."""
 
-    # The class of a kind also states what follows. One that does not state all of it is an error at import.
+    # Each kind also states what follows. A kind that does not state all of it is an error at import.
 
     place: ClassVar[Place]
     """Where the step may stand in the line of steps."""
@@ -48,8 +48,7 @@ class Step(Choice):
     must_gain: ClassVar[bool]
     """True: the step is left out unless its nested gain is above noise. False: only if its loss is above noise."""
     refines_pseudo_labels: ClassVar[bool]
-    """Whether pseudo labels are made with the step. Then its values have to be given: what is fitted has seen all
-    folds."""
+    """Whether pseudo labels are made with the step. Its values have to be given: fitted ones have seen all folds."""
     package: ClassVar[OptionalPackage | None] = None
     """The optional package that the step needs, if any."""
 
@@ -58,7 +57,7 @@ class Step(Choice):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        """TypeError unless the class makes every statement."""
+        """Raise TypeError unless the class makes every statement."""
         statements = ("place", "repeatable", "must_gain", "refines_pseudo_labels")
         missing = [name for name in statements if not hasattr(cls, name)]
         if missing:
@@ -66,12 +65,12 @@ class Step(Choice):
 
     @property
     def summary(self) -> str:
-        """Name the step and what matters most of its settings, for the ledger."""
+        """The step and its most important settings, for the ledger."""
         return self.kind
 
     @property
     def may_overlap(self) -> bool:
-        """Whether a pixel may belong to several categories after the step; then there are only scored ones."""
+        """Whether a pixel may belong to several categories after the step. Then only scored classes have masks."""
         return False
 
     @property
@@ -80,9 +79,9 @@ class Step(Choice):
         return ()
 
     def images_to_fit(self, images: int) -> int:
-        """Return how many of so many OOF images the step is fitted on."""
+        """Return on how many of this number of OOF images the step is fitted."""
         return images
 
     def check_members(self, members: int, blend: Blend) -> None:
-        """ConflictError when the step does not go with the number of members, or with how they are blended."""
+        """Raise ConflictError if the step does not go with the number of members, or with how they are blended."""
         return

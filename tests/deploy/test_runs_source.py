@@ -9,13 +9,13 @@ from tiny import COLOURS, blocks, make_run, write_checkpoint
 
 from foldseg.config.schema import Tta
 from foldseg.data import camvid
-from foldseg.deploy.interface import FLIP, PLAIN, Asked, asked_for
-from foldseg.deploy.networks import open_runs
+from foldseg.deploy.interface import FLIP, PLAIN, PredictionOptions, parse_options
+from foldseg.deploy.runs_source import open_runs_source
 from foldseg.deploy.sources import open_source
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json, write_json
-from foldseg.inference.predict import Predictor
-from foldseg.inference.store import quantised
+from foldseg.inference.map_file import quantise_array
+from foldseg.inference.run_stores import Predictor
 from foldseg.runs.run_folder import RunFolder
 
 PICTURE = COLOURS[blocks(50, 70, seed=3)]
@@ -40,18 +40,18 @@ def test_a_run_predicts_any_picture_as_it_predicts_its_own(runs: list[RunFolder]
     assert len(np.unique(source.mask(PICTURE))) > 2  # or the test says little
     found = source.probabilities(PICTURE)
     assert found.dtype == np.uint8
-    assert np.array_equal(found, quantised(expected))
+    assert np.array_equal(found, quantise_array(expected))
     assert np.array_equal(found.argmax(0), expected.argmax(0))
 
 
 def test_an_experiment_is_the_mean_of_its_folds(runs: list[RunFolder]) -> None:
-    source = open_source(runs[0].path.parent, Asked(tta=FLIP))
+    source = open_source(runs[0].path.parent, PredictionOptions(tta=FLIP))
     parts = [probabilities_of(run, FLIP) for run in runs]
     assert np.abs(parts[0] - parts[1]).max() > 0.1
     # Half a step, and one more of the most probable class, which stays the first of those that round to the same
     assert np.abs(source.probabilities(PICTURE) / 255 - np.mean(parts, 0)).max() <= 1.5 / 255 + 1e-5
     assert (source.mask(PICTURE) == np.mean(parts, 0).argmax(0)).mean() > 0.999
-    assert source.facts == {
+    assert source.provenance == {
         "source": "x",
         "weights": [run.hash_of("best") for run in runs],
         "view": {"kind": "full", "multiple": 1},
@@ -61,24 +61,24 @@ def test_an_experiment_is_the_mean_of_its_folds(runs: list[RunFolder]) -> None:
 
 def test_view_and_checkpoint_can_be_chosen(runs: list[RunFolder]) -> None:
     write_checkpoint(runs[0], seed=9, name="last")
-    best, last = (open_source(runs[0].path, Asked(checkpoint=name)) for name in (None, "last"))
+    best, last = (open_source(runs[0].path, PredictionOptions(checkpoint=name)) for name in (None, "last"))
     assert (best.mask(PICTURE) != last.mask(PICTURE)).any()
-    resized = open_source(runs[0].path, Asked(view=("view.predict={kind: resized, factor: 0.5}",)))
-    assert resized.facts["view"] == {"kind": "resized", "factor": 0.5}
+    resized = open_source(runs[0].path, PredictionOptions(view=("view.predict={kind: resized, factor: 0.5}",)))
+    assert resized.provenance["view"] == {"kind": "resized", "factor": 0.5}
     assert (best.mask(PICTURE) != resized.mask(PICTURE)).any()
 
 
 @pytest.mark.parametrize(
-    ("asked", "says"),
+    ("options", "says"),
     [
-        (Asked(checkpoint="swa"), r"swa\.ckpt: no such checkpoint; the run has best"),
-        (Asked(view=("seed=1",)), "valid here are view.predict="),
-        (Asked(view=("view.predict={kind: tiles, size: [40, 40]}",)), "multiples of 32"),
+        (PredictionOptions(checkpoint="swa"), r"swa\.ckpt: no such checkpoint; the run has best"),
+        (PredictionOptions(view=("seed=1",)), "valid here are view.predict="),
+        (PredictionOptions(view=("view.predict={kind: tiles, size: [40, 40]}",)), "multiples of 32"),
     ],
 )
-def test_what_a_run_cannot_do_is_told(runs: list[RunFolder], asked: Asked, says: str) -> None:
+def test_what_a_run_cannot_do_is_told(runs: list[RunFolder], options: PredictionOptions, says: str) -> None:
     with pytest.raises(FoldsegError, match=says):
-        open_source(runs[0].path, asked)
+        open_source(runs[0].path, options)
 
 
 @pytest.mark.parametrize(
@@ -98,11 +98,13 @@ def test_what_is_no_source_is_told(tmp_path: Path, name: str, says: str) -> None
 
 
 def test_a_command_line_says_view_and_tta() -> None:
-    found = asked_for(["view.predict.kind=full", "tta.merge=max"], "{symmetries: flip, scales: [0.5]}", "cpu", None)
-    assert found == Asked(("view.predict.kind=full",), Tta(symmetries="flip", scales=(1, 0.5), merge="max"), "cpu")
-    assert asked_for([], None, None, "last") == Asked(checkpoint="last")
+    found = parse_options(["view.predict.kind=full", "tta.merge=max"], "{symmetries: flip, scales: [0.5]}", "cpu", None)
+    assert found == PredictionOptions(
+        ("view.predict.kind=full",), Tta(symmetries="flip", scales=(1, 0.5), merge="max"), "cpu"
+    )
+    assert parse_options([], None, None, "last") == PredictionOptions(checkpoint="last")
     with pytest.raises(FoldsegError, match=r"tta.*'none', 'flip', 'flips' or 'd4'"):
-        asked_for([], "sideways", None, None)
+        parse_options([], "sideways", None, None)
 
 
 def test_an_unfinished_fold_is_told(tmp_path: Path) -> None:
@@ -129,4 +131,4 @@ def test_a_picture_that_the_device_has_no_room_for_is_told(
 
     monkeypatch.setattr(Predictor, "image", full)
     with pytest.raises(FoldsegError, match=r"a picture of 70x50 does not fit .*; tiles take less: view\.predict="):
-        open_runs([runs[0].path], Asked()).mask(PICTURE)
+        open_runs_source([runs[0].path], PredictionOptions()).mask(PICTURE)

@@ -1,4 +1,4 @@
-"""What a submission format states of itself, and what an open submission can do."""
+"""What every submission format states, and what every open submission offers."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -9,23 +9,23 @@ from foldseg.data.labels import LabelSet, Mask
 from foldseg.data.rle import Rle
 
 Size = tuple[int, int] | None
-"""(height, width), None where it is not known."""
+"""(height, width), or None where it is not known."""
 
 Sizes = Mapping[str, tuple[int, int]]
 """Id -> (height, width)."""
 
 
 class Submission(Protocol):
-    """A submission that is open for reading. FoldsegError names whatever is not valid."""
+    """A submission that is open for reading. FoldsegError names what is not valid."""
 
     @property
     def names(self) -> list[str]:
         """Ids of the images, sorted."""
 
     def read(self, name: str, size: tuple[int, int] | None) -> Mask | list[Rle]:
-        """One image: class indices (H, W) uint8, or the RLE of every class.
+        """Return one image: class indices (H, W) uint8, or the RLE of every class.
 
-        `size` is (height, width) of the image, None where that is not known.
+        `size` is (height, width) of the image, or None where that is not known.
         """
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from foldseg.config.schema import Experiment, FullView, PredictView, ResizedView, TilesView, Tta
 from foldseg.data.datasets import DataSet, make_folds_file
-from foldseg.deploy.interface import asked_for
+from foldseg.deploy.interface import parse_options
 from foldseg.errors import FoldsegError
-from foldseg.inference.predict import facts_of, overridden_view, predict_run, store_of
+from foldseg.inference.run_stores import expected_metadata, overridden_view, predict_run, store_of
 from foldseg.runs.run_folder import RunFolder
 from foldseg.training.sessions import describe_run
 
@@ -55,16 +55,16 @@ def test_every_view_has_a_store_of_its_own(
     assert store_of(run, "oof", tta, view, "swa").path.name == name.replace("oof", "oof-swa")
 
 
-def test_facts_tell_stores_apart_as_names_do(run: RunFolder) -> None:
+def test_metadata_tell_stores_apart_as_names_do(run: RunFolder) -> None:
     run.best.parent.mkdir()
     for checkpoint in ("best", "swa"):
         run.checkpoint(checkpoint).write_bytes(checkpoint.encode())
     data = DataSet(run.experiment.data)
-    plain = facts_of(run, "oof", data)
-    assert plain.differences(facts_of(run, "oof", data, view=OWN)) == []
-    assert plain.differences(facts_of(run, "oof", data, ["flip"])) == ["TTA"]
-    assert plain.differences(facts_of(run, "oof", data, view=VOTE, checkpoint="swa")) == ["weights", "view"]
-    assert plain.differences(facts_of(run, "test", data)) == ["split", "images"]
+    plain = expected_metadata(run, "oof", data)
+    assert plain.differences(expected_metadata(run, "oof", data, view=OWN)) == []
+    assert plain.differences(expected_metadata(run, "oof", data, ["flip"])) == ["TTA"]
+    assert plain.differences(expected_metadata(run, "oof", data, view=VOTE, checkpoint="swa")) == ["weights", "view"]
+    assert plain.differences(expected_metadata(run, "test", data)) == ["split", "images"]
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,8 @@ def test_facts_tell_stores_apart_as_names_do(run: RunFolder) -> None:
 def test_a_command_line_asks_for_view_and_tta(
     run: RunFolder, tta: str | None, overrides: list[str], expected: tuple[PredictView, Tta]
 ) -> None:
-    asked = asked_for(overrides, tta, None, None)
-    assert (overridden_view(run, asked.view), asked.tta) == expected
+    options = parse_options(overrides, tta, None, None)
+    assert (overridden_view(run, options.view), options.tta) == expected
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -17,17 +15,18 @@ from foldseg.data.datasets import DataSet, OpenedData
 from foldseg.data.frames import FileFrames
 from foldseg.data.hashes import format_count, hash_code, hash_files
 from foldseg.errors import FoldsegError
-from foldseg.inference.logits import Enlargement
+from foldseg.inference.background_writer import background_writer
+from foldseg.inference.enlargement import Enlargement
+from foldseg.inference.logits_predictor import LogitsPredictor
 from foldseg.inference.predictor import PLAIN
 from foldseg.inference.predictor import Predictor as Predictor
-from foldseg.inference.small_logits import LogitsPredictor
-from foldseg.inference.store import PredictionStore, StoreFacts, StoreState, quantised
-from foldseg.inference.writing import background_writer
+from foldseg.inference.quantise import quantise_on_device
+from foldseg.inference.store import PredictionStore, StoreMetadata, StoreState
 from foldseg.notices import say_once
 from foldseg.resources import explained_resources
 from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.trained import trained_labels
-from foldseg.views.samples import batches, eval_loader
+from foldseg.views.eval_samples import batches, eval_loader
 
 logger = logging.getLogger(__name__)
 
@@ -38,28 +37,10 @@ MEMORY_CURES = (
     "predict in tiles (view.predict={kind: tiles, size: [512, 512]}), or lower eval_batch_size, tta or workers; what "
     "is predicted already is kept"
 )
+_WITH_LOGITS = " or ".join(name for name, kind in PredictView.kinds().items() if kind.has_logits)
 
 
-def quantise(maps: Tensor) -> Tensor:
-    """Probabilities (..., classes, H, W) -> uint8 round(255 p), as `foldseg.inference.store.quantised`, on the CPU."""
-    return quantise_on_device(maps).cpu()
-
-
-def quantise_on_device(maps: Tensor) -> Tensor:
-    """Quantise where the probabilities are."""
-    if maps.device.type == "cpu":  # several times faster there
-        images = maps.reshape(-1, *maps.shape[-3:]).numpy()
-        return torch.from_numpy(np.stack([quantised(image) for image in images])).view(maps.shape)
-    return quantise_by_torch(maps)
-
-
-def quantise_by_torch(maps: Tensor) -> Tensor:
-    """Quantise on any device."""
-    planes, first = (maps * 255 + 0.5).to(torch.uint8), maps.argmax(-3, keepdim=True)
-    return planes.scatter_add_(-3, first, (planes.argmax(-3, keepdim=True) != first).to(torch.uint8))
-
-
-def split_table(run: RunFolder, split: str, data: DataSet) -> pd.DataFrame:
+def select_split(run: RunFolder, split: str, data: DataSet) -> pd.DataFrame:
     """Return the images that a run predicts: rows of `data.folded` of its fold ("oof"), or `data.test` ("test")."""
     if split == "test":
         table = data.test
@@ -70,7 +51,7 @@ def split_table(run: RunFolder, split: str, data: DataSet) -> pd.DataFrame:
 
 
 def overridden_view(run: RunFolder, overrides: Sequence[str]) -> PredictView:
-    """Return a run's prediction view, changed by overrides `view.predict=...`; FoldsegError for any other key."""
+    """Return a run's prediction view, changed by overrides `view.predict=...`. FoldsegError for any other key."""
     return override_view(run.experiment.view.predict, overrides, run.config)
 
 
@@ -81,32 +62,46 @@ def store_of(
     view: PredictView | None = None,
     checkpoint: str = "best",
 ) -> PredictionStore:
-    """Return the store of a run's predictions, whether it exists or not; its name says what is unlike the usual."""
-    other = [] if checkpoint == "best" else [checkpoint]
-    other += [] if view in (None, run.experiment.view.predict) else [view_slug(view)]
+    """Return the store of a run's predictions, whether it exists or not.
+
+    Its name says what differs from the run's own view, the best checkpoint and no TTA: `oof`, `oof-last-full_1-flip`.
+    """
     tta = Tta.model_validate(tta)
-    return PredictionStore(run.predictions / "-".join([split, *other, *([] if tta == PLAIN else [tta.slug])]))
+    parts = [split]
+    if checkpoint != "best":
+        parts.append(checkpoint)
+    if view not in (None, run.experiment.view.predict):
+        parts.append(view_slug(view))
+    if tta != PLAIN:
+        parts.append(tta.slug)
+    return PredictionStore(run.predictions / "-".join(parts))
 
 
-def facts_of(
+def expected_metadata(
     run: RunFolder,
     split: str,
     data: DataSet,
     tta: Tta | Sequence[str] = PLAIN,
     view: PredictView | None = None,
     checkpoint: str = "best",
-) -> StoreFacts:
-    """Return what a store of a run's predictions should say of itself; whatever says otherwise is stale.
+) -> StoreMetadata:
+    """Return the metadata that a store of a run's predictions should have. A store with other metadata is stale.
 
     Pictures are hashed, unless their hashes are remembered.
     """
-    seen = (view or run.experiment.view.predict).model_dump(mode="json")
-    merged = Tta.model_validate(tta).model_dump(mode="json")
-    name = str(Path(run.path.parent.name) / run.path.name)
-    table = split_table(run, split, data)
-    ids, pictures = table["id"].tolist(), hash_files(data.root / name for name in table["image"])
-    weights, code = run.hash_of(checkpoint), hash_code(*PREDICTION_CODE)
-    return StoreFacts(name, split, run.fold, run.classes, weights, seen, merged, ids, pictures, code)
+    table = select_split(run, split, data)
+    return StoreMetadata(
+        run=str(Path(run.path.parent.name) / run.path.name),
+        split=split,
+        fold=run.fold,
+        classes=run.classes,
+        checkpoint=run.hash_of(checkpoint),
+        view=(view or run.experiment.view.predict).model_dump(mode="json"),
+        tta=Tta.model_validate(tta).model_dump(mode="json"),
+        ids=table["id"].tolist(),
+        pictures=hash_files(data.root / name for name in table["image"]),
+        code=hash_code(*PREDICTION_CODE),
+    )
 
 
 @explained_resources(MEMORY_CURES)
@@ -120,30 +115,31 @@ def predict_run(
     form: str | None = None,
     opened: OpenedData | None = None,
 ) -> list[PredictionStore]:
-    """Write what is missing of a finished run's stores; return them. Goes on where an earlier call stopped.
+    """Predict what is missing in a finished run's stores, and return the stores, one per split.
 
-    `opened`: the data sets that are open already.
     `device`, `view` and `form` (probabilities, logits): None for those that the run remembers. `checkpoint`: best, or
-    another that the run keeps. Of a debug run only a few images of each split are predicted.
+    another that the run keeps. `opened`: the data sets that are open already. Of a debug run only a few images of each
+    split are predicted. A later call goes on where an earlier one stopped.
     """
-    stores = []
     data = (opened or OpenedData()).open(run.experiment.data)
     tta, form = Tta.model_validate(tta), form or run.experiment.predictions
     predictor: Predictor | LogitsPredictor | None = None
+    stores = []
     for split in splits:
-        table = split_table(run, split, data)
+        table = select_split(run, split, data)
         store = store_of(run, split, tta, view, checkpoint)
-        facts = facts_of(run, split, data, tta, view, checkpoint)
-        state = store.state(facts)
+        expected = expected_metadata(run, split, data, tta, view, checkpoint)
+        state = store.state(expected)
         if state is not StoreState.COMPLETE and len(table):
             _check_form(run, form, view or run.experiment.view.predict, tta)
-            if predictor is None:  # before anything is removed: its checkpoint may be damaged
+            if predictor is None:  # loaded before stale maps are removed: its checkpoint may be damaged
                 predictor = Predictor.load(run, device or run.experiment.device, view, checkpoint)
                 predictor = LogitsPredictor.of(predictor) if form == "logits" else predictor
         if state is StoreState.STALE:
-            logger.info("%s: is stale (other %s), predicted anew", store.path, " and ".join(store.unlike(facts)))
-        _say_what_is_not_fresh(store, facts)
-        store.begin(facts)
+            differences = " and ".join(store.differences(expected))
+            logger.info("%s: is stale (other %s), predicted anew", store.path, differences)
+        _say_what_may_be_outdated(store, expected)
+        store.begin(expected)
         todo = table[table["id"].isin(store.missing())]
         if len(todo):
             assert predictor is not None
@@ -153,11 +149,11 @@ def predict_run(
     return stores
 
 
-def _say_what_is_not_fresh(store: PredictionStore, facts: StoreFacts) -> None:
-    """Log which maps are predicted again, and, of the first store, what cannot be known or was made by other code."""
-    if store.state(facts) not in (StoreState.PARTIAL, StoreState.COMPLETE):
+def _say_what_may_be_outdated(store: PredictionStore, expected: StoreMetadata) -> None:
+    """Log which maps are predicted again. Of the first store, say also what was not recorded, or made by other code."""
+    if store.state(expected) not in (StoreState.PARTIAL, StoreState.COMPLETE):
         return
-    if replaced := store.replaced(facts):
+    if replaced := store.replaced(expected):
         what = f"{format_count(replaced, 'picture')} (e.g. {replaced[0]}) changed"
         logger.warning("%s: %s after being predicted; predicted again", store.path, what)
     if unverified := store.unverified():
@@ -166,7 +162,8 @@ def _say_what_is_not_fresh(store: PredictionStore, facts: StoreFacts) -> None:
             "version); the maps are taken as they are, here and in other stores. Remove a store to predict it anew",
             kind="store without contents",
         )
-    if store.facts.code not in ("", facts.code) and len(store.missing()) < len(facts.ids):
+    has_maps = len(store.missing()) < len(expected.ids)
+    if has_maps and store.metadata.code not in ("", expected.code):
         say_once(
             f"{store.path}: was predicted by another version of the code; the maps are taken as they are, here and in "
             "other stores. Remove a store to predict it anew",
@@ -177,35 +174,38 @@ def _say_what_is_not_fresh(store: PredictionStore, facts: StoreFacts) -> None:
 def _predict_into(
     store: PredictionStore, predictor: Predictor | LogitsPredictor, frames: FileFrames, run: RunFolder, tta: Tta
 ) -> None:
+    """Predict all frames and write their maps in another thread."""
     experiment = run.experiment
-    trained_labels(run)  # what is predicted is put together with masks later
-    samples = predictor.samples(frames, tta)
-    loader = eval_loader(samples, experiment.workers)
+    trained_labels(run)  # raises if classes have changed: the maps are compared with masks later
+    loader = eval_loader(predictor.samples(frames, tta), experiment.workers)
     logger.info("predicting %d images into %s", len(frames.ids), store.path)
     bar = tqdm(loader, total=len(frames.ids), desc=store.path.name, unit="image", leave=False, disable=None)
     with background_writer() as write:
+        # Maps stay on the device until they are written: the writer waits for it, and it can begin the next images
         for batch in batches(bar, experiment.eval_batch_size):
-            # Handed over where they are: the writer waits for the device, and that can be given the next images
             if isinstance(predictor, LogitsPredictor):
-                maps, how = predictor(batch)
+                logits, enlargement = predictor(batch)
+                for sample, maps in zip(batch, logits, strict=True):
+                    write(partial(_write_logits, store, sample.id, maps, enlargement))
             else:
-                maps, how = quantise_on_device(predictor.batch(batch, tta)), None
-            for sample, own in zip(batch, maps, strict=True):
-                write(partial(_write, store, sample.id, own, how))
+                planes = quantise_on_device(predictor.batch(batch, tta))
+                for sample, maps in zip(batch, planes, strict=True):
+                    write(partial(_write_planes, store, sample.id, maps))
 
 
-def _write(store: PredictionStore, name: str, maps: Tensor, how: Enlargement | None = None) -> None:
-    if how is None:
-        store.write(name, maps.cpu().numpy())
-    else:
-        store.write_logits(name, maps.cpu().numpy(), how)
+def _write_planes(store: PredictionStore, name: str, planes: Tensor) -> None:
+    store.write(name, planes.cpu().numpy())
+
+
+def _write_logits(store: PredictionStore, name: str, logits: Tensor, enlargement: Enlargement) -> None:
+    store.write_logits(name, logits.cpu().numpy(), enlargement)
 
 
 def _check_form(run: RunFolder, form: str, view: PredictView, tta: Tta) -> None:
-    """FoldsegError where a store cannot hold logits: of views that were merged there are only probabilities."""
+    """FoldsegError where a store cannot hold logits: where several predictions are merged there are none."""
     if form == "logits" and (tta != PLAIN or not view.has_logits):
         what = f"TTA {tta.slug}" if tta != PLAIN else f"view {view_slug(view)}"
         raise FoldsegError(
-            f"{run.path}: its predictions are kept as logits, and only the full view without TTA has such; "
+            f"{run.path}: its predictions are kept as logits, and only the {_WITH_LOGITS} view without TTA has such; "
             f"for {what} give foldseg predict --predictions probabilities"
         )

@@ -13,7 +13,7 @@ from foldseg.data.reading import read_mask
 from foldseg.data.rle import EMPTY_RLE, encode_classes
 from foldseg.errors import FoldsegError
 from foldseg.submission import label_png, signate_json
-from foldseg.submission.score import count_any, count_submission, score_submission
+from foldseg.submission.submission_score import count_image, count_submission, score_submission
 
 SCORED = signate.LABELS.select("scored")
 
@@ -146,18 +146,18 @@ def test_a_test_set_without_masks_cannot_be_scored(signate_root: Path, tmp_path:
 def test_runs_are_counted_like_indices(truth_as_runs: bool, prediction_as_runs: bool) -> None:
     rng = np.random.default_rng(0)
     truth, prediction = (rng.integers(0, 5, (5, 6), dtype=np.uint8) for _ in range(2))
-    expected = count_any(truth, prediction, SCORED)
+    expected = count_image(truth, prediction, SCORED)
     expected[0] = 0  # the background is not scored
     right = encode_classes(truth, range(5)) if truth_as_runs else truth
     given = encode_classes(prediction, range(5)) if prediction_as_runs else prediction
-    assert count_any(right, given, SCORED)[1:].tolist() == expected[1:].tolist()
+    assert count_image(right, given, SCORED)[1:].tolist() == expected[1:].tolist()
 
 
 def test_void_of_the_truth_counts_nowhere_for_runs_either() -> None:
     """Truth 1 2 void void; predicted are class 1 all over and class 2 in the last three pixels."""
     truth = np.array([[1, 2, 255, 255]], np.uint8)
     prediction = [EMPTY_RLE, np.array([[0, 0, 3]]), np.array([[0, 1, 3]]), EMPTY_RLE, EMPTY_RLE]
-    assert count_any(truth, prediction, SCORED).tolist() == [[0, 0, 0], [1, 1, 2], [1, 1, 1], [0, 0, 0], [0, 0, 0]]
+    assert count_image(truth, prediction, SCORED).tolist() == [[0, 0, 0], [1, 1, 2], [1, 1, 1], [0, 0, 0], [0, 0, 0]]
 
 
 def test_missing_images_score_0_if_that_is_allowed(signate_root: Path, tmp_path: Path) -> None:
@@ -179,6 +179,6 @@ def test_an_image_without_category_is_left_out_and_named(signate_root: Path, tmp
     (tmp_path / "s.json").write_text('{"a.jpg": {"lane": {"0": [[0, 0]]}}, "b.jpg": {"car": {"0": [[0, 0]]}}}')
     counted = count_submission(tmp_path / "s.json", data, tmp_path / "t.json")
     assert counted.scores["image_mean_iou_present"].value == 0.25
-    assert counted.without_category == ["a"]
+    assert counted.ids_without_scored_class == ["a"]
     assert counted.per_image.columns.tolist() == ["id", "score", "car", "pedestrian", "lane", "signal"]
     assert counted.per_image["car"].tolist()[1] == 0.25

@@ -1,4 +1,4 @@
-"""Logits before a network's head enlarges them; see `foldseg.inference.logits` for the way back."""
+"""Predicts logits as they are before the head enlarges them; see `inference/enlargement.py` for the way back."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,21 +10,21 @@ from torch import Tensor, nn
 from foldseg.config.schema import Tta
 from foldseg.data.frames import Frames
 from foldseg.errors import FoldsegError
-from foldseg.inference.logits import Enlargement
+from foldseg.inference.enlargement import Enlargement
 from foldseg.inference.predictor import Predictor
-from foldseg.views.samples import EvalSample, EvalSamples
+from foldseg.views.eval_samples import EvalSample, EvalSamples
 
 
 @dataclass(frozen=True)
 class LogitsPredictor:
-    """A predictor whose network no longer enlarges its logits, and how it did."""
+    """A predictor whose network no longer enlarges its logits. `align_corners`: how its head would have done so."""
 
     predictor: Predictor
     align_corners: bool
 
     @staticmethod
     def of(predictor: Predictor) -> "LogitsPredictor":
-        """Take the last step from the head of `predictor`'s network. FoldsegError unless that enlarges bilinearly."""
+        """Remove the enlargement from the head of `predictor`'s network. FoldsegError unless it is bilinear."""
         head = predictor.network.net.segmentation_head
         last = list(head)[1] if isinstance(head, SegmentationHead) else None
         if not isinstance(last, nn.Upsample) or last.mode != "bilinear":
@@ -41,7 +41,7 @@ class LogitsPredictor:
 
     @torch.inference_mode()
     def __call__(self, samples: Sequence[EvalSample]) -> tuple[Tensor, Enlargement]:
-        """Samples on equal grids, in the full view -> logits (N, classes, h, w) float16, and how they are enlarged."""
+        """Samples on equal grids, in the full view -> logits (N, classes, h, w) float16, and how to enlarge them."""
         grid = samples[0].grid
         logits = self.predictor.logits(torch.cat([sample.inputs for sample in samples]))
         return logits.half(), Enlargement(grid.padded, grid.original, self.align_corners)

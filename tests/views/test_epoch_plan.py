@@ -7,8 +7,8 @@ import pytest
 
 from foldseg.config.schema import ClassCrops, PositiveShare, Sampling, Source
 from foldseg.errors import FoldsegError
-from foldseg.views.balance import CLASS_WEIGHTS, class_weights, positive_share, systematic
-from foldseg.views.sampling import EpochPlan, repeat_factors
+from foldseg.views.balance import CLASS_WEIGHTS, class_weights, draw_systematically, positive_share
+from foldseg.views.epoch_plan import EpochPlan, repeat_factors
 
 NAMES = ("road", "car", "pole")
 
@@ -31,18 +31,18 @@ def source(ratio: float) -> Source:
 
 
 def drawn(made: EpochPlan, epochs: int = 1) -> Counter[int]:
-    return Counter(draw.frame for epoch in range(epochs) for draw in made.epoch(epoch))
+    return Counter(draw.frame for epoch in range(epochs) for draw in made.draw_epoch(epoch))
 
 
 def test_without_settings_every_frame_is_drawn_once() -> None:
     for epoch in range(3):
-        assert sorted(draw.frame for draw in plan().epoch(epoch)) == list(range(40))
+        assert sorted(draw.frame for draw in plan().draw_epoch(epoch)) == list(range(40))
 
 
 @pytest.mark.parametrize(("wanted", "least", "most"), [(10, 0, 1), (100, 2, 3), (80, 2, 2)])
 def test_an_epoch_has_the_length_asked_for_and_draws_evenly(wanted: int, least: int, most: int) -> None:
     made = plan(samples_per_epoch=wanted)
-    assert made.length == len(made.epoch(0)) == wanted
+    assert made.length == len(made.draw_epoch(0)) == wanted
     found = drawn(made)
     assert {found[frame] for frame in range(40)} == set(range(least, most + 1))
 
@@ -55,21 +55,21 @@ def test_a_short_epoch_draws_other_frames_every_time() -> None:
 def test_plans_depend_on_seed_and_epoch_alone() -> None:
     settings = {"samples_per_epoch": 30, "balance": ClassCrops(), "sources": (source(0.5),)}
     made = plan((7,), **settings)
-    made.epoch(3)
-    assert made.epoch(1) == plan((7,), **settings).epoch(1)
-    assert made.epoch(1) != made.epoch(2)
-    assert made.epoch(1) != plan((7,), seed=1, **settings).epoch(1)
+    made.draw_epoch(3)
+    assert made.draw_epoch(1) == plan((7,), **settings).draw_epoch(1)
+    assert made.draw_epoch(1) != made.draw_epoch(2)
+    assert made.draw_epoch(1) != plan((7,), seed=1, **settings).draw_epoch(1)
 
 
 def test_systematic_draws_round_expectations_and_never_draw_what_weighs_nothing() -> None:
     weights = np.array([1.0, 0.0, 2.5, 0.5])
     totals = np.zeros(4)
     for seed in range(200):
-        found = np.bincount(systematic(weights, 6, np.random.default_rng(seed)), minlength=4)
+        found = np.bincount(draw_systematically(weights, 6, np.random.default_rng(seed)), minlength=4)
         assert (abs(found - 1.5 * weights) < 1).all()
         totals += found
     assert np.allclose(totals / 200, 1.5 * weights, atol=0.15)
-    assert systematic(np.zeros(3), 0, np.random.default_rng(0)).tolist() == []
+    assert draw_systematically(np.zeros(3), 0, np.random.default_rng(0)).tolist() == []
 
 
 def test_repeat_factors_are_those_of_the_paper() -> None:
@@ -89,7 +89,7 @@ def test_images_of_rare_classes_are_drawn_more_often() -> None:
 @pytest.mark.parametrize("choice", CLASS_WEIGHTS)
 def test_every_choice_of_class_weights_gives_crops_of_classes_that_their_images_hold(choice: str) -> None:
     made = plan(samples_per_epoch=200, balance=ClassCrops(share=0.75, classes=choice))  # type: ignore[arg-type]
-    draws = made.epoch(0)
+    draws = made.draw_epoch(0)
     aimed = [draw for draw in draws if draw.classes]
     assert (len(draws), len(aimed)) == (200, 150)
     pixels = counts()
@@ -116,7 +116,7 @@ def test_the_share_of_positive_samples_slides() -> None:
     made = plan(samples_per_epoch=50, balance=PositiveShare(classes=("car", "pole"), start=0.8, end=0.2), epochs=4)
     holds = counts()[:, 1:3].sum(1) > 0
     for epoch, expected in enumerate([40, 30, 20, 10]):
-        draws = made.epoch(epoch)
+        draws = made.draw_epoch(epoch)
         assert [holds[draw.frame] for draw in draws] == [draw.classes == (1, 2) for draw in draws]
         assert sum(holds[draw.frame] for draw in draws) == expected
 
@@ -129,18 +129,22 @@ def test_positive_share_ends_where_it_should() -> None:
 
 def test_an_image_with_too_few_pixels_is_not_positive() -> None:
     made = plan(balance=PositiveShare(classes=("car", "pole"), start=1, end=1, min_pixels=6))
-    assert {draw.frame % 4 for draw in made.epoch(0)} == {0}
+    assert {draw.frame % 4 for draw in made.draw_epoch(0)} == {0}
 
 
 def test_sources_are_drawn_by_their_ratios() -> None:
     made = plan((20, 400), sources=(source(0.5), source(2.0)))
     assert made.length == 140
-    draws = [draw.frame for draw in made.epoch(0)]
+    draws = [draw.frame for draw in made.draw_epoch(0)]
     assert sorted(frame for frame in draws if frame < 40) == list(range(40))
     assert sorted(frame for frame in draws if 40 <= frame < 60) == list(range(40, 60))
     assert len({frame for frame in draws if frame >= 60}) == 80
     shorter = plan((20, 400), sources=(source(0.5), source(2.0)), samples_per_epoch=35)
-    assert Counter(np.digitize([draw.frame for draw in shorter.epoch(0)], [40, 60]).tolist()) == {0: 10, 1: 5, 2: 20}
+    assert Counter(np.digitize([draw.frame for draw in shorter.draw_epoch(0)], [40, 60]).tolist()) == {
+        0: 10,
+        1: 5,
+        2: 20,
+    }
 
 
 @pytest.mark.parametrize(

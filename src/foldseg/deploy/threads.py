@@ -11,8 +11,8 @@ R = TypeVar("R")
 
 
 @contextmanager
-def threads(number: int) -> Iterator[ThreadPoolExecutor]:
-    """Yield a pool of threads; at the end, or when the block is left by an error, what has not begun is not done."""
+def thread_pool(number: int) -> Iterator[ThreadPoolExecutor]:
+    """Yield a pool of threads. Work that has not begun when the block ends, or an error leaves it, is cancelled."""
     pool = ThreadPoolExecutor(number)
     try:
         yield pool
@@ -20,15 +20,15 @@ def threads(number: int) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def ahead(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], depth: int) -> Iterator[R]:
+def map_ahead(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], depth: int) -> Iterator[R]:
     """Yield `function(item)` in the order of `items`, computed in the pool at most `depth` items ahead.
 
     `items` is consumed in the thread of the caller. An error of `function` is raised at its item.
     """
-    begun: deque[Future[R]] = deque()
+    waiting: deque[Future[R]] = deque()
     for item in items:
-        begun.append(pool.submit(function, item))
-        if len(begun) > depth:
-            yield begun.popleft().result()
-    while begun:
-        yield begun.popleft().result()
+        waiting.append(pool.submit(function, item))
+        if len(waiting) > depth:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()

@@ -1,0 +1,23 @@
+"""Decoded pictures as tensors."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from foldseg.data.labels import Image, Mask
+
+
+def as_tensor(image: Image) -> Tensor:
+    """(H, W, 3) uint8 array -> (3, H, W) uint8 tensor of the same memory, in which channels stay last."""
+    return torch.from_numpy(own_memory(image)).permute(2, 0, 1)
+
+
+def mask_as_tensor(mask: Mask) -> Tensor:
+    """(H, W) uint8 array -> (H, W) uint8 tensor of the same memory."""
+    return torch.from_numpy(own_memory(mask))
+
+
+def own_memory(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return `picture` as a contiguous, writable array. It is copied only if it is a part of a cache's memory."""
+    return np.require(picture, requirements=["C", "W"])

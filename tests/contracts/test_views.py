@@ -1,0 +1,148 @@
+"""What every view, every merge of tiles and every weight of a tile's pixels promises."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from foldseg.config.schema import PredictView, TrainView, view_slug
+from foldseg.config.schema.choice import Choice
+from foldseg.data.labels import Image, Mask
+from foldseg.deploy import numpy_views
+from foldseg.views import tiles
+from foldseg.views.geometry import grid_of, padded_size, predict_probabilities, prepare_image, restore_maps, scale_size
+from foldseg.views.tensors import as_tensor
+from foldseg.views.tiles import WEIGHTS
+from foldseg.views.train_samples import TrainSamples
+from identity import PALETTE, blocks, identity
+
+STRIDE = 16
+REQUIRED: dict[str, Any] = {"size": (32, 48), "factor": 0.75}
+"""Values for settings that have no default."""
+SIZES = [(1, 1), (31, 47), (48, 64), (90, 131)]
+
+
+def example_of(kind: type[Choice]) -> Any:
+    """Return a view of a kind, with the defaults of all settings that have one."""
+    return kind(**{name: REQUIRED[name] for name, field in kind.model_fields.items() if field.is_required()})
+
+
+TRAIN_VIEWS = [example_of(kind) for kind in TrainView.kinds().values()]
+PREDICT_VIEWS = [example_of(kind) for kind in PredictView.kinds().values()]
+every_train_view = pytest.mark.parametrize("view", TRAIN_VIEWS, ids=view_slug)
+every_predict_view = pytest.mark.parametrize("view", PREDICT_VIEWS, ids=view_slug)
+every_size = pytest.mark.parametrize("size", SIZES)
+
+
+class PaintedFrames:
+    """One image, painted in the colours of its mask."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.ids = ["painted"]
+        self.mask = blocks(*size, side=24)
+
+    def read(self, index: int) -> tuple[Image, Mask]:
+        return PALETTE[self.mask], self.mask
+
+    def count_class_pixels(self) -> np.ndarray:
+        return np.bincount(self.mask.ravel(), minlength=4)[None]
+
+
+@every_train_view
+@every_size
+def test_a_training_sample_has_the_size_that_its_view_states(view: TrainView, size: tuple[int, int]) -> None:
+    image, mask, name = TrainSamples(PaintedFrames(size), view, "none", STRIDE, seed=0)[0, 0]
+    shown = view.window or scale_size(size, view.resize_factor)
+    assert mask.shape == padded_size(shown, view.side_multiple(STRIDE)) and mask.dtype == torch.uint8
+    assert image.shape == (3, *mask.shape) and image.dtype == torch.uint8
+    assert name == "painted"
+
+
+@every_train_view
+def test_a_training_view_shows_the_image_below_its_mask(view: TrainView) -> None:
+    image, mask, _ = TrainSamples(PaintedFrames((90, 131)), view, "none", STRIDE, seed=0)[0, 0]
+    is_shown = mask != 255
+    same = identity(image[None]).argmax(1)[0] == mask
+    assert same[is_shown].float().mean() > 0.9  # resizing blurs the borders of the squares
+
+
+@every_train_view
+def test_a_training_sample_depends_on_the_seed_the_epoch_and_the_index_alone(view: TrainView) -> None:
+    first, second = (TrainSamples(PaintedFrames((90, 131)), view, "none", STRIDE, seed=3) for _ in range(2))
+    second[0, 0]
+    assert torch.equal(first[1, 0][0], second[1, 0][0])
+
+
+@every_train_view
+def test_what_a_training_view_states_goes_together(view: TrainView) -> None:
+    low, high = view.scale_range
+    assert 0 < low <= high
+    assert view.side_multiple(STRIDE) % STRIDE == 0
+    assert view.window is not None or low == high == view.resize_factor
+    assert view.window is not None or not view.can_be_aimed
+
+
+@every_predict_view
+@every_size
+def test_a_predicted_pixel_comes_back_to_its_place(view: PredictView, size: tuple[int, int]) -> None:
+    mask = blocks(*size, side=24)
+    shapes = []
+
+    def network(images: Tensor) -> Tensor:
+        shapes.append(tuple(images.shape[-2:]))
+        return identity(images)
+
+    grid = grid_of(size, view, STRIDE)
+    inputs = as_tensor(prepare_image(PALETTE[mask], grid))[None]
+    maps = restore_maps(predict_probabilities(network, inputs, view), grid)[0]
+    assert maps.shape == (3, *size) and maps.dtype == torch.float32
+    assert torch.allclose(maps.sum(0), torch.ones(size), atol=1e-5)
+    assert (maps.argmax(0).numpy() == mask).mean() > 0.9
+    assert set(shapes) == {grid.padded if view.tiles is None else view.tiles.size}
+    if view.tiles is None:
+        assert all(side % view.side_multiple(STRIDE) == 0 for side in grid.padded)
+
+
+@every_predict_view
+@every_size
+def test_an_exported_network_sees_what_the_trained_one_sees(view: PredictView, size: tuple[int, int]) -> None:
+    picture = PALETTE[blocks(*size, side=24)]
+    grid = grid_of(size, view, STRIDE)
+    expected = restore_maps(predict_probabilities(identity, as_tensor(prepare_image(picture, grid))[None], view), grid)[
+        0
+    ]
+
+    def network(shown: Image) -> np.ndarray:
+        return identity(as_tensor(shown)[None]).softmax(1)[0].numpy()
+
+    found = numpy_views.predict(network, picture, numpy_views.plan_of(view, STRIDE, None))
+    assert np.allclose(found, expected.numpy(), atol=1e-5)
+
+
+@every_predict_view
+def test_only_a_view_of_the_whole_image_has_logits(view: PredictView) -> None:
+    assert not view.has_logits or (view.tiles is None and view.resize_factor == 1)
+
+
+@pytest.mark.parametrize("name", tiles.MERGES)
+def test_both_libraries_merge_tiles_alike(name: str) -> None:
+    maps = torch.randn(1, 5, 6, 7, generator=torch.Generator().manual_seed(0)).softmax(1)
+    term = tiles.MERGES[name].term(maps)  # type: ignore[index]
+    assert torch.allclose(term.sum(1), torch.ones(1, 6, 7), atol=1e-6)
+    assert torch.equal(term.argmax(1), maps.argmax(1))
+    in_numpy = numpy_views.MERGES[name]  # type: ignore[index]
+    assert np.allclose(in_numpy.term(maps[0].numpy()), term[0].numpy())
+    usual = WEIGHTS[tiles.MERGES[name].usual_weights](6, 7)  # type: ignore[index]
+    assert np.allclose(in_numpy.weights(6, 7), usual.numpy())
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+@pytest.mark.parametrize("size", [(8, 8), (9, 1000)])
+def test_weights_are_symmetric_above_0_and_largest_in_the_middle(name: str, size: tuple[int, int]) -> None:
+    weights = WEIGHTS[name](*size)
+    assert weights.shape == size and weights.dtype == torch.float32
+    assert bool((weights > 0).all()) and bool(weights.isfinite().all())
+    assert torch.allclose(weights, weights.flip(0, 1))
+    assert weights[size[0] // 2, size[1] // 2] == weights.max()
