@@ -48,7 +48,7 @@ def test_every_rule_has_an_example():
 
 
 @pytest.mark.parametrize("name", UNUSED)
-def test_a_setting_describe_unused_settings_is_named(name: str):
+def test_a_setting_without_effect_is_named(name: str):
     lines = list(describe_unused_settings(load_experiment(REPOSITORY / FULL, UNUSED[name])))
     assert [line for line in lines if line.startswith(f"{name}: ") and "has no effect" in line], lines
 

@@ -57,6 +57,14 @@ def _draw_greys(image: Image, mask: Mask, labels: LabelSet, alpha: float) -> Ima
     """Return class indices, 100 grey levels apart."""
     return mask * 100
 '''
+VILLAGE = '''
+
+class Village(DatasetKind):
+    """Two folders of pictures."""
+
+    kind: Literal["village"] = "village"
+'''
+VILLAGE_LINE = "    Village: Family(village.scan, village.LABELS),\n"
 LINES = [
     # A view: a class
     ("config/schema/views.py", '        """The view itself."""\n        return self\n', PATCHES_VIEW),
@@ -77,10 +85,11 @@ LINES = [
     ("submission/formats.py", "FORMATS: dict[str, Format] = {", '"run_csv": run_csv.FORMAT, '),
     ("submission/formats.py", "from foldseg.submission import ", "run_csv, "),
     ("config/schema/names.py", "SubmissionName = Literal[", '"run_csv", '),
-    # A data set: a module, a line, its name
-    ("data/datasets.py", "\nDATASETS = {\n", '    "village": Family(village.scan, village.LABELS),\n'),
+    # A data set: a class, a module, a line
+    ("config/schema/datasets.py", 'the layout of the folder `data.root`, and the classes."""\n', VILLAGE),
+    ("data/datasets.py", "\nDATASETS: dict[type[DatasetKind], Family] = {\n", VILLAGE_LINE),
     ("data/datasets.py", "from foldseg.data import ", "village, "),
-    ("config/schema/names.py", "DatasetName = Literal[", '"village", '),
+    ("data/datasets.py", "from foldseg.config.schema.datasets import ", "Village, "),
 ]
 """File, text that is there once, what is added after it."""
 PROGRAM = """

@@ -164,7 +164,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     overrides = [
         f"data.root={root / 'city'}",
         f"data.folds={root / 'folds.csv'}",
-        "data.toy_city={width: 96, height: 64, train_frames: 12, test_frames: 2, seed: 3}",
+        "data.dataset={kind: toy_city, width: 96, height: 64, train_frames: 12, test_frames: 2, seed: 3}",
         *("workers=0", "validate_every=1", "early_stopping=null", "schedule.epochs=2", f"runs={root / 'runs'}"),
     ]
     make_folds_file(load_data(REPOSITORY / "configs/data/toy_city.yaml", overrides[:3]))

@@ -33,7 +33,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     data = [
         f"data.root={root / 'city'}",
         f"data.folds={root / 'folds.csv'}",
-        "data.toy_city={width: 96, height: 64, train_frames: 12, test_frames: 2, seed: 3}",
+        "data.dataset={kind: toy_city, width: 96, height: 64, train_frames: 12, test_frames: 2, seed: 3}",
     ]
     make_folds_file(load_data(REPOSITORY / "configs/data/toy_city.yaml", data))
     network = "model.options.decoder_channels=[8, 8, 8, 8]"
@@ -67,7 +67,7 @@ def test_every_committed_experiment_is_built_and_stepped_once(path: Path, toy: l
     if "decoder_fc_channels" in as_committed.model.options:  # 120 million parameters of VGG's, and twice that of Adam's
         # oneDNN's gradient of a 7x7 convolution in bf16 reads memory that nobody wrote, where the map is of 2x2
         overrides += ["model.options.decoder_fc_channels=8", "precision=fp32"]
-    overrides += tiny_data(as_committed.data.dataset, Surroundings(path, tmp_path, toy[:3], camvid_root))
+    overrides += tiny_data(as_committed.data.dataset.kind, Surroundings(path, tmp_path, toy[:3], camvid_root))
     run = train_fold(load_experiment(path, overrides), 0)
     assert run.summary.is_file()
     assert len(pd.read_csv(run.metrics)) == 1

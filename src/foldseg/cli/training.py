@@ -80,9 +80,9 @@ def show_network(
     if csv:
         check_output(csv, ".csv", configs, ("experiment", "architecture", "encoder"))
     experiments = [load_experiment(path) for path in configs]
-    from foldseg.report.networks import PUBLISHED, costs_text, network_costs
+    from foldseg.report.network_costs import PUBLISHED, format_costs, measure_networks
 
-    table = network_costs(experiments, size or (512, 512), device, PUBLISHED)
+    table = measure_networks(experiments, size or (512, 512), device, PUBLISHED)
     if csv:
         write_text(csv, table.to_csv(index=False, lineterminator="\n"))
-    print(costs_text(table))
+    print(format_costs(table))

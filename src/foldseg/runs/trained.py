@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from foldseg.data.datasets import label_set
+from foldseg.data.datasets import get_label_set
 from foldseg.data.labels import LabelSet
 from foldseg.errors import FoldsegError
 from foldseg.models.factory import build_network
@@ -32,4 +32,4 @@ def trained_labels(run: RunFolder) -> LabelSet:
     """Return the label set of a run; FoldsegError if its data set has other classes, raw ids or colours now."""
     if changes := label_set_changes(run, run.experiment):
         raise FoldsegError(f"{run.path}: was trained with another label set than there is now: {changes[0]}. {CURE}")
-    return label_set(run.experiment.data)
+    return get_label_set(run.experiment.data)

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from foldseg.config import Experiment, save
-from foldseg.data.content import Contents
 from foldseg.data.datasets import DataSet
+from foldseg.data.hashes import Contents
 from foldseg.errors import FoldsegError
 from foldseg.files import read_record, write_json
 from foldseg.runs.contents import CURE, content_changes, hash_contents, label_set_changes
@@ -57,7 +57,7 @@ def require_same_contents(run: RunFolder, experiment: Experiment, data: DataSet,
     hash_contents(experiment, run.fold, data, before.ids("train"), before.ids("validation")).write(run.contents)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     accepted = [*run.facts.get("accepted", []), {"date": now, "changes": changes}]
-    changed_entries = {"labels": data.labels.facts, "accepted": accepted}
+    changed_entries = {"labels": data.labels.definition, "accepted": accepted}
     write_json(run.provenance, {**read_record(run.provenance, {}), **changed_entries})
     logger.warning("%s: is kept, though it was trained on something else: %s", run.path, "; ".join(changes))
 

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from foldseg.config import Experiment
 from foldseg.config.schema.distillation import Distillation
-from foldseg.data.datasets import label_set
+from foldseg.data.datasets import get_label_set
 from foldseg.data.fold_data import FoldData
 from foldseg.data.labels import LabelSet
 from foldseg.errors import FoldsegError
@@ -212,6 +212,6 @@ def build_distiller(experiment: Experiment, fold_data: FoldData, student: Segmen
 def _map_classes(run: RunFolder, labels: LabelSet) -> Tensor:
     """Return the student's class of each class of a run, (run's classes,) int64. FoldsegError if there is none."""
     try:
-        return torch.as_tensor(label_set(run.experiment.data).merged_into(labels))
+        return torch.as_tensor(get_label_set(run.experiment.data).class_indices_in(labels))
     except FoldsegError as error:
         raise FoldsegError(f"distillation.teachers: {run.path}: {error}") from error

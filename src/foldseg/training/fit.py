@@ -15,9 +15,9 @@ from pytorch_lightning.strategies import DDPStrategy
 from foldseg.config import Experiment
 from foldseg.config.schema.definitions import PRECISIONS
 from foldseg.config.unused import describe_unused_settings
-from foldseg.data.content import code_hash
 from foldseg.data.datasets import DataSet, OpenedData
 from foldseg.data.fold_data import FoldData
+from foldseg.data.hashes import hash_code
 from foldseg.data.samples import check_mask_values
 from foldseg.files import locked, remove_partials, write_json
 from foldseg.inputs import is_absent
@@ -128,7 +128,7 @@ def _describe_other_code(run: RunFolder) -> str:
     """Return a note if a finished run was trained by another version of foldseg's code; otherwise an empty text."""
     sessions = run.facts.get("sessions", [])
     last = sessions[-1] if sessions else {}
-    if last.get("code", "") in ("", code_hash(*TRAINING_CODE)):
+    if last.get("code", "") in ("", hash_code(*TRAINING_CODE)):
         return ""
     return f" (trained by other code, of commit {last['git_commit'] or 'unknown'})"
 

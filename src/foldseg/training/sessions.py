@@ -9,9 +9,9 @@ import torch
 
 import foldseg
 from foldseg.config import Experiment, save
-from foldseg.data.content import code_hash
 from foldseg.data.datasets import DataSet
 from foldseg.data.fold_data import FoldData
+from foldseg.data.hashes import hash_code
 from foldseg.files import read_record, write_json
 from foldseg.models.device import choose_device
 from foldseg.runs.contents import hash_contents
@@ -41,7 +41,7 @@ def describe_run(run: RunFolder, experiment: Experiment, fold: int, classes: lis
             "fold": fold,
             "seed": experiment.seed,
             "classes": classes,
-            "labels": labels.facts if labels.names == classes else None,
+            "labels": labels.definition if labels.names == classes else None,
             "data_fingerprint": data.fingerprint,
             "git_commit": git_commit(),
             "foldseg": foldseg.__version__,
@@ -86,7 +86,7 @@ def describe_session(experiment: Experiment) -> dict[str, Any]:
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "git_commit": git_commit(),
-        "code": code_hash(*TRAINING_CODE),
+        "code": hash_code(*TRAINING_CODE),
         "foldseg": foldseg.__version__,
         "python": platform.python_version(),
         "libraries": {name: installed_version(name) for name in LIBRARIES},

@@ -50,7 +50,7 @@ def check_start_is_no_leak(experiment: Experiment, validation: pd.DataFrame, ope
             return
         RunFolder.open(run.path)
         data = run.experiment.data
-        if data.dataset == experiment.data.dataset:
+        if data.dataset.kind == experiment.data.dataset.kind:
             table = opened.open(data).folded
             trained_on = set(table["id"][table["fold"] != run.fold])
             leaked = trained_on & set(validation["id"])

@@ -13,7 +13,8 @@ from foldseg.config.schema.class_weights import (
     InverseLog,
     MedianFrequency,
 )
-from foldseg.config.schema.data import Data, Pictures, ToyCity
+from foldseg.config.schema.data import Data, Pictures
+from foldseg.config.schema.datasets import CamVid, DatasetKind, Signate, ToyCity
 from foldseg.config.schema.ensemble import Ensemble, Member
 from foldseg.config.schema.experiment import Experiment
 from foldseg.config.schema.loss import Loss
@@ -64,6 +65,7 @@ __all__ = [
     "Balance",
     "BiasStep",
     "Blend",
+    "CamVid",
     "ClassCrops",
     "ClassWeights",
     "CleanUp",
@@ -76,6 +78,7 @@ __all__ = [
     "CropView",
     "CutMix",
     "Data",
+    "DatasetKind",
     "EarlyStopping",
     "EffectiveNumber",
     "Ema",
@@ -113,6 +116,7 @@ __all__ = [
     "ScoreName",
     "Settings",
     "Sgd",
+    "Signate",
     "Size",
     "Source",
     "StackStep",

@@ -1,14 +1,13 @@
-"""Choices that are bare names, without settings of their own: one list for each, and where it is given its meaning.
+"""Choices between bare names, without settings of their own: a list of names each.
 
-The registry of what a name stands for is checked against its list when it is imported (`choice.check_entries`).
+The string below a list says where the registry is that gives the names their meaning. It is checked against the list
+when it is imported (`choice.check_entries`).
 """
 
 from typing import Literal
 
 AugmentName = Literal["none", "light", "strong", "weather", "clahe", "geometric"]
 """`views/augment.py: AUGMENTATIONS`."""
-DatasetName = Literal["camvid", "signate", "toy_city"]
-"""`data/datasets.py: DATASETS`."""
 DebugMode = Literal["overfit", "fast"]
 """`training/debug.py: MODES`."""
 DeviceName = Literal["auto", "cpu", "gpu"]
