@@ -65,14 +65,14 @@ def train(name: str, fold: int) -> None:
 
 def table(names: Sequence[str], folds: Sequence[int]) -> str:
     """Return Markdown: what each change gave, over the same OOF images, with its paired interval over groups."""
-    from foldseg.report.compare import OVERALL, compare  # torch and its kin take seconds
+    from foldseg.report.compare import OVERALL, compare_sources  # torch and its kin take seconds
 
     lines = ["| change | images | the recipe | with it | gain | 95% | P(better) |", "|" + " --- |" * 7]
     for name in names:
         of_folds = [folder(name) / f"fold_{fold}" for fold in folds]
         if name == "recipe" or not all((run / "summary.json").is_file() for run in of_folds):
             continue
-        compared = compare([folder("recipe"), folder(name)])
+        compared = compare_sources([folder("recipe"), folder(name)])
         base, one = (row for _, row in compared.table.query(f"`class` == '{OVERALL}'").iterrows())
         gain = f"{one['difference']:+.4f} | {one['difference_low']:+.4f} to {one['difference_high']:+.4f}"
         scores = f"{base['score']:.4f} | {one['score']:.4f}"

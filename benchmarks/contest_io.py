@@ -22,7 +22,7 @@ from label_maps import HEIGHT, WIDTH, Maps, load_maps
 from predecessor import compare_colours, histogram_confusion, segment_again, walk_pixels, walk_score
 from table import HEADER, Row, check, duration, times_faster
 
-from foldseg.data.labels import LabelSet, ids_of_colours
+from foldseg.data.labels import LabelSet, find_raw_ids
 from foldseg.data.signate import LABELS
 from foldseg.ensemble.blend import argmax
 from foldseg.ensemble.steps.thresholds import best_thresholds, curves
@@ -124,7 +124,7 @@ def colours(maps: Maps) -> Iterator[Row]:
 
     def ours(picture: np.ndarray) -> np.ndarray | str:
         try:
-            return ids_of_colours(picture, LABELS.raw_colours)
+            return find_raw_ids(picture, LABELS.raw_colours)
         except ValueError as error:
             return str(error)
 
@@ -168,7 +168,7 @@ def _soft(mask: np.ndarray) -> np.ndarray:
 
 def thresholds(maps: Maps) -> Iterator[Row]:
     """All 255 thresholds of the 4 categories, from the store; the baseline segments an image for each of them."""
-    labels = LABELS.view("scored")
+    labels = LABELS.select("scored")
     pairs = [
         (merged(truth, labels), _stored(mask, labels)) for truth, mask in zip(maps.truth, maps.prediction, strict=True)
     ]
@@ -200,7 +200,7 @@ def thresholds(maps: Maps) -> Iterator[Row]:
 
 def merged(mask: np.ndarray, labels: LabelSet) -> np.ndarray:
     """20 classes -> the scored ones and background."""
-    return LABELS.merged_into(labels).astype(np.uint8)[mask]
+    return LABELS.class_indices_in(labels).astype(np.uint8)[mask]
 
 
 def _stored(mask: np.ndarray, labels: LabelSet) -> np.ndarray:

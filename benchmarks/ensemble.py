@@ -18,7 +18,7 @@ from foldseg import ending
 from foldseg.config import load_ensemble
 from foldseg.ensemble.run import predict_ensemble
 from foldseg.files import read_json
-from foldseg.report.compare import OVERALL, compare
+from foldseg.report.compare import OVERALL, compare_sources
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CONFIG = REPOSITORY / "configs/ensembles/camvid_short.yaml"
@@ -99,7 +99,7 @@ def row(way: str, mean: Path, folder: Path) -> str:
             step = list(scores["steps"].values())[-1]
             gain = {"low": step["interval"][0], "high": step["interval"][1], "p": step["probability"]}
         else:
-            table = compare([mean, folder]).table.query(f"`class` == '{OVERALL}'").iloc[-1]
+            table = compare_sources([mean, folder]).table.query(f"`class` == '{OVERALL}'").iloc[-1]
             gain = {"low": table["difference_low"], "high": table["difference_high"], "p": table["probability"]}
         cells[3], cells[4] = f"{gain['low']:+.4f} to {gain['high']:+.4f}", f"{gain['p']:.2f}"
     fitted = [step["same_oof"] for step in scores["steps"].values() if "same_oof" in step]

@@ -34,7 +34,7 @@ from foldseg.inference.quantise import quantise
 from foldseg.inference.run_stores import Predictor, select_split
 from foldseg.inference.store import PredictionStore
 from foldseg.models.factory import build_network
-from foldseg.models.folding import folded
+from foldseg.models.folding import fold_batch_norms
 from foldseg.runs.run_folder import RunFolder
 from foldseg.views.eval_samples import eval_sample
 
@@ -93,7 +93,7 @@ class OneColour(torch.nn.Module):
 
 def predictor(network: torch.nn.Module, view: dict[str, Any] | None = None) -> Predictor:
     """A predictor as a run's would be on the CPU."""
-    network = network if isinstance(network, OneColour) else folded(network)  # type: ignore[arg-type]
+    network = network if isinstance(network, OneColour) else fold_batch_norms(network)  # type: ignore[arg-type]
     network.to(memory_format=torch.channels_last)
     shown = FullView(kind="full") if view is None else TilesView.model_validate(view)
     return Predictor(network, shown, torch.device("cpu"), None, torch.channels_last)  # type: ignore[arg-type]
@@ -285,7 +285,7 @@ def fold_rates(device: torch.device, image: np.ndarray, *, fast: bool, images: i
     together, half = (4, torch.bfloat16) if fast else (1, None)
     view, tta = FullView(kind="full"), Tta(symmetries="flip")
     models = [build_network(MODEL, CLASSES).eval() for _ in range(folds)]
-    models = [(folded(model) if fast else model).to(memory_format=memory).to(device) for model in models]
+    models = [(fold_batch_norms(model) if fast else model).to(memory_format=memory).to(device) for model in models]
     predictors = [Predictor(model, view, device, half, memory) for model in models]
     samples = [eval_sample(str(number), image, None, view, 32) for number in range(together)]
 

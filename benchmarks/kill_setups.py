@@ -1,6 +1,9 @@
 """What `kill.py` trains: overrides of configs/experiments/toy_crop.yaml, tiny, but random in all that can be."""
 
-CITY = ["data.fold_count=2", "data.toy_city={width: 64, height: 48, train_frames: 12, test_frames: 2, seed: 3}"]
+CITY = [
+    "data.fold_count=2",
+    "data.dataset={kind: toy_city, width: 64, height: 48, train_frames: 12, test_frames: 2, seed: 3}",
+]
 
 PHASES = (
     "before the first batch", "in training", "in validation", "while a checkpoint was written", "in the finish",

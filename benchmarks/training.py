@@ -40,13 +40,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from foldseg import ending
 from foldseg.config import Experiment, load_data, load_experiment
-from foldseg.data.datasets import DataSet, label_set, make_folds_file
+from foldseg.data.datasets import DataSet, get_label_set, make_folds_file
 from foldseg.data.fold_data import FoldData
 from foldseg.data.labels import IGNORE_INDEX
 from foldseg.data.reading import read_mask
 from foldseg.losses import outputs_loss
 from foldseg.models.factory import build_network
-from foldseg.training.fit import build_trainer, lay_out
+from foldseg.training.fit import arrange_network, build_trainer
 from foldseg.training.memory import keep_freed_memory
 from foldseg.training.module import FoldModule
 from foldseg.training.optimizers import build_optimizer
@@ -67,7 +67,7 @@ def plain(experiment: Experiment, batches: int, turn: Turn, *, kept: bool = Fals
     """Train as tutorials do; `kept`: with freed memory kept, as foldseg does."""
     if kept:
         keep_freed_memory()
-    labels, device = label_set(experiment.data), _device(experiment)
+    labels, device = get_label_set(experiment.data), _device(experiment)
     table = DataSet(experiment.data).folded.iloc[: batches * _size(experiment)]
     loader = DataLoader(
         PlainSamples(table, experiment, labels, read_mask),
@@ -137,16 +137,16 @@ class _Turns(Callback):
 
 
 def _module(experiment: Experiment) -> FoldModule:
-    labels = label_set(experiment.data)
+    labels = get_label_set(experiment.data)
     module = FoldModule(experiment, labels, build_network(experiment.model, len(labels), pretrained=False), None)
-    lay_out(module)
+    arrange_network(module)
     return module
 
 
 def _batch(experiment: Experiment) -> TrainBatch:
     count, (height, width) = _size(experiment), experiment.view.train.size  # type: ignore[union-attr]
     images = torch.randint(0, 256, (count, 3, height, width), dtype=torch.uint8)
-    masks = torch.randint(0, len(label_set(experiment.data)), (count, height, width), dtype=torch.uint8)
+    masks = torch.randint(0, len(get_label_set(experiment.data)), (count, height, width), dtype=torch.uint8)
     return TrainBatch(images, masks, [])
 
 

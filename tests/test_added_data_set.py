@@ -12,6 +12,14 @@ from foldseg.data.camvid import LABELS as LABELS
 from foldseg.data.camvid import scan as scan
 """
 
+KIND = '''
+
+class Village(DatasetKind):
+    """Two folders of pictures."""
+
+    kind: Literal["village"] = "village"
+'''
+
 
 def replace_once(path: Path, old: str, new: str) -> None:
     content = path.read_text()
@@ -26,10 +34,14 @@ def test_an_experiment_of_a_new_data_set_is_skipped_with_a_word(tmp_path: Path) 
     data = tmp_path / "src/foldseg/data"
     (data / "village.py").write_text(FAMILY)
     replace_once(data / "datasets.py", "import camvid, signate", "import camvid, signate, village")
+    replace_once(data / "datasets.py", "schema.datasets import CamVid", "schema.datasets import Village, CamVid")
     replace_once(
-        data / "datasets.py", "DATASETS = {\n", 'DATASETS = {\n    "village": Family(village.scan, village.LABELS),\n'
+        data / "datasets.py",
+        "    CamVid: Family(",
+        "    Village: Family(village.scan, village.LABELS),\n    CamVid: Family(",
     )
-    replace_once(tmp_path / "src/foldseg/config/schema/names.py", 'Literal["camvid", ', 'Literal["village", "camvid", ')
+    with (tmp_path / "src/foldseg/config/schema/datasets.py").open("a") as kinds:
+        kinds.write(KIND)
     configs = tmp_path / "configs"
     (configs / "data/village.yaml").write_text(
         "data: {dataset: village, root: data/village, folds: folds/village.csv}\n"

@@ -83,7 +83,7 @@ def test_an_installed_wheel_has_the_command_and_what_it_starts_from(site: Path, 
 def test_an_installed_verb_works(site: Path, tmp_path: Path) -> None:
     foldseg(site, tmp_path, "init", ".")
     overrides = ["data.root=city", "data.folds=folds.csv"]
-    overrides.append("data.toy_city={width: 96, height: 64, train_frames: 24, test_frames: 4, seed: 1}")
+    overrides.append("data.dataset={kind: toy_city, width: 96, height: 64, train_frames: 24, test_frames: 4, seed: 1}")
     done = foldseg(site, tmp_path, "folds", "configs/data/toy_city.yaml", *overrides)
     assert done.returncode == 0, done.stderr
     assert len((tmp_path / "folds.csv").read_text().splitlines()) == 25

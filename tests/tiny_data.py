@@ -19,7 +19,7 @@ class Surroundings:
 
     experiment: Path
     folder: Path
-    toy: list[str]  # overrides `data.root`, `data.folds` and `data.toy_city` of a toy city with folds
+    toy: list[str]  # overrides `data.root`, `data.folds` and `data.dataset` of a toy city with folds
     camvid_root: Path
 
 

@@ -30,8 +30,8 @@ class TinyDemo:
 
 
 def data_overrides(root: Path) -> list[str]:
-    city = "{width: 96, height: 64, train_frames: 24, test_frames: 4, seed: 1}"
-    return [f"data.root={root / 'city'}", f"data.folds={root / 'folds.csv'}", f"data.toy_city={city}"]
+    city = "{kind: toy_city, width: 96, height: 64, train_frames: 24, test_frames: 4, seed: 1}"
+    return [f"data.root={root / 'city'}", f"data.folds={root / 'folds.csv'}", f"data.dataset={city}"]
 
 
 def ensemble_overrides(root: Path) -> list[str]:

@@ -1,7 +1,14 @@
-"""How a command ends, whatever happens, and what it says on the terminal.
+"""How a command ends: its exit status, and the last message on the terminal.
 
-Exit status: 0 done; 1 something that the user can mend, which the message names; 2 wrong words; 70 a defect of foldseg;
-130 interrupted; 141 nobody reads what is printed; 143 asked to end (SIGTERM).
+| status | meaning |
+| --- | --- |
+| 0 | done |
+| 1 | something that the user can mend, which the message names |
+| 2 | wrong words on the command line |
+| 70 | a defect of foldseg |
+| 130 | interrupted |
+| 141 | nobody reads what is printed |
+| 143 | asked to end (SIGTERM) |
 """
 
 import errno
@@ -25,7 +32,8 @@ from foldseg.resources import explain_resources
 
 _MISTAKE, _DEFECT, _INTERRUPTED, _UNREAD, _TERMINATED = 1, 70, 130, 141, 143
 _CHATTY = ("pytorch_lightning", "lightning", "httpx", "huggingface_hub", "matplotlib")
-_IN_WORKER = "Traceback (most recent call last):"
+"""Libraries of which only errors are logged."""
+_TRACEBACK_START = "Traceback (most recent call last):"
 _MEMORY_CURES = "use smaller pictures, smaller batches or fewer workers"
 _CURES = {
     errno.ENOSPC: "free some space",
@@ -39,25 +47,25 @@ _CURES = {
     errno.ESTALE: "the file server has lost it; mount it again",
     errno.EIO: "the disk or the file server fails",
 }
-
+"""Number of an error of the operating system -> what the user may do."""
 
 _goes_on = True  # whether the same command, given again, goes on where it was stopped
 
 
 def begin_anew_after_interruption() -> None:
-    """Let an interrupted command say that the same command begins anew; without this it says that it goes on."""
+    """Make an interrupted command say that the same command begins anew. By default it says that it goes on."""
     global _goes_on
     _goes_on = False
 
 
 class _Terminated(BaseException):
-    """SIGTERM has come; no Exception, so that nobody takes it for an error to go on from."""
+    """Raised on SIGTERM. It is no Exception, or code that handles errors would go on after it."""
 
 
 def run(main: Callable[[], object]) -> NoReturn:
-    """Call `main` and end the process, with one clear message for whatever goes wrong.
+    """Call `main` and end the process. If anything goes wrong, one clear message says what.
 
-    With FOLDSEG_TRACEBACK=1 in the environment the traceback is shown as well.
+    With FOLDSEG_TRACEBACK=1 in the environment the traceback is printed as well.
     """
     _make_streams_robust()
     log_to_terminal()
@@ -67,99 +75,101 @@ def run(main: Callable[[], object]) -> NoReturn:
         sys.stdout.flush()
         status = 0
     except SystemExit as end:
-        # Lightning turns Ctrl+C into an exit in silence
-        interrupted = isinstance(end.__context__, KeyboardInterrupt)
-        status = _explain(KeyboardInterrupt()) if interrupted else _status_of(end)
+        # Lightning turns Ctrl+C into a silent exit
+        is_interrupted = isinstance(end.__context__, KeyboardInterrupt)
+        status = _explain(KeyboardInterrupt()) if is_interrupted else _exit_status(end)
     except BaseException as error:
         status = _explain(error)
-    sys.exit(_flushed(status))
+    sys.exit(_flush(status))
 
 
-def _status_of(end: SystemExit) -> int:
+def _exit_status(end: SystemExit) -> int:
+    """Return the status of an exit. If it has a message in place of a status, print it."""
     if end.code is None or isinstance(end.code, int):
         return end.code or 0
-    _say(str(end.code))
+    _print_error(str(end.code))
     return _MISTAKE
 
 
 def _explain(error: BaseException) -> int:
-    """Say on standard error what went wrong; return the exit status."""
+    """Print on standard error what went wrong; return the exit status."""
     if os.environ.get("FOLDSEG_TRACEBACK", "") not in ("", "0"):
         traceback.print_exception(error)
     if isinstance(error, KeyboardInterrupt | _Terminated):
-        stopped = isinstance(error, _Terminated)
-        again = "goes on where it stopped" if _goes_on else "begins anew"
-        _say(f"{'terminated' if stopped else 'interrupted'}; the same command {again}")
-        return _TERMINATED if stopped else _INTERRUPTED
-    if isinstance(error, BrokenPipeError) and _nobody_reads():
+        is_terminated = isinstance(error, _Terminated)
+        outcome = "goes on where it stopped" if _goes_on else "begins anew"
+        _print_error(f"{'terminated' if is_terminated else 'interrupted'}; the same command {outcome}")
+        return _TERMINATED if is_terminated else _INTERRUPTED
+    if isinstance(error, BrokenPipeError) and _is_output_unread():
         return _UNREAD
     if isinstance(error, FoldsegError):
-        _say(f"error: {_last_line(error)}")
+        _print_error(f"error: {_own_message(error)}")
     elif isinstance(error, Exception) and (explanation := explain_resources(error, _MEMORY_CURES)):
-        _say(f"error: {explanation}")
+        _print_error(f"error: {explanation}")
     elif isinstance(error, OSError):
-        _say(f"error: {_of_system(error)}")
+        _print_error(f"error: {_describe_system_error(error)}")
     else:
-        _say(_defect(error))
+        _print_error(_report_defect(error))
         return _DEFECT
     return _MISTAKE
 
 
-def _last_line(error: BaseException) -> str:
-    """Return an error's message; where it comes with the traceback of a worker process, that worker's message."""
+def _own_message(error: BaseException) -> str:
+    """Return an error's message. If it holds the traceback of a worker process, return the message of that error."""
     text = str(error).strip()
-    if _IN_WORKER in text:
-        found = re.split(r"^(?:[\w.]*\.)?\w+(?:Error|Exception|Interrupt): ", text, flags=re.MULTILINE)
-        text = found[-1].strip()
+    if _TRACEBACK_START in text:
+        parts = re.split(r"^(?:[\w.]*\.)?\w+(?:Error|Exception|Interrupt): ", text, flags=re.MULTILINE)
+        text = parts[-1].strip()
     return text
 
 
-def _of_system(error: OSError) -> str:
-    what = error.strerror or _last_line(error) or type(error).__name__
+def _describe_system_error(error: OSError) -> str:
+    """Return `FILE: what is wrong; what to do`."""
+    problem = error.strerror or _own_message(error) or type(error).__name__
     files = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
     cure = _CURES.get(error.errno or 0, "")
-    return (f"{files}: " if files else "") + what + (f"; {cure}" if cure else "")
+    return (f"{files}: " if files else "") + problem + (f"; {cure}" if cure else "")
 
 
-def _defect(error: BaseException) -> str:
-    """Write the traceback to a file; return what to say."""
-    about = "".join(traceback.format_exception(error))
-    told = f"error: this is a defect of foldseg, not of your input: {type(error).__name__}: {_first_line(error)}"
+def _report_defect(error: BaseException) -> str:
+    """Write the traceback of a defect to a file; return the message for the user."""
+    details = "".join(traceback.format_exception(error))
+    first_line = _own_message(error).partition("\n")[0]
+    message = f"error: this is a defect of foldseg, not of your input: {type(error).__name__}: {first_line}"
     try:
         path = tempfile.mkstemp(".txt", f"foldseg-defect-{time.strftime('%Y%m%d-%H%M%S')}-")[1]
-        Path(path).write_text(f"$ {shlex.join(sys.argv)}\n\n{about}", "utf-8", "backslashreplace")
+        Path(path).write_text(f"$ {shlex.join(sys.argv)}\n\n{details}", "utf-8", "backslashreplace")
     except OSError:
-        return f"{about}{told}; please report it with the lines above"
-    return f"{told}; please report it with the file {path}, or see it with FOLDSEG_TRACEBACK=1"
+        return f"{details}{message}; please report it with the lines above"
+    return f"{message}; please report it with the file {path}, or see it with FOLDSEG_TRACEBACK=1"
 
 
-def _first_line(error: BaseException) -> str:
-    return _last_line(error).partition("\n")[0]
-
-
-def _say(text: str) -> None:
+def _print_error(text: str) -> None:
     print(printable(text), file=sys.stderr)  # noqa: T201
 
 
 def _make_streams_robust() -> None:
-    """Let printing never fail for a character's sake, nor because a stream was closed before the command began."""
+    """Make printing succeed for every character, and also if a stream was closed before the command began."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123  # as long as the process lives
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123  # it stays open until the process ends
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
 
-def _nobody_reads() -> bool:
-    """Whether what standard output is piped into has ended; other pipes, to workers, may be broken, too."""
+def _is_output_unread() -> bool:
+    """Return whether standard output is a pipe whose reader has ended.
+
+    A BrokenPipeError alone does not say so: it may come from the pipe to a worker process.
+    """
     poll = select.poll()
     poll.register(1, select.POLLOUT)
     return any(event & (select.POLLERR | select.POLLNVAL) for _, event in poll.poll(0))
 
 
-def _flushed(status: int) -> int:
-    """Flush standard output, so that Python need not at its end, where an error would be a traceback."""
+def _flush(status: int) -> int:
+    """Flush standard output; return the exit status. If Python flushed it at its end, an error would be a traceback."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -169,13 +179,14 @@ def _flushed(status: int) -> int:
 
 
 def _raise_on_sigterm() -> None:
-    mine = os.getpid()
+    """Make SIGTERM raise `_Terminated`, so that the command cleans up."""
+    main_process = os.getpid()
 
     def end(number: int, _: FrameType | None) -> None:
-        if os.getpid() == mine:
-            signal.signal(number, signal.SIG_IGN)  # a second one would hurt the cleaning up
+        if os.getpid() == main_process:
+            signal.signal(number, signal.SIG_IGN)  # a second signal would interrupt the cleaning up
             raise _Terminated
-        signal.signal(number, signal.SIG_DFL)  # a forked process of a library
+        signal.signal(number, signal.SIG_DFL)  # this is a process that a library has forked: it ends at once
         os.kill(os.getpid(), number)
 
     signal.signal(signal.SIGTERM, end)
@@ -187,13 +198,16 @@ class _Formatter(logging.Formatter):
 
 
 def log_to_terminal() -> None:
-    """Show what this project logs, and of its libraries the errors alone."""
+    """Print the log of foldseg on standard error. Of chatty libraries only errors are printed."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     for handler in logging.getLogger().handlers:
         handler.setFormatter(_Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
-        handler.addFilter(_not_chatter)
+        handler.addFilter(_is_worth_printing)
 
 
-def _not_chatter(record: logging.LogRecord) -> bool:
-    """Leave out what libraries say of themselves; they reset their own loggers' levels when they are imported."""
+def _is_worth_printing(record: logging.LogRecord) -> bool:
+    """Return whether a log record is an error, or not of a chatty library.
+
+    The levels of these libraries' loggers cannot be used for this: they are reset when a library is imported.
+    """
     return record.levelno >= logging.ERROR or not record.name.startswith(_CHATTY)

@@ -1,4 +1,4 @@
-"""Files that are either old or new, never half written."""
+"""Writing files so that a killed process leaves the old or the new one, never half of it; locks; our own JSON."""
 
 import errno
 import fcntl
@@ -24,14 +24,16 @@ logger = logging.getLogger(__name__)
 _BUSY = (errno.EACCES, errno.EAGAIN)
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 _CHANGED = "the file was changed, cut or written by another version of foldseg; make it again"
-_LONGEST_PATH, _LONGEST_NAME = 4095, 255  # bytes, on Linux
+_LONGEST_PATH, _LONGEST_NAME = 4095, 255
+"""Limits of Linux, in bytes."""
 _VARIABLE = re.compile(r"\$(\w+|\{\w+\})")
 
 
 def user_path(path: Path) -> Path:
-    """Return a path that a user wrote, with `~` filled in. ValueError for the home of an unknown user, and for `$NAME`.
+    """Return a path that a user wrote, with `~` filled in.
 
-    Only a shell fills in variables: a folder of that very name is not what anybody wants.
+    ValueError for the home of an unknown user, for a path that is too long, and for `$NAME`. Only shells fill in
+    variables, and nobody wants a folder of that very name.
     """
     if len(os.fsencode(path)) > _LONGEST_PATH or any(len(os.fsencode(part)) > _LONGEST_NAME for part in path.parts):
         raise ValueError(f"{str(path)[:40]!r}...: is too long to be a path")
@@ -45,11 +47,11 @@ def user_path(path: Path) -> Path:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it onto `path` when the block ends without an error.
+    """Yield a temporary path beside `path`, and rename it to `path` when the block ends without an error.
 
-    Where `path` is a link, that is done to what it points to. A process that is killed inside the block leaves the old
-    file as it was (and a hidden `.partial` file). A full disk or a missing permission becomes a FoldsegError that names
-    `path`; the old file survives that too.
+    If `path` is a link, the file that it points to is replaced. A process that is killed inside the block leaves the
+    old file as it was, and a hidden `.partial` file. A full disk or a missing permission is a FoldsegError that names
+    `path`; the old file stays then, too.
     """
     target = Path(os.path.realpath(path)) if os.path.islink(path) else path  # noqa: PTH114  # is_symlink may raise
     if not is_absent(target):
@@ -67,7 +69,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def remove_partials(folder: Path) -> None:
-    """Remove the temporary files that killed processes left in `folder`; those of living processes stay."""
+    """Remove the temporary files that killed processes left in `folder`. Those of running processes stay."""
     for partial in folder.glob(".*.partial"):
         pid = partial.suffixes[-2].removeprefix(".") if len(partial.suffixes) > 1 else ""
         if pid.isdecimal() and not _is_alive(int(pid)):
@@ -86,11 +88,11 @@ def _is_alive(pid: int) -> bool:
 
 @contextmanager
 def locked(path: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold the lock file `.<name>.lock` beside `path` during the block: `path` is this process's alone.
+    """Lock `path` for this process during the block, by the lock file `.<name>.lock` beside it.
 
-    FoldsegError when another process holds it, unless one is to `wait`. The lock is the operating system's: that of a
-    process that was killed is gone with it, and child processes do not inherit it. It takes no room on the disk. Where
-    a file system has no locks, a file `.<name>.lock.held` stands in for one.
+    If another process holds the lock, wait for it if `wait`, otherwise raise FoldsegError. The operating system
+    releases the lock of a process that is killed, and child processes do not inherit it. It takes no space on the disk.
+    On a file system without locks, a file `.<name>.lock.held` takes the place of the lock.
     """
     lock = path.with_name(f".{path.name}.lock")
     try:
@@ -100,7 +102,7 @@ def locked(path: Path, *, wait: bool = False) -> Iterator[None]:
         raise FoldsegError(f"{lock}: could not be written: {error.strerror or error}") from error
     try:
         if _has_locked(descriptor, lock, path, wait=wait):
-            with suppress(OSError):  # who holds it is for people to read; a full disk has no room for it
+            with suppress(OSError):  # the file says who holds it, which is not needed: on a full disk it stays empty
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, f"process {os.getpid()} on {platform.node()}".encode(), 0)
             yield
@@ -112,7 +114,10 @@ def locked(path: Path, *, wait: bool = False) -> Iterator[None]:
 
 
 def _has_locked(descriptor: int, lock: Path, path: Path, *, wait: bool) -> bool:
-    """Lock an open file; False when its file system has no locks. FoldsegError when it is locked, unless to `wait`."""
+    """Lock an open file, and return True; return False if its file system has no locks.
+
+    If another process holds the lock, wait for it if `wait`, otherwise raise FoldsegError.
+    """
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -130,7 +135,7 @@ def _has_locked(descriptor: int, lock: Path, path: Path, *, wait: bool) -> bool:
 
 @contextmanager
 def scratch(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder that is removed at the end; what a killed process left there is removed at the start."""
+    """Yield an empty folder, and remove it when the block ends. What a killed process left there is removed before."""
     rmtree(folder, ignore_errors=True)
     try:
         folder.mkdir(parents=True)
@@ -140,18 +145,18 @@ def scratch(folder: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, all of it or nothing."""
+    """Write `content` to `path`, all of it or nothing. FoldsegError as `replacing`."""
     with replacing(path) as partial:
         partial.write_bytes(content)
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write `content` as UTF-8 to `path`, all of it or nothing."""
+    """Write `content` as UTF-8 to `path`, all of it or nothing. FoldsegError as `replacing`."""
     write_bytes(path, content.encode())
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write `content` as indented JSON to `path`, all of it or nothing; NaN, which JSON lacks, becomes null."""
+    """Write `content` as indented JSON to `path`, all of it or nothing. NaN becomes null, since JSON has no NaN."""
     write_text(path, json.dumps(_without_nan(content), indent=2, allow_nan=False) + "\n")
 
 
@@ -164,7 +169,7 @@ def _without_nan(content: Any) -> Any:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file; FoldsegError when it is missing or not JSON."""
+    """Return the content of a JSON file. FoldsegError if it is missing or no JSON."""
     content = read_bytes(path)
     try:
         return json.loads(content)
@@ -175,10 +180,10 @@ def read_json(path: Path) -> Any:
 
 
 def read_record(path: Path, keys: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Read a JSON mapping that foldseg wrote. FoldsegError that names file and key when it was damaged since.
+    """Return the mapping of a JSON file that foldseg wrote. FoldsegError, with file and key, if it was damaged since.
 
-    keys: what it must hold: key -> type, e.g. {"fold": int, "classes": list[str]}. That any other key is missing, at
-    any depth, is the same error when it is asked for. optional: the types of keys that it may hold.
+    keys: the keys that it must hold -> their types, e.g. {"fold": int, "classes": list[str]}. optional: the same of
+    keys that it may hold. Any other key that is missing, at any depth, is an error when it is read from the mapping.
     """
     from pydantic import TypeAdapter, ValidationError  # takes longer to import than --help takes in all
 
@@ -197,7 +202,7 @@ def read_record(path: Path, keys: Mapping[str, Any], optional: Mapping[str, Any]
 
 
 class _Record(dict[str, Any]):
-    """A mapping of a file, whose missing keys are errors that name the file."""
+    """A mapping from a file. Reading a missing key is a FoldsegError that names the file."""
 
     def __init__(self, content: Mapping[str, Any], path: Path, place: str) -> None:
         super().__init__(content)
@@ -205,11 +210,10 @@ class _Record(dict[str, Any]):
 
     @staticmethod
     def of(content: Any, path: Path, place: str) -> Any:
-        """Return content whose mappings are records, at any depth."""
+        """Return the content with all its mappings, at any depth, as records; `place`: where it is in the file."""
         if isinstance(content, dict):
-            return _Record(
-                {key: _Record.of(value, path, f"{place}{key}.") for key, value in content.items()}, path, place
-            )
+            inner = {key: _Record.of(value, path, f"{place}{key}.") for key, value in content.items()}
+            return _Record(inner, path, place)
         if isinstance(content, list) and content and isinstance(content[0], dict):
             return [_Record.of(value, path, f"{place}{index}.") for index, value in enumerate(content)]
         return content
@@ -219,7 +223,7 @@ class _Record(dict[str, Any]):
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's content as 64 hex digits. FoldsegError when it is no plain file."""
+    """Return the SHA-256 of a file's content as 64 hex digits. FoldsegError if it is no plain file."""
     check_is_file(path)
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""What may be read: plain files alone, whose text is UTF-8. What is wrong is said with the file's name."""
+"""Reading plain files: bytes, text in UTF-8, CSV. Errors name the file."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # pandas takes a second to import
 
 
 def check_is_file(path: Path) -> None:
-    """FoldsegError unless there is a plain file: a named pipe would be waited for, and a device read, for ever."""
+    """FoldsegError unless `path` is a plain file. Reading a named pipe or a device might never end."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError as error:
@@ -26,12 +26,12 @@ def check_is_file(path: Path) -> None:
 
 
 def is_absent(path: Path) -> bool:
-    """Whether there is nothing at all: no file, and no folder, pipe or broken link in its place either."""
+    """Return whether nothing is at a path: no file, and no folder, pipe or broken link either."""
     return not os.path.lexists(path)
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return what a file holds. FoldsegError when it is missing, no plain file, or cannot be read."""
+    """Return the content of a file. FoldsegError if it is missing, no plain file, or cannot be read."""
     check_is_file(path)
     try:
         return path.read_bytes()
@@ -40,7 +40,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """Return what a file of text holds, without a byte order mark; FoldsegError also when it is not text in UTF-8."""
+    """Return the text of a file, without a byte order mark. FoldsegError as `read_bytes`, and if it is no UTF-8."""
     try:
         text = read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -51,9 +51,9 @@ def read_text(path: Path) -> str:
 
 
 def read_csv(path: Path) -> "pd.DataFrame":
-    """Return a table of text, every cell as it is written; the first row names its columns.
+    """Return the table of a CSV as text, every cell as it is written. The first row names the columns.
 
-    FoldsegError when a row has more or fewer cells than that. So a file is found out that was cut within a row.
+    FoldsegError if a row has more or fewer cells than the first one. So a file that is cut within a row is noticed.
     """
     import pandas as pd
 
@@ -61,8 +61,9 @@ def read_csv(path: Path) -> "pd.DataFrame":
         header, *rows = [row for row in csv.reader(io.StringIO(read_text(path), newline=""), strict=True) if row]
     except (csv.Error, ValueError) as error:  # there is no row at all
         raise FoldsegError(f"{path}: is not a CSV ({error})") from error
-    odd = next((number for number, row in enumerate(rows, 1) if len(row) != len(header)), None)
-    if odd is not None:
-        found, expected = len(rows[odd - 1]), len(header)
-        raise FoldsegError(f"{path}: has rows of more or fewer columns: row {odd} has {found}, its header {expected}")
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(header):
+            raise FoldsegError(
+                f"{path}: has rows of more or fewer columns: row {number} has {len(row)}, its header {len(header)}"
+            )
     return pd.DataFrame(rows, columns=header, dtype="str")

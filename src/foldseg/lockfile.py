@@ -1,7 +1,8 @@
-"""A lock for file systems that have none (NFS without its lock service, many FUSE mounts): a file that exists.
+"""Locks for file systems that have none (NFS without its lock service, many FUSE mounts): a file that exists.
 
-A process that is killed leaves the file behind. On the same machine that is seen: the file says which process made it,
-and when that process began. On another machine it cannot be seen; then a person has to remove the file.
+A process that is killed leaves the file behind. The file says which process made it, and when that process began. So
+other processes of the same machine notice that it is dead. On another machine they cannot, and a person has to remove
+the file.
 """
 
 import json
@@ -17,36 +18,37 @@ from foldseg.errors import FoldsegError
 
 logger = logging.getLogger(__name__)
 
-_PAUSE = 0.2  # seconds between two looks at a lock of another process
+_PAUSE = 0.2
+"""Seconds between two attempts to get a lock."""
 
 
 @contextmanager
 def held(file: Path, path: Path, *, wait: bool) -> Iterator[None]:
-    """Hold `file` as the lock of `path` during the block. FoldsegError when another process holds it, unless `wait`."""
+    """Hold `file` as the lock of `path` during the block. If another process holds it, wait, or raise FoldsegError."""
     logger.warning("%s: this file system has no locks; the file %s stands in for one", path, file.name)
     mine = json.dumps({"machine": platform.node(), "process": os.getpid(), "began": began(os.getpid())}).encode()
-    while not _made(file, mine):
-        holder = _content(file)
+    while not _create(file, mine):
+        holder = _read(file)
         if holder is None:
-            continue  # it was given back just now
+            continue  # it was released just now
         if _is_dead(holder):
-            _take_away(file, holder)
+            _remove_stale(file, holder)
         elif wait:
             time.sleep(_PAUSE)
         else:
             raise FoldsegError(
-                f"{path}: {_described(holder)} is at work there; wait for it, or stop it. "
+                f"{path}: {_describe(holder)} is at work there; wait for it, or stop it. "
                 f"If it does not exist any more, remove {file}"
             )
     try:
         yield
     finally:
-        if _content(file) == mine and json.loads(mine)["process"] == os.getpid():
+        if _read(file) == mine and json.loads(mine)["process"] == os.getpid():
             file.unlink(missing_ok=True)
 
 
 def began(process: int) -> str:
-    """Return when a process of this machine began, in its own units; "" where that cannot be known."""
+    """Return when a process of this machine began, in the kernel's units; "" if that is not known."""
     try:
         # The name of the program may hold blanks and brackets; the 22nd field of all is the 20th after the last bracket
         return Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]
@@ -54,22 +56,23 @@ def began(process: int) -> str:
         return ""
 
 
-def _made(file: Path, content: bytes) -> bool:
-    """Create the file, which then appears with its whole content; False when it exists."""
-    own = file.with_name(f"{file.name}.{os.getpid()}")
+def _create(file: Path, content: bytes) -> bool:
+    """Create the file, with its whole content at once. Return False if it exists."""
+    temporary = file.with_name(f"{file.name}.{os.getpid()}")
     try:
-        own.write_bytes(content)
-        os.link(own, file)
+        temporary.write_bytes(content)
+        os.link(temporary, file)
     except FileExistsError:
         return False
     except OSError:
-        return _made_without_links(file, content)
+        return _create_without_links(file, content)
     finally:
-        own.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
     return True
 
 
-def _made_without_links(file: Path, content: bytes) -> bool:
+def _create_without_links(file: Path, content: bytes) -> bool:
+    """Create the file on a file system without hard links. Return False if it exists."""
     try:
         with file.open("xb") as stream:
             stream.write(content)
@@ -80,7 +83,8 @@ def _made_without_links(file: Path, content: bytes) -> bool:
     return True
 
 
-def _content(file: Path) -> bytes | None:
+def _read(file: Path) -> bytes | None:
+    """Return the content of a lock file; None if there is none."""
     try:
         return file.read_bytes()
     except FileNotFoundError:
@@ -90,10 +94,10 @@ def _content(file: Path) -> bytes | None:
 
 
 def _is_dead(holder: bytes) -> bool:
-    """Whether the lock's process is of this machine and has ended."""
+    """Return whether the process that holds a lock is of this machine and has ended; `holder`: content of the file."""
     try:
-        facts = json.loads(holder)
-        machine, process, begin = facts["machine"], int(facts["process"]), facts["began"]
+        record = json.loads(holder)
+        machine, process, begin = record["machine"], int(record["process"]), record["began"]
     except (ValueError, TypeError, KeyError):
         return False
     if machine != platform.node():
@@ -103,12 +107,12 @@ def _is_dead(holder: bytes) -> bool:
     except ProcessLookupError:
         return True
     except OSError:
-        pass  # it is another user's
+        pass  # the process belongs to another user
     return bool(begin) and began(process) not in ("", begin)
 
 
-def _take_away(file: Path, holder: bytes) -> None:
-    """Remove a dead process's lock, and no other: another process may have done so and made its own meanwhile."""
+def _remove_stale(file: Path, holder: bytes) -> None:
+    """Remove the lock of a dead process. If another process has replaced it meanwhile, that one's lock stays."""
     aside = file.with_name(f"{file.name}.{os.getpid()}.stale")
     with suppress(FileNotFoundError):
         file.rename(aside)
@@ -118,9 +122,10 @@ def _take_away(file: Path, holder: bytes) -> None:
         aside.unlink()
 
 
-def _described(holder: bytes) -> str:
+def _describe(holder: bytes) -> str:
+    """Name the process that holds a lock, for messages."""
     try:
-        facts = json.loads(holder)
-        return f"process {int(facts['process'])} on {facts['machine']}"
+        record = json.loads(holder)
+        return f"process {int(record['process'])} on {record['machine']}"
     except (ValueError, TypeError, KeyError):
         return "another process"

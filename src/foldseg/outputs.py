@@ -1,6 +1,7 @@
-"""What may be written where: never over what a command reads, never into a folder that foldseg did not make.
+"""What may be written where: never over files that a command reads, never into folders that foldseg did not make.
 
-A command says before its work which file it will write (`check_output`) or which folder it will fill (`claim`).
+Before its work, a command checks the file that it will write (`check_output`) or claims the folder that it will fill
+(`claim`).
 """
 
 import re
@@ -11,22 +12,23 @@ from foldseg.errors import FoldsegError
 from foldseg.files import write_text
 
 MARK = ".foldseg"
-"""A hidden file in folders that hold nothing else by which they could be recognised; it says what fills them."""
+"""A hidden file in folders that foldseg fills and that nothing else identifies. It says what fills them."""
 
 SIGNATURE = "foldseg"
-"""Stands in what foldseg writes where a format has a place for it: PNGs of figures and exported networks."""
+"""foldseg writes it into formats that have a place for it: PNGs of figures, and exported networks."""
 
-_HEAD, _TAIL = 512, 65536  # bytes of a file in which kind and signature are looked for
+_HEAD, _TAIL = 512, 65536
+"""So many bytes at the begin and the end of a file are searched for its kind and the signature."""
 _SIGNS: dict[str, Callable[[bytes], bool]] = {
     ".png": lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"),
     ".mp4": lambda head: head[4:8] == b"ftyp",
-    ".onnx": lambda head: head.startswith(b"\x08"),  # the field of its version
+    ".onnx": lambda head: head.startswith(b"\x08"),  # the number of the first field, its version
     ".json": lambda head: head.lstrip()[:1] == b"{",
-    ".md": lambda head: True,  # its begin is compared
+    ".md": lambda head: True,  # `begins` is compared instead
     ".pth": lambda head: head.startswith(b"PK"),
-    ".csv": lambda head: True,  # its header is compared
+    ".csv": lambda head: True,  # `header` is compared instead
 }
-"""Suffix of a file -> whether its first bytes are those of such a file."""
+"""Suffix of a file -> function that tells from the first bytes whether a file is of that kind."""
 
 
 def check_output(
@@ -34,11 +36,11 @@ def check_output(
 ) -> None:
     """FoldsegError unless `path` can be written without loss: a new file, or one of the kind that is replaced.
 
-    suffix: one of `.png .mp4 .onnx .json .md .pth .csv`, which `path` must end in.
-    reads: files and folders that the command reads. `path` must be none of them under any name, and no file inside of
-        these folders unless foldseg's signature is in it; None stands for nothing.
-    header: the first columns of a CSV. An existing file with others is something else.
-    begins: a regular expression with which the text of an existing file has to begin, if there is any text.
+    suffix: `path` must end in it. It is one of `.png .mp4 .onnx .json .md .pth .csv`.
+    reads: files and folders that the command reads. `path` must be none of them, under any name. It must be no file
+        inside these folders either, unless foldseg's signature is in it. None is ignored.
+    header: the first columns of a CSV. An existing file with other columns is not replaced.
+    begins: a regular expression. An existing file whose text begins in another way is not replaced, unless it is empty.
     """
     if path.suffix.lower() != suffix:
         raise FoldsegError(f"{path}: should end in {suffix}")
@@ -47,11 +49,11 @@ def check_output(
         return
     if path.is_dir():
         raise FoldsegError(f"{path}: is a folder; give the name of a file to write")
-    head, signed = _looked_at(path)
+    head, has_signature = _inspect(path)
     columns = ",".join(header).encode()
-    is_ours = head.startswith(columns) if suffix == ".csv" else signed
+    is_ours = head.startswith(columns) if suffix == ".csv" else has_signature
     for source in reads:
-        if source is not None and same_file(path, source):
+        if source is not None and is_same_file(path, source):
             raise FoldsegError(
                 f"{path}: is read by this command and would be replaced; give what is written another name"
             )
@@ -67,40 +69,44 @@ def check_output(
 
 
 def require_own(folder: Path, what: str, is_ours: Callable[[Path], bool]) -> None:
-    """FoldsegError when `folder` holds files that foldseg did not make; a new or an empty one is welcome.
+    """FoldsegError if `folder` holds files that foldseg did not make. A new or an empty folder is fine.
 
-    `what` is said in the error: what the folder is to hold. Hidden files and empty folders do not count.
+    `what`: what the folder is for, for the message. `is_ours`: tells whether foldseg made the files of a folder. Hidden
+    files and empty folders do not count.
     """
     _check_place(folder)
-    if folder.exists() and not folder.is_dir():
+    if not folder.exists():
+        return
+    if not folder.is_dir():
         raise FoldsegError(f"{folder}: is a file; {what} needs a folder")
-    strangers = sorted(path.name for path in folder.glob("[!.]*") if not _is_empty(path)) if folder.is_dir() else []
-    if strangers and not is_ours(folder):
-        more = f" and {len(strangers) - 1} more" if len(strangers) > 1 else ""
+    names = sorted(path.name for path in folder.glob("[!.]*") if not _is_empty(path))
+    if names and not is_ours(folder):
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         raise FoldsegError(
-            f"{folder}: holds files that are no {what} of foldseg's ({strangers[0]}{more}) and stays as it is; "
+            f"{folder}: holds files that are no {what} of foldseg's ({names[0]}{more}) and stays as it is; "
             "give another folder, or empty this one"
         )
 
 
 def _is_empty(path: Path) -> bool:
-    """Whether a path is a folder without anything in it."""
+    """Return whether a path is a folder without anything in it."""
     return path.is_dir() and not any(path.iterdir())
 
 
 def claim(folder: Path, what: str, is_ours: Callable[[Path], bool] = lambda folder: False) -> None:
-    """Make `folder`, and mark it as one that `what` may fill and clear. FoldsegError as `require_own`."""
+    """Create `folder`, and mark it as one that `what` may fill and clear. FoldsegError as `require_own`."""
     mark = folder / MARK
-    require_own(folder, what, lambda folder: is_ours(folder) or (mark.is_file() and mark.read_bytes() == _of(what)))
-    write_text(mark, _of(what).decode())
+    text = f"{what}: written by foldseg, which may replace and remove files here\n"
+
+    def is_marked(folder: Path) -> bool:
+        return is_ours(folder) or (mark.is_file() and mark.read_bytes() == text.encode())
+
+    require_own(folder, what, is_marked)
+    write_text(mark, text)
 
 
-def _of(what: str) -> bytes:
-    return f"{what}: written by foldseg, which may replace and remove files here\n".encode()
-
-
-def same_file(path: Path, other: Path) -> bool:
-    """Whether two paths are one file, whatever they are called: links and spellings included."""
+def is_same_file(path: Path, other: Path) -> bool:
+    """Return whether two paths are the same file, also by links or other spellings."""
     try:
         return path.samefile(other)
     except OSError:
@@ -108,13 +114,13 @@ def same_file(path: Path, other: Path) -> bool:
 
 
 def is_within(path: Path, folder: Path) -> bool:
-    """Whether `path`, which need not exist, is `folder` or lies below it, links and spellings included."""
+    """Return whether `path` is `folder` or lies below it, also by links or other spellings. It need not exist."""
     real = path.resolve()
-    return any(same_file(part, folder) for part in (real, *real.parents))
+    return any(is_same_file(part, folder) for part in (real, *real.parents))
 
 
 def _check_place(path: Path) -> None:
-    """FoldsegError when a part of the path is a file, so that nothing can be below it."""
+    """FoldsegError if a parent of the path is a file, so that nothing can be below it."""
     for parent in path.parents:
         if parent.is_dir():
             return
@@ -122,12 +128,13 @@ def _check_place(path: Path) -> None:
             raise FoldsegError(f"{path}: cannot be written: {parent} is a file")
 
 
-def _looked_at(path: Path) -> tuple[bytes, bool]:
-    """Return the first bytes of a file, and whether foldseg's signature stands near its begin or its end."""
+def _inspect(path: Path) -> tuple[bytes, bool]:
+    """Return the first bytes of a file, and whether foldseg's signature is near its begin or its end."""
+    signature = SIGNATURE.encode()
     try:
         with path.open("rb") as stream:
             head = stream.read(_HEAD)
             stream.seek(max(0, path.stat().st_size - _TAIL))
-            return head, SIGNATURE.encode() in head or SIGNATURE.encode() in stream.read()
+            return head, signature in head or signature in stream.read()
     except OSError as error:
         raise FoldsegError(f"{path}: cannot be read: {error.strerror}") from error

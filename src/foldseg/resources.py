@@ -1,4 +1,4 @@
-"""What the machine has run out of: errors of libraries about memory, files and processes, said in our words."""
+"""Errors of libraries about missing memory, files and processes, explained for users."""
 
 import errno
 from collections.abc import Iterator
@@ -16,34 +16,37 @@ _WORKER_DIED = ("DataLoader worker (pid", "Pin memory thread exited")
 
 @contextmanager
 def explained_resources(memory_cures: str) -> Iterator[None]:
-    """Turn an error inside of the block that says what the machine has run out of into a FoldsegError with the cure.
+    """Turn errors inside the block about missing memory, files or processes into a FoldsegError that says what to do.
 
-    `memory_cures`: what a user may do where memory is too small, as a clause without a full stop.
+    `memory_cures`: what a user may do if memory is too small, as a clause without a full stop.
     """
     try:
         yield
     except FoldsegError:
         raise
     except Exception as error:
-        hidden = _hidden(error)
-        if hidden is not None:
-            raise hidden from None
+        cause = _find_cause(error)
+        if cause is not None:
+            raise cause from None
         explanation = explain_resources(error, memory_cures)
         if explanation is None:
             raise
         raise FoldsegError(explanation) from error
 
 
-def _hidden(error: BaseException) -> FoldsegError | None:
-    """Return the FoldsegError that `error` was raised after: libraries that tidy up fail over what it left."""
-    before = error.__context__
-    while before is not None and not isinstance(before, FoldsegError):
-        before = before.__context__
-    return before
+def _find_cause(error: BaseException) -> FoldsegError | None:
+    """Return the FoldsegError that was raised before `error`, if there is one.
+
+    A library that cleans up after a FoldsegError may fail, and its error then hides the first one.
+    """
+    earlier = error.__context__
+    while earlier is not None and not isinstance(earlier, FoldsegError):
+        earlier = earlier.__context__
+    return earlier
 
 
 def explain_resources(error: Exception, memory_cures: str) -> str | None:
-    """Return a message for a user, or None if `error` is about something else."""
+    """Return a message for users, or None if `error` is about something else. See `explained_resources`."""
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     if is_out_of_files(error):
         return (
@@ -51,11 +54,11 @@ def explain_resources(error: Exception, memory_cures: str) -> str | None:
             "lower workers"
         )
     if any(words in str(error) for words in _WORKER_DIED):
-        cause = f"{error} {error.__cause__}"
-        bus = ", or that /dev/shm is full (docker run --shm-size=2g)" if "Bus error" in cause else ""
+        is_bus_error = "Bus error" in f"{error} {error.__cause__}"
+        shared_memory = ", or that /dev/shm is full (docker run --shm-size=2g)" if is_bus_error else ""
         return (
             f"a worker process that reads images was ended from outside ({reason}): most often that means that the "
-            f"system had no memory left{bus}; lower workers (0: none) or batch_size"
+            f"system had no memory left{shared_memory}; lower workers (0: none) or batch_size"
         )
     if is_out_of_memory(error):
         return f"out of memory; {memory_cures} ({reason})"
@@ -67,14 +70,14 @@ def explain_resources(error: Exception, memory_cures: str) -> str | None:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Say whether an error means that memory is used up, on whatever device."""
+    """Return whether an error means that memory is used up, on any device."""
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
     return any(words in str(error) for words in _NO_MEMORY)
 
 
 def is_out_of_files(error: Exception) -> bool:
-    """Say whether an error means that no more files can be opened."""
+    """Return whether an error means that no more files can be opened."""
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         return True
     return any(words in str(error) for words in _NO_FILES)

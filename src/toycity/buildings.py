@@ -16,7 +16,7 @@ def paint_building(painter: Painter, house: Building) -> None:
     """Paint one house; call for far houses first."""
     camera = painter.camera
     middle, reach = 0.5 * (house.z0 + house.z1), 0.5 * (house.z1 - house.z0) + house.depth
-    if house.z1 - camera.z < NEAR + 0.2 or not camera.in_view(house.x, middle, reach):
+    if house.z1 - camera.z < NEAR + 0.2 or not camera.is_in_view(house.x, middle, reach):
         return
     rng = np.random.default_rng(house.seed)
     outward = float(house.side)
@@ -106,7 +106,7 @@ class _Wall:
 
     def _shop(self, painter: Painter, rng: np.random.Generator) -> None:
         """Paint the ground floor as shops: glass, with a coloured band of lettering above."""
-        label, night = LABEL["building"], painter.light.night
+        label, night = LABEL["building"], painter.light.is_night
         shops = max(1, int(self.length / 6.0))
         glass = self.panels(shops, 1, 0.1, 2.7, 0.86, 1.0)
         band = self.panels(shops, 1, 2.8, 3.5, 0.94, 1.0)

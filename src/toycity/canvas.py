@@ -42,8 +42,8 @@ class Camera:
         pixels[..., 1] = self.cy + scale * (self.eye - points[..., 1])
         return pixels
 
-    def in_view(self, x: float, z: float, reach: float) -> bool:
-        """Tell whether something within `reach` metres of (x, z) can be in the picture."""
+    def is_in_view(self, x: float, z: float, reach: float) -> bool:
+        """Return whether something within `reach` metres of (x, z) can be in the picture."""
         depth = z - self.z
         if depth <= reach + NEAR:
             return depth + reach > NEAR

@@ -121,7 +121,7 @@ def paint_lamp(painter: Painter, thing: Thing) -> None:
     left, right = min(0.0, inward * 1.9), max(0.0, inward * 1.9)
     painter.upright(rectangle(left, right, tall - 0.1, tall), at, _STEEL, label)
     left, right = inward * 1.8 - 0.5, inward * 1.8 + 0.5
-    night = painter.light.night
+    night = painter.light.is_night
     head: RGB = (255.0, 232.0, 176.0) if night else (180.0, 182.0, 184.0)
     painter.upright(rectangle(left, right, tall - 0.25, tall - 0.08), at, head, label, 1.0 if night else 0.0)
 
@@ -135,7 +135,7 @@ def paint_pole(painter: Painter, thing: Thing) -> None:
     concrete = (146.0, 142.0, 134.0)
     painter.upright(rectangle(-0.15, 0.15, 0.0, tall), at, concrete, LABEL["others"])
     painter.upright(rectangle(-0.9, 0.9, tall - 0.9, tall - 0.8), at, concrete, LABEL["others"])
-    if painter.light.night:
+    if painter.light.is_night:
         painter.upright(circle(-0.4 * np.sign(thing.x), 5.2, 0.2, 8), at, (250.0, 240.0, 206.0), LABEL["others"], 1.0)
     sag = np.linspace(-1.0, 1.0, 9)
     for offset, y in ((-0.8, tall - 0.8), (0.8, tall - 0.8), (0.0, 7.6)):

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from toycity.canvas import Painter, Points
 from toycity.palette import LABEL
-from toycity.scene import CROSS_ROAD, Scene, in_junction
+from toycity.scene import CROSS_ROAD, Scene, is_in_junction
 from toycity.style import RGB
 from toycity.textures import blotches, grain
 
@@ -70,7 +70,7 @@ def _strip(
     far: float = _FAR,
     height: float = 0.0,
 ) -> None:
-    """Paint the strip between x0 and x1 for z from near to far (both ahead of the run's first frame)."""
+    """Paint the strip between x0 and x1 for z from near to far (both ahead of the drive's first frame)."""
     _ribbon(painter, np.array([[x0, height], [x1, height]]), albedo, label, near, far)
 
 
@@ -145,7 +145,7 @@ def _marks(painter: Painter, scene: Scene, rng: np.random.Generator) -> None:
         _strip(painter, -style.road_half + 0.2, 0.0, mark, "lane", stop, stop + 0.4)
     for _ in range(4):
         x, z, radius = float(rng.uniform(-1, 1)) * style.road_half, float(rng.uniform(4.0, 40.0)), 0.33
-        if not in_junction(z, scene.junction):
+        if not is_in_junction(z, scene.junction):
             angle = np.linspace(0.0, 2.0 * np.pi, 14)
             lid = np.stack([x + radius * np.cos(angle), np.zeros(14), z + radius * np.sin(angle)], axis=-1)
             if z - radius > camera.z + 1.0 and abs(x) + radius < style.road_half:
@@ -163,7 +163,7 @@ def _finish(painter: Painter, scene: Scene, shadows: NDArray[np.uint8], top: int
     along = np.broadcast_to(depth + np.float32(camera.z), across.shape)
     gain = _texture(scene, across, along, depth, painter.canvas.labels[top:])
     gain *= 1.0 - shadows[top:].astype(np.float32) * np.float32(1.0 / 255.0)
-    pools = _lamp_light(scene, painter, across, along) if light.night else None
+    pools = _lamp_light(scene, painter, across, along) if light.is_night else None
     veil = 1.0 - np.exp(-depth / np.float32(light.haze_length))
     part = picture[top:]
     up = max(0.0, light.sun_from[1])

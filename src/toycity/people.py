@@ -91,7 +91,7 @@ def paint_bicycle(painter: Painter, thing: Thing) -> None:
     painter.upright(rectangle(-0.28, 0.28, 1.0, 1.05), at, (60.0, 60.0, 62.0), label)
     if thing.heading != 0.0:
         painter.upright(rectangle(-0.18, 0.18, 0.78, 1.02), at, (96.0, 92.0, 86.0), label)
-    if painter.light.night:
+    if painter.light.is_night:
         lamp = (255.0, 250.0, 226.0) if thing.heading != 0.0 else (230.0, 30.0, 26.0)
         painter.upright(circle(0.0, 0.72, 0.06, 8), at, lamp, label, 1.0)
 
@@ -109,7 +109,7 @@ def paint_motorbike(painter: Painter, thing: Thing) -> None:
     painter.upright(hull, at, body, label)
     painter.upright(rectangle(-0.4, 0.4, 1.0, 1.06), at, (40.0, 40.0, 42.0), label)
     painter.upright(circle(0.0, 1.8, 0.16), at, _clothes(rng), label)
-    front, night = thing.heading != 0.0, painter.light.night
+    front, night = thing.heading != 0.0, painter.light.is_night
     lamp = (255.0, 250.0, 230.0) if front else (216.0, 26.0, 24.0)
     painter.upright(circle(0.0, 0.84, 0.09, 8), at, lamp, label, 1.0 if night else 0.3)
 

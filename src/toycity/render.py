@@ -67,7 +67,7 @@ _ROUGHNESS = {
 def render_frame(
     scene: Scene, step: int, frame_seed: tuple[int, ...], width: int, height: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Paint frame number `step` of a run: RGB picture (H, W, 3) and label numbers (H, W), both uint8."""
+    """Paint frame number `step` of a drive: RGB picture (H, W, 3) and label numbers (H, W), both uint8."""
     canvas = Canvas(width, height)
     painter = Painter(canvas, scene.camera(step, width, height), scene.light)
     things = [replace(t, x=t.x + t.vx * step, z=t.z + t.vz * step) for t in scene.things]
@@ -79,7 +79,7 @@ def render_frame(
     for house in sorted(scene.buildings, key=lambda house: -house.z0):
         paint_building(painter, house)
     for thing in things:
-        if painter.camera.in_view(thing.x, thing.z, _REACH.get(thing.kind, 6.0)):
+        if painter.camera.is_in_view(thing.x, thing.z, _REACH.get(thing.kind, 6.0)):
             _PAINTERS[thing.kind](painter, thing)
     if scene.style.bonnet:
         _paint_bonnet(painter, scene)
@@ -107,11 +107,11 @@ def _develop(painter: Painter, scene: Scene, rng: np.random.Generator) -> NDArra
     height, width = canvas.labels.shape
     picture = canvas.picture.astype(np.float32)
     picture *= _surface(scene, canvas.labels)[..., None]
-    picture += _glow(canvas.picture, 0.6 if light.night else 0.12)
+    picture += _glow(canvas.picture, 0.6 if light.is_night else 0.12)
     sigma = max(0.45, 0.0007 * height) * float(rng.uniform(0.8, 1.4))
     picture = cv2.GaussianBlur(picture, (0, 0), sigma).astype(np.float32)
-    run = np.random.default_rng([*scene.seed, 8])
-    exposure = float(run.uniform(0.86, 1.12)) * float(rng.uniform(0.98, 1.02))
+    drive_rng = np.random.default_rng([*scene.seed, 8])
+    exposure = float(drive_rng.uniform(0.86, 1.12)) * float(rng.uniform(0.98, 1.02))
     x = np.linspace(-1.0, 1.0, width, dtype=np.float32)[None, :]
     y = np.linspace(-1.0, 1.0, height, dtype=np.float32)[:, None]
     picture *= ((1.0 - 0.09 * (x * x + y * y)) * np.float32(exposure))[..., None]

@@ -1,4 +1,4 @@
-"""What is where: a run's street, its houses, and everything that stands or moves in it. Metres throughout."""
+"""What stands or moves where in the street of a drive. All lengths are in metres."""
 
 from dataclasses import dataclass
 
@@ -44,7 +44,7 @@ class Building:
 
 @dataclass(frozen=True)
 class Scene:
-    """A run: the place with everything in it, and how the camera goes through it."""
+    """The street of a drive with everything in it, and how the camera moves through it."""
 
     style: Style
     light: Light
@@ -62,7 +62,7 @@ class Scene:
     bend: float
 
     def camera(self, step: int, width: int, height: int) -> Camera:
-        """Return the camera of the run's frame number `step`, for a picture of width x height pixels."""
+        """Return the camera of the drive's frame number `step`, for a picture of width x height pixels."""
         return Camera(
             width=width,
             height=height,
@@ -76,9 +76,9 @@ class Scene:
         )
 
 
-def build_scene(seed: int, split: int, run: int, route: str, timeofday: str) -> Scene:
-    """Make up the place of a run. It depends on the arguments only."""
-    rng = np.random.default_rng([seed, split, 1, run])
+def build_scene(seed: int, split: int, drive: int, route: str, timeofday: str) -> Scene:
+    """Return a made-up scene for a drive. It depends on the arguments alone."""
+    rng = np.random.default_rng([seed, split, 1, drive])
     style = STYLES[route]
     light = make_light(rng, timeofday)
     junction = float(rng.uniform(11.0, 30.0)) if rng.random() < style.junction else None
@@ -95,7 +95,7 @@ def build_scene(seed: int, split: int, run: int, route: str, timeofday: str) -> 
     return Scene(
         style=style,
         light=light,
-        seed=(seed, split, 3, run),
+        seed=(seed, split, 3, drive),
         buildings=tuple(_buildings(rng, style, junction)),
         things=tuple(things),
         junction=junction,
@@ -110,8 +110,8 @@ def build_scene(seed: int, split: int, run: int, route: str, timeofday: str) -> 
     )
 
 
-def in_junction(z: float, junction: float | None, margin: float = 0.0) -> bool:
-    """Tell whether a z lies in the crossing street, or within a margin of it."""
+def is_in_junction(z: float, junction: float | None, margin: float = 0.0) -> bool:
+    """Return whether a z lies in the crossing street, or within a margin of it."""
     return junction is not None and junction - margin < z < junction + CROSS_ROAD + margin
 
 
@@ -167,7 +167,7 @@ def _furniture(
             z = float(rng.uniform(4.0, 120.0))
             beyond = float(rng.uniform(1.0, 7.0)) if style.houses else 0.0
             x = side * (abs(x_front) + beyond) if style.houses else x_kerb + side * 0.5
-            if not in_junction(z, junction, 5.0):
+            if not is_in_junction(z, junction, 5.0):
                 things.append(_thing(rng, "tree", x, z))
         for _ in range(int(rng.poisson(1.7))):
             things.append(_thing(rng, "sign", x_kerb, float(rng.triangular(6.0, 9.0, 80.0))))
@@ -190,7 +190,7 @@ def _stretches(rng: np.random.Generator, style: Style, side: int, junction: floa
         if number % 4 == 0:
             draw = rng.random()
             kind = "" if draw > style.hedges else ("hedge" if draw < 0.55 * style.hedges else "wall")
-        if in_junction(float(z) + 2.0, junction, 7.0):
+        if is_in_junction(float(z) + 2.0, junction, 7.0):
             continue
         if kind:
             things.append(_thing(rng, kind, side * (kerb + style.sidewalk), float(z)))

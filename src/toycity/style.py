@@ -99,7 +99,7 @@ STYLES: dict[str, Style] = {
 
 @dataclass(frozen=True)
 class Light:
-    """The light of a run. Colours are RGB, as factors of what a white surface gives back, or 0..255."""
+    """The light of a drive. Colours are RGB, as factors of what a white surface gives back, or 0..255."""
 
     name: str
     ambient: RGB
@@ -116,8 +116,8 @@ class Light:
     noise: float  # sensor noise, grey levels
 
     @property
-    def night(self) -> bool:
-        """Tell whether the lamps are on."""
+    def is_night(self) -> bool:
+        """Return whether the lamps are on."""
         return self.name == "night"
 
     def shade(self, albedo: RGB, normal: RGB, depth: float, glow: float = 0.0) -> RGB:
@@ -142,7 +142,7 @@ class Light:
 
 
 def make_light(rng: np.random.Generator, timeofday: str) -> Light:
-    """Draw the light of a run; the same hour differs from run to run in strength, tint and sun direction."""
+    """Draw the light of a drive; the same hour differs from drive to drive in strength, tint and sun direction."""
     side = float(rng.choice([-1.0, 1.0]))
     overcast = float(rng.uniform(0.0, 1.0))
     strength = rng.uniform(0.96, 1.04, size=3) * rng.uniform(0.85, 1.12)

@@ -25,7 +25,7 @@ _BODY_COLOURS: tuple[RGB, ...] = (
 
 @dataclass(frozen=True)
 class Thing:
-    """Something in the street, at (x, z) in the run's first frame.
+    """Something in the street, at (x, z) in the drive's first frame.
 
     `heading` is the way it faces in radians (0 ahead, pi towards the camera, pi/2 right). `size`, `colour`
     and `seed` are read by the painter of its kind.
@@ -49,7 +49,7 @@ def place_traffic(
     junction: float | None,
     crossings: tuple[float, ...],
 ) -> list[Thing]:
-    """Place all vehicles and people of a run."""
+    """Place all vehicles and people of a drive."""
     things = _driving(rng, style, lane_x)
     things += _parked(rng, style, lane_x, junction)
     things += _people(rng, style, crossings)

@@ -208,7 +208,7 @@ def paint_vehicle(painter: Painter, thing: Thing) -> None:
     if thing.kind != "truck":
         model.cabin(body, glass)
     model.wheels()
-    model.ends(painter.light.night, braking)
+    model.ends(painter.light.is_night, braking)
     if thing.kind == "special":
         model.box(1.2, 1.5, 0.6, shape.height, shape.height + 0.16, (226.0, 30.0, 30.0))
 

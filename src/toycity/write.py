@@ -22,15 +22,16 @@ from toycity.scene import Scene, build_scene
 
 logger = logging.getLogger(__name__)
 
-_TRAIN, _TEST = 0, 1  # numbers of the splits in the seeds
+_TRAIN, _TEST = 0, 1
+"""Numbers of the splits, which seeds contain."""
 _JPEG_QUALITY = 92
 SETTINGS = "toy_city.json"
-"""Below the root: what the city was built with."""
+"""Name of the file, below the root, that holds the settings which the city was built with."""
 
 
 @dataclass(frozen=True)
 class _Task:
-    """One frame to make: all that a worker needs to know."""
+    """A frame that is to be made, with all that a worker process needs for it."""
 
     root: Path
     seed: int
@@ -50,10 +51,11 @@ def generate_toy_city(
     seed: int = 0,
     workers: int = 1,
 ) -> None:
-    """Write a made-up data set with the contest's layout to `root`, which must not exist yet.
+    """Write a made-up data set in the contest's layout to `root`, which must not exist yet.
 
-    The files depend on the settings only, not on `workers`; toy_city.json says what these were. All are written
-    beside `root` first and put in place at the very end, so `root` is never half-written.
+    The files depend on the settings alone, not on `workers`. toy_city.json holds the settings. All files are written
+    beside `root` first and put in place at the end, so `root` is never half-written. FileExistsError if `root` exists,
+    ValueError for impossible settings.
     """
     if root.exists():
         raise FileExistsError(f"{root} exists already; remove it or choose another folder")
@@ -71,9 +73,9 @@ def generate_toy_city(
     ]
     logger.info("making %d street scenes of %d x %d pixels in %s", len(tasks), width, height, root)
     if workers > 1:
-        # Not forked: a fork of a process in which OpenCV has its threads already hangs.
+        # Not forked: if OpenCV has started its threads already, a forked process hangs
         context = get_context("spawn")
-        # A chunk is about a run, whose place a worker then makes up once only.
+        # A chunk is about as long as a drive, so that a worker builds the scene of a drive only once
         with ProcessPoolExecutor(workers, mp_context=context, initializer=_single_threaded) as pool:
             _wait_for_all(pool.map(_write_frame, tasks, chunksize=5), len(tasks))
     else:
@@ -90,27 +92,27 @@ def generate_toy_city(
 
 
 def _wait_for_all(results: Iterable[None], total: int) -> None:
-    """Wait for all results, with a progress bar; an error in a worker is raised here."""
+    """Wait for all results, with a progress bar. An error in a worker is raised here."""
     for _ in tqdm(results, total=total, desc="toy city", unit="frame", disable=None):
         pass
 
 
 def _single_threaded() -> None:
-    """Keep OpenCV in a worker to one thread: there is a worker per core already."""
+    """Keep OpenCV to one thread in a worker, since there is a worker per core already."""
     cv2.setNumThreads(1)
 
 
 @lru_cache(maxsize=2)
-def _scene_of_run(seed: int, split: int, run: int, route: str, timeofday: str) -> Scene:
-    """Make up a run's place, or return it again for the run's next frame."""
-    return build_scene(seed, split, run, route, timeofday)
+def _scene_of_drive(seed: int, split: int, drive: int, route: str, timeofday: str) -> Scene:
+    """Return the scene of a drive. For the drive's next frames it is remembered."""
+    return build_scene(seed, split, drive, route, timeofday)
 
 
 def _write_frame(task: _Task) -> None:
     """Make one frame and write its files."""
     plan = task.plan
-    scene = _scene_of_run(task.seed, task.split, plan.run, plan.route, plan.timeofday)
-    frame_seed = (task.seed, task.split, 2, plan.run, plan.step)
+    scene = _scene_of_drive(task.seed, task.split, plan.drive, plan.route, plan.timeofday)
+    frame_seed = (task.seed, task.split, 2, plan.drive, plan.step)
     picture, labels = render_frame(scene, plan.step, frame_seed, task.width, task.height)
     if task.split == _TEST:
         _write_jpeg(task.root / "seg_test_images" / f"test_{plan.number:03d}.jpg", picture)

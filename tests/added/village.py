@@ -6,7 +6,7 @@ import pandas as pd
 
 from foldseg.data.labels import LabelClass, LabelSet
 from foldseg.data.listing import MASKS, list_files, pair_by_stem
-from foldseg.data.samples import existing_folder, samples_table
+from foldseg.data.samples import build_samples_table, require_folder
 
 LABELS = LabelSet(
     (
@@ -20,9 +20,9 @@ LABELS = LabelSet(
 
 def scan(root: Path) -> pd.DataFrame:
     """Return the samples table of a village."""
-    folders = [list_files(existing_folder(root / name), MASKS) for name in ("images", "masks")]
+    folders = [list_files(require_folder(root / name), MASKS) for name in ("images", "masks")]
     rows = [
         (image.stem, f"images/{image.name}", f"masks/{mask.name}", image.stem.split("_")[0], image.stem, "")
         for image, mask in pair_by_stem(*folders)
     ]
-    return samples_table(rows, root)
+    return build_samples_table(rows, root)

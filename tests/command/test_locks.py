@@ -99,7 +99,7 @@ def test_a_lock_takes_no_room(command_line: CommandLine, tmp_path: Path) -> None
 
 
 def test_the_toy_city_is_built_once_for_commands_that_start_together(command_line: CommandLine, tmp_path: Path) -> None:
-    city = "data.toy_city={width: 96, height: 64, train_frames: 24, test_frames: 4, seed: 1}"
+    city = "data.dataset={kind: toy_city, width: 96, height: 64, train_frames: 24, test_frames: 4, seed: 1}"
     words = "configs/data/toy_city.yaml", f"data.root={tmp_path / 'city'}", f"data.folds={tmp_path / 'folds.csv'}", city
     done = [started.wait() for started in [command_line.start("folds", *words) for _ in range(2)]]
     assert [one.status for one in done] == [0, 0], done

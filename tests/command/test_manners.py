@@ -86,8 +86,8 @@ def project(folder: Path) -> Path:
     (folder / "notes").mkdir(parents=True)
     shutil.copytree(REPOSITORY / "configs", folder / "configs")
     (folder / "notes/my.yaml").write_text(
-        "data:\n  dataset: toy_city\n  root: city\n  folds: folds.csv\n  fold_count: 2\n"
-        "  toy_city: {width: 64, height: 48, train_frames: 12, test_frames: 1}\n"
+        "data:\n  dataset: {kind: toy_city, width: 64, height: 48, train_frames: 12, test_frames: 1}\n"
+        "  root: city\n  folds: folds.csv\n  fold_count: 2\n"
     )
     return folder
 
@@ -96,7 +96,7 @@ def test_what_is_written_is_where_the_command_is_given(command_line: CommandLine
     """What the project has of that name stays as it is."""
     home = project(tmp_path / "home")
     overrides = [f"data.{key}" for key in ("root=city", "folds=folds.csv", "fold_count=2")]
-    overrides.append("data.toy_city={width: 64, height: 48, train_frames: 12, test_frames: 1}")
+    overrides.append("data.dataset={kind: toy_city, width: 64, height: 48, train_frames: 12, test_frames: 1}")
     assert command_line.run("folds", "my.yaml", cwd=home / "notes").status == 0
     batch = "show-batch", "configs/experiments/toy_full.yaml", *overrides, "--images", "1"
     assert command_line.run(*batch, cwd=home).status == 0
@@ -140,6 +140,15 @@ def test_the_projects_folder_may_begin_with_a_tilde(command_line: CommandLine, t
     assert (home / "folds.csv").is_file()
 
 
+def test_a_folder_configs_of_something_else_is_no_project(command_line: CommandLine, tmp_path: Path) -> None:
+    home = project(tmp_path / "mine")
+    (home / "notes/configs/theirs").mkdir(parents=True)
+    done = command_line.run("folds", "my.yaml", cwd=home / "notes")
+    assert done.status == 0 and f"project: {home}" in done.stderr
+    done = command_line.run("--project", "notes", "folds", "my.yaml", cwd=home)
+    assert done.status == 1 and "is no project of foldseg: it has none of configs/data, " in done.stderr
+
+
 def test_only_what_is_missing_is_said_to_be(command_line: CommandLine) -> None:
     done = command_line.run("convert")
     assert done.status == 2 and "Missing argument 'SOURCE'" in done.stderr
@@ -149,7 +158,7 @@ def test_a_path_may_begin_with_a_tilde(command_line: CommandLine, tmp_path: Path
     """In overrides, YAML and options the shell does not fill it in."""
     (tmp_path / "home").mkdir()
     env = {"HOME": str(tmp_path / "home")}
-    city = "data.toy_city={width: 64, height: 48, train_frames: 12, test_frames: 1}"
+    city = "data.dataset={kind: toy_city, width: 64, height: 48, train_frames: 12, test_frames: 1}"
     (tmp_path / "my.yaml").write_text("data: {dataset: toy_city, root: ~/city, folds: ~/folds.csv, fold_count: 2}\n")
     done = command_line.run("folds", tmp_path / "my.yaml", city, cwd=tmp_path, env=env)
     assert done.status == 0, done.stderr

@@ -214,6 +214,20 @@ def test_the_settings_of_older_submissions_are_read() -> None:
     assert (clean_up["min_area"], clean_up["classes"]) == ((4, 8), ("car",))
 
 
+def test_the_data_sets_of_older_runs_are_read() -> None:
+    run = load_experiment(OLDER / "toy.yaml")
+    city = {"width": 256, "height": 160, "train_frames": 120, "test_frames": 24, "seed": 0}
+    assert run.data.dataset.model_dump() == {"kind": "toy_city", **city}
+    assert run == load_experiment(Path(__file__).parents[2] / "configs/experiments/toy_full.yaml")
+    for name in ("poly_sgd", "plateau_radam"):
+        assert load_experiment(OLDER / f"{name}.yaml").data.dataset.model_dump() == {"kind": "camvid"}
+
+
+def test_a_toy_city_of_an_older_run_that_was_not_described_may_be_any() -> None:
+    content = {"data": {"dataset": "toy_city", "root": "x", "toy_city": None}}
+    assert translate(content) == {"data": {"dataset": "toy_city", "root": "x"}}
+
+
 def test_a_run_with_older_settings_goes_on_with_the_same_ones_in_todays_spelling(tmp_path: Path) -> None:
     shutil.copy(OLDER / "poly_sgd.yaml", tmp_path / "config.yaml")
     today = [
@@ -266,6 +280,8 @@ def test_settings_without_a_note_of_foldseg_are_those_of_a_run_by_their_name(tmp
         ),
         ("optimizer.name=sgd", "write optimizer.kind=sgd"),
         ("optimizer={name: sgd, lr: 0.1}", "write optimizer='{kind: sgd, lr: 0.1}'"),
+        ("data.toy_city.width=128", "write data.dataset='{kind: toy_city, width: 128}'"),
+        ("data.toy_city=null", "leave it out"),
     ],
 )
 def test_an_old_spelling_in_an_override_is_refused_with_the_new_one(base: Path, override: str, says: str) -> None:
@@ -306,6 +322,10 @@ def test_an_old_spelling_of_an_ensemble_is_refused_with_the_new_one(tmp_path: Pa
         ("schedule: {name: step, gamma: 0.5}", "schedule: {kind: step, gamma: 0.5}"),
         ("schedule: {name: plateau, plateau: {factor: 0.5}}", "schedule: {kind: plateau, factor: 0.5}"),
         ("optimizer: {name: adam}", "optimizer: {kind: adam}"),
+        (
+            "data: {dataset: toy_city, folds: f.csv, toy_city: {seed: 1}}",
+            "data: {dataset: {kind: toy_city, seed: 1}, folds: f.csv}",
+        ),
     ],
 )
 def test_an_old_spelling_in_a_file_is_refused_with_the_new_one(base: Path, tmp_path: Path, old: str, new: str) -> None:

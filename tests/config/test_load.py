@@ -111,7 +111,7 @@ def test_the_file_that_says_it_last_is_blamed(tmp_path: Path) -> None:
         ("schedule={kind: warm_restarts, epochs: 3, cycles: 4}", "do not fit into 3 epochs"),
         ("schedule={kind: step, milestones: [0.5, 0.1]}", "milestones [0.5, 0.1] should rise"),
         ("view.train.scale=[2.0,1.0]", "should be [low, high]"),
-        ("data.toy_city={seed: 1}", "`toy_city` settings go with dataset toy_city, not with camvid"),
+        ("data.dataset.seed=1", "unknown key; camvid has no seed, which is of kind toy_city; valid keys here: kind"),
         ("batch_size", "override 'batch_size' should read key=value"),
         ("model..encoder=x", "override 'model..encoder=x' should read key=value"),
         ("model=[", "is not a YAML value"),
@@ -169,7 +169,7 @@ def test_a_base_that_two_files_share_is_no_cycle(tmp_path: Path) -> None:
     write(tmp_path / "data.yaml", EXPERIMENT)
     write(tmp_path / "a.yaml", {"base": "data.yaml"})
     top = write(tmp_path / "top.yaml", {"base": ["a.yaml", "data.yaml"]})
-    assert load_experiment(top).data.dataset == "camvid"
+    assert load_experiment(top).data.dataset.kind == "camvid"
 
 
 @pytest.mark.parametrize("base", [5, [None], {"file": "x.yaml"}, "", "missing.yaml", "."])
@@ -243,7 +243,7 @@ COMMITTED = sorted((REPOSITORY / "configs/ensembles").glob("*.yaml"))
 def test_every_committed_ensemble_blends_committed_experiments_of_one_data_set(path: Path) -> None:
     members = load_ensemble(path).members
     experiments = [load_experiment(REPOSITORY / f"configs/experiments/{m.experiment}.yaml") for m in members]
-    assert len({experiment.data.dataset for experiment in experiments}) == 1
+    assert len({experiment.data.dataset.kind for experiment in experiments}) == 1
 
 
 @pytest.mark.parametrize(

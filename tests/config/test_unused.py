@@ -6,7 +6,7 @@ import pytest
 
 from command.line import CommandLine
 from foldseg.config import load_experiment
-from foldseg.config.unused import RULES, without_effect
+from foldseg.config.unused import RULES, describe_unused_settings
 
 REPOSITORY = Path(__file__).parents[2]
 FULL = "configs/experiments/camvid_full.yaml"
@@ -44,18 +44,18 @@ UNUSED = {  # setting -> overrides that switch off what it belongs to
 
 
 def test_every_rule_has_an_example():
-    assert list(UNUSED) == [name for names, _, _ in RULES for name in names.split()]
+    assert list(UNUSED) == [name for rule in RULES for name in rule.settings.split()]
 
 
 @pytest.mark.parametrize("name", UNUSED)
 def test_a_setting_without_effect_is_named(name: str):
-    lines = list(without_effect(load_experiment(REPOSITORY / FULL, UNUSED[name])))
+    lines = list(describe_unused_settings(load_experiment(REPOSITORY / FULL, UNUSED[name])))
     assert [line for line in lines if line.startswith(f"{name}: ") and "has no effect" in line], lines
 
 
 @pytest.mark.parametrize("path", sorted(REPOSITORY.glob("configs/experiments/[!_]*.yaml")), ids=lambda path: path.stem)
 def test_committed_experiments_have_no_such_setting(path: Path):
-    assert not list(without_effect(load_experiment(path)))
+    assert not list(describe_unused_settings(load_experiment(path)))
 
 
 def test_it_is_said_before_training(command_line: CommandLine):

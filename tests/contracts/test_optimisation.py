@@ -64,4 +64,10 @@ def test_a_linear_warm_up_lowers_the_first_rates_alone(kind: type[Schedule]) -> 
 
 @every_schedule
 def test_the_last_cycle_ends_with_the_last_epoch(kind: type[Schedule]) -> None:
-    assert kind(epochs=7).cycle_ends()[-1] == 6
+    assert kind(epochs=7).list_cycle_ends()[-1] == 6
+
+
+@every_schedule
+def test_a_schedule_that_names_a_metric_watches_it(kind: type[Schedule]) -> None:
+    watches = SCHEDULES[kind].observe is not None
+    assert watches == (kind().find_watched_metric("pixel_accuracy") == "pixel_accuracy")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from foldseg.data.labels import LabelClass, LabelSet, Mask
-from foldseg.data.rle import EMPTY_RLE, Rle, mask_of_rle, rle_of_mask
+from foldseg.data.rle import EMPTY_RLE, Rle, decode_rle, encode_mask
 from foldseg.errors import FoldsegError
 from foldseg.submission.formats import (
     FORMATS,
@@ -39,7 +39,7 @@ def read(submission: Submission, name: str) -> Mask:
         return found
     mask = np.zeros(SIZES[name], np.uint8)
     for index, runs in enumerate(found):
-        mask[mask_of_rle(runs, SIZES[name])] = index
+        mask[decode_rle(runs, SIZES[name])] = index
     return mask
 
 
@@ -87,7 +87,7 @@ def test_categories_overlap_where_the_format_says_so(tmp_path: Path, name: str) 
     check_overlap(name, may_overlap=True)
     masks = np.random.default_rng(0).random((len(LABELS), 4, 5)) < 0.5
     pairs = zip(masks, LABELS.classes, strict=True)
-    runs: list[Rle] = [rle_of_mask(mask) if label.scored else EMPTY_RLE for mask, label in pairs]
+    runs: list[Rle] = [encode_mask(mask) if label.scored else EMPTY_RLE for mask, label in pairs]
     path = tmp_path / FORMATS[name].file_name
     FORMATS[name].write(path, [("b", runs)], LABELS)
     found = open_submission(path, LABELS).read("b", SIZES["b"])
@@ -96,7 +96,7 @@ def test_categories_overlap_where_the_format_says_so(tmp_path: Path, name: str) 
 
 @every_format
 def test_a_class_of_several_raw_ids_is_refused_unless_it_can_be_said(name: str) -> None:
-    merged = LABELS.view(["c1", "c2"])
+    merged = LABELS.select(["c1", "c2"])
     if FORMATS[name].has_merged_classes:
         check_classes(name, merged)
     else:

@@ -46,7 +46,7 @@ class PaintedFrames:
     def read(self, index: int) -> tuple[Image, Mask]:
         return PALETTE[self.mask], self.mask
 
-    def class_pixels(self) -> np.ndarray:
+    def count_class_pixels(self) -> np.ndarray:
         return np.bincount(self.mask.ravel(), minlength=4)[None]
 
 

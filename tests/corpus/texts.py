@@ -121,7 +121,7 @@ def _yaml_data(content: dict[str, Any]) -> Iterator[Bad]:
         "fold_splits_empty": {"fold_splits": []},
         "fold_splits_unknown": {"fold_splits": ["train", "tset"]},
         "labels_unknown": {"labels": "skored"},
-        "width_negative": {"toy_city": {"width": -5}},
+        "width_negative": {"dataset": {"kind": "toy_city", "width": -5}},
     }.items():
         whole = yaml.safe_dump({**content, "data": {**content["data"], **change}}).encode()
         yield of_bytes(f"yaml_{name}", whole, next(iter(change)))

@@ -41,12 +41,12 @@ def test_the_stratum_is_the_sequence(camvid_root: Path) -> None:
     ],
 )
 def test_groups_end_after_ten_seconds_at_a_gap_of_a_second(numbers: list[int], groups: list[int]) -> None:
-    found = camvid._groups([f"A_{number:05d}" for number in numbers])
+    found = camvid._find_groups([f"A_{number:05d}" for number in numbers])
     assert [found[f"A_{number:05d}"] for number in numbers] == [f"A_{group:06d}" for group in groups]
 
 
 def test_sequences_are_never_in_one_group() -> None:
-    found = camvid._groups(["A_00001", "B_00002"])
+    found = camvid._find_groups(["A_00001", "B_00002"])
     assert found["A_00001"] != found["B_00002"]
 
 
@@ -122,4 +122,4 @@ def test_empty_lists_hold_no_images(camvid_root: Path) -> None:
 
 def test_a_frame_without_number_is_named() -> None:
     with pytest.raises(FoldsegError, match="holiday: CamVid's frames are named SEQUENCE_NUMBER"):
-        camvid._groups(["holiday"])
+        camvid._find_groups(["holiday"])

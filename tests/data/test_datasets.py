@@ -31,8 +31,8 @@ def test_a_folds_file_that_divides_otherwise_is_not_overwritten(camvid_root: Pat
 
 
 def test_toy_city_is_built_once_when_its_root_is_missing(tmp_path: Path):
-    toy = {"width": 64, "height": 48, "train_frames": 4, "test_frames": 1}
-    city = data(tmp_path / "city", dataset="toy_city", toy_city=toy, labels="scored")
+    toy = {"kind": "toy_city", "width": 64, "height": 48, "train_frames": 4, "test_frames": 1}
+    city = data(tmp_path / "city", dataset=toy, labels="scored")
     assert len(DataSet(city).samples) == 5
     before = (tmp_path / "city/seg_train_images/train_0000.jpg").stat().st_mtime_ns
     assert len(DataSet(city).samples) == 5

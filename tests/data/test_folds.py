@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foldseg.data.folds import FOLD_COLUMNS, fold_sizes, folds_csv, load_folds, make_folds, unevenness
+from foldseg.data.folds import (
+    FOLD_COLUMNS,
+    count_images_per_fold,
+    describe_unevenness,
+    format_folds,
+    load_folds,
+    make_folds,
+)
 from foldseg.errors import FoldsegError
 
 COMMITTED = Path(__file__).parents[2] / "folds" / "camvid_5fold.csv"
@@ -54,7 +61,7 @@ def test_strata_and_sizes_are_balanced(table: pd.DataFrame) -> None:
 def test_strata_that_are_all_smaller_than_the_folds_count_as_one(seed: int, caplog: pytest.LogCaptureFixture) -> None:
     """Twelve drives of two frames, each on a route of its own: scikit-learn raises a ValueError about "classes"."""
     folds = make_folds(samples(12, size=2, strata=12), 3, seed)
-    assert fold_sizes(folds) == [8, 8, 8]
+    assert count_images_per_fold(folds) == [8, 8, 8]
     assert "each of the 12 strata has fewer than 3 images; they are taken as one" in caplog.text
 
 
@@ -85,7 +92,7 @@ def test_no_fold_is_empty_however_uneven_groups_are(sizes: list[int], strata: in
 )
 def test_uneven_folds_are_explained(sizes: list[int], folds: int, says: str) -> None:
     rows = [(fold, f"g{fold}") for fold, size in enumerate(sizes) for _ in range(size)]
-    found = unevenness(pd.DataFrame(rows, columns=["fold", "group"]))
+    found = describe_unevenness(pd.DataFrame(rows, columns=["fold", "group"]))
     assert re.search(says, found) if says else found == ""
 
 
@@ -105,14 +112,14 @@ def test_too_few_groups_are_refused() -> None:
 
 def test_a_saved_file_loads_back_equal(table: pd.DataFrame, tmp_path: Path) -> None:
     folds = make_folds(table, 5, 0)
-    (tmp_path / "f.csv").write_text(folds_csv(folds))
+    (tmp_path / "f.csv").write_text(format_folds(folds))
     assert load_folds(tmp_path / "f.csv", table).equals(folds)
 
 
 def test_ids_that_look_like_numbers_and_nothing_stay_strings(tmp_path: Path) -> None:
     rows = [("007", "1e3", "NA"), ("008", "2", ""), ("nan", "3", "null")]
     table = pd.DataFrame(rows, columns=["id", "group", "stratum"], dtype="str")
-    (tmp_path / "f.csv").write_text(folds_csv(table.assign(fold=[0, 1, 1])))
+    (tmp_path / "f.csv").write_text(format_folds(table.assign(fold=[0, 1, 1])))
     loaded = load_folds(tmp_path / "f.csv", table)
     assert loaded[["id", "group", "stratum"]].to_numpy().tolist() == [list(row) for row in rows]
 

@@ -7,17 +7,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from foldseg.data import camvid, signate
-from foldseg.data.labels import IGNORE_INDEX, LabelClass, LabelSet, ids_of_colours
+from foldseg.data.labels import IGNORE_INDEX, LabelClass, LabelSet, find_raw_ids
 from foldseg.errors import FoldsegError
 
 SETS = {
     "camvid all": camvid.LABELS,
-    "camvid chosen": camvid.LABELS.view(["road", "car"]),
-    "camvid binary": camvid.LABELS.view(["road"]),
-    "camvid scored": camvid.LABELS.view("scored"),
+    "camvid chosen": camvid.LABELS.select(["road", "car"]),
+    "camvid binary": camvid.LABELS.select(["road"]),
+    "camvid scored": camvid.LABELS.select("scored"),
     "signate all": signate.LABELS,
-    "signate scored": signate.LABELS.view("scored"),
-    "signate chosen": signate.LABELS.view(["signal", "lane"]),
+    "signate scored": signate.LABELS.select("scored"),
+    "signate chosen": signate.LABELS.select(["signal", "lane"]),
 }
 each_set = pytest.mark.parametrize("labels", SETS.values(), ids=SETS)
 
@@ -38,7 +38,7 @@ def test_encoding_inverts_decoding(labels: LabelSet) -> None:
 @pytest.mark.parametrize("labels", [SETS["signate all"]])
 def test_colours_of_a_mask_read_back(labels: LabelSet) -> None:
     mask = every_index(labels)
-    assert labels.encode(ids_of_colours(labels.colourise(mask), labels.raw_colours)).tolist() == mask.tolist()
+    assert labels.encode(find_raw_ids(labels.colourise(mask), labels.raw_colours)).tolist() == mask.tolist()
 
 
 @each_set
@@ -78,8 +78,8 @@ def test_a_view_has_the_chosen_classes_after_the_background(name: str, expected:
 
 def test_a_view_of_all_classes_has_no_background() -> None:
     names = camvid.LABELS.names[::-1]
-    assert camvid.LABELS.view(names).names == names
-    assert camvid.LABELS.view("all") is camvid.LABELS
+    assert camvid.LABELS.select(names).names == names
+    assert camvid.LABELS.select("all") is camvid.LABELS
 
 
 def test_the_four_scored_classes_of_the_contest() -> None:
@@ -98,7 +98,7 @@ def test_a_class_keeps_its_name_colour_and_pixels_from_training_to_submission(
     trained: LabelSet, predicted: LabelSet
 ) -> None:
     """Defects of the predecessor: `signal` could never be submitted, and `car` was left out of the score."""
-    into = trained.merged_into(predicted)
+    into = trained.class_indices_in(predicted)
     raw = np.arange(20, dtype=np.uint8)[None]
     assert into[trained.encode(raw)].tolist() == predicted.encode(raw).tolist()
     for name in signate.SCORED:
@@ -122,12 +122,12 @@ def test_classes_that_are_divided_or_missing_cannot_be_merged(
     trained: LabelSet, predicted: LabelSet, says: str
 ) -> None:
     with pytest.raises(FoldsegError, match=says):
-        trained.merged_into(predicted)
+        trained.class_indices_in(predicted)
 
 
 @each_set
 def test_merging_into_itself_moves_nothing(labels: LabelSet) -> None:
-    assert labels.merged_into(labels).tolist() == list(range(len(labels)))
+    assert labels.class_indices_in(labels).tolist() == list(range(len(labels)))
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_merging_into_itself_moves_nothing(labels: LabelSet) -> None:
 )
 def test_a_wrong_view_is_refused(choice: list[str], says: str) -> None:
     with pytest.raises(FoldsegError, match=says):
-        camvid.LABELS.view(choice)
+        camvid.LABELS.select(choice)
 
 
 @pytest.mark.parametrize("raw_id", [12, 254, 255])
@@ -184,10 +184,10 @@ def test_ids_of_colours_agree_with_a_slow_loop(ids: np.ndarray) -> None:
     colours = signate.LABELS.raw_colours
     picture = np.array([[colours[value] for value in row] for row in ids.tolist()], np.uint8)
     slow = [[colours.index(tuple(colour)) for colour in row] for row in picture.tolist()]
-    assert ids_of_colours(picture, colours).tolist() == slow
+    assert find_raw_ids(picture, colours).tolist() == slow
 
 
 def test_an_unknown_colour_is_named_as_rgb() -> None:
     picture = np.array([[(0, 0, 255), (1, 2, 3)]], np.uint8)
     with pytest.raises(ValueError, match=r"1 unknown colour\(s\), e\.g\. RGB \(1, 2, 3\); 20 are known"):
-        ids_of_colours(picture, signate.LABELS.raw_colours)
+        find_raw_ids(picture, signate.LABELS.raw_colours)

@@ -177,7 +177,7 @@ def test_a_folds_file_that_was_edited_is_read_or_explained(
     assert make_folds(command_line, signate_root).status == 0
     path = signate_root.parent / "folds.csv"
     path.write_bytes(change(path.read_text()).encode())  # type: ignore[operator]
-    words = f"data.root={signate_root}", f"data.folds={path}", "data.dataset=signate", "data.toy_city=null"
+    words = f"data.root={signate_root}", f"data.folds={path}", "data.dataset=signate"
     picture = signate_root.parent / "batch.png"
     done = command_line.run("show-batch", "configs/experiments/toy_full.yaml", *words, "--out", picture)
     assert (done.status == 0, says in done.stderr) == (not says, True), done.said
@@ -193,8 +193,8 @@ def test_unknown_colours_of_any_mask_are_found_before_the_first_epoch(command_li
         cv2.imwrite(str(path), mask)
     runs = signate_root.parent / "runs"
     words = f"data.root={signate_root}", f"data.folds={signate_root.parent / 'folds.csv'}", f"runs={runs}"
-    data = "data.dataset=signate", "data.toy_city=null"
-    said = failed(command_line.run("train", "configs/experiments/toy_full.yaml", "0", *words, *data, *TINY))
+    train = "train", "configs/experiments/toy_full.yaml", "0", "data.dataset=signate"
+    said = failed(command_line.run(*train, *words, *TINY))
     assert said.startswith("2 masks cannot be used:\n  ")
     for index in (2, 6):
         assert f"train_{index:04d}.png: holds 1 unknown colour(s), e.g. RGB (3, 2, 1)" in said

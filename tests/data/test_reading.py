@@ -12,7 +12,7 @@ from PIL import ImageOps
 
 from foldseg.config.schema import Pictures
 from foldseg.data import camvid, signate
-from foldseg.data.reading import image_size, read_image, read_mask, read_small_grey
+from foldseg.data.reading import read_image, read_image_size, read_mask, read_small_grey
 from foldseg.errors import FoldsegError
 
 IDS = np.array([[0, 3, 11], [10, 8, 1]], np.uint8)
@@ -69,7 +69,7 @@ def test_image_and_mask_are_turned_alike_or_not_at_all(tmp_path: Path, suffix: s
         found = read_image(image, pictures)
         assert found.shape == expected.shape and np.abs(found.astype(int) - expected).max() < 12
         assert np.array_equal(read_mask(mask, camvid.LABELS, pictures), np.array(turn(of_ids)))
-        assert image_size(image, pictures) == image_size(mask, pictures) == found.shape[:2]
+        assert read_image_size(image, pictures) == read_image_size(mask, pictures) == found.shape[:2]
         if how == "upright":
             grey = cv2.cvtColor(found, cv2.COLOR_RGB2GRAY)
             assert np.abs(read_small_grey(image, 1000).astype(int) - grey).max() < 12
@@ -137,7 +137,7 @@ def test_an_rgb_mask_gives_the_indices_of_its_colours(tmp_path: Path) -> None:
     picture = signate.LABELS.colours[np.array([[0, 8], [19, 1]])]
     path = write(tmp_path / "m.png", picture[..., ::-1])
     assert read_mask(path, signate.LABELS).tolist() == [[0, 8], [19, 1]]
-    assert read_mask(path, signate.LABELS.view("scored")).tolist() == [[1, 4], [0, 2]]
+    assert read_mask(path, signate.LABELS.select("scored")).tolist() == [[1, 4], [0, 2]]
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_a_file_cut_short_is_named(tmp_path: Path, noise: np.ndarray, name: str)
     path = write(tmp_path / name, noise)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) * 6 // 10])
-    for read in (read_image, image_size, lambda p: read_mask(p, camvid.LABELS)):
+    for read in (read_image, read_image_size, lambda p: read_mask(p, camvid.LABELS)):
         with pytest.raises(FoldsegError, match=rf"{name}: is cut short"):
             read(path)
 
@@ -181,13 +181,13 @@ def test_a_file_cut_short_is_named(tmp_path: Path, noise: np.ndarray, name: str)
 def test_a_file_that_is_no_picture_is_named(tmp_path: Path, content: bytes, says: str) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(content)
-    for read in (read_image, image_size, lambda p: read_mask(p, camvid.LABELS)):
+    for read in (read_image, read_image_size, lambda p: read_mask(p, camvid.LABELS)):
         with pytest.raises(FoldsegError, match=rf"a\.png: ({says})"):
             read(path)
 
 
 def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
-    for read in (read_image, image_size, lambda p: read_mask(p, camvid.LABELS)):
+    for read in (read_image, read_image_size, lambda p: read_mask(p, camvid.LABELS)):
         with pytest.raises(FoldsegError, match=r"a\.png: (cannot be read: )?[Nn]o such file"):
             read(tmp_path / "a.png")
         with pytest.raises(FoldsegError, match=tmp_path.name):
@@ -205,6 +205,6 @@ def test_a_mask_whose_pixels_are_damaged_is_named(tmp_path: Path, mode: str) -> 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (31, 17)])
 def test_the_size_is_height_and_width(tmp_path: Path, shape: tuple[int, int]) -> None:
     path = write(tmp_path / "m.png", np.zeros(shape, np.uint8))
-    assert image_size(path) == shape
+    assert read_image_size(path) == shape
     assert read_mask(path, camvid.LABELS).shape == shape
     assert read_image(path).shape == (*shape, 3)

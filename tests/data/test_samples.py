@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
-from foldseg.config.schema import Data
+from foldseg.config.schema import CamVid, Data
 from foldseg.data import camvid
 from foldseg.data.datasets import DataSet, make_folds_file
 from foldseg.data.folds import load_folds
 from foldseg.data.listing import Listing, pair_by_stem
-from foldseg.data.samples import COLUMNS, check_files, samples_table, shorten
+from foldseg.data.samples import COLUMNS, build_samples_table, check_files, shorten
 from foldseg.errors import FoldsegError
 
 
@@ -20,7 +20,7 @@ def row(name: str) -> tuple[str, str, str, str, str, str]:
 
 
 def test_the_columns_are_the_contracts_and_all_are_strings() -> None:
-    table = samples_table([row("007"), row("b")], Path("x"))
+    table = build_samples_table([row("007"), row("b")], Path("x"))
     assert list(table.columns) == COLUMNS == ["id", "image", "mask", "split", "group", "stratum"]
     assert table["id"].tolist() == ["007", "b"]
     assert all(isinstance(value, str) for value in table.to_numpy().ravel())
@@ -28,12 +28,12 @@ def test_the_columns_are_the_contracts_and_all_are_strings() -> None:
 
 def test_an_empty_table_is_refused() -> None:
     with pytest.raises(FoldsegError, match="somewhere: holds no images"):
-        samples_table([], Path("somewhere"))
+        build_samples_table([], Path("somewhere"))
 
 
 def test_repeated_ids_are_named() -> None:
     with pytest.raises(FoldsegError, match=r"1 id\(s\) occur twice, e\.g\. a"):
-        samples_table([row("a"), row("b"), row("a")], Path("x"))
+        build_samples_table([row("a"), row("b"), row("a")], Path("x"))
 
 
 @pytest.mark.parametrize(
@@ -51,12 +51,12 @@ def test_repeated_ids_are_named() -> None:
 )
 def test_an_id_that_cannot_be_a_file_name_is_refused_with_the_reason(name: str, why: str) -> None:
     with pytest.raises(FoldsegError, match=rf"^x: the id .* {why}; ids become names of files"):
-        samples_table([row("fine"), row(name)], Path("x"))
+        build_samples_table([row("fine"), row(name)], Path("x"))
 
 
 @pytest.mark.parametrize("name", ["0006R0_f00930", "a.b", "A-1", "x+y", "a b", "IMG (1)", "-a", "ä", "ä" * 100])
 def test_an_id_that_is_a_plain_file_name_is_taken(name: str) -> None:
-    assert samples_table([row(name)], Path("x"))["id"].tolist() == [name]
+    assert build_samples_table([row(name)], Path("x"))["id"].tolist() == [name]
 
 
 def test_pairs_are_made_by_stem_not_by_order() -> None:
@@ -116,7 +116,7 @@ def test_shorten(items: list[object], expected: str) -> None:
 
 
 def test_a_data_set_goes_from_its_folder_to_a_folds_file(camvid_root: Path, tmp_path: Path) -> None:
-    data = Data(dataset="camvid", root=camvid_root, folds=tmp_path / "f.csv", fold_count=2, labels=("car",))
+    data = Data(dataset=CamVid(), root=camvid_root, folds=tmp_path / "f.csv", fold_count=2, labels=("car",))
     made = make_folds_file(data)
     table = DataSet(data).samples
     assert len(made) == 8  # train only

@@ -18,7 +18,7 @@ def test_train_has_masks_and_test_has_none(signate_root: Path) -> None:
 
 
 def test_masks_read_as_their_classes(signate_root: Path) -> None:
-    mask = read_mask(signate_root / signate.scan(signate_root)["mask"][0], signate.LABELS.view("scored"))
+    mask = read_mask(signate_root / signate.scan(signate_root)["mask"][0], signate.LABELS.select("scored"))
     # background, car and signal; street() puts a car at (28..39, 4..17) and a signal at (20..23, 50..53)
     assert (mask[0, 0], mask[30, 10], mask[21, 51]) == (0, 1, 4)
 

@@ -10,7 +10,7 @@ from PIL import Image as PillowImage
 from tiny import COLOURS, Painter, blocks
 
 from foldseg.data import camvid
-from foldseg.data.content import file_hash
+from foldseg.data.hashes import hash_file
 from foldseg.data.reading import read_image
 from foldseg.deploy.drawing import legend, overlay
 from foldseg.deploy.forms import FORMS
@@ -162,7 +162,7 @@ def test_leftovers_of_a_killed_process_are_removed(folder: Path) -> None:
     [
         ("colours", Painter(), "form"),
         ("masks", Painter(weights="cd" * 32), "weights"),
-        ("masks", Painter(labels=camvid.LABELS.view(camvid.LABELS.names[::-1])), "classes"),
+        ("masks", Painter(labels=camvid.LABELS.select(camvid.LABELS.names[::-1])), "classes"),
     ],
 )
 def test_predictions_of_something_else_are_not_mixed(folder: Path, form: str, source: Painter, key: str) -> None:
@@ -191,7 +191,7 @@ def test_another_picture_of_the_same_name_does_not_take_a_results_place(folder: 
     result = folder.parent / "out/a.png"
     before = result.read_bytes()
     with pytest.raises(
-        FoldsegError, match=r"out/a\.png: is the result of .*moved/a\.png; that of .*in/a\.png would take"
+        FoldsegError, match=r"out/a\.png: is the result of .*moved/a\.png; the result of .*in/a\.png would take"
     ):
         predict(folder)
     assert result.read_bytes() == before
@@ -214,7 +214,7 @@ def test_a_result_stays_when_its_picture_cannot_be_read_any_more(folder: Path, m
 
     predict(folder)
     before = (folder.parent / "out/a.png").read_bytes()
-    monkeypatch.setattr("foldseg.deploy.output_folder.readable_hashes", lambda paths: ["" for _ in paths])
+    monkeypatch.setattr("foldseg.deploy.output_folder.hash_readable_files", lambda paths: ["" for _ in paths])
     monkeypatch.setattr("foldseg.deploy.images.read_image", unreadable)
     with pytest.raises(FoldsegError, match=r"3 of 3 pictures could not be predicted(.|\n)*a\.png: cannot be read"):
         predict(folder)
@@ -260,4 +260,4 @@ def test_the_description_says_how_it_was_predicted(folder: Path) -> None:
     expected = {**Painter().provenance, "form": "overlay", "alpha": 0.5, "classes": camvid.LABELS.names}
     assert stated.items() >= expected.items()
     assert stated["labels"]["car"] == "raw ids 8, scored" and stated["labels"]["(drawn) car"] == [64, 0, 128]
-    assert stated["contents"]["a"] == file_hash(folder / "a.png") and list(stated["contents"]) == ["a", "b", "city/c"]
+    assert stated["contents"]["a"] == hash_file(folder / "a.png") and list(stated["contents"]) == ["a", "b", "city/c"]

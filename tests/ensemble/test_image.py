@@ -17,7 +17,7 @@ from foldseg.inference.store import PredictionStore
 
 def peak_of(members: int, folder: Path) -> int:
     """Bytes that are allocated, at most, while one image of `members` members is processed."""
-    labels = signate.LABELS.view("scored")
+    labels = signate.LABELS.select("scored")
     store = PredictionStore(folder)
     store.write("a", np.random.default_rng(0).integers(0, 256, (len(labels), 200, 300), np.uint8))
     names = tuple(f"member_{i}" for i in range(members))

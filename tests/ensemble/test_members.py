@@ -19,12 +19,12 @@ from foldseg.errors import FoldsegError
 from foldseg.files import read_json, write_json
 from foldseg.inference.run_stores import SPLITS, select_split, store_of
 from foldseg.inference.store import StoreMetadata
-from foldseg.report.oof import open_oof
-from foldseg.report.summary import summary_picture
+from foldseg.report.ensemble_picture import write_ensemble_picture
+from foldseg.report.oof_labels import open_oof
 from foldseg.runs.run_folder import RunFolder
 from foldseg.training.sessions import describe_run
 
-SCORED = signate.LABELS.view("scored")
+SCORED = signate.LABELS.select("scored")
 VOTE = {"kind": "tiles", "size": [32, 32], "overlap": 0.5, "merge": "vote"}
 
 
@@ -144,10 +144,10 @@ def test_the_picture_of_merged_members_can_be_drawn(contest: Contest) -> None:
     contest.train("few", "scored", seed=2)
     ensemble = contest.ensemble({"experiment": "all"}, {"experiment": "few"}, labels="scored")
     predict_ensemble(ensemble)
-    summary_picture(ensemble, contest.folder / "summary.png", "train_0000")
+    write_ensemble_picture(ensemble, contest.folder / "summary.png", "train_0000")
     assert (contest.folder / "summary.png").is_file()
     with pytest.raises(FoldsegError, match="other labels than asked for"):
-        summary_picture(ensemble.model_copy(update={"labels": "as_trained"}), contest.folder / "summary.png")
+        write_ensemble_picture(ensemble.model_copy(update={"labels": "as_trained"}), contest.folder / "summary.png")
 
 
 def test_other_classes_are_refused_with_the_way_out(contest: Contest) -> None:

@@ -153,7 +153,7 @@ def test_the_loss_is_the_weighted_sum_of_its_terms() -> None:
 
 
 def test_every_term_of_the_configuration_is_known_and_the_other_way_round() -> None:
-    assert set(Loss(**dict.fromkeys(TERMS, 1.0)).terms()) == set(TERMS)  # type: ignore[arg-type]
+    assert set(Loss(**dict.fromkeys(TERMS, 1.0)).get_term_weights()) == set(TERMS)  # type: ignore[arg-type]
 
 
 def slow_lovasz(errors: np.ndarray, truth: np.ndarray) -> float:

@@ -8,14 +8,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from foldseg.config.schema import Model
+from foldseg.config.schema.definitions import UNUSUAL_ARCHITECTURES, define_architecture
 from foldseg.errors import FoldsegError
-from foldseg.models.acfnet import class_attention, class_centres
+from foldseg.models.acfnet import compute_class_attention, compute_class_centres
 from foldseg.models.attention_unet import AttentionGate
 from foldseg.models.encoders import ENCODERS
 from foldseg.models.factory import ARCHITECTURES, build_network
-from foldseg.models.fcn import bilinear_kernel
+from foldseg.models.fcn import build_bilinear_kernel
 from foldseg.models.network import SegmentationNetwork
-from foldseg.models.outputs import Outputs
+from foldseg.models.network_outputs import NetworkOutputs
 
 # What an architecture needs beside a small encoder; a new one needs nothing
 NEEDS: dict[str, dict[str, object]] = {
@@ -34,7 +35,7 @@ def pictures(side: int = 64, count: int = 2) -> Tensor:
     return torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
 
 
-def gradients(outputs: Outputs, network: nn.Module) -> list[str]:
+def gradients(outputs: NetworkOutputs, network: nn.Module) -> list[str]:
     """Sum up all outputs, go backward; names of parameters that got no gradient."""
     total = sum(part.float().square().mean() for part in (outputs.logits, *outputs.auxiliary))
     total.backward()  # type: ignore[union-attr]
@@ -47,11 +48,16 @@ def test_every_architecture_steps(architecture: str) -> None:
     side = {"dpt": 224, "pan": 128}.get(architecture, 96)
     outputs = network.outputs(pictures(side))
     assert outputs.logits.shape == (2, 5, side, side)
+    assert bool(outputs.auxiliary) == define_architecture(architecture).has_auxiliary_logits
     assert torch.isfinite(outputs.logits).all()
     without = [name for name in gradients(outputs, network) if not name.startswith("net.encoder")]
     assert not without or architecture == "dpt"  # smp's DPT makes one projection of class tokens more than it needs
     with torch.inference_mode():
         assert network.eval()(pictures(side, 1)).shape == (1, 5, side, side)
+
+
+def test_no_other_architecture_is_called_unusual() -> None:
+    assert set(UNUSUAL_ARCHITECTURES) <= set(ARCHITECTURES)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +139,7 @@ def test_the_residual_unet_takes_sides_that_64_does_not_divide() -> None:
 @pytest.mark.parametrize("factor", [2, 8])
 def test_a_transposed_convolution_starts_as_bilinear_interpolation(factor: int) -> None:
     scores = torch.rand(1, 3, 6, 5)
-    made = functional.conv_transpose2d(scores, bilinear_kernel(3, factor), stride=factor, padding=factor // 2)
+    made = functional.conv_transpose2d(scores, build_bilinear_kernel(3, factor), stride=factor, padding=factor // 2)
     expected = functional.interpolate(scores, scale_factor=factor, mode="bilinear", align_corners=False)
     inner = (..., slice(factor, -factor), slice(factor, -factor))  # the outermost pixels see zeros beyond the border
     assert torch.allclose(made[inner], expected[inner], atol=1e-6)
@@ -210,13 +216,15 @@ def test_class_centres_and_attention_by_hand() -> None:
     """Two pixels, two classes: hard probabilities give each class its own pixel's feature, and give it back."""
     features = torch.tensor([[[[1.0, 5.0]], [[2.0, 7.0]]]])  # (1, 2 channels, 1, 2)
     hard = torch.tensor([[[[1.0, 0.0]], [[0.0, 1.0]]]])
-    centres = class_centres(features, hard)
+    centres = compute_class_centres(features, hard)
     assert centres[0].tolist() == [[1.0, 2.0], [5.0, 7.0]]
-    assert torch.equal(class_attention(centres, hard), features)
+    assert torch.equal(compute_class_attention(centres, hard), features)
     soft = torch.tensor([[[[0.2, 0.6]], [[0.8, 0.4]]]])
-    assert class_centres(features, soft)[0, 0].tolist() == pytest.approx([0.25 * 1 + 0.75 * 5, 0.25 * 2 + 0.75 * 7])
+    assert compute_class_centres(features, soft)[0, 0].tolist() == pytest.approx(
+        [0.25 * 1 + 0.75 * 5, 0.25 * 2 + 0.75 * 7]
+    )
     absent = torch.tensor([[[[1.0, 1.0]], [[0.0, 0.0]]]])
-    assert torch.isfinite(class_centres(features, absent)).all()
+    assert torch.isfinite(compute_class_centres(features, absent)).all()
 
 
 def test_acfnet_supervises_its_coarse_map_at_stride_8() -> None:

@@ -7,7 +7,9 @@ import torch
 
 from foldseg.config.schema import FullView, Model, TilesView
 from foldseg.errors import FoldsegError
-from foldseg.models.factory import HALF, IMAGENET, SegmentationNetwork, build_network, check_model, check_view
+from foldseg.models.encoders import HALF, IMAGENET
+from foldseg.models.factory import build_network, check_model, check_view
+from foldseg.models.network import SegmentationNetwork
 
 TINY = {"encoder": "mobilenet_v2", "encoder_weights": None}
 

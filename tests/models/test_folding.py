@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from foldseg.config.schema import Model
 from foldseg.models.factory import build_network
-from foldseg.models.folding import folded
+from foldseg.models.folding import fold_batch_norms
 from foldseg.models.network import SegmentationNetwork
 
 
@@ -40,7 +40,7 @@ def test_a_folded_network_says_the_same(architecture: str, encoder: str, left: i
     torch.manual_seed(0)
     network = trained(build_network(Model(architecture=architecture, encoder=encoder, encoder_weights=None), 5))
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    slim = folded(network)
+    slim = fold_batch_norms(network)
     assert norms(slim) == left < norms(network)
     images = torch.randint(0, 256, (2, 3, 96, 64), dtype=torch.uint8)
     with torch.inference_mode():
@@ -71,10 +71,10 @@ class Odd(SegmentationNetwork):
 
 def test_a_convolution_that_something_else_needs_is_left_alone() -> None:
     network = Odd(branches=True).eval()
-    assert folded(network) is network
-    assert norms(folded(Odd(branches=False).eval())) == 0
+    assert fold_batch_norms(network) is network
+    assert norms(fold_batch_norms(Odd(branches=False).eval())) == 0
 
 
 def test_a_network_of_one_size_is_left_alone() -> None:
     network = Odd(branches=False, only=24).eval()
-    assert folded(network) is network
+    assert fold_batch_norms(network) is network

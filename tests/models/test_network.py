@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from foldseg.config.schema import Model
+from foldseg.config.schema.definitions import NORM_DEFINITIONS
 from foldseg.errors import FoldsegError
 from foldseg.models.factory import build_network
-from foldseg.models.network import SegmentationNetwork, batch_norms, freeze_encoder, thaw_encoder
+from foldseg.models.network import SegmentationNetwork, freeze_encoder, list_batch_norms, thaw_encoder
 from foldseg.models.norms import NORMS, exchange_norms
 
 SMALL = {"encoder": "mobilenet_v2", "encoder_weights": None, "architecture": "unet"}
@@ -51,6 +52,7 @@ def test_every_norm_steps_over_every_kind_of_network(architecture: str, encoder:
     network = build(architecture=architecture, encoder=encoder, norm=norm)
     left = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     assert bool(left) == (norm == "batch")
+    assert bool(list_batch_norms(network)) == NORM_DEFINITIONS[norm].is_batch_norm
     before = state(network)
     step(network)
     assert all(bool(torch.isfinite(p).all()) for p in network.parameters())
@@ -96,13 +98,13 @@ def test_built_in_activations_of_timm_stay_but_for_evonorm() -> None:
         assert found == active, norm
 
 
-@pytest.mark.parametrize("norm", ["group", "evonorm", "none"])
+@pytest.mark.parametrize("norm", NORMS)
 def test_encoder_weights_from_a_file_fit_exchanged_norms(tmp_path, norm: str) -> None:
     torch.save(build().encoder.state_dict(), tmp_path / "e.pth")
     network = build(norm=norm, encoder_weights=str(tmp_path / "e.pth"))
     saved = torch.load(tmp_path / "e.pth")
     for name, value in network.encoder.state_dict().items():
-        assert name.endswith(".v") or torch.equal(value, saved[name]), name
+        assert name.endswith(NORM_DEFINITIONS[norm].new_parameters) or torch.equal(value, saved[name]), name
 
 
 def test_frozen_batch_norms_stay_as_they_are_and_the_rest_learns() -> None:
@@ -149,7 +151,7 @@ def test_thawing_an_evaluated_network_leaves_it_evaluated() -> None:
     network = build().eval()
     freeze_encoder(network)
     thaw_encoder(network)
-    assert not any(norm.training for norm in batch_norms(network))
+    assert not any(norm.training for norm in list_batch_norms(network))
 
 
 def test_dropout_drops_whole_channels_in_training_only() -> None:

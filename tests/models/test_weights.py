@@ -192,19 +192,19 @@ def small(classes: int = 3, **settings: object) -> Model:
     return Model(**({"encoder": "mobilenet_v2", "encoder_weights": None} | settings))  # type: ignore[arg-type]
 
 
-def run_with(state: dict[str, Tensor], folder: Path) -> Path:
-    """Build what is left of a run: its best checkpoint."""
-    (folder / "checkpoints").mkdir(parents=True)
-    torch.save({"state_dict": {f"network.{n}": v for n, v in state.items()}}, folder / "checkpoints/best.ckpt")
-    return folder
+def write_checkpoint(state: dict[str, Tensor], folder: Path) -> Path:
+    """Write the best checkpoint of a run."""
+    folder.mkdir(parents=True)
+    torch.save({"state_dict": {f"network.{n}": v for n, v in state.items()}}, folder / "best.ckpt")
+    return folder / "best.ckpt"
 
 
 def test_a_run_with_other_classes_is_started_from(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Encoder and decoder are taken over, the head and what is new are named."""
     source = build_network(small(), 4).state_dict()
-    folder = run_with(source, tmp_path / "run")
+    path = write_checkpoint(source, tmp_path / "run")
     with caplog.at_level("INFO"):
-        network = build_network(small(start_from=folder, deep_supervision=True, encoder_weights="imagenet"), 3)
+        network = build_network(small(start_from=path, deep_supervision=True, encoder_weights="imagenet"), 3)
     state = network.state_dict()
     for name, value in state.items():
         fits = name in source and source[name].shape == value.shape
@@ -215,20 +215,19 @@ def test_a_run_with_other_classes_is_started_from(tmp_path: Path, caplog: pytest
 
 def test_a_run_with_another_decoder_gives_its_encoder(tmp_path: Path) -> None:
     source = build_network(small(), 3).state_dict()
-    folder = run_with(source, tmp_path / "run")
-    for path in (folder, folder / "checkpoints/best.ckpt"):
-        network = build_network(small(architecture="fpn", start_from=path), 3)
-        for name, value in network.encoder.state_dict().items():
-            assert torch.equal(value, source[f"net.encoder.{name}"])
+    path = write_checkpoint(source, tmp_path / "run")
+    network = build_network(small(architecture="fpn", start_from=path), 3)
+    for name, value in network.encoder.state_dict().items():
+        assert torch.equal(value, source[f"net.encoder.{name}"])
 
 
 def test_a_run_with_another_encoder_is_refused(tmp_path: Path) -> None:
-    folder = run_with(build_network(small(), 3).state_dict(), tmp_path / "run")
+    path = write_checkpoint(build_network(small(), 3).state_dict(), tmp_path / "run")
     with pytest.raises(FoldsegError, match=r"model\.start_from: .*best\.ckpt: was trained with another encoder: \d+"):
-        build_network(small(encoder="resnet18", start_from=folder), 3)
+        build_network(small(encoder="resnet18", start_from=path), 3)
 
 
 def test_a_start_that_is_not_there_is_told_and_not_needed_afterwards(tmp_path: Path) -> None:
     with pytest.raises(FoldsegError, match=r"model\.start_from: .*best\.ckpt: no such file"):
-        build_network(small(start_from=tmp_path), 3)
-    build_network(small(start_from=tmp_path), 3, pretrained=False)
+        build_network(small(start_from=tmp_path / "best.ckpt"), 3)
+    build_network(small(start_from=tmp_path / "best.ckpt"), 3, pretrained=False)

@@ -29,7 +29,7 @@ TINY_EXPERIMENT: dict[str, Any] = {
     "workers": 0,
 }
 TINY_WINDOW = [32, 48]
-TINY_CITY = {"width": 96, "height": 64, "train_frames": 20, "test_frames": 3, "seed": 1}
+TINY_CITY = {"kind": "toy_city", "width": 96, "height": 64, "train_frames": 20, "test_frames": 3, "seed": 1}
 TINY_ENSEMBLE = {"workers": 1, "bootstrap_samples": 200}
 
 
@@ -49,8 +49,8 @@ def _shrink(config: Path) -> dict[str, Any]:
     settings = yaml.safe_load(config.read_text())
     if config.parent.name == "data":
         settings["data"]["fold_count"] = 2
-        if "toy_city" in settings["data"]:
-            settings["data"]["toy_city"] = TINY_CITY
+        if isinstance(settings["data"]["dataset"], dict):
+            settings["data"]["dataset"] = TINY_CITY
     elif config.parent.name == "ensembles":
         settings |= TINY_ENSEMBLE
         steps = settings.get("steps", [])

@@ -12,7 +12,7 @@ from foldseg.data.signate import LABELS
 from foldseg.inference.map_file import quantise_array
 from foldseg.inference.store import PredictionStore
 
-SCORED: LabelSet = LABELS.view("scored")
+SCORED: LabelSet = LABELS.select("scored")
 BACKGROUND, LANE = SCORED.names.index("background"), SCORED.names.index("lane")
 
 Maps = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]

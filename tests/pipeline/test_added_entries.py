@@ -1,4 +1,4 @@
-"""Entries that are added as ARCHITECTURE.md says can be used at once: a loss, a view, a score, a format, a data set.
+"""Entries that are added as ARCHITECTURE.md says can be used at once: a loss, a view, a form of pictures, a score, ...
 
 The modules are in `tests/added`. A step is added in `test_line.py`.
 """
@@ -51,13 +51,32 @@ class PatchesView(TrainView, PredictView):
         """The squares in which an image is predicted."""
         return TilesView(size=self.window, overlap=0.0)
 '''
+GREYS_FORM = '''
+
+def _draw_greys(image: Image, mask: Mask, labels: LabelSet, alpha: float) -> Image:
+    """Return class indices, 100 grey levels apart."""
+    return mask * 100
+'''
+VILLAGE = '''
+
+class Village(DatasetKind):
+    """Two folders of pictures."""
+
+    kind: Literal["village"] = "village"
+'''
+VILLAGE_LINE = "    Village: Family(village.scan, village.LABELS),\n"
 LINES = [
     # A view: a class
     ("config/schema/views.py", '        """The view itself."""\n        return self\n', PATCHES_VIEW),
     # A loss: a module, a line, a field
     ("losses/total.py", "\nTERMS: dict[str, Term] = {\n", '    "brier": Term(lambda pixels, *_: brier(pixels)),\n'),
     ("losses/total.py", "import overlap, pixelwise, shape\n", "from foldseg.losses.brier import brier\n"),
-    ("config/schema/training.py", '"""Weight of the boundary loss."""\n', "    brier: TermWeight = 0.0\n"),
+    ("config/schema/loss.py", '"""Weight of the boundary loss."""\n', "    brier: TermWeight = 0.0\n"),
+    # A form of predicted pictures: a function and a line, its name
+    ("deploy/forms.py", '    return Form(".png", _predict_mask, open_writer, uses_alpha)\n', GREYS_FORM),
+    ("deploy/forms.py", "\nFORMS: dict[str, Form] = {\n", '    "greys": _drawn(_draw_greys),\n'),
+    ("config/schema/names.py", "PictureForm = Literal[", '"greys", '),
+    ("cli/prediction.py", "Form = Literal[", '"greys", '),
     # A score: a function and a line, its name
     ("scoring/scores.py", "    return Ratios(total[..., SHARED], total[..., TRUTH])\n", RECALLS),
     ("scoring/scores.py", "\nSCORES: dict[ScoreName, ScoreDefinition] = {\n", RECALL_LINE),
@@ -66,10 +85,11 @@ LINES = [
     ("submission/formats.py", "FORMATS: dict[str, Format] = {", '"run_csv": run_csv.FORMAT, '),
     ("submission/formats.py", "from foldseg.submission import ", "run_csv, "),
     ("config/schema/names.py", "SubmissionName = Literal[", '"run_csv", '),
-    # A data set: a module, a line, its name
-    ("data/datasets.py", "\nDATASETS = {\n", '    "village": Family(village.scan, village.LABELS),\n'),
+    # A data set: a class, a module, a line
+    ("config/schema/datasets.py", 'the layout of the folder `data.root`, and the classes."""\n', VILLAGE),
+    ("data/datasets.py", "\nDATASETS: dict[type[DatasetKind], Family] = {\n", VILLAGE_LINE),
     ("data/datasets.py", "from foldseg.data import ", "village, "),
-    ("config/schema/names.py", "DatasetName = Literal[", '"village", '),
+    ("data/datasets.py", "from foldseg.config.schema.datasets import ", "Village, "),
 ]
 """File, text that is there once, what is added after it."""
 PROGRAM = """
@@ -165,6 +185,9 @@ def test_added_entries_are_used_from_folds_to_a_scored_submission(command_line: 
     assert pd.read_csv(submission)["id"].tolist() == ["test_0", "test_1"]
     assert "dataset_mean_recall" in run("score", "configs/data/village.yaml", str(submission)).said
     run("verify", "submissions/final")
+    run("predict-images", "runs/huts/fold_0", "data/village/images", "--out", "greys", "--as", "greys")
+    grey = cv2.imread(str(project / "greys/test_0.png"), cv2.IMREAD_UNCHANGED)
+    assert grey is not None and set(np.unique(grey)) <= {0, 100, 200}
     run("convert", str(submission), "pngs", "--data", "configs/data/village.yaml")
     assert sorted(path.name for path in (project / "pngs").glob("*.png")) == ["test_0.png", "test_1.png"]
 
@@ -172,9 +195,9 @@ def test_added_entries_are_used_from_folds_to_a_scored_submission(command_line: 
 def test_added_entries_are_held_to_the_contracts(added: Path) -> None:
     shutil.copytree(REPOSITORY / "tests", added / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(REPOSITORY / "pyproject.toml", added)
-    contracts = ("losses", "views", "score_definitions", "submission_formats", "data_sets")
+    contracts = ("losses", "views", "picture_forms", "score_definitions", "submission_formats", "data_sets")
     files = [f"tests/contracts/test_{name}.py" for name in contracts]
-    words = ["-p", "no:cacheprovider", "-k", "brier or patches or dataset_mean_recall or run_csv or village"]
+    words = ["-p", "no:cacheprovider", "-k", "brier or patches or greys or dataset_mean_recall or run_csv or village"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *words, *files],
         capture_output=True, text=True, check=False, cwd=added, env=os.environ | {"PYTHONPATH": str(added / "src")},

@@ -19,7 +19,7 @@ from foldseg.ensemble.run import predict_ensemble
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json, write_json
 from foldseg.inference.run_stores import predict_run, store_of
-from foldseg.report.oof import open_oof
+from foldseg.report.oof_labels import open_oof
 from foldseg.runs.run_folder import RunFolder
 from foldseg.training.fit import train_fold
 from tiny_demo import REPOSITORY, TinyDemo
@@ -262,7 +262,7 @@ def test_a_truncated_test_image_is_found_before_training(demo: TinyDemo, tmp_pat
 
 
 def test_another_toy_city_than_asked_for_is_refused(demo: TinyDemo, tmp_path: Path):
-    overrides = [*demo.overrides, f"runs={tmp_path}", "data.toy_city.width=128"]
+    overrides = [*demo.overrides, f"runs={tmp_path}", "data.dataset.width=128"]
     with pytest.raises(FoldsegError, match=r"city: was built with width 96; the settings say width 128"):
         train_fold(load_experiment(REPOSITORY / "configs/experiments/toy_full.yaml", overrides), 0)
 

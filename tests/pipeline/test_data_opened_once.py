@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from foldseg.cli.app import app
-from foldseg.config.schema import Data
+from foldseg.config.schema import Data, ToyCity
 from foldseg.data import datasets
 from foldseg.data.datasets import DATASETS, DataSet, Family, OpenedData
 from tiny_demo import TinyDemo
@@ -28,7 +28,7 @@ class Counts:
 
 @pytest.fixture
 def counts(monkeypatch: pytest.MonkeyPatch) -> Counts:
-    counts, family, load_folds = Counts(), DATASETS["toy_city"], datasets.load_folds
+    counts, family, load_folds = Counts(), DATASETS[ToyCity], datasets.load_folds
 
     def scan(root: Path) -> pd.DataFrame:
         counts.scans += 1
@@ -38,7 +38,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counts:
         counts.folds += 1
         return load_folds(path, table)
 
-    monkeypatch.setitem(DATASETS, "toy_city", Family(scan, family.labels))
+    monkeypatch.setitem(DATASETS, ToyCity, Family(scan, family.labels))
     monkeypatch.setattr(datasets, "load_folds", load)
     return counts
 
@@ -97,7 +97,7 @@ def test_every_command_opens_its_data_once(
 
 
 def test_data_that_differs_in_classes_alone_is_scanned_once(demo: TinyDemo, counts: Counts) -> None:
-    settings = Data(dataset="toy_city", root=demo.root / "city", folds=demo.root / "folds.csv", fold_count=2)
+    settings = Data(dataset=ToyCity(), root=demo.root / "city", folds=demo.root / "folds.csv", fold_count=2)
     opened = OpenedData()
     scored, everything = (opened.open(settings.model_copy(update={"labels": labels})) for labels in ("scored", "all"))
     assert scored.folded is everything.folded
@@ -109,7 +109,7 @@ def test_data_that_differs_in_classes_alone_is_scanned_once(demo: TinyDemo, coun
 
 
 def test_what_a_data_set_says_of_its_images(demo: TinyDemo) -> None:
-    data = DataSet(Data(dataset="toy_city", root=demo.root / "city", folds=demo.root / "folds.csv", fold_count=2))
+    data = DataSet(Data(dataset=ToyCity(), root=demo.root / "city", folds=demo.root / "folds.csv", fold_count=2))
     assert data.folds == [0, 1]
     assert len(data.samples) == 28
     assert data.test["id"].tolist() == [f"test_{number:03d}" for number in range(4)]

@@ -26,7 +26,7 @@ from foldseg.scoring.counts import count_pixels
 from foldseg.scoring.scores import score
 from tiny_demo import REPOSITORY, TinyDemo
 
-LABELS = signate.LABELS.view("scored")
+LABELS = signate.LABELS.select("scored")
 
 
 def truth_of(demo: TinyDemo, name: str):
@@ -173,9 +173,9 @@ def test_notebooks_run_on_the_demo_and_are_committed_without_outputs(demo: TinyD
     notebook = nbformat.read(path, as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells)
     data = demo.root / "data.yaml"
-    toy = {"width": 96, "height": 64, "train_frames": 24, "test_frames": 4, "seed": 1}
-    block = {"dataset": "toy_city", "root": str(demo.root / "city"), "folds": str(demo.root / "folds.csv")}
-    data.write_text(yaml.safe_dump({"data": block | {"fold_count": 2, "labels": "scored", "toy_city": toy}}))
+    toy = {"kind": "toy_city", "width": 96, "height": 64, "train_frames": 24, "test_frames": 4, "seed": 1}
+    block = {"dataset": toy, "root": str(demo.root / "city"), "folds": str(demo.root / "folds.csv")}
+    data.write_text(yaml.safe_dump({"data": block | {"fold_count": 2, "labels": "scored"}}))
     monkeypatch.setenv("FOLDSEG_DATA_CONFIG", str(data))
     monkeypatch.setenv("FOLDSEG_SOURCE", str(demo.result.folder))
     monkeypatch.setenv("FOLDSEG_ROOT", str(REPOSITORY))
@@ -185,10 +185,10 @@ def test_notebooks_run_on_the_demo_and_are_committed_without_outputs(demo: TinyD
 
 
 def test_summary_picture_shows_every_variant(demo: TinyDemo):
-    from foldseg.report.summary import summary_picture
+    from foldseg.report.ensemble_picture import write_ensemble_picture
 
     path = Path(demo.root / "summary.png")
-    summary_picture(demo.config, path, None)
+    write_ensemble_picture(demo.config, path, None)
     picture = cv2.imread(str(path))
     assert picture is not None and picture.shape[1] > 400
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 100

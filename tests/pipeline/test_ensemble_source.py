@@ -7,7 +7,7 @@ import pytest
 
 from command.line import CommandLine
 from foldseg.data.reading import read_image
-from foldseg.data.rle import mask_of_rle
+from foldseg.data.rle import decode_rle
 from foldseg.data.signate import LABELS
 from foldseg.deploy.interface import FLIP, PredictionOptions
 from foldseg.deploy.sources import open_source
@@ -24,13 +24,13 @@ def test_it_labels_test_images_as_it_handed_them_in(demo: TinyDemo) -> None:
     made = predict_ensemble(demo.ensemble(STEPS, "name=source"))
     source = open_source(made.folder)
     submission = Submission(made.submission, source.labels)
-    assert source.labels.names == LABELS.view("scored").names
+    assert source.labels.names == LABELS.select("scored").names
     for name in submission.names:
         picture = read_image(demo.root / "city/seg_test_images" / f"{name}.jpg")
         mask = source.mask(picture)
         handed_in = np.zeros_like(mask)
         for index, runs in enumerate(submission.read(name, mask.shape)):
-            handed_in[mask_of_rle(runs, mask.shape)] = index
+            handed_in[decode_rle(runs, mask.shape)] = index
         assert (mask == handed_in).mean() > 0.999
         assert source.probabilities(picture).shape == (len(source.labels), *mask.shape)
 

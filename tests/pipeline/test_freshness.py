@@ -282,4 +282,4 @@ def test_damaged_and_unwritable_memories_of_hashes_are_no_matter(contest: Contes
 
 def test_a_toy_city_of_another_seed_is_refused(contest: Contest) -> None:
     assert json.loads((contest.city / "toy_city.json").read_text())["seed"] == 1
-    refused(contest.train("name=other", "data.toy_city.seed=2"), "city: was built with seed 1; the settings say seed 2")
+    refused(contest.train("name=other", "data.dataset.seed=2"), "city: was built with seed 1; the settings say seed 2")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from command.line import CommandLine
-from foldseg.report.compare import OVERALL, compare
+from foldseg.report.compare import OVERALL, compare_sources
 from foldseg.report.recompute import recompute, require_equal
 from foldseg.scoring.scores import SCORES
 from tiny_demo import TinyDemo
@@ -25,18 +25,18 @@ def test_stores_score_nearly_what_validation_did(demo: TinyDemo):
     """Maps are quantised, and few of their pixels change class."""
     found = recompute(demo.root / "runs/toy_full")
     assert len(found.statements) == 2 * len(SCORES)
-    assert max(abs(s.found - s.stated) for s in found.statements) < 0.005
+    assert max(abs(s.recomputed - s.stated) for s in found.statements) < 0.005
 
 
 def test_members_and_blend_are_compared_as_they_were_scored(demo: TinyDemo):
-    compared = compare([demo.root / "runs/toy_full", demo.root / "runs/toy_crop", demo.result.folder])
+    compared = compare_sources([demo.root / "runs/toy_full", demo.root / "runs/toy_crop", demo.result.folder])
     scores = compared.table[compared.table["class"] == OVERALL].set_index("source")["score"]
     assert compared.left_out == {"toy_full": 0, "toy_crop": 0, "toy": 0}
     assert scores["toy"] == demo.result.scores["oof"]["blend + clean_up"]["dataset_miou"]
 
 
 def test_a_submission_has_one_interval_whoever_is_asked(demo: TinyDemo):
-    compared = compare([demo.root / "runs/toy_full", demo.result.folder]).table
+    compared = compare_sources([demo.root / "runs/toy_full", demo.result.folder]).table
     row = compared[(compared["class"] == OVERALL) & (compared["source"] == "toy")].iloc[0]
     assert (row["low"], row["high"]) == recompute(demo.result.folder).scores["dataset_miou"].interval()
 

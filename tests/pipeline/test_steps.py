@@ -21,7 +21,7 @@ from foldseg.ensemble.passes import Pass, PassRange, Tally, plan_passes, run_pas
 from foldseg.ensemble.run import EnsembleResult, predict_ensemble, scores_again
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json, write_json
-from foldseg.report.tables import ensemble_table
+from foldseg.report.tables import format_ensemble
 from foldseg.scoring.counts import count_pixels
 from foldseg.scoring.scores import score
 from tiny_demo import TinyDemo
@@ -57,7 +57,7 @@ def test_every_stage_is_scored_and_every_step_is_told(result: EnsembleResult) ->
     assert scores["steps"][STAGES[1]]["forced"] is True
     assert scores["left_out"] == []
     assert set(scores["members"]["removing"]) == {"toy_full", "toy_crop", "toy_resized"}
-    table = ensemble_table(result)
+    table = format_ensemble(result)
     assert "same OOF" in table and "worth" in table
     assert not (result.folder / "work").exists()
 
@@ -110,7 +110,7 @@ def test_the_same_again_is_the_same(demo: TinyDemo, result: EnsembleResult) -> N
 def test_rules_and_unions_are_scored_as_they_are_blended(demo: TinyDemo) -> None:
     """A slow blend of the stores: the vote, with ties to the lowest class, and pedestrians of any member."""
     made = predict_ensemble(demo.ensemble("blend={kind: vote, union: [pedestrian]}", "steps=[]", "name=votes"))
-    members, labels = find_members(demo.config), LABELS.view("scored")
+    members, labels = find_members(demo.config), LABELS.select("scored")
     counts = []
     for row in members.oof.itertuples():
         tops = [

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from foldseg.data.reading import read_mask
-from foldseg.data.rle import mask_of_rle
+from foldseg.data.rle import decode_rle
 from foldseg.data.signate import LABELS
 from foldseg.ensemble.blend import blend
 from foldseg.ensemble.members import find_members
@@ -17,13 +17,13 @@ from foldseg.ensemble.steps.thresholds import best_thresholds, counts_at, curves
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json
 from foldseg.inference.map_file import quantise_array
-from foldseg.report.tables import ensemble_table
+from foldseg.report.tables import format_ensemble
 from foldseg.scoring.counts import count_masks, count_pixels
 from foldseg.scoring.scores import score
 from foldseg.submission.signate_json import Submission
 from tiny_demo import TinyDemo
 
-SCORED = LABELS.view("scored")
+SCORED = LABELS.select("scored")
 SCORE = "image_mean_iou_present"
 SIZE = (64, 96)
 
@@ -85,7 +85,7 @@ def test_the_submission_is_what_reaches_the_thresholds_of_all_oof_images(demo: T
     for name in submission.names:
         masks = masks_above(blended(members, name, "test"), (thresholds * 255).round().astype(np.uint8), SCORED)
         for mask, runs in zip(masks, submission.read(name, SIZE), strict=True):
-            assert np.array_equal(mask_of_rle(runs, SIZE), mask)
+            assert np.array_equal(decode_rle(runs, SIZE), mask)
         overlap += int((masks.sum(0) > 1).sum())
     assert overlap > 0  # this network is unsure enough for that
 
@@ -93,7 +93,7 @@ def test_the_submission_is_what_reaches_the_thresholds_of_all_oof_images(demo: T
 def test_exclusive_categories_do_not_overlap(results):
     submission = Submission(results["exclusive"].submission, SCORED)
     for name in submission.names:
-        assert sum(mask_of_rle(runs, SIZE).astype(int) for runs in submission.read(name, SIZE)).max() == 1
+        assert sum(decode_rle(runs, SIZE).astype(int) for runs in submission.read(name, SIZE)).max() == 1
 
 
 def test_the_ledger_and_score_json_hold_the_nested_score(demo: TinyDemo, results):
@@ -111,7 +111,7 @@ def test_the_ledger_and_score_json_hold_the_nested_score(demo: TinyDemo, results
 
 def test_the_table_shows_argmax_same_oof_and_nested(results):
     result = results["overlapping"]
-    table = ensemble_table(result)
+    table = format_ensemble(result)
     found = categories_of(result)["overlapping"]
     assert found["argmax"] == result.scores["oof"]["blend"][SCORE]
     row = next(line for line in table.splitlines() if line.startswith("overlapping")).split()

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from foldseg.config import Experiment, save
-from foldseg.report.batch import augmentation_sheet, batch_sheet
+from foldseg.report.batch import draw_augmentations, draw_batch
 from foldseg.views.augment import AUGMENTATIONS
 
 
@@ -23,7 +23,7 @@ def experiment(world) -> Experiment:
 
 
 def test_samples_are_drawn_with_their_masks(experiment, world):
-    figure = batch_sheet(experiment, 0, number=2)
+    figure = draw_batch(experiment, 0, number=2)
     shown = [axis for axis in figure.axes if axis.images]
     assert len(shown) == 4
     names = [axis.get_title() for axis in shown]
@@ -38,7 +38,7 @@ def test_samples_are_drawn_with_their_masks(experiment, world):
 
 
 def test_every_augmentation_set_has_a_row_of_the_same_samples(experiment):
-    figure = augmentation_sheet(experiment, 0, list(AUGMENTATIONS), number=3)
+    figure = draw_augmentations(experiment, 0, list(AUGMENTATIONS), number=3)
     shown = [axis for axis in figure.axes if axis.images]
     assert len(shown) == 3 * len(AUGMENTATIONS)
     assert [axis.get_title() for axis in shown[::3]] == list(AUGMENTATIONS)

@@ -11,11 +11,11 @@ import yaml
 
 from foldseg.config.schema import ScoreName
 from foldseg.data.camvid import LABELS
-from foldseg.data.datasets import label_set
-from foldseg.data.folds import folds_csv
+from foldseg.data.datasets import get_label_set
+from foldseg.data.folds import format_folds
 from foldseg.errors import FoldsegError
-from foldseg.report.compare import OVERALL, compare, comparison_text
-from foldseg.report.oof import RESAMPLES
+from foldseg.report.compare import OVERALL, compare_sources, format_comparison
+from foldseg.report.oof_labels import RESAMPLES
 from foldseg.scoring.compare import compare_classes, compare_models
 from foldseg.scoring.counts import count_pixels
 from foldseg.scoring.scores import score
@@ -37,7 +37,7 @@ def cars(world) -> list[dict[str, float]]:
 @pytest.mark.parametrize("name", [None, "image_mean_iou_present"])
 def test_scores_and_differences_are_those_of_the_counts(world, cars, name: ScoreName | None):
     paths = [world.runs("one", cars[0]), world.runs("two", cars[1])]
-    compared = compare(paths, name)
+    compared = compare_sources(paths, name)
     used = name or "dataset_miou"
     assert (compared.score, compared.sources, compared.images, compared.groups) == (used, ["one", "two"], 6, 6)
     table = compared.table.set_index(["source", "class"])
@@ -61,20 +61,20 @@ def test_scores_and_differences_are_those_of_the_counts(world, cars, name: Score
 
 def test_only_common_images_count_and_what_is_left_out_is_said(world, cars):
     one, two = world.runs("one", cars[0]), world.runs("two", cars[1])
-    compared = compare([one, two / "fold_1"])
+    compared = compare_sources([one, two / "fold_1"])
     part = [i for i, fold in zip(world.folds["id"], world.folds["fold"], strict=True) if fold == 1]
     assert compared.images == len(part) < 6
     assert compared.left_out == {"one": 6 - len(part), "two/fold_1": 0}
     chosen = [world.ids.index(i) for i in part]
     expected = score("dataset_miou", expected_counts(world, cars[0])[chosen], LABELS).value
     assert compared.table.set_index(["source", "class"])["score"]["one", OVERALL] == pytest.approx(expected)
-    assert f"left out, since another lacks them: {6 - len(part)} of one's images" in comparison_text(compared)
+    assert f"left out, since another lacks them: {6 - len(part)} of one's images" in format_comparison(compared)
 
 
 def test_a_run_an_experiment_and_a_submission_are_compared(world, cars):
     one, two = world.runs("one", cars[0]), world.runs("two", cars[1])
     world.submission([{"experiment": "one"}], cars[1])
-    compared = compare([one, two, world.root / "subs/both"])
+    compared = compare_sources([one, two, world.root / "subs/both"])
     by_source = compared.table[compared.table["class"] == OVERALL].set_index("source")
     assert by_source["score"]["two"] == by_source["score"]["both"] > by_source["score"]["one"]
     assert by_source["difference"]["two"] == by_source["difference"]["both"]
@@ -82,7 +82,7 @@ def test_a_run_an_experiment_and_a_submission_are_compared(world, cars):
 
 def test_the_text_has_every_class_and_every_later_source(world, cars):
     one, two = world.runs("one", cars[0]), world.runs("two", cars[1])
-    text = comparison_text(compare([one, two]))
+    text = format_comparison(compare_sources([one, two]))
     first, scores, differences = text.split("\n\n")
     assert first == "dataset_miou on 6 OOF images in 6 groups"
     assert [line.split()[0] for line in scores.splitlines()[2:]] == [OVERALL, *LABELS.names]
@@ -101,17 +101,17 @@ def rewrite(path: Path, change) -> None:
 def test_what_cannot_be_compared_is_refused(world, tmp_path):
     one, two = world.runs("one", {}), world.runs("two", {})
     with pytest.raises(FoldsegError, match="have no OOF image in common"):
-        compare([one / "fold_0", two / "fold_1"])
+        compare_sources([one / "fold_0", two / "fold_1"])
     with pytest.raises(FoldsegError, match="given twice"):
-        compare([one, two, one])
+        compare_sources([one, two, one])
     with pytest.raises(FoldsegError, match="holds no OOF predictions"):
-        compare([one, tmp_path])
+        compare_sources([one, tmp_path])
 
 
 def test_other_classes_are_named(world):
     one, two = world.runs("one", {}), world.runs("two", {})
     few = ["road", "car"]
-    labels = label_set(world.data.model_copy(update={"labels": few})).facts
+    labels = get_label_set(world.data.model_copy(update={"labels": few})).definition
     for fold in (0, 1):
         rewrite(two / f"fold_{fold}/config.yaml", lambda content: content["data"].update(labels=few))
         for path in ("provenance.json", "predictions/oof/store.json"):
@@ -120,17 +120,17 @@ def test_other_classes_are_named(world):
     with pytest.raises(
         FoldsegError, match=r"two: its classes are background, road, car; those of one are sky, .*labels: scored"
     ):
-        compare([one, two])
+        compare_sources([one, two])
 
 
 def test_another_division_into_folds_is_named(world):
     path = world.root / "other.csv"
     other = world.folds.assign(fold=1 - world.folds["fold"])
-    path.write_text(folds_csv(other))
+    path.write_text(format_folds(other))
     elsewhere = replace(world, data=world.data.model_copy(update={"folds": path}), folds=other)
     one, two = world.runs("one", {}), elsewhere.runs("two", {})
     with pytest.raises(FoldsegError, match="two: was divided into folds otherwise than one: the fold of A1_f00000 is"):
-        compare([one, two])
+        compare_sources([one, two])
 
 
 def test_the_script_prints_the_table_and_writes_it(world, cars, command_line, tmp_path):

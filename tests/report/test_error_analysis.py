@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from foldseg.report import errors
-from foldseg.report.figures import png_bytes
-from foldseg.report.oof import open_oof
+from foldseg.report import error_analysis
+from foldseg.report.figures import render_png
+from foldseg.report.oof_labels import open_oof
 from foldseg.scoring.scores import score
 
 ROAD = 24 * 63 - 80  # pixels of road in every truth
@@ -16,48 +16,50 @@ HALF, MISSED = "A1_f00300", "B2_f00600"  # images whose car is found by half, an
 def analysis(world):
     world.runs("one", {HALF: 0.5, MISSED: 0.0})
     world.submission([{"experiment": "one"}], {HALF: 0.5, MISSED: 0.0})
-    return errors.analyse(open_oof(world.root / "subs/both"))
+    return error_analysis.analyse(open_oof(world.root / "subs/both"))
 
 
 def test_perfect_images_score_one(analysis):
-    table = errors.image_table(analysis).drop(index=[HALF, MISSED])
+    table = error_analysis.score_images(analysis).drop(index=[HALF, MISSED])
     assert (table[["image_mean_iou_present", "miou", "pixel_accuracy"]] == 1.0).all(axis=None)
     assert table[["building", "car"]].eq(1.0).all(axis=None) and table["sky"].isna().all()
     assert table.columns[:3].tolist() == ["fold", "group", "stratum"]
 
 
 def test_known_mistakes_have_known_scores(analysis):
-    table = errors.image_table(analysis)
+    table = error_analysis.score_images(analysis)
     half = (1 + 1 + ROAD / (ROAD + 40) + 40 / 80) / 4
     missed = (1 + 1 + ROAD / (ROAD + 80) + 0) / 4
     assert table.loc[HALF, "image_mean_iou_present"] == pytest.approx(half)
     assert table.loc[MISSED, "image_mean_iou_present"] == pytest.approx(missed)
     assert table.loc[MISSED, "pixel_accuracy"] == pytest.approx(1 - 80 / (48 * 63))
-    assert errors.worst_images(table, 2).index.tolist() == [MISSED, HALF]
-    assert errors.worst_images(table, 1, by="car").index.tolist() == [MISSED]
+    assert error_analysis.select_worst_images(table, 2).index.tolist() == [MISSED, HALF]
+    assert error_analysis.select_worst_images(table, 1, by="car").index.tolist() == [MISSED]
 
 
 def test_miou_of_an_image_counts_classes_that_are_not_there(analysis):
     counts = analysis.counts.copy()
     counts[0, 0, 2] = 7  # seven pixels of sky where there is none
-    table = errors.image_table(errors.ErrorAnalysis(analysis.oof, counts, analysis.confusion, analysis.objects))
+    table = error_analysis.score_images(
+        error_analysis.ErrorAnalysis(analysis.oof, counts, analysis.confusion, analysis.objects)
+    )
     assert table["image_mean_iou_present"].iloc[0] == 1.0
     assert table["miou"].iloc[0] == pytest.approx(4 / 5)
 
 
 def test_confusion_is_normalised_by_truth(analysis):
-    table = errors.confusion_table(analysis)
+    table = error_analysis.normalise_confusion(analysis)
     assert table.loc["car", "road"] == pytest.approx((40 + 80) / (6 * 80))
     assert table.loc["building", "building"] == 1.0
     assert table.loc["sky"].isna().all()
-    pairs = errors.confused_pairs(analysis)
+    pairs = error_analysis.find_confused_pairs(analysis)
     assert pairs.to_dict("records") == [
         {"truth": "car", "prediction": "road", "share_of_class": pytest.approx(0.25), "share_of_errors": 1.0}
     ]
 
 
 def test_class_table(analysis):
-    table = errors.class_table(analysis)
+    table = error_analysis.score_classes(analysis)
     assert table.loc["car", "recall"] == pytest.approx(0.75) and table.loc["car", "precision"] == 1.0
     assert table.loc["car", "iou"] == pytest.approx(360 / 480)
     assert table.loc["car", "image_iou"] == pytest.approx((4 + 0.5) / 6)
@@ -66,7 +68,7 @@ def test_class_table(analysis):
 
 @pytest.mark.parametrize("column", ["stratum", "fold", "group"])
 def test_scores_of_parts_are_made_anew_from_counts(analysis, column: str):
-    table = errors.score_by(analysis, column)
+    table = error_analysis.score_by(analysis, column)
     labels = analysis.oof.labels
     for name in table.index[:-1]:
         chosen = (analysis.oof.table[column].astype(str) == name).to_numpy()
@@ -78,14 +80,14 @@ def test_scores_of_parts_are_made_anew_from_counts(analysis, column: str):
 
 
 def test_recall_by_object_size(analysis):
-    table = errors.score_by_size(analysis).set_index(["class", "size"])
+    table = error_analysis.score_by_size(analysis).set_index(["class", "size"])
     # The image has 3,072 pixels, so the bins end at 0.03, 0.3, 3, 31 and 307
     assert table.loc[("pole", "3–31 px")].to_dict() == {"objects": 6, "recall": 1.0, "found": 1.0}
     car = table.loc[("car", "31–307 px")]
     assert (car["objects"], car["recall"], car["found"]) == (6, pytest.approx(0.75), pytest.approx(5 / 6))
     assert table.loc[("building", "over 307 px"), "recall"] == 1.0
     assert len(table) == 4
-    wide = errors.by_size(table.reset_index(), "recall")
+    wide = error_analysis.pivot_by_size(table.reset_index(), "recall")
     assert wide.columns.tolist() == ["3–31 px", "31–307 px", "over 307 px"]
     assert np.isnan(wide.loc["pole", "over 307 px"])
 
@@ -97,22 +99,22 @@ def test_objects_are_components_with_diagonal_neighbours():
     prediction = np.zeros_like(truth)
     prediction[1, 1] = 1
     prediction[4] = 1
-    area, recall = errors.object_recall(truth, prediction, 1)
+    area, recall = error_analysis.measure_object_recall(truth, prediction, 1)
     assert area.tolist() == [2, 6] and recall.tolist() == [0.5, 0.5]
 
 
 def test_bins_are_relative_to_the_image(analysis):
     edges = (0.0, 0.02, 0.5)
-    table = errors.score_by_size(analysis, edges)
+    table = error_analysis.score_by_size(analysis, edges)
     assert set(table["size"].astype(str)) == {"under 61 px", "61–1,536 px"}
     assert table["objects"].sum() == len(analysis.objects) == 24
 
 
 def test_every_figure_renders(analysis):
-    worst = errors.worst_images(errors.image_table(analysis), 2)
-    figure = errors.worst_figure(analysis, worst.index)
+    worst = error_analysis.select_worst_images(error_analysis.score_images(analysis), 2)
+    figure = error_analysis.draw_images(analysis, worst.index)
     titles = [axis.get_title() for axis in figure.axes]
     assert titles[0].startswith(MISSED) and titles[2].endswith(f"{worst['image_mean_iou_present'].iloc[0]:.3f}")
-    figures = [figure, errors.confusion_figure(analysis), errors.class_figure(analysis)]
-    figures += [errors.size_figure(analysis), errors.size_figure(analysis, "found")]
-    assert all(png_bytes(each, 40).startswith(b"\x89PNG") for each in figures)
+    figures = [figure, error_analysis.draw_confusion(analysis), error_analysis.draw_classes(analysis)]
+    figures += [error_analysis.draw_by_size(analysis), error_analysis.draw_by_size(analysis, "found")]
+    assert all(render_png(each, 40).startswith(b"\x89PNG") for each in figures)

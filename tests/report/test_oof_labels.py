@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from foldseg.errors import FoldsegError
-from foldseg.report.oof import open_oof
+from foldseg.report.oof_labels import open_oof
 
 
 def test_run_experiment_and_submission_say_the_same(world):

@@ -13,7 +13,7 @@ from foldseg.ensemble.fitted import write_line
 from foldseg.ensemble.line import Line
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json, write_json
-from foldseg.report.recompute import Statement, recompute, recomputed_text, require_equal
+from foldseg.report.recompute import Statement, format_recomputed, recompute, require_equal
 from foldseg.scoring.counts import count_pixels
 from foldseg.scoring.scores import SCORES, bootstrap, score
 from foldseg.submission import label_png
@@ -79,7 +79,7 @@ def test_all_scores_of_an_experiment_and_what_its_runs_say(world, experiment, ca
     assert found.classes["dataset_miou"]["car"].value == pytest.approx(
         score("dataset_miou", counts, LABELS).per_class["car"]
     )
-    differences = {(s.where, s.what): s.found - s.stated for s in found.statements}
+    differences = {(s.where, s.what): s.recomputed - s.stated for s in found.statements}
     assert len(differences) == 2 * len(SCORES)
     for (_, what), difference in differences.items():
         assert difference == pytest.approx(0.001 if what == "pixel_accuracy" else 0, abs=1e-12)
@@ -98,7 +98,10 @@ def test_a_submission_states_what_its_label_maps_say(submission):
     assert [what for where, what in stated if where == test] == [w for w in whats if not w.startswith("interval")]
     assert {what for where, what in stated if where == ledger} == {"oof", "oof_low", "oof_high", "test"}
     assert found.remarks == []
-    assert max(abs(s.found - s.stated) for s in found.statements if s.where != ledger and s.stated == s.stated) < 1e-12
+    assert (
+        max(abs(s.recomputed - s.stated) for s in found.statements if s.where != ledger and s.stated == s.stated)
+        < 1e-12
+    )
 
 
 def change(folder: Path, *keys: str, by: float) -> None:
@@ -129,7 +132,7 @@ def test_a_number_that_is_off_by_more_than_1e_9_is_named(submission, keys, what)
 
 def test_a_changed_label_map_shows_everywhere(world, submission):
     label_png.write_png(submission / "oof" / f"{world.ids[0]}.png", LABELS.decode(world.prediction(1.0)))
-    wrong = {s.what for s in recompute(submission).statements if s.wrong}
+    wrong = {s.what for s in recompute(submission).statements if s.is_wrong}
     assert {"dataset_miou", "pixel_accuracy", "interval, low", "oof", "dataset_miou of car"} <= wrong
     assert "dataset_miou of building" not in wrong and "test" not in wrong
 
@@ -137,11 +140,11 @@ def test_a_changed_label_map_shows_everywhere(world, submission):
 def test_the_ledgers_six_decimals_are_compared_as_such(submission):
     ledger = submission.parent / "ledger.csv"
     lines = ledger.read_text().splitlines()
-    oof = next(s.found for s in recompute(submission).statements if s.what == "oof")
+    oof = next(s.recomputed for s in recompute(submission).statements if s.what == "oof")
     for wrong, value in ((True, oof + 1e-6), (False, oof)):
         changed = [lines[0], lines[1], lines[2].replace(f"{oof:.6f}", f"{value:.6f}"), lines[3]]
         ledger.write_text("\n".join(changed) + "\n")
-        assert [s.what for s in recompute(submission).statements if s.wrong] == ["oof"] * wrong
+        assert [s.what for s in recompute(submission).statements if s.is_wrong] == ["oof"] * wrong
 
 
 def test_what_cannot_be_recomputed_is_said(submission):
@@ -172,13 +175,13 @@ def test_what_cannot_be_recomputed_is_said(submission):
     ],
 )
 def test_when_a_statement_is_wrong(stated, found, tolerance, wrong):
-    assert Statement("there", "it", stated, found, tolerance).wrong == wrong
+    assert Statement("there", "it", stated, found, tolerance).is_wrong == wrong
 
 
 def test_the_script_shows_everything_and_fails_where_numbers_differ(submission, command_line):
     done = command_line.run("verify", submission)
     assert done.status == 0, done.stderr
-    assert done.stdout == recomputed_text(recompute(submission)) + "\n"
+    assert done.stdout == format_recomputed(recompute(submission)) + "\n"
     assert done.stdout.startswith("both: 6 OOF images in 6 groups")
     change(submission, "oof", "blend", "dataset_miou", by=0.01)
     done = command_line.run("verify", submission)

@@ -14,7 +14,7 @@ from foldseg.data.datasets import DataSet, make_folds_file
 from foldseg.errors import FoldsegError
 from foldseg.inference.run_stores import Predictor
 from foldseg.inference.tta import MERGES, Merger
-from foldseg.report.tta_gains import candidates, gains_text, tta_gains
+from foldseg.report.tta_gains import format_gains, measure_tta_gains, merge_candidates
 from foldseg.runs.kinds import open_runs
 from foldseg.runs.run_folder import RunFolder
 from foldseg.training.sessions import describe_run
@@ -37,7 +37,7 @@ def test_candidates_are_what_merging_them_would_give(name: str, number: int) -> 
     expected += [merged(0, index) for index in others]
     expected += [merged(*everyone)]
     expected += [merged(*(index for index in everyone if index != left_out)) for left_out in others]
-    found = candidates(views, MERGES[name])
+    found = merge_candidates(views, MERGES[name])
     assert len(found) == len(expected)
     for ours, theirs in zip(found, expected, strict=True):
         assert (ours == theirs).mean() > 0.9999  # sums in another order: ties of rounded numbers
@@ -84,7 +84,7 @@ def experiment(tmp_path: Path, camvid_root: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_a_view_that_does_harm_is_found(experiment: Path) -> None:
     tta = Tta(symmetries="flip", shifts=((16, 0),))
-    gains = tta_gains(open_runs(experiment), tta)
+    gains = measure_tta_gains(open_runs(experiment), tta)
     assert gains.images == 8
     assert gains.score == "dataset_miou"
     by_name = {view.name: view for view in gains.views}
@@ -102,24 +102,24 @@ def test_a_view_that_does_harm_is_found(experiment: Path) -> None:
 
 def test_the_last_line_is_what_to_write(experiment: Path) -> None:
     """Of two plain views and a mirrored one that is surer than both, the mirrored one is to go."""
-    gains = tta_gains(open_runs(experiment), Tta(symmetries="flip", merge="max"))
+    gains = measure_tta_gains(open_runs(experiment), Tta(symmetries="flip", merge="max"))
     assert gains.harmful == ["flip"]
-    lines = gains_text(gains).splitlines()
+    lines = format_gains(gains).splitlines()
     assert lines[0].split()[:2] == ["dataset_miou", "alone"]
     assert lines[-2:] == ["8 OOF images", "without: [flip]"]
-    left_out = tta_gains(open_runs(experiment), Tta(symmetries="flips", without=("flip",), merge="max"))
+    left_out = measure_tta_gains(open_runs(experiment), Tta(symmetries="flips", without=("flip",), merge="max"))
     assert left_out.harmful == ["vflip", "rot180"]  # which fail alike: without one of them all is as bad
-    assert gains_text(left_out).splitlines()[-1] == "without: [flip, vflip, rot180]"
+    assert format_gains(left_out).splitlines()[-1] == "without: [flip, vflip, rot180]"
 
 
 def test_a_single_run_and_another_score(experiment: Path) -> None:
-    gains = tta_gains(open_runs(experiment / "fold_1"), Tta(symmetries="flip"), name="pixel_accuracy")
+    gains = measure_tta_gains(open_runs(experiment / "fold_1"), Tta(symmetries="flip"), name="pixel_accuracy")
     assert gains.images == 4
     assert gains.score == "pixel_accuracy"
 
 
 def test_what_cannot_be_asked(experiment: Path, tmp_path: Path) -> None:
     with pytest.raises(FoldsegError, match="has no view but the plain one"):
-        tta_gains(open_runs(experiment), Tta())
+        measure_tta_gains(open_runs(experiment), Tta())
     with pytest.raises(FoldsegError, match="is neither a run"):
         open_runs(tmp_path / "nothing")

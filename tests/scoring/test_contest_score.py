@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from foldseg.config.schema import Data
+from foldseg.config.schema import Data, Signate
 from foldseg.data import signate
 from foldseg.data.datasets import DataSet
 from foldseg.data.labels import LabelSet
-from foldseg.data.rle import rle_of_mask
+from foldseg.data.rle import encode_mask
 from foldseg.errors import FoldsegError
 from foldseg.scoring.counts import count_masks, count_pixels, count_rles
 from foldseg.scoring.scores import image_scores, score
@@ -23,9 +23,9 @@ from foldseg.submission.submission_score import score_submission
 from slow_contest import Masks, Submission, score_by_sets, score_by_walk, submission_of
 
 ALL = signate.LABELS
-SCORED = ALL.view("scored")  # background, car, pedestrian, lane, signal
+SCORED = ALL.select("scored")  # background, car, pedestrian, lane, signal
 CATEGORIES = [c.name for c in ALL.classes if c.scored]
-DATA = DataSet(Data(dataset="signate", root=Path("nowhere"), folds=Path("nowhere"), labels="scored"))
+DATA = DataSet(Data(dataset=Signate(), root=Path("nowhere"), folds=Path("nowhere"), labels="scored"))
 SHAPES = st.one_of(st.just((1, 1)), st.tuples(st.just(1), st.integers(1, 9)), st.tuples(*[st.integers(1, 6)] * 2))
 
 
@@ -106,7 +106,7 @@ def test_masks_that_overlap_against_label_maps(
 @given(pairs())
 def test_runs_of_masks_that_overlap(pair: tuple[Masks, Masks]) -> None:
     truth, prediction = pair
-    runs = [[[rle_of_mask(m) for m in masks_of(masks[i], SCORED)] for masks in pair] for i in truth]
+    runs = [[[encode_mask(m) for m in masks_of(masks[i], SCORED)] for masks in pair] for i in truth]
     counts = [count_rles(right, given) for right, given in runs]
     assert score_of(counts, SCORED) == same(score_by_sets(submission_of(truth), submission_of(prediction)))
 
@@ -141,7 +141,7 @@ def test_the_walk_agrees_on_valid_files(folder: Path, pair: tuple[Masks, Masks])
 def test_one_image_at_a_time(pair: tuple[Masks, Masks]) -> None:
     """The mean of the images' scores, without those that have none, is the score."""
     truth, prediction = pair
-    runs = [[[rle_of_mask(m) for m in masks_of(masks[i], SCORED)] for masks in pair] for i in truth]
+    runs = [[[encode_mask(m) for m in masks_of(masks[i], SCORED)] for masks in pair] for i in truth]
     found = image_scores(np.stack([count_rles(right, given) for right, given in runs]), SCORED).tolist()
     right, given = submission_of(truth), submission_of(prediction)
     assert found == [same(score_by_sets({image: right[image]}, given)) for image in right]

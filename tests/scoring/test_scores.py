@@ -120,7 +120,7 @@ def test_predicting_everything_as_foreground_lowers_the_score(name: ScoreName) -
     assert score(name, greedy, AB).per_class["b"] == pytest.approx(1 / 2 if name == "dataset_mean_dice" else 1 / 3)
 
 
-@pytest.mark.parametrize("labels", [camvid.LABELS, signate.LABELS, signate.LABELS.view("scored")], ids=len)
+@pytest.mark.parametrize("labels", [camvid.LABELS, signate.LABELS, signate.LABELS.select("scored")], ids=len)
 @pytest.mark.parametrize("name", NAMES)
 def test_the_classes_of_a_score_are_those_of_the_label_set(labels: LabelSet, name: ScoreName) -> None:
     """Defect 2: a class that silently drops out of the score that chooses the model."""

@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from command.line import CommandLine
-from foldseg.config.schema import Data
+from foldseg.config.schema import Data, DatasetKind
 from foldseg.data import camvid, signate
 from foldseg.data.datasets import DataSet
 from foldseg.data.reading import read_image
-from foldseg.data.rle import rle_of_mask
+from foldseg.data.rle import encode_mask
 from foldseg.errors import FoldsegError
 from foldseg.submission import signate_json
 from foldseg.submission.colour_png import convert_submission, convert_to_json, convert_to_pngs, merge_categories
 
 LABELS = signate.LABELS
-SCORED = LABELS.view("scored")
+SCORED = LABELS.select("scored")
 COLOURS = np.vstack([LABELS.colours, np.zeros((235, 3), np.uint8)])  # of indices 0 to 254; what is no class is black
 BLACK = 20
 SHAPES = st.one_of(
@@ -50,7 +50,7 @@ def scored_alone(indices: np.ndarray) -> np.ndarray:
 
 
 def data_of(root: Path, dataset: str = "signate") -> DataSet:
-    return DataSet(Data(dataset=dataset, root=root, folds=root / "folds.csv"))  # type: ignore[arg-type]
+    return DataSet(Data(dataset=DatasetKind.parse(dataset), root=root, folds=root / "folds.csv"))
 
 
 @pytest.mark.parametrize("labels", [LABELS, SCORED], ids=len)
@@ -212,7 +212,7 @@ def test_no_warning_without_overlap(tmp_path: Path, caplog) -> None:
 
 @given(SHAPES.flatmap(lambda shape: hnp.arrays(bool, (3, *shape))))
 def test_flattening_agrees_with_a_slow_loop(masks: np.ndarray) -> None:
-    indices, overlap = merge_categories([rle_of_mask(mask) for mask in masks], masks.shape[1:])
+    indices, overlap = merge_categories([encode_mask(mask) for mask in masks], masks.shape[1:])
     pixels = [np.flatnonzero(pixel).tolist() for pixel in masks.reshape(3, -1).T]
     assert indices.ravel().tolist() == [max(classes, default=255) for classes in pixels]
     assert overlap == sum(len(classes) > 1 for classes in pixels)

@@ -18,7 +18,7 @@ def random_mask(labels: LabelSet, size: tuple[int, int], seed: int = 0) -> np.nd
 
 @pytest.mark.parametrize(
     "labels",
-    [camvid.LABELS, camvid.LABELS.view(["car", "road"]), signate.LABELS, signate.LABELS.view("scored")],
+    [camvid.LABELS, camvid.LABELS.select(["car", "road"]), signate.LABELS, signate.LABELS.select("scored")],
     ids=len,
 )
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (31, 17)])
@@ -32,7 +32,7 @@ def test_masks_come_back(tmp_path: Path, labels: LabelSet, size: tuple[int, int]
 
 
 def test_files_hold_raw_ids_in_8_bits_and_one_channel(tmp_path: Path) -> None:
-    labels = camvid.LABELS.view(["car", "road"])  # background, car (raw 8), road (raw 3)
+    labels = camvid.LABELS.select(["car", "road"])  # background, car (raw 8), road (raw 3)
     label_png.write(tmp_path, [("a", np.array([[1, 2, 255]], np.uint8))], labels)
     stored = cv2.imread(str(tmp_path / "a.png"), cv2.IMREAD_UNCHANGED)
     assert stored.dtype == np.uint8

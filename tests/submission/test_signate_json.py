@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from foldseg.data import signate
-from foldseg.data.rle import mask_of_rle, rle_of_mask
+from foldseg.data.rle import decode_rle, encode_mask
 from foldseg.errors import FoldsegError
 from foldseg.submission import signate_json
 from foldseg.submission.signate_json import Submission, decode_category, encode_image
 
 ALL = signate.LABELS
-SCORED = signate.LABELS.view("scored")  # background, car, pedestrian, lane, signal
+SCORED = signate.LABELS.select("scored")  # background, car, pedestrian, lane, signal
 SHAPES = st.tuples(st.integers(1, 13), st.integers(1, 9))
 
 
@@ -26,12 +26,12 @@ def mask(*rows: str) -> np.ndarray:
 
 
 def decoded(segments: dict[str, list[list[int]]], size: tuple[int, int]) -> np.ndarray:
-    return mask_of_rle(decode_category(segments, ""), size)
+    return decode_rle(decode_category(segments, ""), size)
 
 
 def read_masks(path: Path, name: str, size: tuple[int, int]) -> np.ndarray:
     """(classes, H, W) bool of one image of a file."""
-    return np.stack([mask_of_rle(runs, size) for runs in Submission(path, SCORED).read(name, size)])
+    return np.stack([decode_rle(runs, size) for runs in Submission(path, SCORED).read(name, size)])
 
 
 @given(st.data())
@@ -192,6 +192,6 @@ def test_masks_that_overlap_are_written_and_read(tmp_path: Path) -> None:
     masks = np.zeros((5, 2, 3), bool)
     masks[0] = True  # the background is not handed in
     masks[1, 0, :2] = masks[3, :, 1:] = True
-    signate_json.write(tmp_path / "s.json", [("a", [rle_of_mask(mask) for mask in masks])], SCORED)
+    signate_json.write(tmp_path / "s.json", [("a", [encode_mask(mask) for mask in masks])], SCORED)
     masks[0] = False
     assert np.array_equal(read_masks(tmp_path / "s.json", "a", (2, 3)), masks)

@@ -13,7 +13,7 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from foldseg.config.schema import Data
+from foldseg.config.schema import Data, Signate
 from foldseg.data import signate
 from foldseg.data.datasets import DataSet
 from foldseg.errors import FoldsegError
@@ -21,9 +21,9 @@ from foldseg.submission import label_png
 from foldseg.submission.submission_score import score_submission
 from slow_contest import score_by_sets, submission_of
 
-SCORED = signate.LABELS.view("scored")  # background, car, pedestrian, lane, signal
+SCORED = signate.LABELS.select("scored")  # background, car, pedestrian, lane, signal
 CATEGORIES = SCORED.names[1:]
-DATA = DataSet(Data(dataset="signate", root=Path("nowhere"), folds=Path("nowhere"), labels="scored"))
+DATA = DataSet(Data(dataset=Signate(), root=Path("nowhere"), folds=Path("nowhere"), labels="scored"))
 SHAPES = st.tuples(st.integers(1, 3), st.integers(1, 5))
 EXAMPLES = 8  # of each mutation in each role
 

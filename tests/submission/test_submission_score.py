@@ -6,20 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foldseg.config.schema import Data
+from foldseg.config.schema import Data, DatasetKind
 from foldseg.data import camvid, signate
 from foldseg.data.datasets import DataSet
 from foldseg.data.reading import read_mask
-from foldseg.data.rle import EMPTY_RLE, rles_of_labels
+from foldseg.data.rle import EMPTY_RLE, encode_classes
 from foldseg.errors import FoldsegError
 from foldseg.submission import label_png, signate_json
 from foldseg.submission.submission_score import count_image, count_submission, score_submission
 
-SCORED = signate.LABELS.view("scored")
+SCORED = signate.LABELS.select("scored")
 
 
 def data_of(root: Path, dataset: str, **more: object) -> DataSet:
-    return DataSet(Data(dataset=dataset, root=root, folds=root / "folds.csv", **more))  # type: ignore[arg-type]
+    return DataSet(Data(dataset=DatasetKind.parse(dataset), root=root, folds=root / "folds.csv", **more))  # type: ignore[arg-type]
 
 
 def truth_of(data: DataSet, split: str) -> dict[str, np.ndarray]:
@@ -148,8 +148,8 @@ def test_runs_are_counted_like_indices(truth_as_runs: bool, prediction_as_runs: 
     truth, prediction = (rng.integers(0, 5, (5, 6), dtype=np.uint8) for _ in range(2))
     expected = count_image(truth, prediction, SCORED)
     expected[0] = 0  # the background is not scored
-    right = rles_of_labels(truth, range(5)) if truth_as_runs else truth
-    given = rles_of_labels(prediction, range(5)) if prediction_as_runs else prediction
+    right = encode_classes(truth, range(5)) if truth_as_runs else truth
+    given = encode_classes(prediction, range(5)) if prediction_as_runs else prediction
     assert count_image(right, given, SCORED)[1:].tolist() == expected[1:].tolist()
 
 

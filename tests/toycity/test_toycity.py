@@ -1,4 +1,4 @@
-"""The made-up street scenes: layout, determinism, labels, runs."""
+"""The made-up street scenes: layout, determinism, labels, drives."""
 
 import json
 from pathlib import Path
@@ -86,7 +86,7 @@ def test_frames_come_in_runs(frames: int) -> None:
     assert [plan.number for plan in plans] == list(range(frames))
     last: dict[str, int] = {}
     for before, plan in zip([None, *plans], plans, strict=False):
-        if before is not None and before.run == plan.run:
+        if before is not None and before.drive == plan.drive:
             assert (plan.route, plan.timeofday) == (before.route, before.timeofday)
             assert (plan.frame_index, plan.step) == (before.frame_index + 1, before.step + 1)
         else:
@@ -94,7 +94,7 @@ def test_frames_come_in_runs(frames: int) -> None:
             assert plan.frame_index - last.get(plan.route, -1000) >= 50
         last[plan.route] = plan.frame_index
     if frames >= 40:
-        lengths = np.bincount([plan.run for plan in plans])
+        lengths = np.bincount([plan.drive for plan in plans])
         assert lengths.min() >= 4
         assert lengths.max() <= 6
 
@@ -108,11 +108,11 @@ def test_forty_frames_have_all_hours_of_the_main_routes() -> None:
 
 
 def test_neighbouring_frames_are_alike_and_runs_are_not() -> None:
-    def labels(run: int, step: int) -> np.ndarray:
-        return render_frame(build_scene(0, 0, run, "Tokyo1", "day"), step, (0, 0, 2, run, step), 128, 80)[1]
+    def labels(drive: int, step: int) -> np.ndarray:
+        return render_frame(build_scene(0, 0, drive, "Tokyo1", "day"), step, (0, 0, 2, drive, step), 128, 80)[1]
 
-    same = np.mean([(labels(run, 0) == labels(run, 1)).mean() for run in range(4)])
-    different = np.mean([(labels(run, 0) == labels(run + 1, 0)).mean() for run in range(4)])
+    same = np.mean([(labels(drive, 0) == labels(drive, 1)).mean() for drive in range(4)])
+    different = np.mean([(labels(drive, 0) == labels(drive + 1, 0)).mean() for drive in range(4)])
     assert same > different + 0.05
 
 

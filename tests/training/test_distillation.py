@@ -13,7 +13,8 @@ from foldseg.config.schema import Model
 from foldseg.config.schema.distillation import Distillation
 from foldseg.data.datasets import make_folds_file
 from foldseg.errors import FoldsegError
-from foldseg.models.factory import SegmentationNetwork, build_network
+from foldseg.models.factory import build_network
+from foldseg.models.network import SegmentationNetwork
 from foldseg.training.distillation import Critic, Distiller, Teacher, critic_loss, pair_wise, pixel_wise
 from foldseg.training.fit import train_fold
 from foldseg.training.module import FoldModule
@@ -75,7 +76,7 @@ def test_a_finer_teacher_is_merged_and_several_are_averaged() -> None:
     student = network(2, 0)
     first = Teacher(network(3, 1).eval(), torch.tensor([1, 0, 1]))
     second = Teacher(network(2, 2).eval(), torch.tensor([0, 1]))
-    both = Distiller(Distillation(teachers=("a", "b")), [first, second], student, 2).teach(images())
+    both = Distiller(Distillation(teachers=("a", "b")), [first, second], student, 2).predict_targets(images())
     with torch.no_grad():
         a, b = (teacher.network(images()).softmax(1) for teacher in (first, second))
     expected = (torch.stack([a[:, 1], a[:, 0] + a[:, 2]], 1) + b) / 2
@@ -87,7 +88,7 @@ def test_a_finer_teacher_is_merged_and_several_are_averaged() -> None:
 def test_every_term_reaches_the_student_and_no_teacher(weights: dict[str, float]) -> None:
     taught, student = distiller(**weights)
     before = [p.clone() for p in taught.teachers[0].network.parameters()]
-    total, terms = taught.loss(images(), student(images()))
+    total, terms = taught.compute_loss(images(), student(images()))
     total.backward()
     assert set(terms) == {f"distil_{name}" for name in weights}
     assert float(total.detach()) == pytest.approx(
@@ -104,7 +105,7 @@ def test_a_student_comes_nearer_to_its_teacher() -> None:
     optimizer = torch.optim.Adam(student.parameters(), 0.01)
     losses = []
     for _ in range(25):
-        loss, _ = taught.loss(images(), student(images()))
+        loss, _ = taught.compute_loss(images(), student(images()))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -132,7 +133,7 @@ def test_the_critic_goes_on_where_it_was() -> None:
 
     def step(taught: Distiller, student: SegmentationNetwork, number: int) -> None:
         torch.manual_seed(number)  # as training does before every step
-        taught.loss(images(), student(images()))
+        taught.compute_loss(images(), student(images()))
 
     whole, student = distiller(holistic=0.1)
     start = {k: v.clone() for k, v in whole.critic.state_dict().items()}  # type: ignore[union-attr]
@@ -163,7 +164,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     overrides = [
         f"data.root={root / 'city'}",
         f"data.folds={root / 'folds.csv'}",
-        "data.toy_city={width: 96, height: 64, train_frames: 12, test_frames: 2, seed: 3}",
+        "data.dataset={kind: toy_city, width: 96, height: 64, train_frames: 12, test_frames: 2, seed: 3}",
         *("workers=0", "validate_every=1", "early_stopping=null", "schedule.epochs=2", f"runs={root / 'runs'}"),
     ]
     make_folds_file(load_data(REPOSITORY / "configs/data/toy_city.yaml", overrides[:3]))

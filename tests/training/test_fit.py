@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from foldseg.config import Experiment, load_experiment
+from foldseg.config.schema.definitions import is_lower_better
 from foldseg.data.datasets import DataSet, make_folds_file
 from foldseg.data.fold_data import FoldData
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json
-from foldseg.models.factory import SegmentationNetwork
+from foldseg.models.network import SegmentationNetwork
 from foldseg.training import fit
-from foldseg.training.data import open_fold
 from foldseg.training.fit import train_fold
+from foldseg.training.open_fold import open_fold
 from foldseg.training.soup import make_soup
-from foldseg.training.validation import sign
 from tiny_data import Surroundings, tiny_data
 
 REPOSITORY = Path(__file__).parents[2]
@@ -33,7 +33,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     data = [
         f"data.root={root / 'city'}",
         f"data.folds={root / 'folds.csv'}",
-        "data.toy_city={width: 96, height: 64, train_frames: 12, test_frames: 2, seed: 3}",
+        "data.dataset={kind: toy_city, width: 96, height: 64, train_frames: 12, test_frames: 2, seed: 3}",
     ]
     make_folds_file(load_data(REPOSITORY / "configs/data/toy_city.yaml", data))
     network = "model.options.decoder_channels=[8, 8, 8, 8]"
@@ -67,7 +67,7 @@ def test_every_committed_experiment_is_built_and_stepped_once(path: Path, toy: l
     if "decoder_fc_channels" in as_committed.model.options:  # 120 million parameters of VGG's, and twice that of Adam's
         # oneDNN's gradient of a 7x7 convolution in bf16 reads memory that nobody wrote, where the map is of 2x2
         overrides += ["model.options.decoder_fc_channels=8", "precision=fp32"]
-    overrides += tiny_data(as_committed.data.dataset, Surroundings(path, tmp_path, toy[:3], camvid_root))
+    overrides += tiny_data(as_committed.data.dataset.kind, Surroundings(path, tmp_path, toy[:3], camvid_root))
     run = train_fold(load_experiment(path, overrides), 0)
     assert run.summary.is_file()
     assert len(pd.read_csv(run.metrics)) == 1
@@ -89,12 +89,13 @@ def test_best_and_top_and_stopping_follow_what_is_monitored(toy, tmp_path, monit
     more = [f"monitor={monitor}", "optimizer.lr=0.03", "schedule.epochs=6", "top_k=2", "keep_every=2"]
     run = train_fold(experiment(toy, tmp_path, *more, "early_stopping={patience: 2, min_delta: 0.0}"), 0)
     log, summary = pd.read_csv(run.metrics), read_json(run.summary)
-    order = log[monitor].sort_values(ascending=sign(monitor) < 0, kind="stable").index.tolist()
+    sign = -1 if is_lower_better(monitor) else 1
+    order = log[monitor].sort_values(ascending=is_lower_better(monitor), kind="stable").index.tolist()
     assert torch.load(run.best, weights_only=True)["epoch"] == summary["best_epoch"] == order[0]
     assert summary["best"] == pytest.approx(log[monitor][order[0]])
     assert summary["top_epochs"] == order[:2]
     assert monitor in summary["averages"]["average"]
-    since_best = (sign(monitor) * log[monitor]).expanding().apply(lambda seen: len(seen) - 1 - seen.argmax(), raw=True)
+    since_best = (sign * log[monitor]).expanding().apply(lambda seen: len(seen) - 1 - seen.argmax(), raw=True)
     assert (since_best[:-1] < 2).all()
     assert (since_best.iloc[-1] == 2) == (summary["stopped"] == f"{monitor} got no better") == (len(log) < 6)
     kept = {path.stem for path in run.best.parent.glob("epoch_*.ckpt")}
@@ -102,9 +103,9 @@ def test_best_and_top_and_stopping_follow_what_is_monitored(toy, tmp_path, monit
     assert torch.load(run.checkpoint("epoch_1"), weights_only=True)["epoch"] == 1
     make_soup(run)
     soup = read_json(run.path / "soup.json")
-    alone = [sign(monitor) * value for value in soup["alone"].values()]
-    assert sign(monitor) * soup["alone"][soup["of"][0]] == max(alone)
-    assert sign(monitor) * soup["soup"] >= max(alone)
+    alone = [sign * value for value in soup["alone"].values()]
+    assert sign * soup["alone"][soup["of"][0]] == max(alone)
+    assert sign * soup["soup"] >= max(alone)
 
 
 def test_checkpoints_are_plain_and_say_what_they_are(toy, tmp_path):

@@ -14,11 +14,17 @@ from foldseg.ensemble.members import find_members
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json
 from foldseg.inference.run_stores import Predictor, predict_run, store_of
-from foldseg.models.folding import folded
+from foldseg.models.folding import fold_batch_norms
 from foldseg.models.network import SegmentationNetwork
 from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.trained import load_network
-from foldseg.training.averaging import EmaWeights, ema_decay, mean_weights, swa_epochs, update_batch_norms
+from foldseg.training.averaging import (
+    EmaWeights,
+    average_weights,
+    choose_swa_epochs,
+    compute_ema_decay,
+    update_batch_norms,
+)
 from foldseg.training.fit import train_fold
 from foldseg.training.soup import make_soup
 
@@ -34,7 +40,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         f"data.root={root / 'city'}",
         f"data.folds={root / 'folds.csv'}",
         "data.fold_count=2",
-        "data.toy_city={width: 64, height: 48, train_frames: 12, test_frames: 2, seed: 3}",
+        "data.dataset={kind: toy_city, width: 64, height: 48, train_frames: 12, test_frames: 2, seed: 3}",
     ]
     make_folds_file(load_data(REPOSITORY / "configs/data/toy_city.yaml", data))
     network = ["model.options.decoder_channels=[8, 8, 8, 8]", "batch_size=3", f"runs={root / 'runs'}"]
@@ -59,8 +65,8 @@ def run(toy: list[str]) -> RunFolder:
 
 def test_decay_of_the_ema_grows_to_its_value():
     config = Ema(decay=0.9, warm_up=10)
-    assert [ema_decay(config, step) for step in (0, 1, 90, 1000)] == pytest.approx([0.1, 2 / 11, 0.9, 0.9])
-    assert ema_decay(Ema(decay=0.9, warm_up=1), 0) == 0.9
+    assert [compute_ema_decay(config, step) for step in (0, 1, 90, 1000)] == pytest.approx([0.1, 2 / 11, 0.9, 0.9])
+    assert compute_ema_decay(Ema(decay=0.9, warm_up=1), 0) == 0.9
 
 
 @pytest.mark.parametrize(
@@ -68,12 +74,12 @@ def test_decay_of_the_ema_grows_to_its_value():
     [(0.75, 1, 8, [6, 7]), (0.5, 2, 8, [5, 7]), (1.0, 1, 8, [7]), (0.0, 3, 7, [0, 3, 6]), (0.9, 1, 1, [0])],
 )
 def test_epochs_of_the_swa_end_with_the_last(start, every, epochs, expected):
-    assert swa_epochs(Swa(start=start, every=every), epochs) == expected
+    assert choose_swa_epochs(Swa(start=start, every=every), epochs) == expected
 
 
 def test_mean_of_weights_leaves_counters_alone():
     states = [{"w": torch.tensor([float(i)]), "steps": torch.tensor(i)} for i in (1, 2, 6)]
-    mean = mean_weights(iter(states))
+    mean = average_weights(iter(states))
     assert mean["w"].item() == pytest.approx(3.0)
     assert mean["steps"].item() == 6
     assert states[0]["w"].item() == 1.0  # what goes in is not changed
@@ -134,7 +140,7 @@ def test_snapshots_are_of_the_ends_of_cycles(run):
 def test_averages_are_means_of_weights_and_are_scored_as_they_are_saved(run, toy):
     log, averages = pd.read_csv(run.metrics), read_json(run.summary)["averages"]
     assert set(averages) == {"ema", "swa", "average"}
-    mean = mean_weights(weights(run, f"top_{epoch}") for epoch in read_json(run.summary)["top_epochs"])
+    mean = average_weights(weights(run, f"top_{epoch}") for epoch in read_json(run.summary)["top_epochs"])
     for key, value in weights(run, "average").items():
         if "running" not in key and "num_batches" not in key:
             assert torch.allclose(value, mean[key], atol=1e-6), key
@@ -190,7 +196,7 @@ def test_every_checkpoint_can_be_predicted_into_a_store_of_its_own(run, name):
     network = load_network(run, run.checkpoint(name))
     assert all(torch.equal(value, weights(run, name)[key]) for key, value in network.state_dict().items())
     loaded = Predictor.load(run, checkpoint=name).network.state_dict()
-    assert all(torch.equal(value, loaded[key]) for key, value in folded(network).state_dict().items())
+    assert all(torch.equal(value, loaded[key]) for key, value in fold_batch_norms(network).state_dict().items())
 
 
 def test_a_checkpoint_that_is_not_there_is_refused_with_those_that_are(run):
@@ -239,7 +245,7 @@ def test_a_soup_is_made_of_what_does_not_lower_the_score(run: RunFolder):
     summary = read_json(run.summary)
     assert facts["alone"]["best"] == pytest.approx(summary["best"], abs=1e-9)
     assert facts["alone"]["average"] == pytest.approx(summary["averages"]["average"]["dataset_miou"], abs=1e-9)
-    mean = mean_weights([weights(run, name) for name in taken])
+    mean = average_weights([weights(run, name) for name in taken])
     found = weights(run, "soup")
     trained = [name for name in mean if "running" not in name and "tracked" not in name]
     assert all(torch.allclose(found[name], mean[name]) for name in trained)

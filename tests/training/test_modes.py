@@ -26,11 +26,11 @@ from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.trained import load_network
 from foldseg.submission import ledger
 from foldseg.training import fit, memory
-from foldseg.training.data import open_fold
 from foldseg.training.debug import MODES
 from foldseg.training.devices import launch
 from foldseg.training.fit import train_fold
-from foldseg.training.stages import build_stages_schedule, snapshot_epochs, stage_of
+from foldseg.training.open_fold import open_fold
+from foldseg.training.stages import build_stages_schedule, find_stage, list_snapshot_epochs
 from foldseg.views.build import build_train_samples, build_validation_samples
 from foldseg.views.epoch_plan import EpochSampler, Part
 from foldseg.views.eval_samples import eval_loader
@@ -51,7 +51,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         f"data.root={root / 'city'}",
         f"data.folds={root / 'folds.csv'}",
         "data.fold_count=2",
-        "data.toy_city={width: 64, height: 48, train_frames: 12, test_frames: 6, seed: 3}",
+        "data.dataset={kind: toy_city, width: 64, height: 48, train_frames: 12, test_frames: 6, seed: 3}",
     ]
     make_folds_file(load_data(REPOSITORY / "configs/data/toy_city.yaml", data))
     network = ["model.options.decoder_channels=[8, 8, 8, 8]", "batch_size=3", "schedule.epochs=4"]
@@ -110,8 +110,8 @@ def test_snapshots_of_stages_are_of_the_cycles_of_each(toy, tmp_path):
     stages = "stages=[{epochs: 2}, {epochs: 4}]"
     more = ["schedule={kind: warm_restarts, cycles: 2, epochs: 6}", "snapshots=true"]
     config = experiment(toy, tmp_path, stages, *more)
-    assert snapshot_epochs(config) == [0, 1, 3, 5]
-    assert [stage_of(config, epoch) for epoch in range(6)] == [0, 0, 1, 1, 1, 1]
+    assert list_snapshot_epochs(config) == [0, 1, 3, 5]
+    assert [find_stage(config, epoch) for epoch in range(6)] == [0, 0, 1, 1, 1, 1]
 
 
 def test_only_the_last_stage_is_stopped_early(toy, tmp_path):
@@ -253,7 +253,7 @@ def test_a_compiled_network_trains_alike_and_its_checkpoints_do_not_show_it(toy,
 
 @pytest.mark.parametrize(("limit", "fit", "expected"), [(64, 20, 16), (64, 16, 16), (9, 100, 8), (8, 0, 0), (1, 9, 1)])
 def test_largest_power(limit, fit, expected):
-    assert memory.largest_power(lambda size: size <= fit, limit) == expected
+    assert memory.find_largest_power(lambda size: size <= fit, limit) == expected
 
 
 def find(toy: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fits: int) -> tuple[int, Experiment]:
@@ -266,7 +266,7 @@ def find(toy: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fits: 
         return original(outputs, masks, *rest)
 
     monkeypatch.setattr(memory, "outputs_loss", limited)
-    monkeypatch.setattr(fit, "device_to_fill", lambda _: torch.device("cpu"))
+    monkeypatch.setattr(fit, "choose_device_to_fill", lambda _: torch.device("cpu"))
     config = experiment(toy, tmp_path, "batch_size=auto", "schedule.epochs=1")
     run = train_fold(config, 0)
     return run.experiment.batch_size, config

@@ -27,7 +27,6 @@ def train(command_line: CommandLine, signate_root: Path, tmp_path: Path):
     def run(*words: str) -> Finished:
         settings = [
             "data.dataset=signate",
-            "data.toy_city=null",
             "data.labels=all",
             *data,
             f"runs={tmp_path / 'runs'}",

@@ -10,7 +10,9 @@ from torch import nn
 
 from foldseg.config import schema
 from foldseg.errors import FoldsegError
-from foldseg.models.factory import IMAGENET, SegmentationNetwork, build_network
+from foldseg.models.encoders import IMAGENET
+from foldseg.models.factory import build_network
+from foldseg.models.network import SegmentationNetwork
 from foldseg.training.optimizers import build_optimizer
 from foldseg.training.schedules import build_schedule
 

@@ -19,7 +19,7 @@ EPOCHS = 6
 def words(tmp_path_factory: pytest.TempPathFactory, command_line: CommandLine) -> list[str]:
     """Overrides that train a tiny network on random crops of 6 frames of 64x48, with all that is random."""
     root = tmp_path_factory.mktemp("city")
-    city = "data.toy_city={width: 64, height: 48, train_frames: 12, test_frames: 2, seed: 3}"
+    city = "data.dataset={kind: toy_city, width: 64, height: 48, train_frames: 12, test_frames: 2, seed: 3}"
     data = [f"data.root={root / 'city'}", f"data.folds={root / 'folds.csv'}", "data.fold_count=2", city]
     assert command_line.run("folds", "configs/data/toy_city.yaml", *data).status == 0
     network = "model={dropout: 0.2, options: {encoder_depth: 3, decoder_channels: [8, 8, 8]}}"

@@ -28,7 +28,7 @@ def toy(tmp_path: Path) -> list[str]:
     data = [
         f"data.root={tmp_path / 'city'}",
         f"data.folds={tmp_path / 'folds.csv'}",
-        "data.toy_city={width: 96, height: 64, train_frames: 12, test_frames: 2, seed: 3}",
+        "data.dataset={kind: toy_city, width: 96, height: 64, train_frames: 12, test_frames: 2, seed: 3}",
     ]
     make_folds_file(load_data(REPOSITORY / "configs/data/toy_city.yaml", data))
     return data

@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 from foldseg.config import schema
-from foldseg.training.schedules import RateSchedule, build_schedule
+from foldseg.training.schedules import RateSchedule, build_schedule, lower_on_plateau
 
 
 def rates(steps: int, lr: float = 1.0, **settings: object) -> list[float]:
@@ -70,7 +70,7 @@ def test_rates_do_not_fall_below_the_lowest(name: str) -> None:
 def test_growing_cycles_end_with_epochs() -> None:
     """14 epochs in cycles of 2, 4 and 8; each starts at the peak."""
     config = schema.WarmRestarts(epochs=14, cycles=3, cycle_growth=2)
-    assert config.cycle_ends() == [1, 5, 13]
+    assert config.list_cycle_ends() == [1, 5, 13]
     found = rates(140, kind="warm_restarts", epochs=14, cycles=3, cycle_growth=2)
     assert [step for step, rate in enumerate(found) if rate == 1] == [0, 20, 60]
     assert found[40] == pytest.approx(0.5)
@@ -86,7 +86,7 @@ def test_cycles_that_fit_end_with_different_epochs_and_the_last_with_the_last(gr
             with pytest.raises(ValidationError, match=r"cycles \d .* do not fit into \d+ epochs"):
                 schema.Schedule.parse(settings)
             continue
-        ends = schema.Schedule.parse(settings).cycle_ends()
+        ends = schema.Schedule.parse(settings).list_cycle_ends()
         assert ends == sorted(set(ends))
         assert len(ends) == cycles
         assert ends[0] >= 0
@@ -95,7 +95,7 @@ def test_cycles_that_fit_end_with_different_epochs_and_the_last_with_the_last(gr
 
 @pytest.mark.parametrize("name", [name for name in SCHEDULES if name != "warm_restarts"])
 def test_other_schedules_are_one_cycle(name: str) -> None:
-    assert schema.Schedule.parse({"kind": name, "epochs": 7}).cycle_ends() == [6]
+    assert schema.Schedule.parse({"kind": name, "epochs": 7}).list_cycle_ends() == [6]
 
 
 def test_milestones_rise() -> None:
@@ -111,7 +111,7 @@ def plateau_rates(values: list[float], **settings: object) -> list[float]:
     found = []
     for value in values:
         optimizer.step()
-        schedule.observe(value, config)
+        lower_on_plateau(schedule, value, config)
         schedule.step()
         found.append(optimizer.param_groups[0]["lr"])
     return found
@@ -157,7 +157,7 @@ def test_a_schedule_goes_on_from_its_state_at_the_same_rates(name: str, stop: in
             optimizer.step()
             schedule.step()
             if isinstance(config, schema.Plateau):
-                schedule.observe(-step, config)
+                lower_on_plateau(schedule, -step, config)
         return found
 
     whole, (first, schedule) = go(*start(), range(8)), start()

@@ -25,7 +25,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     data = [
         f"data.root={root / 'city'}",
         f"data.folds={root / 'folds.csv'}",
-        "data.toy_city={width: 64, height: 64, train_frames: 12, test_frames: 2, seed: 3}",
+        "data.dataset={kind: toy_city, width: 64, height: 64, train_frames: 12, test_frames: 2, seed: 3}",
     ]
     make_folds_file(load_data(REPOSITORY / "configs/data/toy_city.yaml", data))
     more = ["workers=0", "validate_every=1", "schedule.epochs=1", "early_stopping=null", f"runs={root / 'runs'}"]

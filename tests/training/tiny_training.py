@@ -18,7 +18,7 @@ def tiny_overrides(root: Path) -> list[str]:
         f"data.root={root / 'city'}",
         f"data.folds={root / 'folds.csv'}",
         "data.fold_count=2",
-        "data.toy_city={width: 64, height: 48, train_frames: 12, test_frames: 2, seed: 3}",
+        "data.dataset={kind: toy_city, width: 64, height: 48, train_frames: 12, test_frames: 2, seed: 3}",
     ]
     make_folds_file(load_data(REPOSITORY / "configs/data/toy_city.yaml", data))
     network = ["model.options.decoder_channels=[8, 8, 8, 8]", "schedule.epochs=2", "batch_size=2", "augment=none"]

@@ -11,7 +11,7 @@ import torch
 from foldseg.config import Experiment
 from foldseg.config.schema import FullView
 from foldseg.data import camvid
-from foldseg.data.cache import cached_frames
+from foldseg.data.cache import cache_frames
 from foldseg.data.datasets import DataSet
 from foldseg.data.fold_data import FoldData
 from foldseg.data.frames import FileFrames
@@ -103,7 +103,7 @@ def test_with_everything_on_the_cache_and_the_number_of_workers_change_nothing(
 
 def test_samples_of_the_cache_may_be_written_to(camvid_root: Path, table: pd.DataFrame, tmp_path: Path) -> None:
     """A whole frame that needs no padding would be the cache's own memory, and a write to it a crash."""
-    frames = cached_frames(FileFrames.of(table, camvid_root, camvid.LABELS), tmp_path)
+    frames = cache_frames(FileFrames.of(table, camvid_root, camvid.LABELS), tmp_path)
     image, mask = frames.read(0)
     view = FullView(kind="full")
     inputs, target, _ = TrainSamples(frames, view, "none", 16, 0)[0, 0]

@@ -53,13 +53,13 @@ class Stock:
             part.flags.writeable = False  # as those of a cache are
         return image, mask
 
-    def class_pixels(self) -> np.ndarray:
+    def count_class_pixels(self) -> np.ndarray:
         return np.stack([np.bincount(mask.ravel(), minlength=5) for mask in self.masks])
 
 
 def mixing(*masks: np.ndarray, cut_mix: CutMix | None = None, copy_paste: CopyPaste | None = None) -> Mixing:
     stock = Stock(*masks)
-    return Mixing(cut_mix, copy_paste, stock, NAMES, stock.class_pixels())
+    return Mixing(cut_mix, copy_paste, stock, NAMES, stock.count_class_pixels())
 
 
 def test_cut_mix_takes_a_rectangle_of_image_and_mask_alike() -> None:

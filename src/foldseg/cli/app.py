@@ -54,7 +54,7 @@ def _choose_project(
         typer.Option(
             parser=parse_path,
             metavar="FOLDER",
-            help="Folder of the project. Default: the nearest one, from here upwards, that has configs/.",
+            help="Folder of the project. Default: the nearest one, from here upwards.",
         ),
     ] = None,
 ) -> None:

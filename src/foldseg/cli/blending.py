@@ -45,9 +45,9 @@ def ensemble(
     more = [] if workers is None else [f"workers={workers}"]
     loaded = load_ensemble(config, [*(overrides or ()), *more])
     from foldseg.ensemble.run import predict_ensemble
-    from foldseg.report.tables import ensemble_table
+    from foldseg.report.tables import format_ensemble
 
-    print(ensemble_table(predict_ensemble(loaded)))
+    print(format_ensemble(predict_ensemble(loaded)))
 
 
 def show_ensemble(
@@ -62,9 +62,9 @@ def show_ensemble(
     from foldseg.config import load_ensemble
 
     loaded = load_ensemble(config, overrides or ())
-    from foldseg.report.summary import summary_picture
+    from foldseg.report.ensemble_picture import write_ensemble_picture
 
-    summary_picture(loaded, out, image)
+    write_ensemble_picture(loaded, out, image)
 
 
 def pseudo_labels(
@@ -84,9 +84,9 @@ def pseudo_labels(
     loaded = load_ensemble(config, overrides or ())
     per_class = dict(map(parse_class_share, of or ()))
     from foldseg.ensemble.pseudo import write_pseudo_labels
-    from foldseg.report.tables import share_table
+    from foldseg.report.tables import format_shares
 
-    print(share_table(write_pseudo_labels(loaded, out, confidence, per_class)))
+    print(format_shares(write_pseudo_labels(loaded, out, confidence, per_class)))
 
 
 def convert(

@@ -49,12 +49,12 @@ def show_batch(
     experiment = load_experiment(config, overrides or ())
     sources = [folder for source in experiment.sampling.sources for folder in (source.images, source.masks)]
     check_output(out, ".png", [experiment.data.root, *sources])
-    from foldseg.report.batch import augmentation_sheet, batch_sheet
+    from foldseg.report.batch import draw_augmentations, draw_batch
     from foldseg.report.figures import save_png
     from foldseg.views.augment import AUGMENTATIONS
 
     if all_augmentations:
-        figure = augmentation_sheet(experiment, fold, list(AUGMENTATIONS), images, epoch)
+        figure = draw_augmentations(experiment, fold, list(AUGMENTATIONS), images, epoch)
     else:
-        figure = batch_sheet(experiment, fold, images, epoch)
+        figure = draw_batch(experiment, fold, images, epoch)
     save_png(figure, out)

@@ -29,13 +29,13 @@ def list_rows(context: typer.Context, file: _File = _LEDGER) -> None:
     context.obj = file
     if context.invoked_subcommand:
         return
-    from foldseg.report.ledger import answered, correlation_text, ledger_text
+    from foldseg.report.ledger import describe_correlation, format_ledger, select_answered
     from foldseg.submission.ledger import read_ledger
 
     table = read_ledger(file)
-    print(ledger_text(table))
-    for score, rows in answered(table).groupby("score"):
-        print(correlation_text(rows, str(score)))
+    print(format_ledger(table))
+    for score, rows in select_answered(table).groupby("score"):
+        print(describe_correlation(rows, str(score)))
 
 
 @ledger.command("add-score", epilog="Example: foldseg ledger add-score toy 0.652")
@@ -63,7 +63,7 @@ def plot(
 
     check_output(out, ".png", [context.obj])
     from foldseg.report.figures import save_png
-    from foldseg.report.ledger import ledger_figure
+    from foldseg.report.ledger import draw_ledger
     from foldseg.submission.ledger import read_ledger
 
-    save_png(ledger_figure(read_ledger(context.obj)), out, dpi=130)
+    save_png(draw_ledger(read_ledger(context.obj)), out, dpi=130)

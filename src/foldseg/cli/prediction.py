@@ -172,4 +172,5 @@ def tta_gains(
     folders = open_runs(runs)
     options = parse_options(overrides or (), tta or "d4", device, checkpoint)
     view = overridden_view(folders[0], options.view)
-    print(report.gains_text(report.tta_gains(folders, options.tta, view, checkpoint or "best", device, score)))
+    gains = report.measure_tta_gains(folders, options.tta, view, checkpoint or "best", device, score)
+    print(report.format_gains(gains))

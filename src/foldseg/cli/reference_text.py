@@ -15,8 +15,9 @@ These rules hold for every verb:
 - `foldseg VERB --help` shows this page's part on the verb.
 - `KEY=VALUE` changes a setting, e.g. `batch_size=4` or `optimizer.lr=3e-4`. It may stand anywhere behind the verb. A
   value is YAML, so one with braces, brackets or spaces is put in quotes. [Settings](settings.md) lists the keys.
-- A command works in the nearest folder, from here upwards, that has a folder `configs`. `foldseg --project FOLDER VERB`
-  names another one. Paths on the command line may be relative to where you are, or to that folder.
+- A command works in the nearest project, from here upwards. A project is a folder that has `configs/data`,
+  `configs/experiments` or `configs/ensembles`. `foldseg --project FOLDER VERB` names another one. Paths on the command
+  line may be relative to where you are, or to the project.
 - `~` is your home in every path. Variables such as `$HOME` are filled in by the shell alone.
 - A size on the command line is WIDTHxHEIGHT, e.g. `1936x1216`. (In settings it is [height, width].)
 - `foldseg --install-completion` lets your shell complete verbs and options.

@@ -61,13 +61,13 @@ def score(
     if per_image:
         check_output(per_image, ".csv", [prediction, true_file, loaded.root, loaded.folds], ("id", "score"))
     from foldseg.data.datasets import DataSet
-    from foldseg.report.tables import submission_report
+    from foldseg.report.tables import format_submission_scores
     from foldseg.submission.submission_score import count_submission
 
     counted = count_submission(prediction, DataSet(loaded), true_file, allow_missing, size)
     if per_image:
         counted.write_per_image(per_image)
-    print(submission_report(counted))
+    print(format_submission_scores(counted))
 
 
 def verify(
@@ -96,10 +96,10 @@ def verify(
     opened = OpenedData()
     if from_stores:
         statements = recompute.remake(source, opened)
-        print(recompute.statements_text(statements), flush=True)
+        print(recompute.summarise_statements(statements), flush=True)
     else:
         recomputed = recompute.recompute(source, opened)
-        print(recompute.recomputed_text(recomputed), flush=True)
+        print(recompute.format_recomputed(recomputed), flush=True)
         statements = recomputed.statements
     recompute.require_fresh(source, opened)
     recompute.require_equal(statements)
@@ -136,10 +136,9 @@ def compare(
     sources = [first, *others]
     if csv:
         check_output(csv, ".csv", sources, ("source", "class", "score"))
-    from foldseg.report.compare import compare as compare_sources
-    from foldseg.report.compare import comparison_text
+    from foldseg.report.compare import compare_sources, format_comparison
 
     compared = compare_sources(sources, score)
     if csv:
         write_text(csv, compared.table.to_csv(index=False, lineterminator="\n"))
-    print(comparison_text(compared))
+    print(format_comparison(compared))

@@ -37,11 +37,11 @@ def train(
     experiment = load_experiment(config, overrides or ())
     from foldseg.data.datasets import OpenedData
     from foldseg.inference.run_stores import predict_run
-    from foldseg.training.data import fold_numbers
     from foldseg.training.fit import train_fold
+    from foldseg.training.open_fold import parse_fold_numbers
 
     opened = OpenedData()
-    for number in fold_numbers(fold, opened.open(experiment.data)):
+    for number in parse_fold_numbers(fold, opened.open(experiment.data)):
         run = train_fold(experiment, number, opened, accept_changed_data=accept_changed_data)
         predict_run(run, opened=opened)
 
@@ -80,9 +80,9 @@ def show_network(
     if csv:
         check_output(csv, ".csv", configs, ("experiment", "architecture", "encoder"))
     experiments = [load_experiment(path) for path in configs]
-    from foldseg.report.networks import PUBLISHED, costs_text, network_costs
+    from foldseg.report.network_costs import PUBLISHED, format_costs, measure_networks
 
-    table = network_costs(experiments, size or (512, 512), device, PUBLISHED)
+    table = measure_networks(experiments, size or (512, 512), device, PUBLISHED)
     if csv:
         write_text(csv, table.to_csv(index=False, lineterminator="\n"))
-    print(costs_text(table))
+    print(format_costs(table))

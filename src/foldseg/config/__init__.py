@@ -1,4 +1,4 @@
-"""Settings: what they may be (`schema`) and how they are read (`load`)."""
+"""Settings: the typed blocks (`schema`), and how they are read from YAML and overrides (`load`)."""
 
 from foldseg.config.load import load_data, load_ensemble, load_experiment, load_tta, override_view, save
 from foldseg.config.schema import Data, Ensemble, Experiment

@@ -1,6 +1,7 @@
-"""The settings classes as a JSON schema: for editors, and for whoever looks settings up.
+"""The settings classes as a JSON schema, for editors and for the reference of settings.
 
-A choice becomes a definition of its own, to which its fields refer: a bare name, or the settings of one of its kinds.
+A choice becomes a definition of its own: a bare name, or the settings of one of its kinds. The fields that hold it
+refer to this definition.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ _PREFIX = "#/$defs/"
 
 
 def definitions() -> dict[str, Any]:
-    """Return the schema of every block of settings by the name of its class, choices and their kinds among them."""
+    """Return the schema of every block of settings by the name of its class, including choices and their kinds."""
     models: list[tuple[type[Settings], Any]] = [(Experiment, "validation"), (Ensemble, "validation")]
     blocks = models_json_schema(models)[1]["$defs"]
     blocks = {title: _with_references(content) for title, content in blocks.items()}
@@ -24,15 +25,15 @@ def definitions() -> dict[str, Any]:
 
 
 def yaml_schema() -> dict[str, Any]:
-    """Return a JSON schema of experiments, ensembles and data files, with which an editor completes and checks them.
+    """Return a JSON schema of experiments, ensembles and data files, for editors that complete and check them.
 
-    A file says only what differs from its base, so nothing is required.
+    A file says only what differs from its base, so no setting is required.
     """
     blocks = {title: _without_required(content) for title, content in definitions().items()}
     data_file = {"type": "object", "properties": {"data": reference_to("Data")}}
     base = {"base": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}}
-    whole = [blocks["Experiment"], blocks["Ensemble"], data_file]
-    for content in whole:
+    files: list[dict[str, Any]] = [blocks["Experiment"], blocks["Ensemble"], data_file]
+    for content in files:
         content["properties"] = base | dict(content["properties"])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -48,12 +49,12 @@ def choices() -> list[type[Choice]]:
 
 
 def reference_to(title: str) -> dict[str, str]:
-    """Return a reference to the definition of a class."""
+    """Return the JSON schema that refers to the definition of a class; `title`: the name of the class."""
     return {"$ref": _PREFIX + title}
 
 
 def references(schema: Any) -> Iterator[str]:
-    """Yield the names of the classes that a schema refers to."""
+    """Yield the names of the classes that a JSON schema refers to."""
     if isinstance(schema, Mapping):
         if "$ref" in schema:
             yield str(schema["$ref"]).removeprefix(_PREFIX)
@@ -65,6 +66,7 @@ def references(schema: Any) -> Iterator[str]:
 
 
 def _definition_of(choice: type[Choice]) -> dict[str, Any]:
+    """Return the definition of a choice: the names of its kinds, its short forms, or references to its kinds."""
     kinds = [reference_to(kind.__name__) for kind in choice.kinds().values()]
     return {
         "title": choice.__name__,
@@ -74,7 +76,7 @@ def _definition_of(choice: type[Choice]) -> dict[str, Any]:
 
 
 def _with_references(schema: Any) -> Any:
-    """Put a reference to a choice wherever pydantic lists its names and its kinds."""
+    """Return a schema in which the lists of names and kinds that pydantic wrote are references to their choice."""
     if isinstance(schema, list):
         return [_with_references(part) for part in schema]
     if not isinstance(schema, Mapping):
@@ -82,9 +84,9 @@ def _with_references(schema: Any) -> Any:
     schema = {key: _with_references(value) for key, value in schema.items()}
     for choice in choices():
         names = set(choice.kinds())
-        parts = schema.get("anyOf", [])
-        if any(_tags(part) == names for part in parts):
-            others = [part for part in parts if _tags(part) != names and set(part.get("enum", ())) != names]
+        alternatives = schema.get("anyOf", [])
+        if any(_tags(part) == names for part in alternatives):
+            others = [part for part in alternatives if _tags(part) != names and set(part.get("enum", ())) != names]
             schema["anyOf"] = [reference_to(choice.__name__), *others]
     if len(schema.get("anyOf", ())) == 1:
         (only,) = schema.pop("anyOf")
@@ -93,7 +95,7 @@ def _with_references(schema: Any) -> Any:
 
 
 def _tags(schema: Schema) -> set[str] | None:
-    """Return the names of the kinds of a union that pydantic tells apart by `kind`."""
+    """Return the names of the kinds if a schema is a union that pydantic tells apart by `kind`; otherwise None."""
     return set(schema["discriminator"]["mapping"]) if "discriminator" in schema else None
 
 

@@ -20,30 +20,36 @@ COMMAND_LINE = "the command line"
 RESOLVED = "config.yaml"
 """Name of the file in which runs and submissions keep their settings."""
 S = TypeVar("S", bound=Settings)
-_WRITTEN, _END = "# Written by foldseg, with all settings; ends with a line of three dots\n", "...\n"
+_WRITTEN = "# Written by foldseg, with all settings; ends with a line of three dots\n"
+"""First line of the files that `save` writes."""
+_END = "...\n"
+"""Last line of the files that `save` writes. A file without it is cut short."""
 
 
 def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
-    """Read an experiment's YAML (and its bases), apply overrides, check. FoldsegError on anything wrong."""
-    return _load(path, overrides, Experiment, {"name": path.stem})
+    """Return the settings of an experiment's YAML and its bases, changed by overrides. FoldsegError if one is wrong."""
+    return validate(_draft(path, overrides, Experiment, {"name": path.stem}), Experiment, path)
 
 
 def load_ensemble(path: Path, overrides: Sequence[str] = ()) -> Ensemble:
-    """Read an ensemble's YAML (and its bases), apply overrides, check. FoldsegError on anything wrong."""
-    return _load(path, overrides, Ensemble, {"name": path.stem})
+    """Return the settings of an ensemble's YAML and its bases, changed by overrides. FoldsegError if one is wrong."""
+    return validate(_draft(path, overrides, Ensemble, {"name": path.stem}), Ensemble, path)
 
 
 def load_data(path: Path, overrides: Sequence[str] = ()) -> Data:
-    """Read the `data` block of a data set's or an experiment's YAML; other blocks are left aside."""
+    """Return the block `data` of the YAML of a data set or an experiment. Its other blocks are ignored."""
     draft = _draft(path, overrides, Experiment, {})
     if not isinstance(draft.content.get("data"), dict):
         raise FoldsegError(f"{path}: has no `data:` block; data sets are described in configs/data/")
-    only = Draft(_DataFile, {"data": draft.content["data"]}, draft.origin)
-    return validate(only, _DataFile, path).data
+    data_draft = Draft(_DataFile, {"data": draft.content["data"]}, draft.origin)
+    return validate(data_draft, _DataFile, path).data
 
 
 def load_tta(overrides: Sequence[str]) -> Tta:
-    """Read test-time augmentation from overrides `tta=d4`, `tta.scales=[0.75]`, ... FoldsegError on anything wrong."""
+    """Return the test-time augmentation that overrides describe: `tta=d4`, `tta.scales=[0.75]`, ...
+
+    FoldsegError if one is wrong.
+    """
     draft = Draft(_TtaFile, origin={(): COMMAND_LINE})
     for override in overrides:
         draft.merge(_parse_override(override), COMMAND_LINE)
@@ -59,7 +65,10 @@ class _TtaFile(Settings):
 
 
 def override_view(view: PredictView, overrides: Sequence[str], path: Path) -> PredictView:
-    """Return a view that was read from `path`, changed by overrides `view.predict=...`; FoldsegError for other keys."""
+    """Return a view changed by overrides `view.predict=...`. FoldsegError for other keys.
+
+    `path`: the file that the view was read from, for messages.
+    """
     for override in overrides:
         if override.partition("=")[0].split(".")[:2] != ["view", "predict"]:
             raise FoldsegError(
@@ -82,18 +91,15 @@ class _ViewFile(Settings):
 
 
 def save(settings: Settings, path: Path) -> None:
-    """Write resolved settings as YAML that `load_*` reads back to an equal object."""
+    """Write settings as YAML, all of them. `load_experiment` and `load_ensemble` return an equal object from it."""
     content = yaml.safe_dump(settings.model_dump(mode="json", exclude_unset=False), sort_keys=False)
     write_text(path, f"{_WRITTEN}{content}{_END}")
 
 
-def _load(path: Path, overrides: Sequence[str], model: type[S], given: dict[str, Any]) -> S:
-    return validate(_draft(path, overrides, model, given), model, path)
-
-
-def _draft(path: Path, overrides: Sequence[str], model: type[Settings], given: dict[str, Any]) -> Draft:
+def _draft(path: Path, overrides: Sequence[str], model: type[Settings], defaults: dict[str, Any]) -> Draft:
+    """Return the draft of a file: defaults, then its bases, then the file, then overrides."""
     draft = Draft(model, origin={(): str(path)})
-    draft.merge(given, str(path))
+    draft.merge(defaults, str(path))
     _read_into(draft, path, ())
     for override in overrides:
         draft.merge(_parse_override(override), COMMAND_LINE)
@@ -106,27 +112,33 @@ def _read_into(draft: Draft, path: Path, open_files: tuple[Path, ...]) -> None:
     if real in open_files:
         raise FoldsegError(f"{path}: is its own base, by way of {' -> '.join(p.name for p in open_files)}")
     content = _read_settings(path)
-    bases = content.pop("base", None)
-    bases = [] if bases is None else [bases] if isinstance(bases, str) else bases
-    if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
-        raise FoldsegError(f"{path}: base should be a file or a list of files; found {bases!r}")
-    for base in bases:
-        target = path.parent / _user_path(path, base)
-        if not target.is_file():
-            raise FoldsegError(f"{path}: base {base!r} does not exist ({target})")
-        _read_into(draft, target, (*open_files, real))
+    for base in _list_bases(content.pop("base", None), path):
+        _read_into(draft, base, (*open_files, real))
     draft.merge(content, str(path))
 
 
-def _user_path(path: Path, base: str) -> Path:
-    try:
-        return user_path(Path(base))
-    except ValueError as error:
-        raise FoldsegError(f"{path}: base {error}") from None
+def _list_bases(value: Any, path: Path) -> list[Path]:
+    """Return the files that the setting `base` of the file `path` names."""
+    names = [] if value is None else [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise FoldsegError(f"{path}: base should be a file or a list of files; found {names!r}")
+    bases = []
+    for name in names:
+        try:
+            base = path.parent / user_path(Path(name))
+        except ValueError as error:
+            raise FoldsegError(f"{path}: base {error}") from None
+        if not base.is_file():
+            raise FoldsegError(f"{path}: base {name!r} does not exist ({base})")
+        bases.append(base)
+    return bases
 
 
 def _read_settings(path: Path) -> dict[str, Any]:
-    """Read a file of settings; old spellings are translated in what foldseg has written, and refused elsewhere."""
+    """Return the content of a file of settings.
+
+    Old spellings are translated in files that foldseg has written. In other files they are errors.
+    """
     text = _read_text(path)
     content = _parse(text, path)
     if path.name == RESOLVED or text.startswith(_WRITTEN):
@@ -136,14 +148,15 @@ def _read_settings(path: Path) -> dict[str, Any]:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Read a YAML mapping; FoldsegError when the file is missing, not YAML or not a mapping."""
+    """Return the mapping of a YAML file. FoldsegError if the file is missing, no YAML or no mapping."""
     return _parse(_read_text(path), path)
 
 
 def _read_text(path: Path) -> str:
+    """Return the text of a YAML file. FoldsegError if the file is missing, no text or cut short."""
     if is_absent(path):
-        beside = sorted(p.name for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
-        near = difflib.get_close_matches(path.name, beside, 3, 0.4) or beside[:5]
+        others = sorted(other.name for other in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
+        near = difflib.get_close_matches(path.name, others, 3, 0.4) or others[:5]
         hint = f"; did you mean {', '.join(near)}?" if near else ""
         raise FoldsegError(f"{path}: no such configuration{hint}")
     try:
@@ -156,8 +169,9 @@ def _read_text(path: Path) -> str:
 
 
 def _parse(text: str, path: Path) -> dict[str, Any]:
+    """Return the mapping that a YAML text holds. FoldsegError if it is no YAML or no mapping."""
     try:
-        content = yaml.safe_load(text)
+        content = yaml.safe_load(text)  # not CSafeLoader: deep nesting would crash the process
     except RecursionError as error:
         raise FoldsegError(f"{path}: not valid YAML: it is nested too deeply") from error
     except (yaml.YAMLError, ValueError) as error:
@@ -170,7 +184,7 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
 
 
 def _parse_override(text: str) -> dict[str, Any]:
-    """`a.b=1` -> {"a": {"b": 1}}; the value is YAML."""
+    """Return the mapping that an override stands for: `a.b=1` -> {"a": {"b": 1}}. The value is YAML."""
     keys, separator, value = text.partition("=")
     if not separator or not all(keys.split(".")):
         raise FoldsegError(f"override {text!r} should read key=value or key.sub=value")

@@ -1,6 +1,7 @@
-"""Settings as they were spelled before: what finished runs and submissions have on disk is translated.
+"""Settings in the spelling of earlier versions.
 
-In a file or an override that somebody writes, an old spelling is an error that says the new one.
+In the files of finished runs and submissions they are translated. In a user's own files and overrides they are an
+error, which says the new spelling.
 """
 
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from foldseg.config.schema import Balance, EffectiveNumber, Optimizer, Schedule, Step, WeightSearch
+from foldseg.config.schema import Balance, EffectiveNumber, Optimizer, Schedule, Step, ToyCity, WeightSearch
 from foldseg.config.schema.choice import Choice
 from foldseg.errors import FoldsegError
 
@@ -16,58 +17,81 @@ Block = dict[str, Any]
 
 
 def translate(content: Block) -> Block:
-    """Return settings in today's spelling; what is not old stays as it is."""
+    """Return settings in today's spelling. Settings that are spelled so already stay as they are."""
     return {key: TRANSLATIONS[key](value) if key in TRANSLATIONS else value for key, value in content.items()}
 
 
 def refuse_old(content: Block, source: str, *, is_override: bool = False) -> None:
-    """FoldsegError that gives the new spelling if anything in settings is spelled in the old way."""
+    """FoldsegError, which says the new spelling, if a setting is spelled in an old way.
+
+    `source`: the file or override, for the message; `is_override`: whether to say the new spelling as an override.
+    """
     new = translate(content)
     changed = [key for key in content if new[key] != content[key]]
     if changed:
-        lines = [_override(key, new[key]) if is_override else f"{key}: {_on_one_line(new[key])}" for key in changed]
-        raise FoldsegError(f"{source}: is spelled otherwise now; write {'; '.join(lines)}")
+        lines = [
+            _format_override(key, new[key]) if is_override else f"{key}: {_format_value(new[key])}" for key in changed
+        ]
+        is_obsolete = all(new[key] == {} for key in changed)
+        remedy = "leave it out" if is_obsolete else f"write {'; '.join(lines)}"
+        raise FoldsegError(f"{source}: is spelled otherwise now; {remedy}")
 
 
-def _override(key: str, value: Any) -> str:
-    """Return `schedule.kind=poly`, or `steps='[...]'` if there is more than one value."""
+def _format_override(key: str, value: Any) -> str:
+    """Return the override that sets a value: `schedule.kind=poly`, or `steps='[...]'` for several values."""
     while isinstance(value, dict) and len(value) == 1:
         ((inner, value),) = value.items()
         key = f"{key}.{inner}"
-    text = _on_one_line(value)
+    text = _format_value(value)
     return f"{key}='{text}'" if " " in text else f"{key}={text}"
 
 
-def _on_one_line(value: Any) -> str:
+def _format_value(value: Any) -> str:
+    """Return a value as YAML on one line."""
     text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6)
     return text.removesuffix("\n").removesuffix("\n...")
 
 
-def _of_its_kind(choice: type[Choice], block: Block) -> Block:
-    """Drop the settings of other kinds, which once stood beside those of the kind that was chosen."""
-    own = choice.class_of(block)
-    if not issubclass(own, Choice) or not own.is_kind():
+def _drop_other_kinds(choice: type[Choice], block: Block) -> Block:
+    """Return a block without the settings of other kinds than its own. An old block had those of all kinds."""
+    own_kind = choice.class_of(block)
+    if not issubclass(own_kind, Choice) or not own_kind.is_kind():
         return block
-    others = {key for kind in choice.kinds().values() for key in kind.model_fields} - set(own.model_fields)
-    return {key: value for key, value in block.items() if key not in others}
+    all_keys = {key for kind in choice.kinds().values() for key in kind.model_fields}
+    keys_of_others = all_keys - set(own_kind.model_fields)
+    return {key: value for key, value in block.items() if key not in keys_of_others}
+
+
+def _data(block: Any) -> Any:
+    """`{dataset: toy_city, toy_city: {seed: 3}}` -> `{dataset: {kind: toy_city, seed: 3}}`."""
+    kind = ToyCity.kind_name()
+    if not isinstance(block, dict) or kind not in block:
+        return block
+    others = {key: value for key, value in block.items() if key != kind}
+    settings = block[kind]
+    if settings is None:
+        return others
+    if not isinstance(settings, dict) or others.get("dataset", kind) != kind:
+        return block
+    return others | {"dataset": {"kind": kind, **settings}}
 
 
 def _schedule(block: Any) -> Any:
     """`{name: plateau, plateau: {patience: 2}}` -> `{kind: plateau, patience: 2}`."""
     if not isinstance(block, dict) or not block.keys() & {"name", "plateau"}:
         return block
-    block = _renamed(block, "name", "kind")
+    block = _rename_key(block, "name", "kind")
     plateau = block.pop("plateau", None)
     if isinstance(plateau, dict) and block.get("kind", "plateau") == "plateau":
         block |= plateau
-    return _of_its_kind(Schedule, block) if "kind" in block else block
+    return _drop_other_kinds(Schedule, block) if "kind" in block else block
 
 
 def _optimizer(block: Any) -> Any:
     """`{name: sgd, lr: 0.1}` -> `{kind: sgd, lr: 0.1}`."""
     if not isinstance(block, dict) or "name" not in block:
         return block
-    return _of_its_kind(Optimizer, _renamed(block, "name", "kind"))
+    return _drop_other_kinds(Optimizer, _rename_key(block, "name", "kind"))
 
 
 def _loss(block: Any) -> Any:
@@ -86,14 +110,14 @@ def _sampling(block: Any) -> Any:
     kinds = Balance.kinds()
     if not isinstance(block, dict) or not block.keys() & kinds.keys():
         return block
-    given = [{"kind": key, **value} for key, value in block.items() if key in kinds and isinstance(value, dict)]
+    balances = [{"kind": key, **value} for key, value in block.items() if key in kinds and isinstance(value, dict)]
     others = {key: value for key, value in block.items() if key not in kinds}
-    return others | {"balance": given[0] if given else None}
+    return others | {"balance": balances[0] if balances else None}
 
 
 def _blend(block: Any) -> Any:
     """`{rule: vote}` -> `{kind: vote}`."""
-    return _renamed(block, "rule", "kind") if isinstance(block, dict) else block
+    return _rename_key(block, "rule", "kind") if isinstance(block, dict) else block
 
 
 def _steps(block: Any) -> Any:
@@ -102,31 +126,34 @@ def _steps(block: Any) -> Any:
 
 
 def _step(step: Any) -> Any:
+    """`{crf: {iterations: 2}}` -> `{kind: crf, iterations: 2}`, `{bias: {}}` -> `bias`."""
     if not isinstance(step, dict) or "kind" in step or not step.keys() <= Step.kinds().keys():
         return step
-    given = [(kind, settings) for kind, settings in step.items() if settings is not None]
-    if len(given) != 1 or not isinstance(given[0][1], dict):
+    kinds = [(kind, settings) for kind, settings in step.items() if settings is not None]
+    if len(kinds) != 1 or not isinstance(kinds[0][1], dict):
         return step
-    kind, settings = given[0]
+    kind, settings = kinds[0]
     if isinstance(settings.get("search"), str) or "rounds" in settings:
-        settings = _with_search(settings)
+        settings = _nest_search(settings)
     return {"kind": kind, **settings} if settings else kind
 
 
-def _with_search(settings: Block) -> Block:
+def _nest_search(settings: Block) -> Block:
     """`{search: hill_climbing, rounds: 9}` -> `{search: {kind: hill_climbing, rounds: 9}}`."""
     settings = {"search": next(iter(WeightSearch.kinds())), **settings}
     rounds = settings.pop("rounds", None)
     if rounds is None:
         return settings
-    return settings | {"search": _of_its_kind(WeightSearch, {"kind": settings["search"], "rounds": rounds})}
+    search = {"kind": settings["search"], "rounds": rounds}
+    return settings | {"search": _drop_other_kinds(WeightSearch, search)}
 
 
-def _renamed(block: Block, old: str, new: str) -> Block:
+def _rename_key(block: Block, old: str, new: str) -> Block:
     return {new if key == old else key: value for key, value in block.items()}
 
 
 TRANSLATIONS: dict[str, Callable[[Any], Any]] = {
+    "data": _data,
     "loss": _loss,
     "sampling": _sampling,
     "schedule": _schedule,
@@ -134,4 +161,4 @@ TRANSLATIONS: dict[str, Callable[[Any], Any]] = {
     "steps": _steps,
     "blend": _blend,
 }
-"""Key of a block -> the same block in today's spelling; a block that is not old comes back equal."""
+"""Key of a block -> function that returns it in today's spelling. A block that is not old comes back equal."""

@@ -1,4 +1,4 @@
-"""What is wrong with settings, in a line each: the key, the file that said it, and what would be right."""
+"""What is wrong with settings: a line per problem, with the key, the file that set it, and what would be right."""
 
 import difflib
 from collections.abc import Iterable
@@ -15,32 +15,40 @@ from foldseg.config.schema.choice import Choice
 from foldseg.errors import FoldsegError
 
 S = TypeVar("S", bound=Settings)
-_SHOWN = 12  # wrong settings
-_LONGEST = 200  # letters of a wrong value
+_MOST_LINES = 12
+"""So many wrong settings are listed; the others are counted."""
+_LONGEST_VALUE = 200
+"""So many letters of a wrong value are shown."""
 _VALID_KEYS = "valid keys here: "
 
 
 def validate(draft: Draft, model: type[S], path: Path) -> S:
-    """Return the settings that a draft comes to. FoldsegError with a line for every wrong one."""
+    """Return the settings of a draft. FoldsegError with a line for every wrong setting; `path` is named first."""
     try:
         return model.model_validate(draft.content)
     except ValidationError as error:
-        problems = [_Problem.of(details, draft) for details in error.errors()]
-        merged = _merged(problems)
-        raise FoldsegError(f"{path}: {len(merged)} wrong setting(s)\n" + "\n".join(_lines(merged))) from None
+        problems = _merge([_Problem.of(details, draft) for details in error.errors()])
+        raise FoldsegError(f"{path}: {len(problems)} wrong setting(s)\n" + "\n".join(_lines(problems))) from None
 
 
 @dataclass
 class _Problem:
-    """What pydantic says of a setting: its keys, where it was said, what is wrong, and the value (if it is short)."""
+    """A wrong setting."""
 
     keys: Keys
+    """Where it is, from the outermost key to the innermost."""
     name: str
+    """The keys as a message names them."""
     source: str
+    """The file that set it."""
     message: str
-    found: str
-    is_of_type: bool  # the value is of another type, so another member of a union may be what was meant
-    instead_of: Keys | None = None  # the key that was meant by an unknown one
+    """What is wrong."""
+    value_text: str
+    """The value, as a message shows it."""
+    is_of_type: bool
+    """Whether the value has the wrong type. Then another member of a union may be meant."""
+    instead_of: Keys | None = None
+    """The keys that were probably meant, if they are unknown."""
 
     @staticmethod
     def of(details: Any, draft: Draft) -> "_Problem":
@@ -49,49 +57,59 @@ class _Problem:
         keys = _without_tags(details["loc"], draft.content, keep_last=kind in ("missing", "extra_forbidden"))
         cause = details.get("ctx", {}).get("error")
         if isinstance(cause, ConflictError):
-            blamed = [(*keys, *key.split(".")) for key in cause.keys]
-            name, source = _names(blamed), ", ".join(dict.fromkeys(draft.source_of(key) for key in blamed))
+            conflicting = [(*keys, *key.split(".")) for key in cause.keys]
+            name = _join_names(conflicting)
+            source = ", ".join(dict.fromkeys(draft.source_of(key) for key in conflicting))
         else:
-            name, source = _names([keys]) or "(the whole)", draft.source_of(keys)
+            name, source = _join_names([keys]) or "(the whole)", draft.source_of(keys)
         if kind == "missing":
             return _Problem(keys, name, source, "is missing", "", False)
         if kind == "extra_forbidden":
-            meant, message = _unknown(draft, keys)
-            return _Problem(keys, name, source, message, "", False, None if meant is None else (*keys[:-1], meant))
+            meant, message = _explain_unknown(draft, keys)
+            instead_of = None if meant is None else (*keys[:-1], meant)
+            return _Problem(keys, name, source, message, "", False, instead_of)
         message = details["msg"].removeprefix("Value error, ").replace("valid tuple", "list")
-        found = "" if isinstance(details["input"], dict | BaseModel) else f"; found {_short(details['input'])}"
+        is_block = isinstance(details["input"], dict | BaseModel)
+        value_text = "" if is_block else f"; found {_shorten_value(details['input'])}"
         is_of_type = kind.endswith(("_type", "_parsing")) or kind == "literal_error"
-        return _Problem(keys, name, source, message, found, is_of_type)
+        return _Problem(keys, name, source, message, value_text, is_of_type)
 
     def line(self) -> str:
         """Return `  key (file): what is wrong; what would be right`."""
-        return f"  {self.name} ({self.source}): {self.message}{self.found}"
+        return f"  {self.name} ({self.source}): {self.message}{self.value_text}"
 
 
-def _short(value: Any) -> str:
-    """Return a wrong value as it is shown: whole, unless it is very long."""
+def _shorten_value(value: Any) -> str:
+    """Return a value as a message shows it. A very long one is cut."""
     text = repr(value)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
 
 
 def _lines(problems: list[_Problem]) -> list[str]:
-    """Return a line for each problem, `_SHOWN` at most. The valid keys of a block are listed once."""
+    """Return a line for each problem, `_MOST_LINES` at most. The valid keys of a block are listed only once."""
     lines: list[str] = []
     listed: set[str] = set()
-    for problem in problems[:_SHOWN]:
+    for problem in problems[:_MOST_LINES]:
         message, separator, keys = problem.message.partition(_VALID_KEYS)
-        again = bool(separator) and keys in listed
-        lines.append(replace(problem, message=message.rstrip("; ")).line() if again else problem.line())
+        if separator and keys in listed:
+            problem = replace(problem, message=message.rstrip("; "))
+        lines.append(problem.line())
         listed.add(keys)
-    return [*lines, f"  and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else lines
+    if len(problems) > _MOST_LINES:
+        lines.append(f"  and {len(problems) - _MOST_LINES} more")
+    return lines
 
 
-def _names(keys: Iterable[Keys]) -> str:
+def _join_names(keys: Iterable[Keys]) -> str:
     return ", ".join(".".join(str(key) for key in path) for path in keys)
 
 
-def _merged(problems: list[_Problem]) -> list[_Problem]:
-    """One problem for each wrong setting: pydantic reports every member of a union, and a misnamed key twice."""
+def _merge(problems: list[_Problem]) -> list[_Problem]:
+    """Return one problem per wrong setting.
+
+    pydantic reports a value once for each member of a union. It reports a misspelled key twice: as an unknown key, and
+    as a missing one.
+    """
     meant = [problem.instead_of for problem in problems]
     merged: dict[tuple[Keys, str], _Problem] = {}
     for problem in problems:
@@ -113,21 +131,21 @@ def _is_within(inner: Keys, outer: Keys) -> bool:
     return len(inner) > len(outer) and inner[: len(outer)] == outer
 
 
-def _unknown(draft: Draft, keys: Keys) -> tuple[str | None, str]:
-    """Return the key that was probably meant by an unknown one, if any, and what is to be said."""
+def _explain_unknown(draft: Draft, keys: Keys) -> tuple[str | None, str]:
+    """Return the key that was probably meant by an unknown one, if any, and the message about the unknown one."""
     block, key = draft.block_at(keys[:-1]), str(keys[-1])
     if block is None:
         return None, "unknown key"
     valid = list(block.model_fields)
     near = difflib.get_close_matches(key, valid, 1)
-    of_others = _kinds_with(block, key)
-    meant = block.mistaken_names.get(key) or (near[0] if near and not of_others else None)
-    hint = f"did you mean {meant!r}? " if meant else of_others
+    other_kinds = _describe_kinds_with(block, key)
+    meant = block.mistaken_names.get(key) or (near[0] if near and not other_kinds else None)
+    hint = f"did you mean {meant!r}? " if meant else other_kinds
     return meant, f"unknown key; {hint}{_VALID_KEYS}{', '.join(valid)}"
 
 
-def _kinds_with(block: type[Settings], key: str) -> str:
-    """Say which other kinds of a choice have a setting."""
+def _describe_kinds_with(block: type[Settings], key: str) -> str:
+    """Say which other kinds of a choice have a setting; "" if none has."""
     if not issubclass(block, Choice) or not block.is_kind():
         return ""
     others = [name for name, kind in block.choice().kinds().items() if key in kind.model_fields]
@@ -135,9 +153,9 @@ def _kinds_with(block: type[Settings], key: str) -> str:
 
 
 def _without_tags(location: Keys, content: Any, *, keep_last: bool) -> Keys:
-    """Drop what pydantic puts into a location that is no key of the file: the member of a union it tried.
+    """Return a location of pydantic without the parts that are no keys of the file: the members of unions it tried.
 
-    `keep_last`: the last part is a key although the file lacks it.
+    `keep_last`: the last part is a key, although the file lacks it.
     """
     keys: list[Any] = []
     for index, part in enumerate(location):

@@ -1,4 +1,4 @@
-"""Every setting, looked up from the settings classes themselves: for `foldseg settings` and its page."""
+"""Every setting, as the settings classes describe it: for `foldseg settings` and its page."""
 
 import json
 import re
@@ -13,26 +13,31 @@ from foldseg.errors import FoldsegError
 
 @dataclass(frozen=True)
 class SettingDoc:
-    """One setting. `values`: its type, range or choices; `default`: as YAML; `meaning`: a sentence or two."""
+    """The description of a setting."""
 
     name: str
     values: str
+    """Its type, range or choices."""
     default: str
+    """Its default, as YAML."""
     meaning: str
+    """What it does, in a sentence or two."""
 
 
 @dataclass(frozen=True)
 class BlockDoc:
-    """One block of settings. `name`: as `foldseg settings NAME` takes it; `used_in`: keys that hold such a block.
-
-    Of a choice, `settings` are those that all kinds have, and `kinds` have their own alone.
-    """
+    """The description of a block of settings, or of a choice or a kind."""
 
     name: str
+    """Its name for `foldseg settings NAME`."""
     meaning: str
+    """What it is."""
     settings: tuple[SettingDoc, ...]
+    """Its settings: of a choice those that all kinds have, of a kind those that it has alone."""
     used_in: tuple[str, ...] = ()
+    """The keys that hold such a block, e.g. `experiment.schedule`."""
     kinds: tuple["BlockDoc", ...] = ()
+    """The kinds of a choice."""
 
 
 @cache
@@ -49,7 +54,7 @@ def blocks() -> dict[str, BlockDoc]:
 
 
 def block(name: str) -> BlockDoc:
-    """Return one block, or one kind of a choice. FoldsegError lists the blocks when there is none of that name."""
+    """Return the block, or the kind of a choice, of a name. FoldsegError lists the blocks if there is none."""
     key = name.lower().replace("-", "_")
     kinds = {kind.name: kind for block in blocks().values() for kind in block.kinds}
     match = (kinds | blocks()).get(key)
@@ -59,12 +64,12 @@ def block(name: str) -> BlockDoc:
 
 
 def block_name(title: str) -> str:
-    """`EarlyStopping` -> `early_stopping`."""
+    """Return the name of a block from that of its class: `EarlyStopping` -> `early_stopping`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", title).lower()
 
 
 def _reachable(title: str, schemas: Schema) -> Iterator[str]:
-    """Yield a block, then those that it holds, depth first."""
+    """Yield the name of a block, then those of the blocks in it, depth first."""
     yield title
     for inner in references(schemas[title]):
         yield from _reachable(inner, schemas)
@@ -89,10 +94,10 @@ def _choice(choice: type[Choice], schemas: Schema) -> BlockDoc:
 
 
 def _kind(choice: type[Choice], kind: type[Choice], schemas: Schema) -> BlockDoc:
-    """Describe a kind by the settings that it has alone."""
+    """Describe a kind, with the settings that it has alone."""
     settings = _settings(kind.__name__, schemas)
-    own = tuple(setting for name, setting in settings.items() if name not in choice.model_fields)
-    return BlockDoc(kind.kind_name(), schemas[kind.__name__].get("description", "").strip(), own)
+    own_settings = tuple(setting for name, setting in settings.items() if name not in choice.model_fields)
+    return BlockDoc(kind.kind_name(), schemas[kind.__name__].get("description", "").strip(), own_settings)
 
 
 def _settings(title: str, schemas: Schema) -> dict[str, SettingDoc]:
@@ -104,19 +109,24 @@ def _settings(title: str, schemas: Schema) -> dict[str, SettingDoc]:
 
 
 def _used_in(title: str, schemas: Schema) -> tuple[str, ...]:
-    """Return the keys that hold a block: `experiment.schedule`. A kind's keys are those of its choice."""
+    """Return the keys that hold a block, e.g. `experiment.schedule`.
+
+    A key within a kind is named after the kind's choice.
+    """
     choice_of = {kind.__name__: choice.__name__ for choice in choices() for kind in choice.kinds().values()}
-    keys = [
-        f"{block_name(choice_of.get(other, other))}.{name}"
-        for other, outer in schemas.items()
-        for name, schema in outer.get("properties", {}).items()
-        if title in references(schema)
-    ]
-    return tuple(dict.fromkeys(keys))
+    keys: dict[str, None] = {}
+    for other, outer in schemas.items():
+        for name, schema in outer.get("properties", {}).items():
+            if title in references(schema):
+                keys[f"{block_name(choice_of.get(other, other))}.{name}"] = None
+    return tuple(keys)
 
 
 def _meaning(schema: Schema, schemas: Schema) -> str:
-    """Return a setting's description; pydantic leaves one out that is the same as that of the block it holds."""
+    """Return a setting's description.
+
+    pydantic leaves it out if it is the same as that of the block that the setting holds.
+    """
     if "description" not in schema and "$ref" in schema:
         schema = schemas[next(references(schema))]
     return str(schema.get("description", ""))

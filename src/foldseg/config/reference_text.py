@@ -20,16 +20,17 @@ An editor that knows YAML completes and checks these settings with `configs/sche
 
 
 def blocks_text() -> str:
-    """List all blocks: a line each, with the first sentence of what it is."""
+    """Return a list of all blocks: a line each, with the first line of what it is."""
     width = max(map(len, blocks()))
-    lines = [
-        f"{name:{width}}  {block.meaning.splitlines()[0] if block.meaning else ''}" for name, block in blocks().items()
-    ]
+    lines = []
+    for name, block in blocks().items():
+        first_line = block.meaning.splitlines()[0] if block.meaning else ""
+        lines.append(f"{name:{width}}  {first_line}")
     return "\n".join([*lines, "", "foldseg settings BLOCK shows one."])
 
 
 def block_text(block: BlockDoc) -> str:
-    """Show one block: a paragraph per setting; then, of a choice, every kind with its own settings."""
+    """Return one block as text: a paragraph per setting. A choice is followed by its kinds and their settings."""
     lines = [block.meaning, ""]
     if block.used_in:
         lines += [f"stands in: {', '.join(block.used_in)}", ""]

@@ -3,10 +3,10 @@
     <cache>/<fingerprint>/frames.bin    per frame: image (H, W, 3) uint8 RGB, then mask (H, W) uint8 class indices
                           index.json    written last: its presence means complete
 
-The fingerprint changes with what the files hold, the label set, how pictures are read, the code that reads them and
-OpenCV's version: a cache is either right or not found. Several processes may start at once: one builds, the others
-wait. The lock is the kernel's, so a process that was killed holds none; its half-built file has no index and is built
-anew.
+The fingerprint depends on what the files hold, the label set, how pictures are read, the code that reads them and
+OpenCV's version. So a cache that is found is always right. If several processes start at once, one builds the cache and
+the others wait. The kernel releases the lock of a process that is killed. What it has built has no index and is built
+again.
 """
 
 import hashlib
@@ -26,32 +26,38 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from foldseg.data.content import code_hash, file_hashes
 from foldseg.data.counting import count_classes
 from foldseg.data.frames import FileFrames
+from foldseg.data.hashes import hash_code, hash_files
 from foldseg.data.labels import Image, Mask
-from foldseg.data.reading import image_size
+from foldseg.data.reading import read_image_size
 from foldseg.errors import FoldsegError
 from foldseg.files import locked, read_record, write_json
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 2  # part of the fingerprint: to be raised when the layout changes
-_BYTES = 4  # per pixel: red, green, blue and the class
+_FORMAT = 2
+"""Part of the fingerprint. Raise it when the layout of the files changes."""
+_BYTES = 4
+"""Bytes of a pixel: red, green, blue and the class."""
 _GIB = 2**30
-_DECODING = tuple(f"data/{name}.py" for name in ("counting", "frames", "headers", "jpegs", "labels", "reading"))
+_DECODING = tuple(f"data/{name}.py" for name in ("counting", "frames", "headers", "jpegs", "labels", "reading", "tiff"))
 
 
 class CachedFrames:
-    """Frames of a complete cache; what is read are views of the file, so a crop costs no more than its own pixels."""
+    """The frames of a complete cache.
+
+    Images and masks are views of the file that is mapped into memory, so a crop reads no more than its own pixels.
+    """
 
     def __init__(self, home: Path, ids: Sequence[str] | None = None) -> None:
-        """Open the cache in `home`; `ids` chooses frames and their order (None: all)."""
+        """Open the cache in `home`. `ids` says which frames are taken, and in which order; None: all."""
         index = _read_index(home)
-        place = {name: row for row, name in enumerate(index["ids"])}
-        rows = [place[name] for name in (index["ids"] if ids is None else ids)]
+        row_of_id = {name: row for row, name in enumerate(index["ids"])}
+        rows = [row_of_id[name] for name in (index["ids"] if ids is None else ids)]
         sizes = np.array(index["sizes"], np.int64)
-        starts = np.cumsum(sizes.prod(1) * _BYTES) - sizes.prod(1) * _BYTES
+        lengths = sizes.prod(1) * _BYTES
+        starts = np.cumsum(lengths) - lengths
         self.home = home
         self.ids = [index["ids"][row] for row in rows]
         self._sizes, self._starts = sizes[rows].tolist(), starts[rows].tolist()
@@ -59,29 +65,35 @@ class CachedFrames:
         self._content: NDArray[np.uint8] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the map behind when a worker process is spawned: it would travel as a copy of the whole file."""
+        """Leave the mapped file out when a worker process is spawned, or the worker would get a copy of all bytes."""
         return self.__dict__ | {"_content": None}
 
     def read(self, index: int) -> tuple[Image, Mask | None]:
-        """Return views of image (H, W, 3) uint8 RGB and mask (H, W) uint8 that cannot be written to."""
+        """Return image (H, W, 3) uint8 RGB and mask (H, W) uint8, as views that cannot be written to."""
         if self._content is None:
             self._content = np.asarray(np.memmap(self.home / "frames.bin", np.uint8, "r"))
-        (height, width), start = self._sizes[index], self._starts[index]
+        height, width = self._sizes[index]
+        start = self._starts[index]
         middle = start + 3 * height * width
+        end = middle + height * width
         image = self._content[start:middle].reshape(height, width, 3)
-        return image, self._content[middle : middle + height * width].reshape(height, width)
+        mask = self._content[middle:end].reshape(height, width)
+        return image, mask
 
-    def class_pixels(self) -> NDArray[np.int64]:
-        """Pixels of every class in every mask, counted when the cache was built: (frames, classes + 1), void last."""
+    def count_class_pixels(self) -> NDArray[np.int64]:
+        """Return the pixels of every class in every mask: (frames, classes + 1) int64, void last.
+
+        They were counted when the cache was built.
+        """
         return self._pixels
 
 
-def cached_frames(files: FileFrames, folder: Path) -> CachedFrames:
-    """Return `files` decoded, from the cache in `folder`; decode them into it if that has not been done.
+def cache_frames(files: FileFrames, folder: Path) -> CachedFrames:
+    """Return the decoded frames of `files` from the cache in `folder`, which is built if it is not there.
 
-    FoldsegError when a frame has no mask or is damaged, and when they do not fit on the disk.
+    FoldsegError if a frame has no mask or is damaged, and if the disk is too small.
     """
-    home = folder / fingerprint(files)
+    home = folder / compute_fingerprint(files)
     if not _is_complete(home):
         with _locked(home):
             if not _is_complete(home):
@@ -89,22 +101,21 @@ def cached_frames(files: FileFrames, folder: Path) -> CachedFrames:
     return CachedFrames(home)
 
 
-def fingerprint(files: FileFrames) -> str:
-    """16 hex digits that change with the files' ids and contents, the classes, our code that decodes, and OpenCV's."""
+def compute_fingerprint(files: FileFrames) -> str:
+    """Return 16 hex digits that change with ids, contents and classes of the files, and with the code that decodes.
+
+    FoldsegError if a frame has no mask.
+    """
     assert files.labels is not None
-    ids, images, masks = _columns(files)
-    contents = [ids, file_hashes(images), file_hashes(masks)]
-    how = files.encoded, files.pictures.model_dump()
-    facts = [_FORMAT, cv2.__version__, code_hash(*_DECODING), list(files.labels.facts.items()), how, contents]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-
-
-def _columns(files: FileFrames) -> tuple[Sequence[str], Sequence[Path], Sequence[Path]]:
     masks = [mask for mask in files.masks if mask is not None]
     if len(masks) < len(files.ids):
-        lonely = files.images[files.masks.index(None)]
-        raise FoldsegError(f"{lonely}: has no mask; only images with masks are cached")
-    return files.ids, files.images, masks
+        unpaired = files.images[files.masks.index(None)]
+        raise FoldsegError(f"{unpaired}: has no mask; only images with masks are cached")
+    contents = [files.ids, hash_files(files.images), hash_files(masks)]
+    reading = files.encoded, files.pictures.model_dump()
+    classes = list(files.labels.definition.items())
+    parts = [_FORMAT, cv2.__version__, hash_code(*_DECODING), classes, reading, contents]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def _read_index(home: Path) -> dict[str, Any]:
@@ -119,7 +130,7 @@ def _is_complete(home: Path) -> bool:
 
 @contextmanager
 def _locked(home: Path) -> Iterator[None]:
-    """Hold the lock of a cache; wait for whoever builds it."""
+    """Hold the lock of a cache; wait until no other process builds it."""
     try:
         with locked(home / "frames.bin", wait=True):
             yield
@@ -128,10 +139,10 @@ def _locked(home: Path) -> Iterator[None]:
 
 
 def _build(files: FileFrames, home: Path) -> None:
-    """Decode all frames into `home` with as many threads as there are cores; write the index last."""
+    """Decode all frames into `home`, with as many threads as there are cores. Write the index last."""
     assert files.labels is not None
-    (home / "frames.bin").unlink(missing_ok=True)  # what a killed process has left is not to count as used space
-    sizes = [image_size(path, files.pictures) for path in files.images]
+    (home / "frames.bin").unlink(missing_ok=True)  # or the file of a killed process would count as used space
+    sizes = [read_image_size(path, files.pictures) for path in files.images]
     lengths = [height * width * _BYTES for height, width in sizes]
     _check_space(home, sum(lengths), len(sizes))
     starts = np.cumsum([0, *lengths]).tolist()
@@ -147,19 +158,19 @@ def _build(files: FileFrames, home: Path) -> None:
 
 
 def _write_frame(files: FileFrames, descriptor: int, starts: list[int], index: int) -> list[int]:
-    """Write one frame to its place; return its pixels per class, void last."""
+    """Write one frame to its place in the file; return its pixels of each class, void last."""
     image, mask = files.read(index)
     assert mask is not None
     assert files.labels is not None
     content = memoryview(image.tobytes() + mask.tobytes())
-    done = 0
-    while done < len(content):  # a single call writes 2 GiB at most, and less before the disk is full
-        done += os.pwrite(descriptor, content[done:], starts[index] + done)
+    written = 0
+    while written < len(content):  # one call writes at most 2 GiB, and less if the disk is nearly full
+        written += os.pwrite(descriptor, content[written:], starts[index] + written)
     return count_classes(mask, len(files.labels)).tolist()
 
 
 def _check_space(home: Path, needed: int, frames: int) -> None:
-    """Say how large the cache will be; FoldsegError when the disk has not that much."""
+    """Log how large the cache will be. FoldsegError if the disk has too little space."""
     free = shutil.disk_usage(home).free
     logger.info("%s: caching %d images, %.2f GiB of %.1f GiB free", home, frames, needed / _GIB, free / _GIB)
     if needed > free:

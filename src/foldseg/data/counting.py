@@ -1,4 +1,4 @@
-"""How many pixels of each class masks hold. The one place that counts them."""
+"""How many pixels of each class masks hold."""
 
 import os
 from collections.abc import Sequence
@@ -17,7 +17,10 @@ from foldseg.errors import FoldsegError, raise_if_any
 
 
 def count_classes(mask: Mask | None, classes: int) -> NDArray[np.int64]:
-    """(H, W) uint8 class indices -> (classes + 1,) pixels of each class and of void; zeros without a mask."""
+    """Count the pixels of a mask (H, W) uint8 of class indices: (classes + 1,) int64, void last.
+
+    Without a mask all counts are 0.
+    """
     if mask is None:
         return np.zeros(classes + 1, np.int64)
     counts = np.bincount(mask.ravel(), minlength=256)
@@ -25,10 +28,10 @@ def count_classes(mask: Mask | None, classes: int) -> NDArray[np.int64]:
 
 
 def count_mask(path: Path, labels: LabelSet, pictures: Pictures = AS_SHOWN, encoded: bool = False) -> NDArray[np.int64]:
-    """Count the pixels of one mask: (classes + 1,), void last.
+    """Count the pixels of one mask file: (classes + 1,) int64, void last.
 
-    `encoded`: it holds class indices, as `read_index_mask` says. A mask is read once in a process as long as its file
-    stays as it is. FoldsegError when it cannot be read or holds unknown ids or colours.
+    `encoded`: the file holds class indices, see `read_index_mask`. A process reads a file again only if it has changed.
+    FoldsegError if the file cannot be read or holds unknown ids or colours.
     """
     try:
         status = path.stat()
@@ -44,7 +47,7 @@ def count_mask(path: Path, labels: LabelSet, pictures: Pictures = AS_SHOWN, enco
 def _remembered_counts(
     path: Path, size: int, time: int, labels: LabelSet, pictures: Pictures, encoded: bool
 ) -> tuple[int, ...] | FoldsegError:
-    """Pixels of each class and of void, or what is wrong with the mask."""
+    """Return the pixels of each class and of void, or the error that says what is wrong with the mask."""
     try:
         mask = read_index_mask(path, len(labels), pictures) if encoded else read_mask(path, labels, pictures)
     except FoldsegError as error:
@@ -55,16 +58,16 @@ def _remembered_counts(
 def count_masks(
     paths: Sequence[Path | None], labels: LabelSet, pictures: Pictures = AS_SHOWN, encoded: bool = False
 ) -> NDArray[np.int64]:
-    """Count the pixels of every class in masks: (masks, classes + 1) int64, void last; zeros where there is no mask.
+    """Count the pixels of mask files: (masks, classes + 1) int64, void last; zeros for a path that is None.
 
     See `count_mask`. FoldsegError names all masks that cannot be read or that hold unknown ids or colours.
     """
     count = partial(_counts_or_error, labels=labels, pictures=pictures, encoded=encoded)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         steps = pool.map(count, paths)
-        found = list(tqdm(steps, "counting pixels", len(paths), unit="mask", leave=False, disable=None))
-    raise_if_any([str(counts) for counts in found if isinstance(counts, FoldsegError)], "masks")
-    return np.array(found, np.int64).reshape(-1, len(labels) + 1)
+        outcomes = list(tqdm(steps, "counting pixels", len(paths), unit="mask", leave=False, disable=None))
+    raise_if_any([str(outcome) for outcome in outcomes if isinstance(outcome, FoldsegError)], "masks")
+    return np.array(outcomes, np.int64).reshape(-1, len(labels) + 1)
 
 
 def _counts_or_error(

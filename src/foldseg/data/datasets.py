@@ -1,6 +1,7 @@
 """The data sets by name, and a data set as a command opens it.
 
-To add one: a file with `scan(root)` and a `LabelSet`, and a line in `DATASETS`.
+To add one: a class in `config/schema/datasets.py`, a module with `scan(root)` and a `LabelSet`, and a line in
+`DATASETS`.
 """
 
 import hashlib
@@ -9,17 +10,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from foldseg.config.schema import Data, Pictures
 from foldseg.config.schema.choice import check_entries
-from foldseg.config.schema.names import DatasetName
+from foldseg.config.schema.datasets import CamVid, DatasetKind, Signate, ToyCity
 from foldseg.data import camvid, signate
-from foldseg.data.folds import fold_sizes, folds_csv, load_folds, make_folds, unevenness
+from foldseg.data.folds import count_images_per_fold, describe_unevenness, format_folds, load_folds, make_folds
 from foldseg.data.labels import LabelSet
 from foldseg.data.leaks import TEST, Leaks, find_leaks
-from foldseg.data.reading import image_size
+from foldseg.data.reading import read_image_size
 from foldseg.data.samples import check_files, shorten
 from foldseg.data.toy_city import prepare_toy_city
 from foldseg.errors import FoldsegError
@@ -34,42 +36,43 @@ logger = logging.getLogger(__name__)
 class Family:
     """What a data set is: `scan(root)` returns its samples table; `labels` are all its classes.
 
-    `prepare` builds the data set if its root does not exist, or checks what is there. None: nothing is built.
+    `prepare(settings, root)` builds the data set if its root does not exist, or checks what is there. `settings` are
+    those of its kind. None: nothing is built.
     """
 
     scan: Callable[[Path], pd.DataFrame]
     labels: LabelSet
-    prepare: Callable[[Data], None] | None = None
+    prepare: Callable[[Any, Path], None] | None = None
 
 
-DATASETS = {
-    "camvid": Family(camvid.scan, camvid.LABELS),
-    "signate": Family(signate.scan, signate.LABELS),
-    "toy_city": Family(signate.scan, signate.LABELS, prepare_toy_city),
+DATASETS: dict[type[DatasetKind], Family] = {
+    CamVid: Family(camvid.scan, camvid.LABELS),
+    Signate: Family(signate.scan, signate.LABELS),
+    ToyCity: Family(signate.scan, signate.LABELS, prepare_toy_city),
 }
-check_entries(DATASETS, DatasetName, "data/datasets.py: DATASETS")
+check_entries(DATASETS, DatasetKind, "data/datasets.py: DATASETS")
 
 
-def label_set(settings: Data) -> LabelSet:
+def get_label_set(settings: Data) -> LabelSet:
     """Return the label set that models of these settings are trained on and scored with. No file is read."""
-    return DATASETS[settings.dataset].labels.view(settings.labels)
+    return DATASETS[type(settings.dataset)].labels.select(settings.labels)
 
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """A data set that a command has opened. Files are read at first use, and their names once.
+    """A data set that a command has opened. Its tables are read at first use, and only once.
 
-    `settings` are the block `data` of a configuration. What images and masks hold is never kept here: ask
-    `foldseg.data.content` for that. Do not write into the tables: they are shared.
+    `settings` are the block `data` of a configuration. Contents of images and masks are never kept here: ask
+    `foldseg.data.hashes` for them. Do not write into the tables, since they are shared.
     """
 
     settings: Data
     same_files: "DataSet | None" = None
-    """The same images and folds with other classes: its tables are taken."""
+    """A data set of the same images and folds, with other classes. This one shares its tables."""
 
     @property
     def root(self) -> Path:
-        """The folder to which paths of the tables are relative."""
+        """The folder that the paths of the tables are relative to."""
         return self.settings.root
 
     @property
@@ -80,19 +83,19 @@ class DataSet:
     @cached_property
     def labels(self) -> LabelSet:
         """The classes that models are trained on and scored with."""
-        return label_set(self.settings)
+        return get_label_set(self.settings)
 
     @property
     def all_labels(self) -> LabelSet:
-        """All classes of the data set, whatever is learned of them."""
-        return DATASETS[self.settings.dataset].labels
+        """All classes of the data set, also those that are not learned."""
+        return DATASETS[type(self.settings.dataset)].labels
 
     @cached_property
     def samples(self) -> pd.DataFrame:
-        """All images, a row each, strings: id, image, mask, split, group, stratum. See `foldseg.data.samples`.
+        """All images, a row each. The columns are strings: id, image, mask, split, group, stratum.
 
-        The toy city is built when its root does not exist yet. FoldsegError when the data is not there, or not in its
-        layout.
+        See `foldseg.data.samples`. The toy city is built if its root does not exist yet. FoldsegError if the data is
+        missing, or not in its layout.
         """
         if self.same_files is not None:
             return self.same_files.samples
@@ -100,15 +103,16 @@ class DataSet:
 
     @cached_property
     def folded(self) -> pd.DataFrame:
-        """The images that are divided into folds, by id: the columns of `samples`, and `fold`, int64 from 0.
+        """The images that are divided into folds, ordered by id: the columns of `samples`, and `fold`, int64 from 0.
 
-        Group and stratum are those of the folds file. FoldsegError when the folds file is missing or does not fit.
+        Group and stratum are those of the folds file. FoldsegError if the folds file is missing or does not fit.
         """
         if self.same_files is not None:
             return self.same_files.folded
-        settings, table = self.settings, _of_fold_splits(self.samples, self.settings)
+        settings, table = self.settings, _select_fold_splits(self.samples, self.settings)
         folds = load_folds(settings.folds, table)
-        if (count := folds["fold"].nunique()) != settings.fold_count:
+        count = folds["fold"].nunique()
+        if count != settings.fold_count:
             say_once(
                 f"{settings.folds}: has {count} folds, and data.fold_count is {settings.fold_count}; the file decides"
             )
@@ -127,12 +131,12 @@ class DataSet:
 
     @property
     def test(self) -> pd.DataFrame:
-        """The rows of `samples` of the split test; there may be none."""
+        """The rows of `samples` that belong to the split test. There may be none."""
         return self.samples[self.samples["split"] == "test"]
 
     @cached_property
     def sizes(self) -> pd.DataFrame:
-        """The columns of `samples`, and height and width, int64 pixels: of every image, from its file's header.
+        """The columns of `samples`, and height and width of each image, int64 pixels, from its file's header.
 
         All files are checked. FoldsegError names those that are missing or damaged, and masks of another size than
         their image.
@@ -140,20 +144,20 @@ class DataSet:
         return check_files(self.samples, self.root, self.pictures)
 
     def check_files(self) -> None:
-        """Raise the errors of `sizes`, if there are any."""
+        """Check all images and masks: raise the errors of `sizes`, if there are any."""
         _ = self.sizes
 
     @cached_property
     def images(self) -> dict[str, Path]:
-        """Id -> file of the image."""
+        """The file of each image, by id."""
         return {str(row.id): self.root / str(row.image) for row in self.samples.itertuples()}
 
     def size_of(self, name: str) -> tuple[int, int]:
-        """Return (height, width) of the image of an id, from its file's header. FoldsegError if that is damaged."""
-        return image_size(self.images[name], self.pictures)
+        """Return (height, width) of an image, from its file's header. FoldsegError if the header is damaged."""
+        return read_image_size(self.images[name], self.pictures)
 
     def with_labels(self, labels: str | tuple[str, ...]) -> "DataSet":
-        """Return the same images and folds with other classes, e.g. "scored"; nothing is read again."""
+        """Return the same images and folds with other classes, e.g. "scored". Nothing is read again."""
         settings = self.settings.model_copy(update={"labels": labels})
         return DataSet(settings, self.same_files or self)
 
@@ -165,74 +169,77 @@ class OpenedData:
         self._by_settings: dict[Data, DataSet] = {}
 
     def open(self, settings: Data) -> DataSet:
-        """Return the data set of these settings. What differs in classes alone shares its tables."""
+        """Return the data set of these settings. Data sets that differ only in their classes share their tables."""
         if settings not in self._by_settings:
-            all_classes = settings.model_copy(update={"labels": "all"})
-            files = self._by_settings.setdefault(all_classes, DataSet(all_classes))
-            self._by_settings[settings] = files if settings == all_classes else files.with_labels(settings.labels)
+            with_all_classes = settings.model_copy(update={"labels": "all"})
+            data = self._by_settings.setdefault(with_all_classes, DataSet(with_all_classes))
+            if settings != with_all_classes:
+                self._by_settings[settings] = data.with_labels(settings.labels)
         return self._by_settings[settings]
 
 
 def scan(settings: Data) -> pd.DataFrame:
-    """Return the samples table of a data set. The toy city is built when its root does not exist yet."""
-    family = DATASETS[settings.dataset]
+    """Return the samples table of a data set. The toy city is built if its root does not exist yet."""
+    family = DATASETS[type(settings.dataset)]
     if family.prepare is not None:
-        family.prepare(settings)
+        family.prepare(settings.dataset, settings.root)
     return family.scan(settings.root)
 
 
-def _of_fold_splits(table: pd.DataFrame, settings: Data) -> pd.DataFrame:
+def _select_fold_splits(table: pd.DataFrame, settings: Data) -> pd.DataFrame:
     """Return the rows of `data.fold_splits`. FoldsegError for splits that the data set lacks or that have no masks."""
-    there = table["split"].unique().tolist()
-    if unknown := [split for split in settings.fold_splits if split not in there]:
-        raise FoldsegError(
-            f"data.fold_splits: {settings.dataset} has no split {', '.join(unknown)}; it has {', '.join(there)}"
-        )
-    chosen = table[table["split"].isin(settings.fold_splits)]
-    if chosen.empty:
-        raise FoldsegError(f"data.fold_splits: is empty; {settings.dataset} has {', '.join(there)}")
-    unlabelled = chosen[chosen["mask"] == ""]
+    splits, name = table["split"].unique().tolist(), settings.dataset.kind
+    unknown = [split for split in settings.fold_splits if split not in splits]
+    if unknown:
+        raise FoldsegError(f"data.fold_splits: {name} has no split {', '.join(unknown)}; it has {', '.join(splits)}")
+    selected = table[table["split"].isin(settings.fold_splits)]
+    if selected.empty:
+        raise FoldsegError(f"data.fold_splits: is empty; {name} has {', '.join(splits)}")
+    unlabelled = selected[selected["mask"] == ""]
     if len(unlabelled):
-        splits = ", ".join(unlabelled["split"].unique())
+        without_masks = ", ".join(unlabelled["split"].unique())
         raise FoldsegError(
-            f"data.fold_splits: {len(unlabelled)} image(s) of {splits} have no mask and cannot be trained on: "
+            f"data.fold_splits: {len(unlabelled)} image(s) of {without_masks} have no mask and cannot be trained on: "
             f"{shorten(unlabelled['id'])}"
         )
     if TEST in settings.fold_splits:
         say_once("data.fold_splits: test images are trained on, so their score says nothing")
-    return chosen
+    return selected
 
 
 def make_folds_file(settings: Data, strict: bool = False) -> pd.DataFrame:
     """Divide the images of `data.fold_splits` into `data.fold_count` folds and write `data.folds`; return the table.
 
-    Warns of what is shared between folds, or with the test images. FoldsegError when the file exists and divides
-    otherwise: runs may have been trained on it; and, if `strict`, when something is shared: nothing is written then.
+    Warns of what folds share with each other or with the test images. With `strict` that is an error instead, and
+    nothing is written. FoldsegError also if the file exists and divides in another way, since runs may have been
+    trained on it.
     """
     data, path = DataSet(settings), settings.folds
-    folds = make_folds(_of_fold_splits(data.samples, settings), settings.fold_count, settings.fold_seed)
+    folds = make_folds(_select_fold_splits(data.samples, settings), settings.fold_count, settings.fold_seed)
     data.check_files()
-    if not is_absent(path) and read_text(path).replace("\r\n", "\n") != folds_csv(folds):
+    if not is_absent(path) and read_text(path).replace("\r\n", "\n") != format_folds(folds):
         raise FoldsegError(
             f"{path}: exists and divides the data in another way; runs that were trained on it could not be "
             "blended with new ones. Give data.folds another name, or remove the file"
         )
-    lines = fold_leaks(data, folds).lines()
-    if lines and strict:
-        raise FoldsegError("\n  ".join([f"{path}: is not written, because of what is shared:", *lines]))
-    write_text(path, folds_csv(folds))
-    sizes = fold_sizes(folds)
+    leaks = find_fold_leaks(data, folds).lines()
+    if leaks and strict:
+        raise FoldsegError("\n  ".join([f"{path}: is not written, because of what is shared:", *leaks]))
+    write_text(path, format_folds(folds))
+    sizes = count_images_per_fold(folds)
     logger.info("%s: %d images in %d folds (%s)", path, len(folds), len(sizes), ", ".join(map(str, sizes)))
-    uneven = unevenness(folds)
-    for line in [uneven, *lines] if uneven else lines:
-        logger.warning("%s: %s", path, line)
+    unevenness = describe_unevenness(folds)
+    warnings = [unevenness, *leaks] if unevenness else leaks
+    for warning in warnings:
+        logger.warning("%s: %s", path, warning)
     return folds
 
 
-def fold_leaks(data: DataSet, folds: pd.DataFrame) -> Leaks:
-    """Look for ids, groups and places that folds share with each other or with the test images; `folds`: id, fold.
+def find_fold_leaks(data: DataSet, folds: pd.DataFrame) -> Leaks:
+    """Find ids, groups and places that folds share with each other or with the test images; `folds`: id, fold.
 
-    Groups are the data's. Images of other splits are left out: they are neither trained nor scored on.
+    Groups are those of the data, not of `folds`. Images of other splits are left out, since nothing is trained or
+    scored on them.
     """
     folded = data.samples.merge(folds[["id", "fold"]], on="id")
     folded["side"] = "fold " + folded["fold"].astype("str")

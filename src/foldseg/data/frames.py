@@ -1,4 +1,4 @@
-"""Decoded frames by index: from the files, and from several places one after the other."""
+"""Decoded images with their masks, by index: of one data set, or of several one after the other."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,38 +15,41 @@ from foldseg.data.counting import count_masks
 from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.data.reading import (
     AS_SHOWN,
-    image_header,
+    describe_size_difference,
     read_image,
+    read_image_header,
     read_index_mask,
     read_mask,
-    sizes_differ,
 )
 from foldseg.errors import FoldsegError
 
 
 class Frames(Protocol):
-    """Images with their masks. `read` may return views of a file that is mapped into memory: do not write to them."""
+    """Images with their masks, by index.
+
+    What `read` returns may be a view of a file that is mapped into memory: do not write to it.
+    """
 
     @property
     def ids(self) -> Sequence[str]:
-        """Ids, in order of the index."""
+        """Ids of the frames, in order of the index."""
         ...
 
     def read(self, index: int) -> tuple[Image, Mask | None]:
-        """Return image (H, W, 3) uint8 RGB and mask (H, W) uint8, void 255; None where there is no mask."""
+        """Return image (H, W, 3) uint8 RGB and mask (H, W) uint8, void 255. The mask may be None."""
         ...
 
-    def class_pixels(self) -> NDArray[np.int64]:
-        """Pixels of every class in every mask: (frames, classes + 1), void last."""
+    def count_class_pixels(self) -> NDArray[np.int64]:
+        """Return the pixels of every class in every mask: (frames, classes + 1) int64, void last."""
         ...
 
 
 @dataclass(frozen=True)
 class FileFrames:
-    """Frames that are decoded whenever they are read. Without `labels` masks are not read.
+    """Frames that are decoded each time they are read.
 
-    `encoded`: the mask files hold class indices of `labels`, 255 for void, instead of the data set's raw ids.
-    `pictures`: how files are read, `data.pictures`.
+    `labels`: the classes of the masks; None if masks are not read. `encoded`: the mask files hold class indices of
+    `labels`, 255 for void, instead of the data set's raw ids. `pictures`: the settings `data.pictures`.
     """
 
     ids: tuple[str, ...]
@@ -70,22 +73,20 @@ class FileFrames:
         return FileFrames(tuple(str(name) for name in table["id"]), images, masks, labels, encoded, pictures)
 
     def read(self, index: int) -> tuple[Image, Mask | None]:
-        """Decode one frame. FoldsegError for a damaged file and for a mask whose size is not its image's."""
-        image, mask = read_image(self.images[index], self.pictures), self._read_mask(index)
+        """Decode one frame. FoldsegError for a damaged file, and for a mask of another size than its image."""
+        path, mask_path = self.images[index], self.masks[index]
+        image, mask = read_image(path, self.pictures), self._read_mask(mask_path)
         if mask is not None and image.shape[:2] != mask.shape:
-            path, sizes = self.images[index], (mask.shape, image.shape[:2])
-            raise FoldsegError(
-                sizes_differ(self.masks[index], sizes[0], path, sizes[1], image_header(path).orientation)
-            )
+            orientation = read_image_header(path).orientation
+            raise FoldsegError(describe_size_difference(mask_path, mask.shape, path, image.shape[:2], orientation))
         return image, mask
 
-    def class_pixels(self) -> NDArray[np.int64]:
-        """Count the pixels of every mask: (frames, classes + 1), void last. See `count_masks`."""
+    def count_class_pixels(self) -> NDArray[np.int64]:
+        """Count the pixels of every class in every mask: (frames, classes + 1) int64, void last. See `count_masks`."""
         assert self.labels is not None
         return count_masks(self.masks, self.labels, self.pictures, self.encoded)
 
-    def _read_mask(self, index: int) -> Mask | None:
-        path = self.masks[index]
+    def _read_mask(self, path: Path | None) -> Mask | None:
         if path is None or self.labels is None:
             return None
         if self.encoded:
@@ -95,17 +96,18 @@ class FileFrames:
 
 @dataclass(frozen=True)
 class JoinedFrames:
-    """The frames of several places, one after the other."""
+    """The frames of several parts, one after the other."""
 
     parts: tuple[Frames, ...]
 
     @cached_property
     def ids(self) -> list[str]:
-        """Ids, in order of the index."""
+        """Ids of the frames, in order of the index."""
         return [name for part in self.parts for name in part.ids]
 
     @cached_property
     def _places(self) -> list[tuple[Frames, int]]:
+        """The part of each frame, and the frame's index within it."""
         return [(part, index) for part in self.parts for index in range(len(part.ids))]
 
     def read(self, index: int) -> tuple[Image, Mask | None]:
@@ -113,6 +115,6 @@ class JoinedFrames:
         part, place = self._places[index]
         return part.read(place)
 
-    def class_pixels(self) -> NDArray[np.int64]:
-        """Pixels of every class in every mask: (frames, classes + 1), void last."""
-        return np.concatenate([part.class_pixels() for part in self.parts])
+    def count_class_pixels(self) -> NDArray[np.int64]:
+        """Return the pixels of every class in every mask: (frames, classes + 1) int64, void last."""
+        return np.concatenate([part.count_class_pixels() for part in self.parts])

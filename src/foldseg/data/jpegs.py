@@ -1,7 +1,7 @@
-"""Decoding JPEGs, so that damage in their middle is an error: libjpeg fills holes with grey, and only warns.
+"""Decoding JPEGs so that damage in their middle is an error.
 
-OpenCV, Pillow and torchvision drop libjpeg's warnings or print them without a name. simplejpeg, which calls the same
-libjpeg-turbo and gives the same pixels, raises them.
+libjpeg fills damaged parts with grey, and only warns. OpenCV, Pillow and torchvision drop its warnings, or print them
+without the file's name. simplejpeg raises them. It calls the same libjpeg-turbo and returns the same pixels.
 """
 
 import logging
@@ -19,7 +19,7 @@ from foldseg.errors import FoldsegError
 
 try:
     import simplejpeg
-except ImportError:  # a machine without internet, say
+except ImportError:  # e.g. on a machine without internet
     simplejpeg = None
 
 logger = logging.getLogger(__name__)
@@ -31,47 +31,58 @@ _DAMAGE = re.compile(
 _LEFT_OVER = re.compile(r"(\d+) extraneous bytes before marker 0x(\w\w)")
 _STANDARD_TABLE = bytes.fromhex("0002010303020403050504040000017d")  # ITU T.81, table K.5: codes of each length
 _ZEROES = 128
-_AMONG_PIXELS = ("c4", "d9", "da")  # markers that follow pixels: tables of the next scan, a scan, the end
-_PADDING = 8  # bytes that encoders leave behind the last pixel; more of them are pixels that were not decoded
+"""So many bytes of zeros among the pixels are damage."""
+_AFTER_PIXELS = ("c4", "d9", "da")
+"""Markers that follow pixels: tables of the next scan, the end, a scan."""
+_PADDING = 8
+"""Encoders leave up to so many bytes behind the last pixel. More of them are pixels that were not decoded."""
 _REDUCED = {8: cv2.IMREAD_REDUCED_GRAYSCALE_8, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4, 2: cv2.IMREAD_REDUCED_GRAYSCALE_2}
 
 
 def decode_rgb(path: Path, content: bytes, header: Header) -> NDArray[np.uint8] | None:
-    """Decode as stored: (H, W, 3) uint8 RGB; None where that fails. FoldsegError, with `path`, for a damaged file."""
+    """Decode a JPEG as it is stored: (H, W, 3) uint8 RGB, or None if that fails. FoldsegError if it is damaged."""
     return _decode(path, content, header, "RGB", cv2.IMREAD_COLOR_RGB)
 
 
 def decode_grey(path: Path, content: bytes, header: Header, shrink: int = 1) -> NDArray[np.uint8] | None:
-    """Decode 8, 4, 2 or 1 times smaller: (h, w) uint8 grey or (h, w, 1); else like `decode_rgb`.
+    """Decode a JPEG as grey, 1, 2, 4 or 8 times smaller: (h, w) or (h, w, 1) uint8. Otherwise like `decode_rgb`.
 
-    Smaller is faster: at an eighth, one of 1936x1216 takes half of the time that it takes in colours and in full.
+    Smaller is faster: at an eighth, a JPEG of 1936x1216 takes half of the time that it takes in colours and in full.
     """
-    least = {"min_height": -(-header.height // shrink), "min_width": -(-header.width // shrink)} if shrink > 1 else {}
-    return _decode(path, content, header, "GRAY", _REDUCED.get(shrink, cv2.IMREAD_GRAYSCALE), **least)
+    smallest = {}
+    if shrink > 1:
+        smallest = {"min_height": -(-header.height // shrink), "min_width": -(-header.width // shrink)}
+    return _decode(path, content, header, "GRAY", _REDUCED.get(shrink, cv2.IMREAD_GRAYSCALE), **smallest)
 
 
 def _decode(
-    path: Path, content: bytes, header: Header, colours: str, flags: int, **least: int
+    path: Path, content: bytes, header: Header, colours: str, flags: int, **smallest: int
 ) -> NDArray[np.uint8] | None:
+    """Decode with simplejpeg, or with OpenCV if simplejpeg is not installed or cannot read this kind of JPEG.
+
+    `colours`: simplejpeg's name of the colour space; `flags`: the same for OpenCV; `smallest`: simplejpeg's
+    `min_height` and `min_width`.
+    """
     if _has_zeroed_hole(content, header.scan):
         raise FoldsegError(f"{path}: is damaged: {_ZEROES} and more bytes of its pixels are zero; copy it again")
     if simplejpeg is None:
-        _say_that_damage_is_not_seen()
-        return _opencv(content, flags)
+        _warn_that_damage_is_not_noticed()
+        return _decode_with_opencv(content, flags)
     try:
-        return simplejpeg.decode_jpeg(content, colours, **least)
+        return simplejpeg.decode_jpeg(content, colours, **smallest)
     except ValueError as error:
-        _check(path, str(error))
+        _check_warning(path, str(error))
     try:
-        return simplejpeg.decode_jpeg(content, colours, **least, strict=False)
-    except ValueError:  # a kind that TurboJPEG's interface lacks
-        return _opencv(content, flags)
+        return simplejpeg.decode_jpeg(content, colours, **smallest, strict=False)
+    except ValueError:  # TurboJPEG's interface cannot read every kind of JPEG
+        return _decode_with_opencv(content, flags)
 
 
 def _has_zeroed_hole(content: bytes, scan: int | None) -> bool:
-    """Whether a part of the pixels was overwritten by zeros, as a broken disk or download does.
+    """Return whether zeros have overwritten a part of the pixels, as happens on a broken disk or in a download.
 
-    By the standard's tables zeros are blocks in which all 63 coefficients are -1, so that decoders see no damage.
+    `scan`: the byte at which the pixels begin. Decoders do not notice such damage: by the standard's tables, zeros are
+    blocks in which all 63 coefficients are -1.
     """
     if scan is None or content.find(_STANDARD_TABLE, 0, scan) < 0:
         return False
@@ -79,10 +90,10 @@ def _has_zeroed_hole(content: bytes, scan: int | None) -> bool:
     return hole >= 0 and content.find(b"\xff\xd9", scan, hole) < 0
 
 
-def _check(path: Path, warning: str) -> None:
-    """FoldsegError when a warning of libjpeg means that pixels are wrong."""
+def _check_warning(path: Path, warning: str) -> None:
+    """FoldsegError if a warning of libjpeg means that pixels are wrong."""
     left_over = _LEFT_OVER.search(warning)
-    if left_over and int(left_over[1]) > _PADDING and left_over[2] in _AMONG_PIXELS:
+    if left_over and int(left_over[1]) > _PADDING and left_over[2] in _AFTER_PIXELS:
         raise FoldsegError(
             f"{path}: is damaged: {left_over[1]} bytes are left over behind its last pixel; copy or download it again, "
             "or, if it looks whole, save it again"
@@ -91,12 +102,12 @@ def _check(path: Path, warning: str) -> None:
         raise FoldsegError(f"{path}: is damaged: some of its pixels are lost ({warning}); copy or download it again")
 
 
-def _opencv(content: bytes, flags: int) -> Any:
+def _decode_with_opencv(content: bytes, flags: int) -> Any:
     return cv2.imdecode(np.frombuffer(content, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
 
 
 @cache
-def _say_that_damage_is_not_seen() -> None:
+def _warn_that_damage_is_not_noticed() -> None:
     logger.warning(
         "simplejpeg is not installed: damage in the middle of a JPEG is not noticed (pip install simplejpeg)"
     )

@@ -17,7 +17,7 @@ PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 """Suffixes of pictures that can be read, in any case."""
 
 MASKS = (".png",)
-"""Suffixes of masks, in any case: a mask that was compressed with losses is none."""
+"""Suffixes of masks, in any case. Lossy formats are left out, since they change classes."""
 
 _OTHER_PICTURES = {
     ".gif", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".jfif", ".jpe", ".ppm", ".pgm", ".pbm", ".tga", ".exr",
@@ -26,12 +26,12 @@ _OTHER_PICTURES = {
 _SYSTEM = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "icon\r"}
 
 SYSTEM, FOLDER, OTHER_KIND = "hidden or of the operating system", "a folder", "of another kind"
-"""Why a file is passed over."""
+"""Reasons for which a file is passed over."""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """`files` are taken, sorted by name; `passed_over` maps a reason to the names of the others."""
+    """The files of a folder: `files` are taken, sorted by name; `passed_over` maps a reason to the other names."""
 
     folder: Path
     files: list[Path]
@@ -39,29 +39,32 @@ class Listing:
 
     @property
     def by_stem(self) -> dict[str, Path]:
-        """Name without suffix -> file. FoldsegError when two files have one."""
+        """The file of each name without suffix. FoldsegError if two files have one name."""
         files = {file.stem: file for file in self.files}
         if len(files) < len(self.files):
-            double = next(stem for stem, number in Counter(file.stem for file in self.files).items() if number > 1)
-            both = [file.name for file in self.files if file.stem == double]
-            more = len(self.files) - len(files)
+            counts = Counter(file.stem for file in self.files)
+            repeated = next(stem for stem, count in counts.items() if count > 1)
+            names = [file.name for file in self.files if file.stem == repeated]
+            surplus = len(self.files) - len(files)
+            others = f" ({surplus} names are there more than once)" if surplus > 1 else ""
             raise FoldsegError(
-                f"{self.folder}: {' and '.join(both)} have one name, {double}; remove or rename one of them"
-                + (f" ({more} names are there more than once)" if more > 1 else "")
+                f"{self.folder}: {' and '.join(names)} have one name, {repeated}; remove or rename one of them{others}"
             )
         return files
 
     def only(self, suffixes: Sequence[str]) -> "Listing":
-        """Return the files of some of the suffixes."""
-        return Listing(self.folder, [file for file in self.files if file.suffix.lower() in suffixes], self.passed_over)
+        """Return the listing with those files alone that end in one of `suffixes`."""
+        files = [file for file in self.files if file.suffix.lower() in suffixes]
+        return Listing(self.folder, files, self.passed_over)
 
     def require_all(self) -> None:
-        """FoldsegError if a picture, or a folder, was passed over: what is made of this folder would lack it."""
-        pictures = [name for name in self.passed_over.get(OTHER_KIND, []) if _suffix(name) in _OTHER_PICTURES]
-        lacking = pictures + self.passed_over.get(FOLDER, [])
-        if lacking:
+        """FoldsegError if a picture or a folder was passed over, since a result of this folder would lack it."""
+        other_files = self.passed_over.get(OTHER_KIND, [])
+        pictures = [name for name in other_files if Path(name).suffix.lower() in _OTHER_PICTURES]
+        missed = pictures + self.passed_over.get(FOLDER, [])
+        if missed:
             raise FoldsegError(
-                f"{self.folder}: {len(lacking)} picture(s) or folder(s) would be left out: {shorten(lacking)}; convert "
+                f"{self.folder}: {len(missed)} picture(s) or folder(s) would be left out: {shorten(missed)}; convert "
                 f"pictures to one of {', '.join(PICTURES)}, or move what is not meant out of this folder"
             )
 
@@ -74,31 +77,33 @@ def list_files(
     deep: bool = False,
     without: Path | None = None,
 ) -> Listing:
-    """Return the files of a folder that end in one of `suffixes`, in any case; say once what is passed over.
+    """Return the files of a folder that end in one of `suffixes`, in any case. Logs once which files are passed over.
 
-    `usual`: the suffix of this data set; it is said which files have another one. `deep`: folders in it are searched,
-    too, but not `without`. FoldsegError when the folder is missing or cannot be read.
+    `usual`: the suffix of this data set; files with another one are logged. `deep`: folders within it are searched,
+    too, except `without`. FoldsegError if the folder is missing or cannot be read.
     """
-    found = Listing(folder, [])
-    _walk(folder, found, tuple(suffixes), deep, without and without.resolve())
-    found.files.sort(key=lambda file: file.parts)
-    for names in found.passed_over.values():
+    listing = Listing(folder, [])
+    _walk(folder, listing, tuple(suffixes), deep, without and without.resolve())
+    listing.files.sort(key=lambda file: file.parts)
+    for names in listing.passed_over.values():
         names.sort()
-    odd = [file.name for file in found.files if usual is not None and file.suffix != usual]
-    if odd:
+    unusual = [file.name for file in listing.files if usual is not None and file.suffix != usual]
+    if unusual:
         say_once(
-            f"{folder}: {len(odd)} of {len(found.files)} files are taken, too, although their names do not end in "
-            f"{usual}: {shorten(odd)}",
+            f"{folder}: {len(unusual)} of {len(listing.files)} files are taken, too, although their names do not end "
+            f"in {usual}: {shorten(unusual)}",
             level=logging.INFO,
         )
-    if found.passed_over:
-        parts = [f"{len(names)} {why} ({shorten(names, 2)})" for why, names in sorted(found.passed_over.items())]
-        level = logging.INFO if set(found.passed_over) == {SYSTEM} else logging.WARNING
+    if listing.passed_over:
+        reasons = sorted(listing.passed_over.items())
+        parts = [f"{len(names)} {reason} ({shorten(names, 2)})" for reason, names in reasons]
+        level = logging.INFO if set(listing.passed_over) == {SYSTEM} else logging.WARNING
         say_once(f"{folder}: passed over are {', '.join(parts)}; taken are {', '.join(suffixes)}", level=level)
-    return found
+    return listing
 
 
-def _walk(folder: Path, found: Listing, suffixes: tuple[str, ...], deep: bool, without: Path | None) -> None:
+def _walk(folder: Path, listing: Listing, suffixes: tuple[str, ...], deep: bool, without: Path | None) -> None:
+    """Add the entries of a folder to a listing."""
     try:
         with os.scandir(folder) as entries:
             is_folder_of = {entry.name: _is_folder(entry) for entry in entries}
@@ -108,29 +113,25 @@ def _walk(folder: Path, found: Listing, suffixes: tuple[str, ...], deep: bool, w
         raise FoldsegError(f"{folder}: no such folder") from error
     except OSError as error:
         raise FoldsegError(f"{folder}: cannot be read: {error.strerror}") from error
-    place = "" if folder == found.folder else f"{folder.relative_to(found.folder).as_posix()}/"
+    prefix = "" if folder == listing.folder else f"{folder.relative_to(listing.folder).as_posix()}/"
     for entry_name, is_folder in is_folder_of.items():
-        entry, name = folder / entry_name, place + entry_name
+        entry, name = folder / entry_name, prefix + entry_name
         if entry_name.startswith(".") or entry_name.lower() in _SYSTEM:
-            found.passed_over.setdefault(SYSTEM, []).append(name)
-        elif is_folder and deep and not entry.is_symlink():  # a link may lead round in a circle
+            listing.passed_over.setdefault(SYSTEM, []).append(name)
+        elif is_folder and deep and not entry.is_symlink():  # links are not followed: one may lead back to its parent
             if without is None or not entry.resolve().is_relative_to(without):
-                _walk(entry, found, suffixes, deep, without)
+                _walk(entry, listing, suffixes, deep, without)
         elif is_folder:
-            found.passed_over.setdefault(FOLDER, []).append(f"{name}/")
+            listing.passed_over.setdefault(FOLDER, []).append(f"{name}/")
         elif entry.suffix.lower() not in suffixes:
-            found.passed_over.setdefault(OTHER_KIND, []).append(name)
-        else:  # a pipe or a broken link of such a name is an error of whoever reads it
-            found.files.append(entry)
+            listing.passed_over.setdefault(OTHER_KIND, []).append(name)
+        else:  # this may be a pipe or a broken link; whatever reads it raises an error
+            listing.files.append(entry)
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
-    """Whether an entry is a folder, or a link to one. The directory mostly says so, without another call."""
+    """Whether an entry is a folder, or a link to one. Mostly `scandir` has read that already, so no file is asked."""
     return entry.is_dir(follow_symlinks=False) or (entry.is_symlink() and Path(entry).is_dir())
-
-
-def _suffix(name: str) -> str:
-    return Path(name).suffix.lower()
 
 
 def pair_by_stem(images: Listing, masks: Listing) -> list[tuple[Path, Path]]:
@@ -138,8 +139,9 @@ def pair_by_stem(images: Listing, masks: Listing) -> list[tuple[Path, Path]]:
     by_image, by_mask = images.by_stem, masks.by_stem
     unpaired = [image for stem, image in by_image.items() if stem not in by_mask]
     if unpaired:
-        alike = [name for name in masks.passed_over.get(OTHER_KIND, []) if Path(name).stem == unpaired[0].stem]
-        hint = f"; {masks.folder / alike[0]} is no {' or '.join(MASKS)}" if alike else ""
+        of_other_kind = masks.passed_over.get(OTHER_KIND, [])
+        same_stem = [name for name in of_other_kind if Path(name).stem == unpaired[0].stem]
+        hint = f"; {masks.folder / same_stem[0]} is no {' or '.join(MASKS)}" if same_stem else ""
         raise FoldsegError(f"{unpaired[0]}: has no mask in {masks.folder} ({len(unpaired)} such image(s)){hint}")
     spare = sorted(set(by_mask) - set(by_image))
     if spare:

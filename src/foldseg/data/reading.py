@@ -1,7 +1,7 @@
-"""Reading images and masks; a file that is missing, damaged or of the wrong kind is named in the error.
+"""Reading images and masks. Errors name the file that is missing, damaged or of the wrong kind.
 
-A picture is read whole and as it was meant, or not at all: its header (`headers.py`) is looked at first, damage within
-JPEGs is an error (`jpegs.py`), and what a file leaves open is decided by the settings `data.pictures`.
+A picture is never read in part, or in another way than was meant. So its header is read first (`headers.py`), and
+damage within a JPEG is an error (`jpegs.py`). What a file leaves open is decided by the settings `data.pictures`.
 """
 
 import io
@@ -18,81 +18,94 @@ from PIL import Image as PillowImage
 from foldseg.config.schema import Pictures
 from foldseg.data import jpegs
 from foldseg.data.headers import Header, read_header
-from foldseg.data.labels import IGNORE_INDEX, Image, LabelSet, Mask, ids_of_colours
+from foldseg.data.labels import IGNORE_INDEX, Image, LabelSet, Mask, find_raw_ids
 from foldseg.errors import FoldsegError
 from foldseg.inputs import check_is_file, read_bytes
 
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # its lines name no file; the errors here do
+# OpenCV's log lines do not name the file; the errors of this module do
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 AS_SHOWN = Pictures()
-"""The settings for pictures that belong to no data set: as a viewer shows them."""
+"""The settings for pictures that belong to no data set: they are read as a viewer shows them."""
 
 _OPAQUE = 255
-_NEARLY_BLACK = 1 << 14  # a 16-bit image without a larger value is 12 or 14 bits deep, or very dark
+_NEARLY_BLACK = 1 << 14
+"""A 16-bit image without a larger value is 12 or 14 bits deep, or very dark."""
 _SHRINKS = (8, 4, 2)
-_TURNS: dict[int, tuple[int, ...]] = {  # EXIF's orientation -> what makes it upright: cv2.rotate's codes after a flip
-    2: (), 3: (cv2.ROTATE_180,), 4: (cv2.ROTATE_180,), 5: (cv2.ROTATE_90_COUNTERCLOCKWISE,),
-    6: (cv2.ROTATE_90_CLOCKWISE,), 7: (cv2.ROTATE_90_CLOCKWISE,), 8: (cv2.ROTATE_90_COUNTERCLOCKWISE,),
-}  # fmt: skip
 _MIRRORED = (2, 4, 5, 7)
-_BACK = {6: 8, 8: 6}  # all others are their own inverses
+"""Those of EXIF's orientations that are mirrored."""
+_ROTATIONS = {
+    3: cv2.ROTATE_180,
+    4: cv2.ROTATE_180,
+    5: cv2.ROTATE_90_COUNTERCLOCKWISE,
+    6: cv2.ROTATE_90_CLOCKWISE,
+    7: cv2.ROTATE_90_CLOCKWISE,
+    8: cv2.ROTATE_90_COUNTERCLOCKWISE,
+}
+"""EXIF's orientation -> the rotation that makes a picture upright, after mirroring."""
+_INVERSE_ORIENTATIONS = {6: 8, 8: 6}
+"""The orientation that undoes another one; all others undo themselves."""
 
 
 def read_image(path: Path, pictures: Pictures = AS_SHOWN) -> Image:
     """Read a picture as RGB (H, W, 3) uint8, upright unless `pictures` says otherwise.
 
-    16 bits become 8 (`pictures.white_level` becomes 255), grey is three equal channels, transparency is left out.
+    16 bits become 8, so that `pictures.white_level` becomes 255. Grey becomes three equal channels. Transparency is
+    ignored. FoldsegError if the file is missing, damaged or cannot be read in one way only.
     """
     content, header = _read(path)
-    with _explained(path, header, 3):
+    with _named_errors(path, header, 3):
         if header.kind == "JPEG":
             picture = jpegs.decode_rgb(path, content, header)
         elif header.bits in range(1, 9):
-            picture = _decoded(content, cv2.IMREAD_COLOR_RGB)
+            picture = _decode(content, cv2.IMREAD_COLOR_RGB)
         else:
-            picture = _deep(path, content, header, pictures)
+            picture = _decode_deep(path, content, header, pictures)
         if picture is None:
             raise FoldsegError(f"{path}: is damaged: it cannot be decoded")
-        return np.asarray(_turned(picture, header, pictures), np.uint8)
+        return np.asarray(_orient(picture, header, pictures), np.uint8)
 
 
 def read_small_grey(path: Path, width: int) -> NDArray[np.uint8]:
-    """Read a picture upright as grey (H, W) uint8; a JPEG smaller than it is, but at least `width` pixels wide.
+    """Read a picture upright as grey (H, W) uint8.
 
-    At an eighth of its size one of 1936x1216 takes half of the time that it takes in colours and in full.
+    A JPEG may be read at 1/2, 1/4 or 1/8 of its size, at least `width` pixels wide. At 1/8 a JPEG of 1936x1216 takes
+    half of the time that it takes in colours and in full size.
     """
     content, header = _read(path)
     if header.kind != "JPEG":
         return np.asarray(cv2.cvtColor(read_image(path), cv2.COLOR_RGB2GRAY), np.uint8)
-    shrink = next((factor for factor in _SHRINKS if factor <= header.size(upright=True)[1] // width), 1)
-    with _explained(path, header, 1):
+    most = header.size(upright=True)[1] // width
+    shrink = next((factor for factor in _SHRINKS if factor <= most), 1)
+    with _named_errors(path, header, 1):
         picture = jpegs.decode_grey(path, content, header, shrink)
         if picture is None:
             raise FoldsegError(f"{path}: is damaged: it cannot be decoded")
         picture = picture.reshape(picture.shape[:2])
-        return np.asarray(_turned(picture, header, AS_SHOWN), np.uint8)
+        return np.asarray(_orient(picture, header, AS_SHOWN), np.uint8)
 
 
 def read_mask(path: Path, labels: LabelSet, pictures: Pictures = AS_SHOWN) -> Mask:
     """Read a mask file as class indices (H, W) uint8, void 255.
 
-    Files hold RGB colours if the label set has `raw_colours`, otherwise 8-bit ids, grey or paletted (the palette's
-    index is the id). FoldsegError for 16-bit masks, for unknown ids or colours, for damaged files.
+    Files hold RGB colours if the label set has `raw_colours`. Otherwise they hold 8-bit ids, grey or paletted; the
+    palette's index is the id. FoldsegError for 16-bit masks, for unknown ids or colours, for damaged files.
     """
     content, header = _read(path)
-    with _explained(path, header, 4):
-        raw = _colour_mask(path, content, header, labels) if labels.raw_colours else _id_mask(path, content, header)
+    with _named_errors(path, header, 4):
+        has_colours = bool(labels.raw_colours)
+        raw_ids = _decode_colours(path, content, labels) if has_colours else _decode_ids(path, content, header)
         try:
-            return labels.encode(_turned(raw, header, pictures))
+            return labels.encode(_orient(raw_ids, header, pictures))
         except ValueError as error:
             raise FoldsegError(f"{path}: {error}") from None
 
 
 def read_index_mask(path: Path, classes: int, pictures: Pictures = AS_SHOWN) -> Mask:
-    """Read a mask file of class indices (H, W) uint8, void 255; FoldsegError for an index that is no class."""
+    """Read a mask file that holds class indices: (H, W) uint8, void 255. FoldsegError for an index that is no class."""
     content, header = _read(path)
-    with _explained(path, header, 1):
-        mask = _turned(_id_mask(path, content, header), header, pictures)
+    with _named_errors(path, header, 1):
+        mask = _orient(_decode_ids(path, content, header), header, pictures)
     present = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
     unknown = present[(present >= classes) & (present != IGNORE_INDEX)].tolist()
     if unknown:
@@ -100,13 +113,16 @@ def read_index_mask(path: Path, classes: int, pictures: Pictures = AS_SHOWN) -> 
     return mask
 
 
-def image_size(path: Path, pictures: Pictures = AS_SHOWN) -> tuple[int, int]:
-    """Return (height, width) as `read_image` gives it, from the file's header; FoldsegError if it is cut short."""
-    return image_header(path).size(pictures.upright)
+def read_image_size(path: Path, pictures: Pictures = AS_SHOWN) -> tuple[int, int]:
+    """Return (height, width) of what `read_image` returns, from the file's header.
+
+    FoldsegError if the file is no picture or is cut short.
+    """
+    return read_image_header(path).size(pictures.upright)
 
 
-def image_header(path: Path) -> Header:
-    """Read the header; FoldsegError for what is no picture or is cut short."""
+def read_image_header(path: Path) -> Header:
+    """Return the header of a picture file. FoldsegError if the file is no picture or is cut short."""
     check_is_file(path)
     try:
         with path.open("rb") as stream:
@@ -115,10 +131,13 @@ def image_header(path: Path) -> Header:
         raise FoldsegError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def sizes_differ(
+def describe_size_difference(
     mask: Path | None, mask_size: tuple[int, ...], image: Path, size: tuple[int, ...], orientation: int
 ) -> str:
-    """Say that a mask does not have its image's size, both (height, width), and why that may be."""
+    """Say that a mask and its image differ in size, both (height, width), and why that may be.
+
+    `orientation`: that of the image, as its EXIF says.
+    """
     text = f"{mask}: is {mask_size[1]}x{mask_size[0]}, its image {image} is {size[1]}x{size[0]} (width x height)"
     if orientation == 1:
         return text
@@ -128,13 +147,13 @@ def sizes_differ(
     )
 
 
-def check_whole(path: Path, pictures: Pictures = AS_SHOWN) -> Header:
-    """Read a picture's header, having made sure that its pixels are whole: FoldsegError otherwise.
+def check_pixels(path: Path, pictures: Pictures = AS_SHOWN) -> Header:
+    """Check that a picture's pixels are undamaged, and return its header. FoldsegError otherwise.
 
-    An 8-bit PNG is not decoded for that, since its check sums tell; a JPEG is, at an eighth of its size.
+    An 8-bit PNG has check sums, so it is not decoded. A JPEG is decoded at an eighth of its size.
     """
     content, header = _read(path)
-    with _explained(path, header, 1):
+    with _named_errors(path, header, 1):
         if header.kind == "JPEG" and header.channels != 4:
             if jpegs.decode_grey(path, content, header, _SHRINKS[0]) is None:
                 raise FoldsegError(f"{path}: is damaged: it cannot be decoded")
@@ -144,13 +163,14 @@ def check_whole(path: Path, pictures: Pictures = AS_SHOWN) -> Header:
 
 
 def _read(path: Path) -> tuple[bytes, Header]:
+    """Return the content of a picture file and its header, with the check sums of a PNG verified."""
     content = read_bytes(path)
     return content, read_header(path, io.BytesIO(content), check_sums=True)
 
 
 @contextmanager
-def _explained(path: Path, header: Header, channels: int) -> Iterator[None]:
-    """Turn what decoders raise into a FoldsegError that names the file."""
+def _named_errors(path: Path, header: Header, channels: int) -> Iterator[None]:
+    """Turn the exceptions of decoders into a FoldsegError that names the file."""
     try:
         yield
     except MemoryError as error:
@@ -169,12 +189,13 @@ def _too_large(path: Path, header: Header, channels: int) -> FoldsegError:
     )
 
 
-def _decoded(content: bytes, flags: int) -> Any:
+def _decode(content: bytes, flags: int) -> Any:
+    """Decode a picture with OpenCV, as it is stored. None if that fails."""
     return cv2.imdecode(np.frombuffer(content, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
 
 
-def _deep(path: Path, content: bytes, header: Header, pictures: Pictures) -> Any:
-    """Decode what has more than 8 bits per channel, or may have: RGB (H, W, 3) uint8."""
+def _decode_deep(path: Path, content: bytes, header: Header, pictures: Pictures) -> Any:
+    """Decode a picture that has, or may have, more than 8 bits per channel: RGB (H, W, 3) uint8."""
     if header.bits > 16 or header.numbers != "unsigned":
         raise FoldsegError(
             f"{path}: holds {header.numbers} numbers of {header.bits} bits, and nothing says which of them is white; "
@@ -182,7 +203,7 @@ def _deep(path: Path, content: bytes, header: Header, pictures: Pictures) -> Any
         )
     picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if picture is None or picture.dtype == np.uint8:
-        return _decoded(content, cv2.IMREAD_COLOR_RGB)
+        return _decode(content, cv2.IMREAD_COLOR_RGB)
     if picture.dtype != np.uint16:
         raise FoldsegError(f"{path}: holds numbers of the type {picture.dtype}; convert it to 8 or 16 bits")
     if picture.ndim == 3 and picture.shape[2] == 4:
@@ -201,24 +222,26 @@ def _deep(path: Path, content: bytes, header: Header, pictures: Pictures) -> Any
     return cv2.cvtColor(levels, cv2.COLOR_GRAY2RGB if levels.ndim == 2 else cv2.COLOR_BGR2RGB)
 
 
-def _turned(picture: Any, header: Header, pictures: Pictures) -> Any:
-    """Turn decoded pixels as EXIF says, or leave them as they are stored. OpenCV has turned those of TIFFs already."""
-    if header.kind == "TIFF":
-        return picture if pictures.upright else _turn(picture, _BACK.get(header.orientation, header.orientation))
-    return _turn(picture, header.orientation) if pictures.upright else picture
+def _orient(picture: Any, header: Header, pictures: Pictures) -> Any:
+    """Turn decoded pixels as EXIF says, or leave them as they are stored, as the settings say."""
+    if header.kind == "TIFF":  # OpenCV has turned it already
+        inverse = _INVERSE_ORIENTATIONS.get(header.orientation, header.orientation)
+        return picture if pictures.upright else _make_upright(picture, inverse)
+    return _make_upright(picture, header.orientation) if pictures.upright else picture
 
 
-def _turn(picture: Any, orientation: int) -> Any:
-    """Make pixels upright that are stored in one of EXIF's orientations, 1 to 8."""
+def _make_upright(picture: Any, orientation: int) -> Any:
+    """Turn pixels that are stored in one of EXIF's orientations, 1 to 8."""
     if orientation in _MIRRORED:
         picture = cv2.flip(picture, 1)
-    for code in _TURNS.get(orientation, ()):
-        picture = cv2.rotate(picture, code)
+    if orientation in _ROTATIONS:
+        picture = cv2.rotate(picture, _ROTATIONS[orientation])
     return picture
 
 
-def _unchanged(path: Path, content: bytes) -> Image:
-    picture = _decoded(content, cv2.IMREAD_UNCHANGED)
+def _decode_8_bits(path: Path, content: bytes) -> Image:
+    """Decode a mask with the channels that it has. FoldsegError if it is damaged or has not 8 bits per channel."""
+    picture = _decode(content, cv2.IMREAD_UNCHANGED)
     if picture is None:
         raise FoldsegError(f"{path}: is damaged: it cannot be decoded")
     if picture.dtype != np.uint8:
@@ -226,26 +249,29 @@ def _unchanged(path: Path, content: bytes) -> Image:
     return np.asarray(picture, np.uint8)
 
 
-def _colour_mask(path: Path, content: bytes, header: Header, labels: LabelSet) -> Mask:
-    picture = _unchanged(path, content)
+def _decode_colours(path: Path, content: bytes, labels: LabelSet) -> Mask:
+    """Return the raw ids (H, W) uint8 of a mask that holds RGB colours."""
+    picture = _decode_8_bits(path, content)
     channels = 1 if picture.ndim == 2 else picture.shape[2]
     if channels == 4:
-        seen_through = int(np.count_nonzero(picture[..., 3] != _OPAQUE))
-        if seen_through:
+        transparent = int(np.count_nonzero(picture[..., 3] != _OPAQUE))
+        if transparent:
             raise FoldsegError(
-                f"{path}: {seen_through} of its pixels are transparent, and which class they show is not known; "
+                f"{path}: {transparent} of its pixels are transparent, and which class they show is not known; "
                 "save the mask without transparency"
             )
         picture = np.ascontiguousarray(picture[..., :3])
     elif channels != 3:
         raise FoldsegError(f"{path}: has {channels} channel(s); expected a mask of 3 (RGB colours)")
     try:
-        return ids_of_colours(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False), labels.raw_colours)
+        rgb = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
+        return find_raw_ids(rgb, labels.raw_colours)
     except ValueError as error:
         raise FoldsegError(f"{path}: {error}") from None
 
 
-def _id_mask(path: Path, content: bytes, header: Header) -> Mask:
+def _decode_ids(path: Path, content: bytes, header: Header) -> Mask:
+    """Return the ids (H, W) uint8 of a mask that holds 8-bit ids, grey or paletted."""
     if header.kind == "PNG" and header.paletted:
         # OpenCV would replace the ids by the palette's colours
         try:
@@ -255,7 +281,7 @@ def _id_mask(path: Path, content: bytes, header: Header) -> Mask:
             raise FoldsegError(f"{path}: is damaged: {error}") from error
     if header.kind == "PNG" and header.bits < 8:
         raise FoldsegError(f"{path}: is a {header.bits}-bit mask, whose ids would be stretched; expected 8 bits")
-    mask = _unchanged(path, content)
+    mask = _decode_8_bits(path, content)
     if mask.ndim != 2:
         raise FoldsegError(f"{path}: has {mask.shape[2]} channels; expected a mask of one (8-bit ids)")
     return mask

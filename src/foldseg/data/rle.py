@@ -19,54 +19,59 @@ EMPTY_RLE: Rle = np.empty((0, 3), np.int64)
 EMPTY_RLE.flags.writeable = False
 
 
-def rles_of_labels(labels: Mask, classes: Sequence[int]) -> list[Rle]:
-    """Class indices (H, W) uint8 -> the RLE of each of `classes`, which are found in one pass over the picture."""
-    number_of = np.zeros(256, np.uint8)  # 1, 2, ... for the classes that are wanted; the rest becomes one
-    number_of[list(classes)] = np.arange(1, len(classes) + 1)
-    numbers = cv2.LUT(labels, number_of)
-    begins = np.empty(numbers.shape, bool)
+def encode_classes(labels: Mask, classes: Sequence[int]) -> list[Rle]:
+    """Return the RLE of each of `classes` in a mask of class indices (H, W) uint8, in one pass over the picture."""
+    number_of_class = np.zeros(256, np.uint8)  # 1, 2, ... for `classes`; all other classes become 0
+    number_of_class[list(classes)] = np.arange(1, len(classes) + 1)
+    numbers = cv2.LUT(labels, number_of_class)
+    begins = np.empty(numbers.shape, bool)  # where a segment begins
     begins[:, 0] = True
     np.not_equal(numbers[:, 1:], numbers[:, :-1], out=begins[:, 1:])
     starts = np.flatnonzero(begins)
     lengths = np.diff(starts, append=numbers.size)
-    number = numbers.reshape(-1)[starts]
+    number_of_segment = numbers.reshape(-1)[starts]
     rles = []
-    for wanted in range(1, len(classes) + 1):
-        chosen = number == wanted
-        row, first = np.divmod(starts[chosen], numbers.shape[1])
-        rles.append(np.stack([row, first, first + lengths[chosen] - 1], 1))
+    for number in range(1, len(classes) + 1):
+        is_of_class = number_of_segment == number
+        row, first = np.divmod(starts[is_of_class], numbers.shape[1])
+        last = first + lengths[is_of_class] - 1
+        rles.append(np.stack([row, first, last], 1))
     return rles
 
 
-def rle_of_mask(mask: NDArray[np.bool_]) -> Rle:
-    """(H, W) bool -> the RLE of its True pixels."""
-    return rles_of_labels(np.ascontiguousarray(mask).view(np.uint8), [1])[0]
+def encode_mask(mask: NDArray[np.bool_]) -> Rle:
+    """Return the RLE of the True pixels of a mask (H, W) bool."""
+    return encode_classes(np.ascontiguousarray(mask).view(np.uint8), [1])[0]
 
 
-def mask_of_rle(rle: Rle, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """RLE -> (H, W) bool; the inverse of `rle_of_mask` for a picture of `size` (height, width)."""
+def decode_rle(rle: Rle, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the mask (H, W) bool of an RLE: the inverse of `encode_mask`. `size`: (height, width) of the picture."""
     steps = np.zeros((size[0], size[1] + 1), np.int8)
     steps[rle[:, ROW], rle[:, FIRST]] += 1
     steps[rle[:, ROW], rle[:, LAST] + 1] -= 1
     return steps[:, :-1].cumsum(1, dtype=np.int8).view(np.bool_)
 
 
-def pixels(rle: Rle) -> int:
+def count_rle_pixels(rle: Rle) -> int:
     """Return how many pixels a mask has."""
     return int((rle[:, LAST] - rle[:, FIRST] + 1).sum())
 
 
-def pixels_shared(a: Rle, b: Rle) -> int:
+def count_shared_pixels(a: Rle, b: Rle) -> int:
     """Return how many pixels two masks share."""
     if not len(a) or not len(b):
         return 0
+    # A pixel's position is that in a picture that is as wide as both masks need
     width = max(a[:, LAST].max(), b[:, LAST].max()) + 1
     starts, ends = a[:, ROW] * width + a[:, FIRST], a[:, ROW] * width + a[:, LAST] + 1
-    before = np.concatenate([[0], np.cumsum(ends - starts)])  # pixels of a before its i-th segment
+    before_segment = np.concatenate([[0], np.cumsum(ends - starts)])  # pixels of a before its i-th segment
 
-    def pixels_of_a_before(place: NDArray[np.int64]) -> NDArray[np.int64]:
-        after = np.searchsorted(starts, place, side="right")  # the first segment of a that begins after the place
-        return np.minimum(before[after], before[after - 1] + np.maximum(place - starts[after - 1], 0)) * (after > 0)
+    def count_before(position: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many pixels of a come before each position."""
+        following = np.searchsorted(starts, position, side="right")  # first segment of a that begins after it
+        within = np.maximum(position - starts[following - 1], 0)
+        pixels = np.minimum(before_segment[following], before_segment[following - 1] + within)
+        return pixels * (following > 0)
 
     row = b[:, ROW] * width
-    return int((pixels_of_a_before(row + b[:, LAST] + 1) - pixels_of_a_before(row + b[:, FIRST])).sum())
+    return int((count_before(row + b[:, LAST] + 1) - count_before(row + b[:, FIRST])).sum())

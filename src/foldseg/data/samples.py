@@ -1,7 +1,12 @@
-"""The samples table: one row per image, whatever the data set.
+"""The samples table of a data set: one row per image. Building it, and checking the files that it names.
 
-Columns, all strings: `id` (unique), `image` and `mask` (paths relative to the data root; mask "" where there is none),
-`split`, `group` (what must never be divided between folds), `stratum` (what folds balance).
+All columns are strings:
+
+- `id`: unique;
+- `image`, `mask`: paths relative to the data root; the mask is "" if there is none;
+- `split`: the part that the publishers put the image into;
+- `group`: images that must never be divided between folds;
+- `stratum`: what folds balance.
 """
 
 import logging
@@ -21,7 +26,7 @@ from foldseg.config.schema import Pictures
 from foldseg.data.counting import count_masks
 from foldseg.data.headers import Header
 from foldseg.data.labels import LabelSet
-from foldseg.data.reading import AS_SHOWN, check_whole, sizes_differ
+from foldseg.data.reading import AS_SHOWN, check_pixels, describe_size_difference
 from foldseg.errors import FoldsegError, raise_if_any
 
 logger = logging.getLogger(__name__)
@@ -33,27 +38,34 @@ _TURNED = {
     "stored": "%s: has an EXIF orientation (%d of %d images do) and is not turned (data.pictures.orientation=stored)",
 }
 _OBLONG = "%s: says that its pixels are not square (%d of %d images do); they are taken as they are stored"
-_SQUARE = 0.01  # relative difference of a pixel's sides from which on it is said
-_MAX_ID = 200  # bytes: with a suffix, and what a temporary name adds, a file name has 255 at most
+_SQUARE = 0.01
+"""Pixels count as square if their sides differ by no more than this, relatively."""
+_MAX_ID = 200
+"""Longest id, in bytes. A file name has at most 255, which include a suffix and what a temporary name adds."""
 _MAX_SHOWN = 80
+"""Longest text that a message quotes, in letters."""
 
 
-def samples_table(rows: Iterable[tuple[str, str, str, str, str, str]], source: Path) -> pd.DataFrame:
-    """Build a samples table. FoldsegError when it is empty, an id is repeated or cannot be the name of a file."""
+def build_samples_table(rows: Iterable[tuple[str, str, str, str, str, str]], source: Path) -> pd.DataFrame:
+    """Return a samples table of rows (id, image, mask, split, group, stratum); `source` is named in errors.
+
+    FoldsegError if there are no rows, if an id is repeated, and if an id cannot be the name of a file.
+    """
     table = pd.DataFrame(list(rows), columns=COLUMNS, dtype="str")
     if table.empty:
         raise FoldsegError(f"{source}: holds no images")
-    double = table["id"][table["id"].duplicated()].unique().tolist()
-    if double:
-        raise FoldsegError(f"{source}: {len(double)} id(s) occur twice, e.g. {shorten(double)}")
+    repeated = table["id"][table["id"].duplicated()].unique().tolist()
+    if repeated:
+        raise FoldsegError(f"{source}: {len(repeated)} id(s) occur twice, e.g. {shorten(repeated)}")
     for name in table["id"]:
-        if wrong := _what_is_wrong(name):
-            raise FoldsegError(f"{source}: the id {shown(name)} {wrong}; ids become names of files: rename its image")
+        problem = _describe_invalid_id(name)
+        if problem:
+            raise FoldsegError(f"{source}: the id {quote(name)} {problem}; ids become names of files: rename its image")
     return table
 
 
-def _what_is_wrong(name: str) -> str:
-    """Why an id cannot be the name of a file in stores and submissions; "" if it can. Blanks and dots may be in it."""
+def _describe_invalid_id(name: str) -> str:
+    """Say why an id cannot be the name of a file in stores and submissions; "" if it can. Blanks and dots are valid."""
     if not name:
         return "is empty"
     if name.startswith("."):
@@ -68,50 +80,56 @@ def _what_is_wrong(name: str) -> str:
 
 
 def check_files(table: pd.DataFrame, root: Path, pictures: Pictures = AS_SHOWN) -> pd.DataFrame:
-    """Make sure before the GPU hours that all files are whole; return the table with `height` and `width` (int) added.
+    """Check all files of a samples table, so that no damage is found after hours of training.
 
-    FoldsegError names every file that is missing or damaged, and every mask whose size is not its image's. Says once
-    which images are turned as their EXIF says, or not, and which have pixels that are not square.
+    Returns the table with the columns `height` and `width` (int, pixels) added. Warns of images with an EXIF
+    orientation, and of images whose pixels are not square. FoldsegError names every file that is missing or damaged,
+    and every mask whose size differs from that of its image.
     """
     images = [root / str(image) for image in table["image"]]
     masks = [root / str(mask) if mask else None for mask in table["mask"]]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        steps = pool.map(_checked, images, masks, repeat(pictures))
+        steps = pool.map(_header_or_error, images, masks, repeat(pictures))
         bar = tqdm(steps, total=len(images), desc="checking files", unit="image", leave=False, disable=None)
-        found = list(bar)
-    raise_if_any([str(outcome) for outcome in found if isinstance(outcome, FoldsegError)], "images")
-    headers = [outcome for outcome in found if isinstance(outcome, Header)]
-    _say_what_is_decided(images, headers, pictures)
+        outcomes = list(bar)
+    raise_if_any([str(outcome) for outcome in outcomes if isinstance(outcome, FoldsegError)], "images")
+    headers = [outcome for outcome in outcomes if isinstance(outcome, Header)]
+    _warn_of_odd_pictures(images, headers, pictures)
     sizes = [header.size(pictures.upright) for header in headers]
-    return table.assign(height=[h for h, _ in sizes], width=[w for _, w in sizes])
+    return table.assign(height=[height for height, _ in sizes], width=[width for _, width in sizes])
 
 
-def _checked(image: Path, mask: Path | None, pictures: Pictures) -> Header | FoldsegError:
-    """Return the header of an image, or what is wrong with it or its mask."""
+def _header_or_error(image: Path, mask: Path | None, pictures: Pictures) -> Header | FoldsegError:
+    """Return the header of an image, or the error that says what is wrong with the image or its mask."""
     try:
-        header = _whole(image, pictures)
+        header = _check_once(image, pictures)
         size = header.size(pictures.upright)
-        mask_size = _whole(mask, pictures).size(pictures.upright) if mask else size
+        mask_size = _check_once(mask, pictures).size(pictures.upright) if mask else size
     except FoldsegError as error:
         return error
-    return header if mask_size == size else FoldsegError(sizes_differ(mask, mask_size, image, size, header.orientation))
+    if mask_size != size:
+        return FoldsegError(describe_size_difference(mask, mask_size, image, size, header.orientation))
+    return header
 
 
-def _whole(path: Path, pictures: Pictures) -> Header:
-    """Check a file, once per process as long as it does not change: several folds are trained one after the other."""
+def _check_once(path: Path, pictures: Pictures) -> Header:
+    """Check a file and return its header. A process checks a file again only if it has changed.
+
+    It may train several folds, which read the same files.
+    """
     try:
-        facts = path.stat()
+        status = path.stat()
     except OSError:
-        return check_whole(path, pictures)  # which says what is wrong
-    return _remembered(path, facts.st_size, facts.st_mtime_ns, pictures)
+        return check_pixels(path, pictures)  # this raises the error that says what is wrong
+    return _check_and_remember(path, status.st_size, status.st_mtime_ns, pictures)
 
 
 @cache
-def _remembered(path: Path, size: int, time: int, pictures: Pictures) -> Header:
-    return check_whole(path, pictures)
+def _check_and_remember(path: Path, size: int, time: int, pictures: Pictures) -> Header:
+    return check_pixels(path, pictures)
 
 
-def _say_what_is_decided(images: Sequence[Path], headers: Sequence[Header], pictures: Pictures) -> None:
+def _warn_of_odd_pictures(images: Sequence[Path], headers: Sequence[Header], pictures: Pictures) -> None:
     turned = [path for path, header in zip(images, headers, strict=True) if header.orientation != 1]
     if turned:
         logger.warning(_TURNED[pictures.orientation], turned[0], len(turned), len(images))
@@ -123,23 +141,25 @@ def _say_what_is_decided(images: Sequence[Path], headers: Sequence[Header], pict
 def count_mask_pixels(
     table: pd.DataFrame, root: Path, labels: LabelSet, pictures: Pictures = AS_SHOWN, encoded: bool = False
 ) -> NDArray[np.int64]:
-    """As `count_masks`, of the masks of a samples table whose paths are relative to `root`."""
+    """Count the pixels of the masks of a samples table, as `count_masks` does; its paths are relative to `root`."""
     return count_masks([root / str(mask) for mask in table["mask"]], labels, pictures, encoded)
 
 
 def check_mask_values(
     table: pd.DataFrame, root: Path, labels: LabelSet, pictures: Pictures = AS_SHOWN, encoded: bool = False
 ) -> None:
-    """FoldsegError, before any training, for masks that hold unknown ids or colours; warns of masks that are void.
+    """FoldsegError for masks that hold unknown ids or colours; warns of masks that hold nothing but void.
 
-    All masks are read: 2,243 of 1936x1216 take about a minute and a half of processor time, divided by the cores.
+    It is called before training and reads all masks. 2,243 masks of 1936x1216 take about a minute and a half of
+    processor time, divided by the cores.
     """
-    void = table["mask"][count_mask_pixels(table, root, labels, pictures, encoded)[:, :-1].sum(1) == 0]
+    labelled_pixels = count_mask_pixels(table, root, labels, pictures, encoded)[:, :-1].sum(1)
+    void = table["mask"][labelled_pixels == 0]
     if len(void):
         logger.warning("%d of %d masks are void all over: %s", len(void), len(table), shorten(void))
 
 
-def existing_folder(path: Path) -> Path:
+def require_folder(path: Path) -> Path:
     """Return `path` if it is a folder; FoldsegError otherwise."""
     if not path.is_dir():
         raise FoldsegError(f"{path}: no such folder")
@@ -147,17 +167,17 @@ def existing_folder(path: Path) -> Path:
 
 
 def shorten(items: Iterable[object], most: int = 5) -> str:
-    """`a, b, c and 12 more`, for error messages."""
-    names = [cut(str(item)) for item in items]
+    """List the first `most` items for an error message: `a, b, c and 12 more`."""
+    names = [cut_middle(str(item)) for item in items]
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 
-def cut(text: str, most: int = _MAX_SHOWN) -> str:
-    """`text`, without its middle if it is too long for a message."""
+def cut_middle(text: str, most: int = _MAX_SHOWN) -> str:
+    """Return a text, without its middle if it is too long for a message: of more than `most` letters."""
     return text if len(text) <= most else f"{text[: most - 23]}...{text[-20:]}"
 
 
-def shown(text: str) -> str:
-    """`text` between quotes, without its middle if it is long and with escapes for what cannot be printed."""
-    return repr(cut(text))
+def quote(text: str) -> str:
+    """Return a text between quotes, without its middle if it is long, and with escapes for what cannot be printed."""
+    return repr(cut_middle(text))

@@ -10,7 +10,7 @@ import pandas as pd
 
 from foldseg.data.labels import LabelClass, LabelSet
 from foldseg.data.listing import MASKS, Listing, list_files, pair_by_stem
-from foldseg.data.samples import existing_folder, samples_table, shorten
+from foldseg.data.samples import build_samples_table, require_folder, shorten
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json
 from foldseg.notices import say_once
@@ -49,48 +49,48 @@ LABELS = LabelSet(
 
 
 def scan(root: Path) -> pd.DataFrame:
-    """Return the samples table below `root`.
+    """Return the samples table of the data below `root`.
 
-    The stratum is route and time of day; a group is a run of consecutive frame indices within one. Test images have
-    no attributes: stratum "" and a group of their own each.
+    The stratum is the route and the time of day. A group is a sequence of consecutive frame indices within a stratum.
+    Test images have no attributes, so their stratum is "" and each is a group of its own.
     """
-    existing_folder(root)
+    require_folder(root)
     images = list_files(root / "seg_train_images", usual=SUFFIX)
     annotations = list_files(root / "seg_train_annotations", (*MASKS, ".json"))
     pairs = pair_by_stem(images, annotations.only(MASKS))
-    attributes = annotations.only((".json",))
-    facts = _facts([image.stem for image, _ in pairs], attributes)
-    group = _groups(facts)
+    attributes = _read_attributes([image.stem for image, _ in pairs], annotations.only((".json",)))
+    groups = _find_groups(attributes)
     train = [
         (
             image.stem,
             f"seg_train_images/{image.name}",
             f"seg_train_annotations/{mask.name}",
             "train",
-            group[i],
+            groups[row],
             stratum,
         )
-        for i, ((image, mask), stratum) in enumerate(zip(pairs, facts["stratum"], strict=True))
+        for row, ((image, mask), stratum) in enumerate(zip(pairs, attributes["stratum"], strict=True))
     ]
     if not train:
         raise FoldsegError(f"{images.folder}: holds no images")
     tests = list_files(root / "seg_test_images", usual=SUFFIX)
     tests.require_all()
     test = [(stem, f"seg_test_images/{image.name}", "", "test", stem, "") for stem, image in tests.by_stem.items()]
-    return samples_table(train + test, root)
+    return build_samples_table(train + test, root)
 
 
-def _facts(names: list[str], attributes: Listing) -> pd.DataFrame:
-    """Columns `stratum` and `frame` of the images `names`, from the JSON of the same name each."""
-    files = attributes.by_stem
-    if spare := sorted(set(files) - set(names)):
-        say_once(f"{attributes.folder}: {len(spare)} .json of no image are passed over: {shorten(spare)}")
-    rows = [_read_facts(files.get(name, attributes.folder / f"{name}.json")) for name in names]
+def _read_attributes(names: list[str], annotations: Listing) -> pd.DataFrame:
+    """Return the columns `stratum` and `frame` of the images `names`, each from the JSON of the same name."""
+    files = annotations.by_stem
+    spare = sorted(set(files) - set(names))
+    if spare:
+        say_once(f"{annotations.folder}: {len(spare)} .json of no image are passed over: {shorten(spare)}")
+    rows = [_read_annotation(files.get(name, annotations.folder / f"{name}.json")) for name in names]
     return pd.DataFrame(rows, columns=["stratum", "frame"])
 
 
-def _read_facts(path: Path) -> tuple[str, int]:
-    """Stratum and frame index of one annotation."""
+def _read_annotation(path: Path) -> tuple[str, int]:
+    """Return the stratum and the frame index that an annotation states."""
     content = read_json(path)
     try:
         attributes = content["attributes"]
@@ -101,9 +101,12 @@ def _read_facts(path: Path) -> tuple[str, int]:
         ) from error
 
 
-def _groups(facts: pd.DataFrame) -> dict[int, str]:
-    """Row number -> group: runs of consecutive frame indices within a stratum, named by stratum and first frame."""
-    ordered = facts.sort_values(["stratum", "frame"], kind="stable")
+def _find_groups(attributes: pd.DataFrame) -> dict[int, str]:
+    """Return the group of each row, by its number.
+
+    A group is a sequence of consecutive frame indices within a stratum. It is named by the stratum and its first frame.
+    """
+    ordered = attributes.sort_values(["stratum", "frame"], kind="stable")
     starts = (ordered["stratum"] != ordered["stratum"].shift()) | (ordered["frame"].diff() > 1)
     first = ordered["frame"].where(starts).ffill().astype(int)
     names = ordered["stratum"] + "/" + first.astype(str)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldseg.config.schema import Tta
-from foldseg.data.content import file_hash
+from foldseg.data.hashes import hash_file
 from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.deploy.interface import PLAIN, PredictionOptions
 from foldseg.ensemble.blend import Levels, merge_classes, weighted_sum
@@ -100,7 +100,7 @@ def open_ensemble_source(path: Path, options: PredictionOptions) -> EnsembleSour
         "view": {},
         "tta": {},
         "config": config.model_dump(mode="json", include={"members", "tta", "blend", "steps", "labels", "folds"}),
-        "fitted": file_hash(submission.fitted),
+        "fitted": hash_file(submission.fitted),
         "left_out": sorted(line.left_out),
     }
     return EnsembleSource(provenance, tuple(loaded), members.spec, line)

@@ -54,7 +54,7 @@ def export_onnx(
         run="/".join(run.path.resolve().parts[-2:]),
         checkpoint=checkpoint,
         weights=run.hash_of(checkpoint),
-        dataset=run.experiment.data.dataset,
+        dataset=run.experiment.data.dataset.kind,
         classes=class_facts(labels),
         void_ids=labels.void_ids,
         stride=network.stride,

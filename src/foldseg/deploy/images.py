@@ -125,4 +125,4 @@ def _shorten_problems(problems: Sequence[str]) -> list[str]:
 
 def _describe_labels(labels: LabelSet) -> dict[str, Any]:
     """Return what decides how classes are written: their raw ids and colours."""
-    return labels.facts | {f"(drawn) {label.name}": list(label.colour) for label in labels.classes}
+    return labels.definition | {f"(drawn) {label.name}": list(label.colour) for label in labels.classes}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from foldseg.config.old_spellings import translate
-from foldseg.data.content import code_hash, count_of, readable_hashes
+from foldseg.data.hashes import format_count, hash_code, hash_readable_files
 from foldseg.deploy.picture_files import Picture
 from foldseg.errors import FoldsegError
 from foldseg.files import read_record, remove_partials, write_json
@@ -96,7 +96,7 @@ class OutputFolder:
     def _check_same_pictures(
         self, old: Mapping[str, Any], pictures: Sequence[Picture], hashes: Mapping[str, str]
     ) -> None:
-        """FoldsegError if a result would replace that of another picture, whose file is still where it was."""
+        """FoldsegError if a result would replace another picture's result, and that picture is still in its place."""
         for picture in pictures:
             name, result = picture.name, self.result_of(picture.name)
             old_path = old.get("paths", {}).get(name)
@@ -105,8 +105,8 @@ class OutputFolder:
             is_other = hashes[name] != old.get("contents", {}).get(name)
             if is_other and Path(old_path).is_file() and result.is_file():
                 raise FoldsegError(
-                    f"{result}: is the result of {old_path}; that of {picture.path} would take its place; give "
-                    "--out another folder"
+                    f"{result}: is the result of {old_path}; the result of {picture.path} would take its place; "
+                    "give --out another folder"
                 )
 
     def _remove_stale(self, old: Mapping[str, Any], hashes: Mapping[str, str]) -> None:
@@ -120,7 +120,7 @@ class OutputFolder:
             (unrecorded, "were predicted by an older version"),
         ):
             if names:
-                what = f"{count_of(names, 'picture')} (e.g. {names[0]})"
+                what = f"{format_count(names, 'picture')} (e.g. {names[0]})"
                 logger.warning("%s: %s %s; predicted again", self.path, what, why)
         for name in changed + unrecorded:
             self.result_of(name).unlink()
@@ -134,10 +134,10 @@ class OutputFolder:
 def hash_pictures(pictures: Iterable[Picture]) -> dict[str, str]:
     """Return name -> SHA-256 of the file. It is "" for a file that cannot be read: its error comes when it is read."""
     pictures = list(pictures)
-    hashes = readable_hashes(picture.path for picture in pictures)
+    hashes = hash_readable_files(picture.path for picture in pictures)
     return dict(zip([picture.name for picture in pictures], hashes, strict=True))
 
 
 def hash_prediction_code() -> str:
     """Return the hash of all code that decides what is predicted for a picture."""
-    return code_hash(*_CODE)
+    return hash_code(*_CODE)

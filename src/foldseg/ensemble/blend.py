@@ -27,8 +27,8 @@ Levels = NDArray[np.float32]
 def merge_classes(quantised: Quantised, into: NDArray[np.intp]) -> Planes:
     """Sum the planes of classes that are merged into one: (C, H, W) uint8 -> (merged classes, H, W) uint16.
 
-    `into[c]` is the index that class c is merged into (see `LabelSet.merged_into`). Sums are exact: the 254 planes that
-    a label set may have fit into 16 bits. If nothing is merged or moved, the planes are returned unchanged.
+    `into[c]` is the index that class c is merged into (see `LabelSet.class_indices_in`). Sums are exact: the 254
+    planes that a label set may have fit into 16 bits. If nothing is merged or moved, the planes are returned unchanged.
     """
     if np.array_equal(into, np.arange(len(into))):
         return quantised

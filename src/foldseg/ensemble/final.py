@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from foldseg.data.labels import Mask
-from foldseg.data.rle import Rle, rle_of_mask
+from foldseg.data.rle import Rle, encode_mask
 from foldseg.ensemble.prediction import Prediction
 from foldseg.errors import FoldsegError
 from foldseg.inference.store import PredictionStore
@@ -49,7 +49,7 @@ class FinalPredictions:
         """Read what a submission is written from: class indices or, where classes overlap, the RLE of each class."""
         if not self.keeps_masks:
             return self.read_labels(name)
-        return [rle_of_mask(plane > 0) for plane in self._masks.read(name)]
+        return [encode_mask(plane > 0) for plane in self._masks.read(name)]
 
     @property
     def _masks(self) -> PredictionStore:

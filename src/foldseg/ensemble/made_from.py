@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from foldseg.config import Ensemble
-from foldseg.data.content import Contents, code_hash, count_of, file_hash, file_hashes
 from foldseg.data.datasets import DataSet, OpenedData
-from foldseg.data.labels import label_changes
+from foldseg.data.hashes import Contents, format_count, hash_code, hash_file, hash_files
+from foldseg.data.labels import describe_label_changes
 from foldseg.ensemble.members import Members, blended_labels
 from foldseg.errors import FoldsegError
 from foldseg.notices import say_once
@@ -41,13 +41,13 @@ def made_from(members: Members, contents: Path, submission: Path) -> dict[str, A
     return {
         "members": weights_of(members),
         **({"trained_on_other_data": accepted} if accepted else {}),
-        "labels": members.labels.facts,
-        "data": file_hash(contents),
+        "labels": members.labels.definition,
+        "data": hash_file(contents),
         "submission": hash_of_submission(submission),
         "oof": hash_of_submission(SubmissionFolder(submission.parent).oof),
         "folds": members.first.facts["data_fingerprint"],
         "git_commit": git_commit(),
-        "code": code_hash(*_CODE),
+        "code": hash_code(*_CODE),
     }
 
 
@@ -61,15 +61,15 @@ def weights_of(members: Members) -> dict[str, str]:
     """Return checkpoint, as a path below the folder of runs -> SHA-256 of its weights."""
     runs = [(run, member) for member in members.config.members for run in members.runs[member.name].values()]
     paths = [run.checkpoint(member.checkpoint) for run, member in runs]
-    return {path.relative_to(members.config.runs).as_posix(): file_hash(path) for path in paths}
+    return {path.relative_to(members.config.runs).as_posix(): hash_file(path) for path in paths}
 
 
 def hash_of_submission(path: Path) -> str:
     """Return the SHA-256 of a submission's file, or of the names and hashes of the PNGs of a folder."""
     if not path.is_dir():
-        return file_hash(path)
+        return hash_file(path)
     files = sorted(path.glob("*.png"))
-    lines = [f"{file.name} {digest}\n" for file, digest in zip(files, file_hashes(files), strict=True)]
+    lines = [f"{file.name} {digest}\n" for file, digest in zip(files, hash_files(files), strict=True)]
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -90,12 +90,12 @@ def changes_since(folder: Path, opened: OpenedData) -> list[str]:
     recorded, run = scores[KEY], any_run(config)
     data = opened.open(run.experiment.data)
     run.check_folds(data)
-    if recorded["code"] != code_hash(*_CODE):
+    if recorded["code"] != hash_code(*_CODE):
         say_once(
             f"{folder}: was made by other code, of commit {recorded['git_commit']}", kind="submission of other code"
         )
     now = contents_of(data, scores["folds"])
-    labels = label_changes(recorded["labels"], blended_labels(config, run).facts)
+    labels = describe_label_changes(recorded["labels"], blended_labels(config, run).definition)
     return [
         *Contents.read(submission.contents).changes(now),
         *changed_weights(config, recorded["members"]),
@@ -111,9 +111,9 @@ def changed_weights(config: Ensemble, recorded: dict[str, str]) -> list[str]:
     changed = []
     for name, digest in recorded.items():
         path = config.runs / name
-        if path.is_file() and file_hash(path) != digest:
+        if path.is_file() and hash_file(path) != digest:
             changed.append(name)
-    return [f"members: {count_of(changed, 'checkpoint')} ({changed[0]})"] if changed else []
+    return [f"members: {format_count(changed, 'checkpoint')} ({changed[0]})"] if changed else []
 
 
 def any_run(config: Ensemble) -> RunFolder:

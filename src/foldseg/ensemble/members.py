@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from foldseg.config import Ensemble
 from foldseg.config.schema import Member, Tta
-from foldseg.data.datasets import DataSet, OpenedData, label_set
+from foldseg.data.datasets import DataSet, OpenedData, get_label_set
 from foldseg.data.labels import LabelSet
 from foldseg.ensemble.image import ImageTask, MemberStores
 from foldseg.ensemble.line import Line
@@ -193,13 +193,13 @@ def blended_labels(config: Ensemble, run: RunFolder) -> LabelSet:
     """Return the classes that an ensemble blends: those that one of its runs has learned, or the scored ones."""
     if config.labels == "as_trained":
         return trained_labels(run)
-    return label_set(run.experiment.data.model_copy(update={"labels": "scored"}))
+    return get_label_set(run.experiment.data.model_copy(update={"labels": "scored"}))
 
 
 def _merge_into(run: RunFolder, labels: LabelSet) -> NDArray[np.intp]:
     trained = trained_labels(run)
     try:
-        return trained.merged_into(labels)
+        return trained.class_indices_in(labels)
     except FoldsegError as error:
         raise FoldsegError(f"{run.path}: its classes cannot be merged into the scored ones: {error}") from None
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from foldseg.data.content import code_hash, file_hashes
+from foldseg.data.hashes import hash_code, hash_files
 from foldseg.ensemble.final import FinalPredictions
 from foldseg.ensemble.image import ImageTask
 from foldseg.ensemble.line import Line
@@ -81,8 +81,8 @@ class PassFolder:
             view={},
             tta={},
             ids=[task.id for task in self.tasks],
-            pictures=file_hashes(task.image for task in self.tasks),
-            code=code_hash(*_CODE),
+            pictures=hash_files(task.image for task in self.tasks),
+            code=hash_code(*_CODE),
         )
 
 
@@ -101,9 +101,9 @@ def _made_from(plan: Pass, tasks: Sequence[ImageTask]) -> dict[str, Any]:
         paths = [str(store.path) for member in task.members for store in member.stores]
         images.append([task.id, paths, params_of[id(task.line)], task.is_observed])
     return {
-        "code": code_hash(*_CODE),
-        "files": file_hashes(files),
-        "labels": list(spec.labels.facts.items()),
+        "code": hash_code(*_CODE),
+        "files": hash_files(files),
+        "labels": list(spec.labels.definition.items()),
         "stores": {
             str(store.path): store.metadata.checkpoint for store in sorted(stores, key=lambda store: store.path)
         },

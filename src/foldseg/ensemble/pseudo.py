@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from foldseg.config import Ensemble
 from foldseg.config.schema import Step
-from foldseg.data.content import code_hash, file_hashes
+from foldseg.data.hashes import hash_code, hash_files
 from foldseg.data.labels import LabelSet
 from foldseg.ensemble.confident import LabelingTask, label_image
 from foldseg.ensemble.line import Line, is_fitted
@@ -78,7 +78,7 @@ def _write_fold(
     counts = processed(label_image, labelings, members.config.workers, f"labelling for fold {fold}")
     pixels = np.sum(list(counts), 0)
     weights = [(members.runs[member.name][fold], member.checkpoint) for member in members.config.members]
-    pictures = file_hashes(task.image for task in tasks)
+    pictures = hash_files(task.image for task in tasks)
     write_json(
         folder / DESCRIPTION,
         {
@@ -86,9 +86,9 @@ def _write_fold(
             "classes": members.labels.names,
             "data_fingerprint": members.first.facts["data_fingerprint"],
             "ids": [task.id for task in tasks],
-            "labels": members.labels.facts,
+            "labels": members.labels.definition,
             "pictures": {task.id: picture for task, picture in zip(tasks, pictures, strict=True)},
-            "code": code_hash("data", "scoring", "inference", "ensemble"),
+            "code": hash_code("data", "scoring", "inference", "ensemble"),
             "least_probability": dict(zip(members.labels.names, min_probability.round(6).tolist(), strict=True)),
             "runs": {str(run.checkpoint(name)): run.hash_of(name) for run, name in weights},
         },

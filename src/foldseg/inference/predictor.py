@@ -12,8 +12,8 @@ from foldseg.data.labels import Image
 from foldseg.inference.tta import TURNS, Merger
 from foldseg.models.device import choose_autocast, choose_device
 from foldseg.models.factory import check_view
-from foldseg.models.folding import folded
-from foldseg.models.inputs import explained_forward
+from foldseg.models.folding import fold_batch_norms
+from foldseg.models.input_sizes import explained_forward
 from foldseg.models.network import SegmentationNetwork
 from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.trained import load_network
@@ -45,7 +45,7 @@ class Predictor:
         experiment = run.experiment
         chosen_device = choose_device(device)
         view = view or experiment.view.predict
-        network = folded(load_network(run, run.existing_checkpoint(checkpoint)))
+        network = fold_batch_norms(load_network(run, run.existing_checkpoint(checkpoint)))
         check_view(view, network.stride)
         autocast = choose_autocast(chosen_device, experiment.precision)
         memory_format = torch.channels_last if experiment.channels_last else torch.contiguous_format

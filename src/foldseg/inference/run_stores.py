@@ -11,9 +11,9 @@ from tqdm import tqdm
 
 from foldseg.config import override_view
 from foldseg.config.schema import PredictView, Tta, view_slug
-from foldseg.data.content import code_hash, count_of, file_hashes
 from foldseg.data.datasets import DataSet, OpenedData
 from foldseg.data.frames import FileFrames
+from foldseg.data.hashes import format_count, hash_code, hash_files
 from foldseg.errors import FoldsegError
 from foldseg.inference.background_writer import background_writer
 from foldseg.inference.enlargement import Enlargement
@@ -99,8 +99,8 @@ def expected_metadata(
         view=(view or run.experiment.view.predict).model_dump(mode="json"),
         tta=Tta.model_validate(tta).model_dump(mode="json"),
         ids=table["id"].tolist(),
-        pictures=file_hashes(data.root / name for name in table["image"]),
-        code=code_hash(*PREDICTION_CODE),
+        pictures=hash_files(data.root / name for name in table["image"]),
+        code=hash_code(*PREDICTION_CODE),
     )
 
 
@@ -154,11 +154,11 @@ def _say_what_may_be_outdated(store: PredictionStore, expected: StoreMetadata) -
     if store.state(expected) not in (StoreState.PARTIAL, StoreState.COMPLETE):
         return
     if replaced := store.replaced(expected):
-        what = f"{count_of(replaced, 'picture')} (e.g. {replaced[0]}) changed"
+        what = f"{format_count(replaced, 'picture')} (e.g. {replaced[0]}) changed"
         logger.warning("%s: %s after being predicted; predicted again", store.path, what)
     if unverified := store.unverified():
         say_once(
-            f"{store.path}: what {count_of(unverified, 'picture')} held when predicted was not recorded (an older "
+            f"{store.path}: what {format_count(unverified, 'picture')} held when predicted was not recorded (an older "
             "version); the maps are taken as they are, here and in other stores. Remove a store to predict it anew",
             kind="store without contents",
         )

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldseg.config.schema import PredictView, Tta
-from foldseg.data.content import count_of
+from foldseg.data.hashes import format_count
 from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
 from foldseg.files import read_record, remove_partials, write_bytes, write_json
@@ -187,7 +187,7 @@ class PredictionStore:
                 )
             if replaced := self.replaced(expected):
                 raise FoldsegError(
-                    f"{self.path}: {count_of(replaced, 'picture')} of {len(expected.ids)} changed after being "
+                    f"{self.path}: {format_count(replaced, 'picture')} of {len(expected.ids)} changed after being "
                     f"predicted, e.g. {replaced[0]}; {remedy} predicts what changed again"
                 )
         if missing := self.missing():

@@ -1,7 +1,7 @@
-"""Losses of the areas of truth, prediction and overlap, as means over the classes present in the batch.
+"""Losses that compare the areas of truth, prediction and overlap, as means over the classes present in the batch.
 
-Each takes `Pixels` and returns a scalar. A class that is nowhere in the truth is left out: its false positives are
-misses of other classes already. All are 0 when every pixel is void.
+Each takes `Pixels` and returns a scalar. A class that is nowhere in the truth is left out, because its false positives
+already count as misses of other classes. All losses are 0 if every pixel is void.
 """
 
 from torch import Tensor
@@ -20,7 +20,7 @@ def dice(pixels: Pixels) -> Tensor:
 
 
 def log_dice(pixels: Pixels) -> Tensor:
-    """Mean of -log soft Dice: as steep for a class that is missed as cross-entropy is for a pixel."""
+    """Mean of -log soft Dice. For a class that is missed it is as steep as cross-entropy for a pixel that is missed."""
     return _mean(-_dice(pixels).log(), pixels)
 
 
@@ -50,7 +50,7 @@ def focal_tversky(pixels: Pixels, fp: float = 0.3, fn: float = 0.7, gamma: float
 def mcc(pixels: Pixels) -> Tensor:
     """1 - mean Matthews correlation of probability and truth (Abhishek and Hamarneh, 2021, arXiv:2010.13454).
 
-    Over the classes that some but not all pixels have: correlation with a constant is not defined.
+    Only classes that some but not all pixels have count, because correlation with a constant is not defined.
     """
     overlap, predicted, true = (area / pixels.count for area in pixels.areas)
     # (TP TN - FP FN) / sqrt((TP + FP) (TP + FN) (TN + FP) (TN + FN)), in shares of the pixels

@@ -1,6 +1,6 @@
-"""What the terms of a loss share: computed once, whatever the number of terms.
+"""What the terms of a loss share. It is computed once, however many terms there are.
 
-Void pixels are masked, not cut out: cutting needs their number, for which the host would have to wait for the GPU.
+Void pixels are masked, not removed: to remove them, the host would have to wait for the GPU to count them.
 """
 
 from dataclasses import dataclass
@@ -52,25 +52,27 @@ class Pixels:
         return self.masks[:, None] == classes[:, None, None]
 
     @cached_property
-    def surprise(self) -> Tensor:
+    def cross_entropies(self) -> Tensor:
         """(N, H, W): cross-entropy of each pixel in nats, 0 at void pixels."""
         return functional.nll_loss(self.log_probabilities, self.target, ignore_index=IGNORE_INDEX, reduction="none")
 
     @cached_property
     def areas(self) -> tuple[Tensor, Tensor, Tensor]:
         """Per class: overlap of probability and truth, area of probability, area of truth; all in pixels."""
-        p = self.probabilities
-        overlap = torch.where(self.truth, p, 0.0).sum((0, 2, 3))
-        return overlap, p.sum((0, 2, 3)), self.truth.sum((0, 2, 3)).float()
+        overlap = torch.where(self.truth, self.probabilities, 0.0).sum((0, 2, 3))
+        return overlap, self.probabilities.sum((0, 2, 3)), self.truth.sum((0, 2, 3)).float()
 
-    def weight(self, weights: Tensor | None) -> Tensor:
-        """(N, H, W): the weight of each pixel's class, 0 at void pixels; `weights` (classes,), or None."""
-        if weights is None:
+    def weigh(self, class_weights: Tensor | None) -> Tensor:
+        """Return the weight of each pixel's class, 0 at void pixels: (N, H, W). `class_weights`: (classes,) or None."""
+        if class_weights is None:
             return self.valid.float()
-        return weights[self.target.where(self.valid, 0)] * self.valid
+        return class_weights[self.target.where(self.valid, 0)] * self.valid
 
 
 def mean_where(values: Tensor, counted: Tensor) -> Tensor:
-    """Mean of `values` where `counted` (bool or weights, same shape); a differentiable 0 where nothing is."""
+    """Return the mean of `values` where `counted` is true, or weighted by it; a differentiable 0 if nothing counts.
+
+    `counted`: bool or weights, of the same shape.
+    """
     total = counted.sum()
     return (values * counted).sum() / total.where(total > 0, 1.0)

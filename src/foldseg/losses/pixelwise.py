@@ -17,41 +17,42 @@ def cross_entropy(pixels: Pixels, weights: Tensor | None = None, smoothing: floa
 
     `smoothing` is the share of the truth that is spread over all classes (Szegedy et al., 2016, arXiv:1512.00567).
     """
-    log_p = pixels.log_probabilities
-    total = functional.nll_loss(log_p, pixels.target, weights, ignore_index=IGNORE_INDEX, reduction="sum")
+    log_probabilities = pixels.log_probabilities
+    total = functional.nll_loss(log_probabilities, pixels.target, weights, ignore_index=IGNORE_INDEX, reduction="sum")
     if smoothing > 0:
         scale = 1.0 if weights is None else weights[:, None, None]
-        spread = -((log_p * scale).mean(1) * pixels.valid).sum()
-        total = (1 - smoothing) * total + smoothing * spread
+        uniform = -((log_probabilities * scale).mean(1) * pixels.valid).sum()
+        total = (1 - smoothing) * total + smoothing * uniform
     if weights is None:
         return total / pixels.count
-    weight = pixels.weight(weights).sum()
-    return total / weight.where(weight > 0, 1.0) * (weight > 0)
+    total_weight = pixels.weigh(weights).sum()
+    return total / total_weight.where(total_weight > 0, 1.0) * (total_weight > 0)
 
 
 def binary_cross_entropy(pixels: Pixels) -> Tensor:
     """Mean over pixels and classes of the cross-entropy of a sigmoid per class, in nats: one class against the rest."""
-    x = pixels.logits
-    each = functional.softplus(x) - torch.where(pixels.truth, x, 0.0)
-    return (each.mean(1) * pixels.valid).sum() / pixels.count
+    losses = functional.softplus(pixels.logits) - torch.where(pixels.truth, pixels.logits, 0.0)
+    return (losses.mean(1) * pixels.valid).sum() / pixels.count
 
 
 def focal(pixels: Pixels, gamma: float = 2.0) -> Tensor:
     """Mean of (1 - p)^gamma * cross-entropy (Lin et al., 2017, arXiv:1708.02002)."""
-    surprise = pixels.surprise
-    return ((1 - torch.exp(-surprise)).clamp(min=_TINY) ** gamma * surprise).sum() / pixels.count
+    losses = pixels.cross_entropies
+    probabilities = torch.exp(-losses)
+    return ((1 - probabilities).clamp(min=_TINY) ** gamma * losses).sum() / pixels.count
 
 
 def ohem(pixels: Pixels, threshold: float = 0.7, min_kept: float = 0.0625, weights: Tensor | None = None) -> Tensor:
     """Mean cross-entropy of the hard pixels: online hard example mining.
 
-    Hard are the pixels whose own class has a probability of at most `threshold`, and never fewer than a share
-    `min_kept` of the valid ones, the hardest (Shrivastava et al., 2016, arXiv:1604.03540; over pixels in Wu et al.,
-    2016, arXiv:1605.06885). With class weights (classes,) the weighted mean.
+    A pixel is hard if its own class has a probability of at most `threshold`. At least a share `min_kept` of the valid
+    pixels counts, the hardest ones. With class weights (classes,) it is the weighted mean. Shrivastava et al., 2016,
+    arXiv:1604.03540; for pixels in Wu et al., 2016, arXiv:1605.06885.
     """
-    surprise = pixels.surprise
-    ranked = surprise.detach().where(pixels.valid, -1.0).flatten()
+    losses = pixels.cross_entropies
+    ranked = losses.detach().where(pixels.valid, -1.0).flatten()
     hardest = ranked.topk(max(1, math.ceil(min_kept * ranked.numel()))).values
     last = (min_kept * pixels.count).ceil().long().clamp(1, len(hardest)) - 1
     limit = hardest.gather(0, last[None]).clamp(max=-math.log(max(threshold, _TINY)))
-    return mean_where(surprise, pixels.weight(weights) * (surprise.detach() >= limit))
+    is_hard = losses.detach() >= limit
+    return mean_where(losses, pixels.weigh(weights) * is_hard)

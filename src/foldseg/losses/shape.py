@@ -1,6 +1,7 @@
 """Losses that order pixels or look at their neighbours: Lovász extensions of the IoU, and class boundaries.
 
-Each takes `Pixels` and returns a scalar, as a mean over the classes present in the batch; 0 when every pixel is void.
+Each takes `Pixels` and returns a scalar, the mean over the classes that are present in the batch. It is 0 if every
+pixel is void.
 """
 
 import torch
@@ -14,70 +15,77 @@ _SMOOTH = 1e-8
 
 def lovasz(pixels: Pixels) -> Tensor:
     """Lovász-Softmax (Berman et al., 2018, arXiv:1705.08790)."""
-    present = _present(pixels)
-    truth = _per_class(pixels.truth, present).float()
-    return _lovasz_extension((truth - _per_class(pixels.probabilities, present)).abs(), truth, pixels)
+    present = _find_present(pixels)
+    truth = _flatten_classes(pixels.truth, present).float()
+    return _lovasz_extension((truth - _flatten_classes(pixels.probabilities, present)).abs(), truth, pixels)
 
 
 def lovasz_hinge(pixels: Pixels) -> Tensor:
     """Lovász hinge of the logits, one class against the rest (Berman et al., 2018, equation 7)."""
-    present = _present(pixels)
-    truth = _per_class(pixels.truth, present).float()
-    margins = _per_class(pixels.logits, present) * (2 * truth - 1)
+    present = _find_present(pixels)
+    truth = _flatten_classes(pixels.truth, present).float()
+    margins = _flatten_classes(pixels.logits, present) * (2 * truth - 1)
     return _lovasz_extension(functional.relu(1 - margins), truth, pixels)
 
 
 def boundary(pixels: Pixels, tolerance: int = 2) -> Tensor:
-    """1 - mean boundary F1, a boundary being found within `tolerance` pixels (Bokhovkin and Burnaev, 2019).
+    """1 - mean boundary F1 score (Bokhovkin and Burnaev, 2019, arXiv:1905.07852).
 
-    arXiv:1905.07852. A pixel is on a class's boundary as far as a neighbour is less of that class; void pixels and
-    what lies outside of the image are no neighbours. It says nothing about pixels far from boundaries: add it to
-    another term.
+    Boundaries match within `tolerance` pixels. A pixel is on a class's boundary to the degree to which a neighbour is
+    less of that class. Void pixels and the outside of the image are no neighbours. Pixels far from boundaries have no
+    gradient, so add this term to another one.
     """
-    truth = _edges(pixels.truth.float(), pixels.valid)
-    predicted = _edges(pixels.probabilities, pixels.valid)
-    precision = _share(predicted, _widened(truth, tolerance))
-    recall = _share(truth, _widened(predicted, tolerance))
+    truth = _find_edges(pixels.truth.float(), pixels.valid)
+    predicted = _find_edges(pixels.probabilities, pixels.valid)
+    precision = _compute_share(predicted, _widen(truth, tolerance))
+    recall = _compute_share(truth, _widen(predicted, tolerance))
     f1 = 2 * precision * recall / (precision + recall + _SMOOTH)
     return mean_where(1 - f1, truth.amax((0, 2, 3)) > 0)
 
 
-def _present(pixels: Pixels) -> Tensor:
-    """Indices of the classes present. The host waits for them: sorting the pixels of every class would take longer."""
+def _find_present(pixels: Pixels) -> Tensor:
+    """Return the indices of the classes present. The host waits for them, since sorting all classes takes longer."""
     return pixels.truth.any(3).any(2).any(0).nonzero()[:, 0]
 
 
-def _per_class(maps: Tensor, classes: Tensor) -> Tensor:
-    """(N, all classes, H, W) -> (chosen classes, N * H * W)."""
+def _flatten_classes(maps: Tensor, classes: Tensor) -> Tensor:
+    """Return the maps (N, all classes, H, W) of some classes as (these classes, N * H * W)."""
     return maps[:, classes].transpose(0, 1).flatten(1)
 
 
 def _lovasz_extension(errors: Tensor, truth: Tensor, pixels: Pixels) -> Tensor:
-    """Mean over classes of the Jaccard loss's Lovász extension; errors >= 0, truth 0 or 1, both (classes, pixels)."""
+    """Return the mean over classes of the Lovász extension of the Jaccard loss.
+
+    errors (at least 0) and truth (0 or 1) are (classes, pixels).
+    """
     if len(errors) == 0:
         return pixels.logits.sum() * 0
-    errors, order = errors.masked_fill(~pixels.valid.flatten(), -1.0).sort(dim=1, descending=True)  # void comes last
+    errors = errors.masked_fill(~pixels.valid.flatten(), -1.0)  # void pixels then come last
+    errors, order = errors.sort(dim=1, descending=True)
     truth = truth.gather(1, order)
-    # The gradient of the extension: how the index falls as errors are added one by one
-    seen = truth.cumsum(1)
-    total = seen[:, -1:]
-    fall = 1 - (total - seen) / (total + (1 - truth).cumsum(1))
-    steps = torch.cat([fall[:, :1], fall[:, 1:] - fall[:, :-1]], 1)
-    return (errors.clamp(min=0) * steps).sum(1).mean()
+    # The gradient of the extension: how much the Jaccard loss rises as errors are added one by one
+    missed = truth.cumsum(1)
+    total = missed[:, -1:]
+    jaccard_loss = 1 - (total - missed) / (total + (1 - truth).cumsum(1))
+    rises = torch.cat([jaccard_loss[:, :1], jaccard_loss[:, 1:] - jaccard_loss[:, :-1]], 1)
+    return (errors.clamp(min=0) * rises).sum(1).mean()
 
 
-def _edges(maps: Tensor, valid: Tensor) -> Tensor:
-    """(N, classes, H, W) in 0..1 -> how far each valid pixel's value is above the least of its 3x3 neighbours'."""
-    known = valid[:, None]
-    least = -functional.max_pool2d(-maps.where(known, 1.0), 3, 1, 1)
-    return (maps - least) * known
+def _find_edges(maps: Tensor, valid: Tensor) -> Tensor:
+    """Return how far the value of each valid pixel is above the lowest one in its 3x3 neighbourhood.
+
+    maps: (N, classes, H, W) in 0..1; the result has the same shape.
+    """
+    is_valid = valid[:, None]
+    least = -functional.max_pool2d(-maps.where(is_valid, 1.0), 3, 1, 1)
+    return (maps - least) * is_valid
 
 
-def _widened(edges: Tensor, tolerance: int) -> Tensor:
-    """The strongest edge within `tolerance` pixels (of a square)."""
+def _widen(edges: Tensor, tolerance: int) -> Tensor:
+    """Return the strongest edge within a square of `tolerance` pixels to each side."""
     return functional.max_pool2d(edges, 2 * tolerance + 1, 1, tolerance)
 
 
-def _share(edges: Tensor, near: Tensor) -> Tensor:
-    """(classes,): the share of the edges that are near the other ones, 0..1."""
+def _compute_share(edges: Tensor, near: Tensor) -> Tensor:
+    """Return the share of each class's edges that are near other edges: (classes,) in 0..1."""
     return (edges * near).sum((0, 2, 3)) / (edges.sum((0, 2, 3)) + _SMOOTH)

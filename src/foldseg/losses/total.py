@@ -1,7 +1,8 @@
-"""The weighted sum of the terms that a configuration switches on.
+"""Computes the loss: the weighted sum of the terms that a configuration switches on.
 
-Every term sees only valid pixels, in float32 whatever the precision of the network, and is a differentiable zero on a
-batch that is all void. (The losses of smp divide by void pixels, crash in half precision or are NaN there.)
+Every term sees only valid pixels. It is computed in float32, whatever the precision of the network. If all pixels of a
+batch are void, it is a differentiable zero. (The losses of smp divide by the number of void pixels, too, crash in half
+precision, or are NaN for such a batch.)
 """
 
 from collections.abc import Callable
@@ -16,12 +17,12 @@ from foldseg.config.schema.choice import check_entries
 from foldseg.errors import FoldsegError
 from foldseg.losses import overlap, pixelwise, shape
 from foldseg.losses.pixels import Pixels
-from foldseg.models.outputs import Outputs
+from foldseg.models.network_outputs import NetworkOutputs
 
 
 @dataclass(frozen=True)
 class Term:
-    """A term of the loss, and what it promises. `tests/contracts/test_losses.py` holds it to that."""
+    """A term of the loss, and what it promises. `tests/contracts/test_losses.py` tests the promises."""
 
     compute: Callable[[Pixels, Loss, Tensor | None], Tensor]
     """A function of pixels, settings and class weights (classes,) or None. It returns a scalar, at least 0."""
@@ -60,22 +61,24 @@ TERMS: dict[str, Term] = {
         has_gradient_everywhere=False,
     ),
 }
-check_entries(TERMS, Loss.term_names(), "losses/total.py: TERMS")
+check_entries(TERMS, Loss.list_term_names(), "losses/total.py: TERMS")
 
 
 def outputs_loss(
-    outputs: Outputs, masks: Tensor, config: Loss, weights: Tensor | None = None
+    outputs: NetworkOutputs, masks: Tensor, config: Loss, weights: Tensor | None = None
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Loss of all that a network gives to training: logits, auxiliary logits (deep supervision) and presence.
+    """Return the loss of logits, auxiliary logits (deep supervision) and presence, and each part's value (detached).
 
-    Auxiliary logits are resized to the masks, bilinearly, and each has the same loss as the logits, times
-    `auxiliary_weight` (Lee et al., 2015, arXiv:1409.5185). Returns the total and each part's own value (detached).
+    Auxiliary logits are resized to the masks, bilinearly. Each of them has the same loss as the logits, times
+    `auxiliary_weight` (Lee et al., 2015, arXiv:1409.5185).
     """
     total, parts = segmentation_loss(outputs.logits, masks, config, weights)
     if outputs.auxiliary and config.auxiliary_weight > 0:
-        auxiliary = torch.stack([
-            segmentation_loss(_resized(logits, masks), masks, config, weights)[0] for logits in outputs.auxiliary
-        ]).sum()  # fmt: skip
+        losses = []
+        for logits in outputs.auxiliary:
+            loss, _ = segmentation_loss(_resize(logits, masks), masks, config, weights)
+            losses.append(loss)
+        auxiliary = torch.stack(losses).sum()
         total = total + config.auxiliary_weight * auxiliary
         parts["auxiliary"] = auxiliary.detach()
     if config.presence > 0:
@@ -90,32 +93,34 @@ def outputs_loss(
 def segmentation_loss(
     logits: Tensor, masks: Tensor, config: Loss, weights: Tensor | None = None
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Weighted sum of the terms that `config` switches on, and each term's own value (detached).
+    """Return the weighted sum of the terms that `config` switches on, and each term's own value (detached).
 
-    logits (N, classes, H, W) of any precision, masks (N, H, W) uint8 with 255 for void, weights (classes,) for the
-    cross-entropy. Finite whenever the logits are; exactly zero, with zero gradients, when every pixel is void.
+    logits: (N, classes, H, W) of any precision. masks: (N, H, W) uint8 with 255 for void. weights: (classes,) for the
+    cross-entropy. The loss is finite if the logits are. If every pixel is void, it is exactly 0, with zero gradients.
     """
     with torch.autocast(logits.device.type, enabled=False):
         pixels = Pixels(logits.float(), masks)
-        terms = {name: TERMS[name].compute(pixels, config, weights) for name in config.terms()}
-        total = torch.stack([weight * terms[name] for name, weight in config.terms().items()]).sum()
+        terms = {name: TERMS[name].compute(pixels, config, weights) for name in config.get_term_weights()}
+        weighted_terms = [weight * terms[name] for name, weight in config.get_term_weights().items()]
+        total = torch.stack(weighted_terms).sum()
     return total, {name: term.detach() for name, term in terms.items()}
 
 
 def presence_loss(logits: Tensor, masks: Tensor) -> Tensor:
-    """Mean binary cross-entropy of which classes occur in an image's valid pixels; images that are all void are out.
+    """Return the mean binary cross-entropy of whether a class occurs in an image's valid pixels.
 
-    logits (N, classes) of any precision, masks (N, H, W) uint8 with 255 for void.
+    logits: (N, classes) of any precision. masks: (N, H, W) uint8 with 255 for void. Images that are all void do not
+    count.
     """
     with torch.autocast(logits.device.type, enabled=False):
-        occurs = Pixels(logits.float()[..., None, None], masks).truth.flatten(2).any(2)
-        each = functional.binary_cross_entropy_with_logits(logits.float(), occurs.float(), reduction="none")
-        known = occurs.any(1)
-        return (each.mean(1) * known).sum() / known.sum().clamp(min=1)
+        is_present = Pixels(logits.float()[..., None, None], masks).truth.flatten(2).any(2)
+        losses = functional.binary_cross_entropy_with_logits(logits.float(), is_present.float(), reduction="none")
+        counts = is_present.any(1)
+        return (losses.mean(1) * counts).sum() / counts.sum().clamp(min=1)
 
 
-def _resized(logits: Tensor, masks: Tensor) -> Tensor:
-    """Logits of any size and precision -> float32 of the masks' size."""
+def _resize(logits: Tensor, masks: Tensor) -> Tensor:
+    """Return logits of any precision, as they are or, if their size is not the masks', resized in float32."""
     if logits.shape[-2:] == masks.shape[-2:]:
         return logits
     return functional.interpolate(logits.float(), masks.shape[-2:], mode="bilinear", align_corners=False)

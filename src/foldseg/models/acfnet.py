@@ -1,4 +1,4 @@
-"""ACFNet, attentional class features (Zhang et al. 2019, arXiv:1909.09408), over smp's encoders."""
+"""ACFNet, attentional class features (Zhang et al., 2019, arXiv:1909.09408), with smp's encoders."""
 
 from typing import Any
 
@@ -9,26 +9,26 @@ from segmentation_models_pytorch.encoders import get_encoder
 from torch import Tensor, nn
 
 
-def class_centres(features: Tensor, probabilities: Tensor) -> Tensor:
-    """Mean feature of every class over an image, weighted by its probability; the paper's equation 1.
+def compute_class_centres(features: Tensor, probabilities: Tensor) -> Tensor:
+    """Return each class's mean feature over an image, weighted by the class's probability (the paper's equation 1).
 
-    (N, C, h, w) and (N, classes, h, w) in 0..1 -> (N, classes, C), in float32.
+    features (N, C, h, w) and probabilities (N, classes, h, w) in 0..1 -> (N, classes, C) float32.
     """
     weights = probabilities.flatten(2).float()
     weights = weights / weights.sum(2, keepdim=True).clamp_min(1e-6)
     return torch.einsum("nkp,ncp->nkc", weights, features.flatten(2).float())
 
 
-def class_attention(centres: Tensor, probabilities: Tensor) -> Tensor:
-    """Each pixel's mean of the class centres, weighted by the pixel's probabilities; the paper's equation 2.
+def compute_class_attention(centres: Tensor, probabilities: Tensor) -> Tensor:
+    """Return each pixel's mean of the class centres, weighted by the pixel's probabilities (the paper's equation 2).
 
-    (N, classes, C) and (N, classes, h, w) -> (N, C, h, w).
+    centres (N, classes, C) and probabilities (N, classes, h, w) -> (N, C, h, w).
     """
     return torch.einsum("nkc,nkhw->nchw", centres, probabilities.float())
 
 
 class ACFDecoder(nn.Module):
-    """From coarse logits to class centres, to attentional class features beside the encoder's own."""
+    """Computes coarse logits, then class centres, then class features that join the encoder's features."""
 
     def __init__(self, inputs: int, channels: int, classes: int, dropout: float) -> None:
         super().__init__()
@@ -41,14 +41,20 @@ class ACFDecoder(nn.Module):
 
     def forward(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
         """The encoder's maps -> (N, channels, h, w), and coarse logits (N, classes, h, w), which are supervised."""
-        reduced, coarse = self.reduced(features[-1]), self.coarse(features[-1])
+        reduced = self.reduced(features[-1])
+        coarse = self.coarse(features[-1])
         probabilities = coarse.float().softmax(1)
-        attended = class_attention(class_centres(reduced, probabilities), probabilities).to(reduced.dtype)
-        return self.fused(torch.cat([reduced, self.refined(attended)], 1)), coarse
+        centres = compute_class_centres(reduced, probabilities)
+        attended = compute_class_attention(centres, probabilities).to(reduced.dtype)
+        fused = self.fused(torch.cat([reduced, self.refined(attended)], 1))
+        return fused, coarse
 
 
 class ACFNet(SegmentationModel):  # type: ignore[misc]
-    """In smp's call convention. `encoder_output_stride`: 8 as in the paper; encoders that cannot be dilated need 32."""
+    """ACFNet with the constructor of smp's models.
+
+    `encoder_output_stride` is 8 in the paper. Encoders that cannot be dilated need 32.
+    """
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Attention U-Net (Oktay et al. 2018, arXiv:1804.03999) over smp's encoders."""
+"""Attention U-Net (Oktay et al., 2018, arXiv:1804.03999) with smp's encoders."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,9 +12,9 @@ from torch.nn import functional
 
 
 class AttentionGate(nn.Module):
-    """Weigh the pixels of a skip by what the coarser map sees there; the paper's equations 1 and 2.
+    """Weighs the pixels of a skip connection x by a coarser map g (the paper's equations 1 and 2).
 
-    q = psi(relu(W_x x + W_g g + b_g)) + b_psi at the coarser grid; sigmoid(q), enlarged, times x.
+    q = psi(relu(W_x x + W_g g + b_g)) + b_psi on the coarser grid. The result is sigmoid(q), enlarged, times x.
     """
 
     def __init__(self, skip: int, gating: int) -> None:
@@ -25,13 +25,14 @@ class AttentionGate(nn.Module):
         self.psi = nn.Conv2d(middle, 1, 1)
 
     def forward(self, skip: Tensor, gating: Tensor) -> Tensor:
-        """(N, C, 2h, 2w) and (N, G, h, w) -> (N, C, 2h, 2w)."""
-        weight = torch.sigmoid(self.psi(functional.relu(self.of_skip(skip) + self.of_gating(gating))))
+        """skip (N, C, 2h, 2w) and gating (N, G, h, w) -> (N, C, 2h, 2w)."""
+        combined = functional.relu(self.of_skip(skip) + self.of_gating(gating))
+        weight = torch.sigmoid(self.psi(combined))
         return skip * functional.interpolate(weight, size=skip.shape[2:], mode="bilinear", align_corners=False)
 
 
 class AttentionBlock(nn.Module):
-    """Enlarge twice, put the gated skip beside it, convolve twice."""
+    """Doubles the size of a map, concatenates the gated skip connection, convolves twice."""
 
     def __init__(self, inputs: int, skip: int, outputs: int, use_norm: Any) -> None:
         super().__init__()
@@ -40,7 +41,7 @@ class AttentionBlock(nn.Module):
         self.conv2 = Conv2dReLU(outputs, outputs, 3, 1, use_norm=use_norm)
 
     def forward(self, x: Tensor, skip: Tensor | None) -> Tensor:
-        """(N, inputs, h, w) and (N, skip, 2h, 2w) -> (N, outputs, 2h, 2w)."""
+        """x (N, inputs, h, w) and skip (N, skip, 2h, 2w) -> (N, outputs, 2h, 2w)."""
         larger = functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
         if self.gate is not None and skip is not None:
             larger = torch.cat([larger, self.gate(skip, x)], 1)
@@ -49,7 +50,7 @@ class AttentionBlock(nn.Module):
 
 
 class AttentionUnetDecoder(nn.Module):
-    """As U-Net's decoder, with a gate on every skip."""
+    """U-Net's decoder with a gate on every skip connection."""
 
     def __init__(self, encoder_channels: Sequence[int], channels: Sequence[int], use_norm: Any) -> None:
         super().__init__()
@@ -70,7 +71,7 @@ class AttentionUnetDecoder(nn.Module):
 
 
 class AttentionUnet(SegmentationModel):  # type: ignore[misc]
-    """In smp's call convention; the options are those of smp's `Unet`."""
+    """Attention U-Net with the constructor and options of smp's `Unet`."""
 
     def __init__(
         self,

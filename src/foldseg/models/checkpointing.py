@@ -1,4 +1,4 @@
-"""Gradient checkpointing: an encoder's blocks forget their activations and compute them again for the gradients."""
+"""Gradient checkpointing: blocks of an encoder do not keep activations, but compute them again for the gradients."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -12,48 +12,50 @@ from torch.utils.checkpoint import checkpoint
 
 from foldseg.errors import FoldsegError
 
-_LISTS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
 def checkpoint_blocks(encoder: nn.Module, name: str) -> None:
-    """Make the blocks of an encoder save their inputs only, in place (Chen et al. 2016, arXiv:1604.06174).
+    """Make the blocks of an encoder keep their inputs only, in place (Chen et al., 2016, arXiv:1604.06174).
 
-    Gradients are the same, a step takes about a third longer. FoldsegError when the encoder is a plain row of layers.
+    Gradients are the same; a step takes about a third longer. FoldsegError if the encoder is a plain row of layers.
     """
-    blocks = _blocks(encoder)
+    blocks = _list_blocks(encoder)
     if not blocks:
         raise FoldsegError(
             f"model.gradient_checkpointing: {name} is a row of single layers and has no blocks to compute again; "
             "use another encoder or set it to false"
         )
     for block in blocks:
-        block.forward = partial(_run, block, block.forward)
+        block.forward = partial(_run_block, block, block.forward)
 
 
-def _blocks(module: nn.Module) -> list[nn.Module]:
-    """Return the outermost parts of an encoder that are more than single layers or lists of parts."""
+def _list_blocks(module: nn.Module) -> list[nn.Module]:
+    """Return the outermost parts of an encoder that are neither single layers nor containers of other parts."""
     blocks = []
     for child in module.children():
-        if type(child) in _LISTS or (child is getattr(module, "model", None)):  # timm's networks lie in `model`
-            blocks += _blocks(child)
-        elif any(True for part in child.children() for _ in part.parameters()):
+        is_timm_network = child is getattr(module, "model", None)
+        if type(child) in _CONTAINERS or is_timm_network:
+            blocks += _list_blocks(child)
+        elif any(list(part.parameters()) for part in child.children()):
             blocks.append(child)
     return blocks
 
 
-def _run(block: nn.Module, forward: Any, *args: Any, **kwargs: Any) -> Any:
+def _run_block(block: nn.Module, forward: Any, *args: Any, **kwargs: Any) -> Any:
     if not (block.training and torch.is_grad_enabled()):
         return forward(*args, **kwargs)
-    return checkpoint(forward, *args, use_reentrant=False, context_fn=partial(_contexts, block), **kwargs)
+    return checkpoint(forward, *args, use_reentrant=False, context_fn=partial(_build_contexts, block), **kwargs)
 
 
-def _contexts(block: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-    return nullcontext(), _statistics_stay(block)
+def _build_contexts(block: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """Return the contexts of the first computation of a block and of the second."""
+    return nullcontext(), _kept_statistics(block)
 
 
 @contextmanager
-def _statistics_stay(block: nn.Module) -> Iterator[None]:
-    """Batch norms see a batch twice, and would move their running statistics twice."""
+def _kept_statistics(block: nn.Module) -> Iterator[None]:
+    """Keep running statistics as they are inside of the block. The first computation has already moved them."""
     norms: list[Any] = [m for m in block.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     before = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:

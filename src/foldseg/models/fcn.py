@@ -1,4 +1,4 @@
-"""Fully convolutional networks, FCN-32s, 16s and 8s (Long et al. 2015, arXiv:1411.4038), over smp's encoders."""
+"""Fully convolutional networks, FCN-32s, 16s and 8s (Long et al., 2015, arXiv:1411.4038), with smp's encoders."""
 
 from typing import Any, ClassVar
 
@@ -12,7 +12,7 @@ UPSAMPLINGS = ("bilinear", "transposed")
 
 
 class Upsampling(nn.Module):
-    """`factor` times larger scores: bilinear, or a transposed convolution that starts as bilinear and learns."""
+    """Enlarges scores `factor` times: bilinearly, or by a transposed convolution that starts as bilinear and learns."""
 
     def __init__(self, classes: int, factor: int, kind: str) -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class Upsampling(nn.Module):
         self.layer: nn.Module = nn.Upsample(scale_factor=factor, mode="bilinear", align_corners=False)
         if kind == "transposed":
             self.layer = nn.ConvTranspose2d(classes, classes, 2 * factor, factor, factor // 2, bias=False)
-            self.layer.weight.data = bilinear_kernel(classes, factor)
+            self.layer.weight.data = build_bilinear_kernel(classes, factor)
 
     def forward(self, scores: Tensor) -> Tensor:
         """(N, classes, h, w) -> (N, classes, factor h, factor w)."""
@@ -29,17 +29,18 @@ class Upsampling(nn.Module):
         return larger
 
 
-def bilinear_kernel(classes: int, factor: int) -> Tensor:
-    """Weights (classes, classes, 2 factor, 2 factor) with which a transposed convolution interpolates each class."""
+def build_bilinear_kernel(classes: int, factor: int) -> Tensor:
+    """Return weights (classes, classes, 2 factor, 2 factor) with which a transposed convolution interpolates."""
     distance = (torch.arange(2 * factor) + 0.5 - factor).abs() / factor
     tent = 1 - distance
     return torch.eye(classes)[:, :, None, None] * (tent[:, None] * tent[None, :])
 
 
 class FCNDecoder(nn.Module):
-    """From the encoder's maps to those that are scored, coarsest first.
+    """Chooses the encoder's maps that are scored, the coarsest first.
 
-    With `channels`, the coarsest goes through VGG's fully connected layers fc6 and fc7 as 7x7 and 1x1 convolutions.
+    With `channels` above 0, the coarsest map first passes VGG's fully connected layers fc6 and fc7, which are 7x7 and
+    1x1 convolutions here.
     """
 
     def __init__(self, deepest: int, maps: int, channels: int) -> None:
@@ -53,13 +54,17 @@ class FCNDecoder(nn.Module):
             )  # fmt: skip
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
-        """Maps (N, C_i, H / 2^i, W / 2^i) for i from 0 -> `maps` of them, from the last."""
+        """Maps (N, C_i, H / 2^i, W / 2^i) for i from 0 -> the last `maps` of them, the coarsest first."""
         deepest, *finer = reversed(features)
         return [self.fc(deepest), *finer[: self.maps - 1]]
 
 
 class FCNHead(nn.Module):
-    """Score every map by a 1x1 convolution, add each to the twice larger sum of the coarser ones, enlarge the last."""
+    """Scores maps by 1x1 convolutions and sums them up.
+
+    From the coarsest map on, the sum is doubled in size and the scores of the next map are added. The last sum is
+    enlarged to the image's size.
+    """
 
     def __init__(self, channels: list[int], classes: int, stride: int, upsampling: str, zero_skips: bool) -> None:
         super().__init__()
@@ -81,13 +86,15 @@ class FCNHead(nn.Module):
 
 
 class FCN(SegmentationModel):  # type: ignore[misc]
-    """Scores of the encoder's last map, and of finer ones as skips, in smp's call convention.
+    """An FCN with the constructor of smp's models.
 
     `decoder_fc_channels`: width of fc6 and fc7 (4096 in the paper, with VGG), 0 for none. `decoder_upsampling`:
-    bilinear, or transposed (learned). `decoder_zero_skips`: skips start as zero, so that training starts as FCN-32s.
+    bilinear, or transposed (learned). `decoder_zero_skips`: skip connections start as zero, so that training starts as
+    FCN-32s.
     """
 
     maps: ClassVar[int]
+    """Number of the encoder's maps that are scored."""
 
     def __init__(
         self,
@@ -113,18 +120,18 @@ class FCN(SegmentationModel):  # type: ignore[misc]
 
 
 class FCN32s(FCN):
-    """No skip: the last map's scores, 32 times larger."""
+    """FCN without skip connections: the last map's scores, enlarged 32 times."""
 
     maps = 1
 
 
 class FCN16s(FCN):
-    """Skip from the map of stride 16."""
+    """FCN with a skip connection from the map of stride 16."""
 
     maps = 2
 
 
 class FCN8s(FCN):
-    """Skips from the maps of strides 16 and 8."""
+    """FCN with skip connections from the maps of strides 16 and 8."""
 
     maps = 3

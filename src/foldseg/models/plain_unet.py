@@ -1,4 +1,4 @@
-"""The plain U-Net (Ronneberger et al. 2015, arXiv:1505.04597), padded so that the output is of the input's size."""
+"""The plain U-Net (Ronneberger et al., 2015, arXiv:1505.04597), padded so that outputs have the size of inputs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,12 +8,12 @@ from segmentation_models_pytorch.base import SegmentationModel
 from segmentation_models_pytorch.encoders import get_encoder
 from torch import Tensor, nn
 
-from foldseg.models.encoders import double_convolution
+from foldseg.models.encoders import build_double_convolution
 from foldseg.models.fcn import UPSAMPLINGS
 
 
 class PlainBlock(nn.Module):
-    """Enlarge twice, put the skip beside it, convolve twice."""
+    """Doubles the size of a map, concatenates the skip connection, convolves twice."""
 
     def __init__(self, inputs: int, skip: int, outputs: int, upsampling: str, batch_norm: bool) -> None:
         super().__init__()
@@ -21,16 +21,16 @@ class PlainBlock(nn.Module):
         self.enlarge: nn.Module = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
         if upsampling == "transposed":
             self.enlarge = nn.ConvTranspose2d(inputs, enlarged, 2, 2)
-        self.convolve = double_convolution(enlarged + skip, outputs, batch_norm)
+        self.convolve = build_double_convolution(enlarged + skip, outputs, batch_norm)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """(N, inputs, h, w) and (N, skip, 2h, 2w) -> (N, outputs, 2h, 2w)."""
+        """x (N, inputs, h, w) and skip (N, skip, 2h, 2w) -> (N, outputs, 2h, 2w)."""
         decoded: Tensor = self.convolve(torch.cat([self.enlarge(x), skip], 1))
         return decoded
 
 
 class PlainUnetDecoder(nn.Module):
-    """From the last map back through all others, the finest of stride 1 included."""
+    """Joins all maps of the encoder from the last to the first, which has stride 1."""
 
     def __init__(
         self, encoder_channels: Sequence[int], channels: Sequence[int], upsampling: str, batch_norm: bool
@@ -55,7 +55,10 @@ class PlainUnetDecoder(nn.Module):
 
 
 class PlainUnet(SegmentationModel):  # type: ignore[misc]
-    """In smp's call convention; with the encoder `plain` or `plain_bn` it is the paper's network, from scratch."""
+    """The plain U-Net with the constructor of smp's models.
+
+    With the encoder `plain` or `plain_bn` it is the paper's network, without pretrained weights.
+    """
 
     def __init__(
         self,

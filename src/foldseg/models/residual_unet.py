@@ -1,4 +1,4 @@
-"""The U-Net of a Cityscapes predecessor: transposed convolutions, and residual blocks in the decoder on request."""
+"""A published U-Net for Cityscapes with transposed convolutions and, on request, residual blocks in the decoder."""
 
 from typing import Any
 
@@ -9,51 +9,55 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-def _conv_norm(channels: int) -> list[nn.Module]:
+def _build_conv_norm(channels: int) -> list[nn.Module]:
     return [nn.Conv2d(channels, channels, 3, padding=1), nn.BatchNorm2d(channels)]
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions around a shortcut. The sum's branch is normalised twice, as the predecessor's is."""
+    """Two 3x3 convolutions beside a shortcut. Their result is normalised twice, as in the published network."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.branch = nn.Sequential(
-            *_conv_norm(channels), nn.ReLU(inplace=True), *_conv_norm(channels), nn.BatchNorm2d(channels)
+            *_build_conv_norm(channels), nn.ReLU(inplace=True), *_build_conv_norm(channels), nn.BatchNorm2d(channels)
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> the same."""
+        """(N, C, H, W) -> (N, C, H, W)."""
         return functional.relu(x + self.branch(x), inplace=True)
 
 
-def _block(inputs: int, middle: int, outputs: int, residual: bool) -> nn.Sequential:
-    """Convolve, then enlarge twice: by 4x4 kernels at stride 2, which leave no checkerboard (distill.pub, 2016)."""
+def _build_block(inputs: int, middle: int, outputs: int, residual: bool) -> nn.Sequential:
+    """Build layers that convolve and double the size, by 4x4 kernels at stride 2: these leave no checkerboard pattern.
+
+    Odena et al., Deconvolution and Checkerboard Artifacts, distill.pub, 2016.
+    """
     enlarge = nn.ConvTranspose2d(middle, outputs, 4, 2, 1)
     after: list[nn.Module] = [Residual(middle), enlarge] if residual else [enlarge, nn.ReLU(inplace=True)]
     return nn.Sequential(nn.Conv2d(inputs, middle, 3, padding=1), nn.ReLU(inplace=True), *after)
 
 
 class ResidualUnetDecoder(nn.Module):
-    """From maps of strides 4 to 32, the last of them pooled once more, up to the image's size."""
+    """Joins the encoder's maps of strides 4 to 32, and the pooled last map, up to the image's size."""
 
     def __init__(self, encoder_channels: list[int], filters: int, residual: bool, dropout: float) -> None:
         super().__init__()
         *_, c4, c8, c16, c32 = encoder_channels
         self.dropout = nn.Dropout2d(dropout)
-        self.center = _block(c32, 16 * filters, 8 * filters, False)
-        self.block32 = _block(c32 + 8 * filters, 16 * filters, 8 * filters, residual)
-        self.block16 = _block(c16 + 8 * filters, 16 * filters, 8 * filters, residual)
-        self.block8 = _block(c8 + 8 * filters, 8 * filters, 2 * filters, residual)
-        self.block4 = _block(c4 + 2 * filters, 4 * filters, 4 * filters, residual)
-        self.block2 = _block(4 * filters, 4 * filters, filters, False)
+        self.center = _build_block(c32, 16 * filters, 8 * filters, False)
+        self.block32 = _build_block(c32 + 8 * filters, 16 * filters, 8 * filters, residual)
+        self.block16 = _build_block(c16 + 8 * filters, 16 * filters, 8 * filters, residual)
+        self.block8 = _build_block(c8 + 8 * filters, 8 * filters, 2 * filters, residual)
+        self.block4 = _build_block(c4 + 2 * filters, 4 * filters, 4 * filters, residual)
+        self.block2 = _build_block(4 * filters, 4 * filters, filters, False)
         self.last = nn.Sequential(nn.Conv2d(filters, filters, 3, padding=1), nn.ReLU(inplace=True))
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Maps (N, C_i, H / 2^i, W / 2^i) for i from 0 to 5 -> (N, filters, H, W)."""
         skips = [self.dropout(features[i]) for i in (5, 4, 3, 2)]
         x = self.center(functional.max_pool2d(skips[0], 2, ceil_mode=True))
-        x = x[..., : skips[0].shape[2], : skips[0].shape[3]]  # longer by one where stride 64 does not divide the side
+        # Where a side is no multiple of 64, the map is longer by one
+        x = x[..., : skips[0].shape[2], : skips[0].shape[3]]
         for block, skip in zip((self.block32, self.block16, self.block8, self.block4), skips, strict=True):
             x = block(torch.cat([x, skip], 1))
         decoded: Tensor = self.last(self.block2(self.dropout(x)))
@@ -61,7 +65,7 @@ class ResidualUnetDecoder(nn.Module):
 
 
 class ResidualUnet(SegmentationModel):  # type: ignore[misc]
-    """In smp's call convention. `decoder_filters`: 32 gives the published network, other numbers scale its width."""
+    """The network with the constructor of smp's models. `decoder_filters`: 32 as published; others scale its width."""
 
     def __init__(
         self,

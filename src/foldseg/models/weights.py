@@ -1,4 +1,4 @@
-"""Encoder weights from a local file, and weights from a checkpoint: what does not fit is named."""
+"""Loads weights from files: of an encoder, or of a whole network. Errors name the tensors that do not fit."""
 
 import codecs
 import errno
@@ -22,36 +22,46 @@ from foldseg.notices import say_once
 logger = logging.getLogger(__name__)
 
 _DTYPES = (np.bool_, np.int8, np.uint8, np.int16, np.int32, np.int64, np.float16, np.float32, np.float64)
-_NUMPY: list[Any] = [
-    np.dtype, np.ndarray, *(type(np.dtype(kind)) for kind in _DTYPES), codecs.encode,
-    *(
-        (getattr(multiarray, name), f"{module}.{name}")  # the module's name in numpy 2 and before it
-        for name in ("scalar", "_reconstruct")
-        for module in ("numpy._core.multiarray", "numpy.core.multiarray")
-    ),
-]  # fmt: skip
+_NUMPY_GLOBALS: list[Any] = [
+    np.dtype,
+    np.ndarray,
+    *(type(np.dtype(kind)) for kind in _DTYPES),
+    codecs.encode,
+    # Functions with which numpy pickles its numbers and arrays, under the module's name in numpy 2 and before it
+    (multiarray.scalar, "numpy._core.multiarray.scalar"),
+    (multiarray.scalar, "numpy.core.multiarray.scalar"),
+    (multiarray._reconstruct, "numpy._core.multiarray._reconstruct"),
+    (multiarray._reconstruct, "numpy.core.multiarray._reconstruct"),
+]
+"""What a file of weights may hold besides tensors and plain types."""
+
 _WRAPPERS = ("state_dict", "model", "model_state_dict", "network")
+"""Keys under which files keep the dictionary of tensors."""
+
 _PREFIXES = ("module.", "network.", "net.", "model.", "encoder.", "backbone.")
+"""Beginnings of the names of tensors that say nothing about the tensor."""
 
 
 def load_torch_file(path: Path) -> Any:
     """Read a file of torch's or a .safetensors file onto the CPU.
 
-    What it holds beside tensors may be plain types and numpy's numbers and arrays. FoldsegError when the file is
-    missing, damaged, or holds objects that could run code. torch does not look at the checksums that it writes. They
-    are compared here: in a run's checkpoint a wrong one is an error. Of another file it is said, since torch can leave
-    them out.
+    Besides tensors it may hold plain types, and numpy's numbers and arrays. FoldsegError if the file is missing or
+    damaged, or if it holds objects that could run code.
+
+    torch writes checksums but does not compare them, so they are compared here. A wrong checksum is an error in a
+    checkpoint of ours. For other files it is only reported, because torch can also write files without checksums.
     """
     check_is_file(path)
     try:
-        with torch.serialization.safe_globals(_NUMPY), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of an unusual pickle protocol, for one
+        with torch.serialization.safe_globals(_NUMPY_GLOBALS), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of unusual pickle protocols, for example
             content = torch.load(path, map_location="cpu", weights_only=True)
-        damaged = zipfile.ZipFile(path).testzip() if zipfile.is_zipfile(path) else None
+        damaged_part = zipfile.ZipFile(path).testzip() if zipfile.is_zipfile(path) else None
     except MemoryError:
         raise
-    except Exception as error:  # what reads the formats raises whatever it stumbles over
-        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # which is a seek to before a cut file's start
+    except Exception as error:  # readers of damaged files raise many kinds of errors
+        # EINVAL is no error of the disk: it comes from seeking to before the start of a file that was cut short
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
             raise FoldsegError(f"{path}: cannot be read: {error.strerror or error}") from error
         if foreign := re.search(r"(?:GLOBAL|[Uu]nsupported (?:class|global):?) ([\w.]+\.\w+)", str(error)):
             raise FoldsegError(
@@ -59,16 +69,17 @@ def load_torch_file(path: Path) -> Any:
                 "code. If you trust the file, save its weights alone: "
                 f"torch.save(torch.load('{path.name}', weights_only=False)['state_dict'], 'weights.pth')"
             ) from error
-        raise FoldsegError(f"{path}: is not a file of weights, or is damaged ({_reason(path, error)})") from error
-    if damaged is not None:
-        is_ours = isinstance(content, dict) and "foldseg" in content
-        if is_ours:
-            raise FoldsegError(f"{path}: is damaged ({damaged} has another checksum than when it was written)")
-        say_once(f"{path}: is damaged, or was written without checksums: that of {damaged} is wrong")
+        raise FoldsegError(
+            f"{path}: is not a file of weights, or is damaged ({_explain_damage(path, error)})"
+        ) from error
+    if damaged_part is not None:
+        if isinstance(content, dict) and "foldseg" in content:
+            raise FoldsegError(f"{path}: is damaged ({damaged_part} has another checksum than when it was written)")
+        say_once(f"{path}: is damaged, or was written without checksums: that of {damaged_part} is wrong")
     return content
 
 
-def _reason(path: Path, error: Exception) -> str:
+def _explain_damage(path: Path, error: Exception) -> str:
     with path.open("rb") as stream:
         start = stream.read(2)
     if not start:
@@ -79,82 +90,92 @@ def _reason(path: Path, error: Exception) -> str:
 
 
 def load_encoder_weights(encoder: nn.Module, path: Path, optional: tuple[str, ...] = ()) -> None:
-    """Load an encoder's weights from a file in smp's, torchvision's or timm's naming.
+    """Load an encoder's weights from a file with the tensor names of smp, torchvision or timm.
 
-    Wrapping dictionaries and prefixes are stripped, heads that the encoder lacks are left out. If names do not match,
-    tensors are matched by order, provided that every shape agrees, with a warning. FoldsegError lists what is missing,
-    but for tensors whose names end with one of `optional`.
+    Wrapping dictionaries and prefixes are removed, and heads that the encoder lacks are left out. If the names do not
+    match, tensors are matched by their order, with a warning; then every shape must agree. FoldsegError lists what is
+    missing. Tensors whose names end with one of `optional` may be missing.
     """
-    found = _strip(_tensors(load_torch_file(path), path))
-    wanted = {name: value for name, value in encoder.state_dict().items() if not name.endswith("num_batches_tracked")}
-    named = _by_name(found, wanted)
-    if len(named) < len(wanted):
-        named = _by_order(found, wanted) or named
-    missing = [name for name in wanted if name not in named and not name.endswith(optional)]
+    file_tensors = _strip_prefixes(_extract_tensors(load_torch_file(path), path))
+    encoder_tensors = _without_counters(encoder.state_dict())
+    matches = _match_by_name(file_tensors, encoder_tensors)
+    if len(matches) < len(encoder_tensors):
+        matches = _match_by_order(file_tensors, encoder_tensors) or matches
+    missing = [name for name in encoder_tensors if name not in matches and not name.endswith(optional)]
     if missing:
-        shown = ", ".join(missing[:5])
+        examples = ", ".join(missing[:5])
         raise FoldsegError(
-            f"{path}: does not fit the encoder: {len(missing)} of {len(wanted)} tensors are missing or of another "
-            f"shape, e.g. {shown}; the file has e.g. {', '.join(list(found)[:3])}"
+            f"{path}: does not fit the encoder: {len(missing)} of {len(encoder_tensors)} tensors are missing or of "
+            f"another shape, e.g. {examples}; the file has e.g. {', '.join(list(file_tensors)[:3])}"
         )
-    check_finite(named, path)
-    torch.nn.Module.load_state_dict(encoder, named, strict=False)
-    logger.info("encoder weights: %d tensors from %s", len(named), path)
+    check_finite(matches, path)
+    torch.nn.Module.load_state_dict(encoder, matches, strict=False)
+    logger.info("encoder weights: %d tensors from %s", len(matches), path)
 
 
-def checkpoint_of(source: Path) -> Path:
-    """Return the checkpoint that `start_from` means: a file, or the best one of a run. FoldsegError without one."""
-    path = run_checkpoint(source)
+def check_start(path: Path) -> None:
+    """FoldsegError if the checkpoint that `model.start_from` means is no file."""
     if not path.is_file():
         raise FoldsegError(f"model.start_from: {path}: no such file; valid are a run's folder, an experiment's, a file")
-    return path
 
 
-def run_checkpoint(source: Path) -> Path:
-    """Return a file as it is, and of a run's folder its best checkpoint, whether it exists or not."""
-    return source / "checkpoints" / "best.ckpt" if source.is_dir() else source
+def start_from(network: nn.Module, path: Path) -> None:
+    """Load a checkpoint's weights into a new network: all of the encoder, and what else has the same name and shape.
 
-
-def start_from(network: nn.Module, source: Path) -> None:
-    """Take over a run's weights: the encoder's all, of the rest what has the same name and shape.
-
-    What is not taken over keeps its initial values and is logged. FoldsegError when the encoder is another.
+    All other tensors keep their initial values, and are logged. FoldsegError if the encoders differ.
     """
-    path = checkpoint_of(source)
-    found = {name.removeprefix("network."): value for name, value in _tensors(load_torch_file(path), path).items()}
-    wanted = network.state_dict()
-    fits = {n: found[n] for n in wanted if n in found and found[n].shape == wanted[n].shape}
-    encoder = [name for name in wanted if name.startswith("net.encoder.")]
-    missing = [name for name in encoder if name not in fits]
+    check_start(path)
+    content = _extract_tensors(load_torch_file(path), path)
+    file_tensors = {name.removeprefix("network."): value for name, value in content.items()}
+    matches: dict[str, Tensor] = {}
+    new: dict[str, Tensor] = {}
+    for name, value in network.state_dict().items():
+        if name in file_tensors and file_tensors[name].shape == value.shape:
+            matches[name] = file_tensors[name]
+        else:
+            new[name] = value
+    encoder = [name for name in network.state_dict() if name.startswith("net.encoder.")]
+    missing = [name for name in encoder if name in new]
     if missing:
         raise FoldsegError(
             f"model.start_from: {path}: was trained with another encoder: {len(missing)} of {len(encoder)} tensors of "
-            f"model.encoder are missing or of another shape, e.g. {missing[0]}; the file has e.g. {next(iter(found))}"
+            f"model.encoder are missing or of another shape, e.g. {missing[0]}; the file has e.g. "
+            f"{next(iter(file_tensors))}"
         )
-    check_finite(fits, path)
-    network.load_state_dict(fits, strict=False)
-    rest = [f"{name} {tuple(value.shape)}" for name, value in wanted.items() if name not in fits]
-    logger.info("start: %d of %d tensors from %s; new: %s", len(fits), len(wanted), path, ", ".join(rest) or "none")
+    check_finite(matches, path)
+    network.load_state_dict(matches, strict=False)
+    shapes = [f"{name} {tuple(value.shape)}" for name, value in new.items()]
+    total = len(matches) + len(new)
+    logger.info("start: %d of %d tensors from %s; new: %s", len(matches), total, path, ", ".join(shapes) or "none")
 
 
 def load_strictly(module: nn.Module, state: Mapping[str, Tensor], source: Path) -> None:
-    """Load a checkpoint's weights into a network built from its configuration; FoldsegError when they do not fit."""
+    """Load a checkpoint's weights into the network of its configuration. FoldsegError if they do not fit."""
     expected = module.state_dict()
     state = {name: value for name, value in state.items() if isinstance(value, Tensor)}
-    other = [n for n in expected if n not in state or state[n].shape != expected[n].shape]
-    extra = [n for n in state if n not in expected]
-    if other or extra:
-        example = (other or extra)[0]
-        have = tuple(state[example].shape) if example in state else "nothing"
-        want = tuple(expected[example].shape) if example in expected else "nothing"
+    different = [name for name in expected if name not in state or state[name].shape != expected[name].shape]
+    surplus = [name for name in state if name not in expected]
+    if different or surplus:
+        example = (different or surplus)[0]
+        state_shape = tuple(state[example].shape) if example in state else "nothing"
+        expected_shape = tuple(expected[example].shape) if example in expected else "nothing"
         raise FoldsegError(
             f"{source}: was saved by another network (encoder, decoder or number of classes): "
-            f"{len(other) + len(extra)} tensors differ, e.g. {example}: has {have}, expected {want}"
+            f"{len(different) + len(surplus)} tensors differ, e.g. {example}: has {state_shape}, expected "
+            f"{expected_shape}"
         )
     module.load_state_dict(state)
 
 
-def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
+def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """FoldsegError if a tensor holds NaN or an infinity: all predictions with it would be NaN."""
+    names = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
+    if names:
+        raise FoldsegError(f"{path}: {len(names)} of {len(tensors)} tensors hold NaN or infinity, e.g. {names[0]}")
+
+
+def _extract_tensors(content: Any, path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a file by name, from within the dictionaries that wrap them."""
     while isinstance(content, Mapping):
         inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
         if inner is None:
@@ -167,15 +188,16 @@ def _tensors(content: Any, path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """FoldsegError when a tensor holds NaN or an infinity: whatever it is multiplied with would be NaN, too."""
-    odd = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
-    if odd:
-        raise FoldsegError(f"{path}: {len(odd)} of {len(tensors)} tensors hold NaN or infinity, e.g. {odd[0]}")
+def _without_counters(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return all tensors but the batch norms' counters of batches, which many files lack."""
+    return {name: value for name, value in tensors.items() if not name.endswith("num_batches_tracked")}
 
 
-def _strip(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Take off prefixes that all names share (`module.encoder.conv1` -> `conv1`); keep an encoder's part only."""
+def _strip_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Remove prefixes that all names share (`module.encoder.conv1` -> `conv1`).
+
+    If only some names have an encoder's prefix, the other tensors are left out.
+    """
     while True:
         for prefix in _PREFIXES:
             part = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
@@ -186,36 +208,39 @@ def _strip(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             return tensors
 
 
-def _by_name(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Match tensors of the same shape by name.
+def _match_by_name(file_tensors: dict[str, Tensor], encoder_tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the file's tensors by the encoder's names, where name and shape agree.
 
-    smp wraps timm's networks: their names begin with `model.`, and `layers.0` may be `layers_0`.
+    smp wraps timm's networks: their names then begin with `model.`, and `layers.0` may be `layers_0`.
     """
-    prefix = next((p for p in _PREFIXES if all(name.startswith(p) for name in wanted)), "")
-    plain = {name.replace(".", "_"): value for name, value in found.items()}
-    if len(plain) < len(found):
-        plain = {}
-    named = {}
-    for name, value in wanted.items():
-        short = name.removeprefix(prefix)
-        match = found.get(name, found.get(short, plain.get(short.replace(".", "_"))))
+    prefix = next((p for p in _PREFIXES if all(name.startswith(p) for name in encoder_tensors)), "")
+    by_plain_name = {name.replace(".", "_"): value for name, value in file_tensors.items()}
+    if len(by_plain_name) < len(file_tensors):  # two names became the same
+        by_plain_name = {}
+    matches = {}
+    for name, value in encoder_tensors.items():
+        short_name = name.removeprefix(prefix)
+        plain_match = by_plain_name.get(short_name.replace(".", "_"))
+        match = file_tensors.get(name, file_tensors.get(short_name, plain_match))
         if match is not None and match.shape == value.shape:
-            named[name] = match
-    return named
+            matches[name] = match
+    return matches
 
 
-def _by_order(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor] | None:
-    """Match tensors by position; None unless every shape agrees. A classifier's tensors may be left at the end."""
-    tensors = [value for name, value in found.items() if not name.endswith("num_batches_tracked")]
-    pairs = list(zip(wanted.items(), tensors, strict=False))
-    named = _by_name(found, wanted)
-    if any(name in named and named[name] is not tensor for (name, _), tensor in pairs):
+def _match_by_order(file_tensors: dict[str, Tensor], encoder_tensors: dict[str, Tensor]) -> dict[str, Tensor] | None:
+    """Return the file's tensors by the encoder's names, matched by position. None unless every shape agrees.
+
+    The file may have more tensors at its end: those of a classifier.
+    """
+    pairs = list(zip(encoder_tensors.items(), _without_counters(file_tensors).values(), strict=False))
+    by_name = _match_by_name(file_tensors, encoder_tensors)
+    if any(name in by_name and by_name[name] is not tensor for (name, _), tensor in pairs):
         return None  # the names that do agree contradict the order
-    if len(pairs) < len(wanted) or any(value.shape != tensor.shape for (_, value), tensor in pairs):
+    if len(pairs) < len(encoder_tensors) or any(value.shape != tensor.shape for (_, value), tensor in pairs):
         return None
     logger.warning(
         "the file's names (%s, ...) differ from the encoder's (%s, ...): %d tensors are matched by order and shape",
-        next(iter(found)),
+        next(iter(file_tensors)),
         pairs[0][0][0],
         len(pairs),
     )

@@ -1,7 +1,7 @@
-"""Pictures and charts: frames, masks, errors, bars, heat maps.
+"""Drawing pictures and charts: grids of frames and masks, error maps, bars, heat maps.
 
-Pictures are RGB (H, W, 3) uint8. Figures are plain `matplotlib.figure.Figure` objects without pyplot's global state:
-they need no window and are freed like any other object.
+Pictures are RGB (H, W, 3) uint8. Figures are `matplotlib.figure.Figure` objects without pyplot's global state: they
+need no window, and are freed like any other object.
 """
 
 import io
@@ -21,9 +21,10 @@ from foldseg.files import write_bytes
 from foldseg.outputs import SIGNATURE
 
 RIGHT, MISSED, FALSE_ALARM, UNSCORED, VOID = (70, 70, 70), (235, 40, 40), (255, 170, 0), (80, 110, 190), (0, 0, 0)
-"""Colours of an error map; see `error_map`."""
+"""Colours of an error map; see `draw_error_map`."""
 
-_SHOWN_WIDTH = 640  # pixels: wider pictures are shrunk before they are drawn, which saves most of the time and memory
+_LARGEST_WIDTH = 640
+"""Wider pictures are shrunk to so many pixels before they are drawn, which saves most of the time and memory."""
 _GREY = (0.45, 0.45, 0.45)
 
 
@@ -36,38 +37,45 @@ class Picture:
     note: str = ""
 
 
-def error_map(truth: Mask, prediction: Mask, labels: LabelSet | None = None) -> Image:
-    """Show where a prediction is wrong: (H, W) uint8 class indices, twice -> (H, W, 3) uint8 RGB.
+def draw_error_map(truth: Mask, prediction: Mask, labels: LabelSet | None = None) -> Image:
+    """Draw where a prediction is wrong: (H, W, 3) uint8 RGB. Truth and prediction are (H, W) uint8 class indices.
 
     Right pixels are RIGHT, void pixels of the truth VOID, wrong ones MISSED. If `labels` has classes that are not
-    scored, wrong pixels differ by what they cost: a scored class is MISSED; a scored class is predicted where there
-    is none, FALSE_ALARM; neither is scored, UNSCORED.
+    scored, a wrong pixel is
+
+    - MISSED if the true class is scored;
+    - FALSE_ALARM if only the predicted class is scored;
+    - UNSCORED if neither is scored.
     """
-    scored = np.ones(256, bool)
+    is_scored = np.ones(256, bool)
     if labels is not None:
-        scored[: len(labels)] = labels.scored
-    wrong = truth != prediction
-    kind = np.zeros(truth.shape, np.uint8)
-    kind[wrong] = 1
-    kind[wrong & ~scored[truth]] = 2
-    kind[wrong & ~scored[truth] & ~scored[prediction]] = 3
-    kind[truth == IGNORE_INDEX] = 4
-    return np.array([RIGHT, MISSED, FALSE_ALARM, UNSCORED, VOID], np.uint8)[kind]
+        is_scored[: len(labels)] = labels.scored
+    is_wrong = truth != prediction
+    colour = np.zeros(truth.shape, np.uint8)
+    colour[is_wrong] = 1
+    colour[is_wrong & ~is_scored[truth]] = 2
+    colour[is_wrong & ~is_scored[truth] & ~is_scored[prediction]] = 3
+    colour[truth == IGNORE_INDEX] = 4
+    return np.array([RIGHT, MISSED, FALSE_ALARM, UNSCORED, VOID], np.uint8)[colour]
 
 
-def class_legend(labels: LabelSet, masks: Iterable[Mask] | None = None) -> list[Patch]:
-    """Legend entries of the classes that occur in `masks` (None: of all classes), void last if it occurs."""
+def make_class_legend(labels: LabelSet, masks: Iterable[Mask] | None = None) -> list[Patch]:
+    """Return legend entries of the classes that occur in `masks`, void last if it occurs. None: of all classes."""
     present = np.zeros(256, np.int64)
     if masks is None:
         present[: len(labels)] = 1
     for mask in masks or ():
         present += np.bincount(mask.ravel(), minlength=256)
-    entries = [_patch(c.name, c.colour) for c, pixels in zip(labels.classes, present, strict=False) if pixels]
-    return entries + ([_patch("void", VOID)] if present[IGNORE_INDEX] else [])
+    entries = [
+        _patch(label.name, label.colour) for label, pixels in zip(labels.classes, present, strict=False) if pixels
+    ]
+    if present[IGNORE_INDEX]:
+        entries.append(_patch("void", VOID))
+    return entries
 
 
-def error_legend(labels: LabelSet) -> list[Patch]:
-    """Legend entries of an error map."""
+def make_error_legend(labels: LabelSet) -> list[Patch]:
+    """Return the legend entries of an error map."""
     if labels.scored.all():
         wrong = [_patch("wrong", MISSED)]
     else:
@@ -76,16 +84,16 @@ def error_legend(labels: LabelSet) -> list[Patch]:
     return [_patch("right", RIGHT), *wrong, _patch("void", VOID)]
 
 
-def picture_grid(
+def draw_picture_grid(
     rows: Sequence[Sequence[Picture | None]], legend: Sequence[Patch] = (), title: str = "", width: float = 3.4
 ) -> Figure:
-    """Draw pictures in rows, a legend below. `width` is that of a column in inches; None leaves a place empty."""
+    """Draw pictures in rows, with a legend below. `width`: that of a column, in inches. None leaves a place empty."""
     columns = max(len(row) for row in rows)
     height, row_height = 0.0, []
     for row in rows:
-        shown = [p for p in row if p is not None]
-        lines = max((p.title.count("\n") + bool(p.title) + bool(p.note) for p in shown), default=0)
-        aspect = max((p.image.shape[0] / p.image.shape[1] for p in shown), default=1.0)
+        pictures = [picture for picture in row if picture is not None]
+        lines = max((p.title.count("\n") + bool(p.title) + bool(p.note) for p in pictures), default=0)
+        aspect = max((p.image.shape[0] / p.image.shape[1] for p in pictures), default=1.0)
         row_height.append(width * aspect + 0.2 * lines)
     per_line = max(1, int(columns * width / 1.7))
     height = (
@@ -99,7 +107,7 @@ def picture_grid(
     for places, row in zip(axes, rows, strict=True):
         for axis, picture in zip(places, row, strict=False):
             if picture is not None:
-                axis.imshow(_shrunk(picture.image))
+                axis.imshow(_shrink(picture.image))
                 axis.set_title(picture.title, fontsize=9)
                 axis.text(0.5, -0.02, picture.note, transform=axis.transAxes, ha="center", va="top", fontsize=8)
     if title:
@@ -109,16 +117,16 @@ def picture_grid(
     return figure
 
 
-def bar_chart(
+def draw_bar_chart(
     values: "pd.Series[float]",
     title: str,
     colours: Sequence[Colour] | None = None,
     form: Callable[[float], str] = "{:.3f}".format,
     logarithmic: bool = False,
 ) -> Figure:
-    """Horizontal bars, the first on top, with their values written beside them; a bar of NaN is a dash.
+    """Draw horizontal bars, the first on top, with their values beside them. In place of a bar, NaN is a dash.
 
-    `colours` are RGB per bar, e.g. the classes' own.
+    `colours`: RGB of each bar. `form` formats a value.
     """
     figure = Figure(figsize=(7.0, 0.8 + 0.26 * len(values)), layout="constrained")
     axis = figure.subplots()
@@ -137,16 +145,17 @@ def bar_chart(
     return figure
 
 
-def heat_map(
+def draw_heat_map(
     table: pd.DataFrame,
     title: str,
     form: Callable[[float], str] = "{:.2f}".format,
     limits: tuple[float, float] = (0.0, 1.0),
     colour_map: str = "Blues",
 ) -> Figure:
-    """Draw a table as coloured cells with their values in them; NaN is an empty grey cell.
+    """Draw a table as coloured cells with their values in them. NaN is an empty grey cell.
 
-    The names of index and columns label the axes; `limits` are the values of the lightest and the darkest colour.
+    The names of index and columns label the axes. `form` formats a value. `limits`: values of the lightest and the
+    darkest colour.
     """
     numbers = table.to_numpy(np.float64)
     rows, columns = numbers.shape
@@ -156,8 +165,8 @@ def heat_map(
     axis.set_facecolor("0.9")
     brightness = picture.to_rgba(numbers)[..., :3] @ np.array([0.299, 0.587, 0.114])
     for row, column in np.argwhere(~np.isnan(numbers)):
-        ink = "black" if brightness[row, column] > 0.5 else "white"
-        axis.text(column, row, form(numbers[row, column]), ha="center", va="center", fontsize=7, color=ink)
+        text_colour = "black" if brightness[row, column] > 0.5 else "white"
+        axis.text(column, row, form(numbers[row, column]), ha="center", va="center", fontsize=7, color=text_colour)
     axis.set_xticks(np.arange(columns), [str(name) for name in table.columns], rotation=40, ha="right", fontsize=8)
     axis.set_yticks(np.arange(rows), [str(name) for name in table.index], fontsize=8)
     axis.set_xlabel(str(table.columns.name or ""), fontsize=8)
@@ -167,8 +176,8 @@ def heat_map(
     return figure
 
 
-def png_bytes(figure: Figure, dpi: int = 110) -> bytes:
-    """Render a figure as the content of a PNG file; `dpi` is pixels per inch."""
+def render_png(figure: Figure, dpi: int = 110) -> bytes:
+    """Return a figure as the content of a PNG file; `dpi`: pixels per inch."""
     stream = io.BytesIO()
     signed = {"Software": SIGNATURE}
     figure.savefig(stream, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.08, metadata=signed)
@@ -177,19 +186,20 @@ def png_bytes(figure: Figure, dpi: int = 110) -> bytes:
 
 def save_png(figure: Figure, path: Path, dpi: int = 110) -> None:
     """Write a figure as a PNG, all of it or nothing."""
-    write_bytes(path, png_bytes(figure, dpi))
+    write_bytes(path, render_png(figure, dpi))
 
 
-def percent(value: float) -> str:
-    """0.1234 -> `12.3%`, with enough digits for rare classes."""
+def format_percent(value: float) -> str:
+    """Return a share in percent, with enough digits for rare classes: 0.1234 -> `12.3%`, 0.00056 -> `0.056%`."""
     return f"{100 * value:.1f}%" if value >= 0.01 or value == 0 else f"{100 * value:.2g}%"
 
 
-def _shrunk(image: Image) -> Image:
+def _shrink(image: Image) -> Image:
+    """Return an image that is at most `_LARGEST_WIDTH` pixels wide."""
     height, width = image.shape[:2]
-    if width <= _SHOWN_WIDTH:
+    if width <= _LARGEST_WIDTH:
         return image
-    size = (_SHOWN_WIDTH, max(1, round(height * _SHOWN_WIDTH / width)))
+    size = (_LARGEST_WIDTH, max(1, round(height * _LARGEST_WIDTH / width)))
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
@@ -198,4 +208,5 @@ def _patch(name: str, colour: Colour) -> Patch:
 
 
 def _unit(colour: Colour) -> tuple[float, float, float]:
+    """Return a colour as matplotlib takes it: three numbers from 0 to 1."""
     return colour[0] / 255, colour[1] / 255, colour[2] / 255

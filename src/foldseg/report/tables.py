@@ -12,65 +12,75 @@ if TYPE_CHECKING:  # it would bring torch along, which a table has no need of
     from foldseg.ensemble.run import EnsembleResult
 
 
-def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns aligned by spaces: the first to the left, the others to the right."""
+def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table as text: columns are aligned by spaces, the first to the left and the others to the right."""
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    lines = [header, ["-" * width for width in widths], *rows]
-    return "\n".join(
-        "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]).rstrip()
-        for line in lines
-    )
+    rule = ["-" * width for width in widths]
+    lines = []
+    for first, *others in [header, rule, *rows]:
+        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip())
+    return "\n".join(lines)
 
 
-def number(value: float) -> str:
-    """Four decimals, or a dash for NaN."""
+def format_number(value: float) -> str:
+    """Return a number with four decimals, or a dash for NaN."""
     return "-" if np.isnan(value) else f"{value:.4f}"
 
 
-def signed(value: float) -> str:
-    """Four decimals with a sign, or a dash for NaN."""
+def format_signed(value: float) -> str:
+    """Return a number with four decimals and a sign, or a dash for NaN."""
     return "-" if np.isnan(value) else f"{value:+.4f}"
 
 
-def between(low: float, high: float, form: Callable[[float], str] = number) -> str:
-    """Return an interval, or a dash for NaN."""
+def format_interval(low: float, high: float, form: Callable[[float], str] = format_number) -> str:
+    """Return `low to high`, or a dash for NaN; `form` formats each end."""
     return "-" if np.isnan(low) else f"{form(low)} to {form(high)}"
 
 
-def probability(value: float) -> str:
-    """Three decimals, short of 0 and 1, which are never certain; a dash for NaN."""
+def format_probability(value: float) -> str:
+    """Return a probability with three decimals, or a dash for NaN.
+
+    It is at least 0.001 and at most 0.999, since nothing is certain.
+    """
     return "-" if np.isnan(value) else f"{min(max(value, 0.001), 0.999):.3f}"
 
 
-def submission_report(counted: CountedSubmission) -> str:
-    """Every score, IoU per class over the whole set and as a mean over the images that have it, and what was left out.
+def format_submission_scores(counted: CountedSubmission) -> str:
+    """Return the scores of a submission as text: all scores, two IoUs per class, and which images were left out.
 
-    Digits are enough for a leaderboard that shows seven.
+    The IoUs of a class are that over the whole set, and the mean over the images that have it. Scores have seven
+    decimals, as many as leaderboards show.
     """
     scores = counted.scores
-    overall = text_table(["score", "value"], [[name, f"{s.value:.7f}"] for name, s in scores.items()])
-    whole, image = scores["dataset_miou_scored"].per_class, scores["image_mean_iou_present"].per_class
-    rows = [[name, number(whole[name]), number(image[name])] for name in whole]
-    blocks = [overall, text_table(["class", "IoU over the set", "mean IoU over images"], rows)]
+    overall = format_table(["score", "value"], [[name, f"{s.value:.7f}"] for name, s in scores.items()])
+    over_set, over_images = scores["dataset_miou_scored"].per_class, scores["image_mean_iou_present"].per_class
+    rows = [[name, format_number(over_set[name]), format_number(over_images[name])] for name in over_set]
+    blocks = [overall, format_table(["class", "IoU over the set", "mean IoU over images"], rows)]
     left_out = counted.ids_without_scored_class
-    for ids, what in (
-        ([name for name in counted.missing if name not in left_out], "are missing and score 0"),
-        (left_out, "have no scored class in their truth and are left out of image_mean_iou_present"),
-    ):
+    missing = [name for name in counted.missing if name not in left_out]
+    notes = {
+        "are missing and score 0": missing,
+        "have no scored class in their truth and are left out of image_mean_iou_present": left_out,
+    }
+    for note, ids in notes.items():
         if ids:
-            blocks.append(f"{len(ids)} of {len(counted.ids)} image(s) {what}: {shorten(ids)}")
+            blocks.append(f"{len(ids)} of {len(counted.ids)} image(s) {note}: {shorten(ids)}")
     return "\n\n".join(blocks)
 
 
-def share_table(shares: Mapping[int, Mapping[str, float]]) -> str:
-    """Fold -> share of pixels per class, in percent."""
+def format_shares(shares: Mapping[int, Mapping[str, float]]) -> str:
+    """Return a table of each class's share of the pixels per fold, in percent; `shares`: fold -> class -> share."""
     names = list(next(iter(shares.values())))
     rows = [[name, *(f"{100 * shares[fold][name]:.2f}%" for fold in shares)] for name in names]
-    return text_table(["class", *(f"fold {fold}" for fold in shares)], rows)
+    return format_table(["class", *(f"fold {fold}" for fold in shares)], rows)
 
 
-def ensemble_table(result: "EnsembleResult") -> str:
-    """Scores of members and stages on OOF (and test, if its truth is known), gains, and where the files are."""
+def format_ensemble(result: "EnsembleResult") -> str:
+    """Return the result of an ensemble as text: scores of members and stages, gains of steps, where the files are.
+
+    Scores are those of OOF images, and those of test images if their truth is known.
+    """
     scores = result.scores
     blocks = [_stage_table(scores)]
     if scores["steps"] or scores["left_out"]:
@@ -84,56 +94,60 @@ def ensemble_table(result: "EnsembleResult") -> str:
 
 
 def _stage_table(scores: Mapping[str, Any]) -> str:
+    """Return a table of the score of each member and stage."""
     name = scores["score"]
     header = [name, "OOF", "95% interval"] + (["test"] if "test" in scores else [])
     rows = []
     for stage, values in scores["oof"].items():
         low, high = values.get("interval", (float("nan"), float("nan")))
-        row = [stage, number(values[name]), between(low, high)]
-        rows.append(row + ([number(scores["test"][stage][name])] if "test" in scores else []))
-    return text_table(header, rows)
+        row = [stage, format_number(values[name]), format_interval(low, high)]
+        rows.append(row + ([format_number(scores["test"][stage][name])] if "test" in scores else []))
+    return format_table(header, rows)
 
 
 def _gain_table(steps: Mapping[str, Any], left_out: Sequence[Mapping[str, Any]]) -> str:
-    """What each step gained on OOF, on folds that it was not fitted on; beside it the score where it was fitted."""
-    taken = [
-        (stage.rpartition(" + ")[2], facts, "forced" if "forced" in facts else "") for stage, facts in steps.items()
-    ]
+    """Return a table of what each step gained.
+
+    The gain is measured on folds that the step was not fitted on. `same OOF` is the score where it was fitted.
+    """
     rows = []
-    for name, facts, note in [*taken, *((facts["step"], facts, "left out") for facts in left_out)]:
-        same = number(facts["same_oof"]) if "same_oof" in facts else ""
-        rows.append([name, *_signed(facts["gain"], *facts["interval"]), same, note])
-    return text_table(["step", "gain", "95% interval", "same OOF", ""], rows)
+    for stage, step in steps.items():
+        rows.append([stage.rpartition(" + ")[2], *_gain_cells(step), "forced" if "forced" in step else ""])
+    for step in left_out:
+        rows.append([step["step"], *_gain_cells(step), "left out"])
+    return format_table(["step", "gain", "95% interval", "same OOF", ""], rows)
+
+
+def _gain_cells(step: Mapping[str, Any]) -> list[str]:
+    """Return the gain of a step, its interval, and the score where it was fitted."""
+    same_oof = format_number(step["same_oof"]) if "same_oof" in step else ""
+    return [*_difference_cells(step["gain"], *step["interval"]), same_oof]
 
 
 def _member_table(members: Mapping[str, Any]) -> str:
-    """What the blend loses without a member, and on what share of the pixels it agrees with each of the others."""
-    rows = [
-        [
-            name,
-            *_signed(facts["loss"], *facts["interval"]),
-            *(f"{100 * v:.1f}%" for v in members["agreement"][name].values()),
-        ]
-        for name, facts in members["removing"].items()
-    ]
-    places = [str(index + 1) for index in range(len(rows))]
-    named = [[f"{place} {row[0]}", *row[1:]] for place, row in zip(places, rows, strict=True)]
-    return text_table(["member", "worth", "95% interval", *(f"as {place}" for place in places)], named)
+    """Return a table of what the blend loses without each member, and the pixels on which two members agree."""
+    rows = []
+    for number, (name, removal) in enumerate(members["removing"].items(), 1):
+        agreements = [f"{100 * share:.1f}%" for share in members["agreement"][name].values()]
+        rows.append([f"{number} {name}", *_difference_cells(removal["loss"], *removal["interval"]), *agreements])
+    others = [f"as {number}" for number in range(1, len(rows) + 1)]
+    return format_table(["member", "worth", "95% interval", *others], rows)
 
 
-def _signed(value: float, low: float, high: float) -> tuple[str, str]:
+def _difference_cells(value: float, low: float, high: float) -> tuple[str, str]:
+    """Return a difference and its interval."""
     return f"{value:+.4f}", f"{low:+.4f} to {high:+.4f}"
 
 
 def _threshold_table(thresholds: Mapping[Any, dict[str, Any]]) -> str:
-    """What thresholds gained: scored where they were fitted (too good), and on folds that they were not fitted on."""
+    """Return a table of what thresholds gained, and of the thresholds.
+
+    `same OOF` is the score where they were fitted, which is too good. `nested` is that on folds that they were not
+    fitted on.
+    """
     names = list(next(iter(thresholds.values()))["thresholds"])
-    rows = [
-        [
-            categories,
-            *(number(found[key]) for key in ("argmax", "same_oof", "nested")),
-            *(f"{found['thresholds'][name]:.3f}" for name in names),
-        ]
-        for categories, found in thresholds.items()
-    ]
-    return text_table(["thresholds", "argmax", "same OOF", "nested", *names], rows)
+    rows = []
+    for categories, fit in thresholds.items():
+        scores = [format_number(fit[key]) for key in ("argmax", "same_oof", "nested")]
+        rows.append([categories, *scores, *(f"{fit['thresholds'][name]:.3f}" for name in names)])
+    return format_table(["thresholds", "argmax", "same OOF", "nested", *names], rows)

@@ -1,4 +1,4 @@
-"""What every view of test-time augmentation gains on OOF images, so that harmful ones can be left out."""
+"""What every view of test-time augmentation gains on OOF images, so that harmful views can be left out."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from foldseg.ensemble.blend import argmax
 from foldseg.errors import FoldsegError
 from foldseg.inference.run_stores import MEMORY_CURES, Predictor, select_split
 from foldseg.inference.tta import MERGES, Merge, check_probabilities
-from foldseg.report.tables import number, text_table
+from foldseg.report.tables import format_number, format_table
 from foldseg.resources import explained_resources
 from foldseg.runs.contents import warn_of_changes
 from foldseg.runs.run_folder import RunFolder
@@ -27,44 +27,53 @@ from foldseg.scoring.intervals import warn_of_large_group
 from foldseg.scoring.scores import score
 from foldseg.views.eval_samples import eval_loader
 
-_BAND = 1 << 16  # pixels of all views that are merged at a time
+_BAND = 1 << 16
+"""Views are merged in bands of rows. A band has so many pixels in all views together."""
 
 
 @dataclass(frozen=True)
 class ViewGain:
-    """The score of a view alone and of plain + view, each against plain; of all views without it, against all."""
+    """Scores that tell what a view gains, each with its comparison to another score."""
 
     name: str
     alone: tuple[float, Comparison]
+    """The view alone, compared with the plain view."""
     with_plain: tuple[float, Comparison]
+    """The plain view and this one, compared with the plain view."""
     all_without: tuple[float, Comparison]
+    """All views but this one, compared with all views."""
 
 
 @dataclass(frozen=True)
 class TtaGains:
-    """Scores of the plain view and of all views, these against plain; and what each view adds."""
+    """Scores of the plain view, of all views, and of each view."""
 
     score: ScoreName
     images: int
+    """Number of OOF images."""
     tta: Tta
     plain: float
+    """The score of the plain view."""
     all: tuple[float, Comparison]
+    """The score of all views, compared with the plain view."""
     views: list[ViewGain]
 
     @property
     def harmful(self) -> list[str]:
-        """Views that make the plain one worse, or without which all others are better, beyond what chance explains.
+        """Views that significantly make the plain view worse, or without which all others are better.
 
-        Both are asked since views that fail alike hide each other: all without one of them is hardly better.
+        The second criterion alone is not enough. Of two views that fail in the same way, leaving out one hardly helps.
         """
-        return [
-            view.name
-            for view in self.views
-            if view.with_plain[1].interval[1] < 0 or view.all_without[1].interval[0] > 0
-        ]
+        names = []
+        for view in self.views:
+            spoils_plain = view.with_plain[1].interval[1] < 0
+            spoils_all = view.all_without[1].interval[0] > 0
+            if spoils_plain or spoils_all:
+                names.append(view.name)
+        return names
 
 
-def tta_gains(
+def measure_tta_gains(
     runs: Sequence[RunFolder],
     tta: Tta,
     view: PredictView | None = None,
@@ -72,9 +81,9 @@ def tta_gains(
     device: str | None = None,
     name: ScoreName | None = None,
 ) -> TtaGains:
-    """Predict the OOF images of an experiment's runs in every view and score the views, alone and together.
+    """Predict the OOF images of an experiment's runs in every view, and score the views, alone and together.
 
-    `view`, `device` and `name` (the score): None for those that the runs remember. One image is in memory at a time.
+    `name`: the score. `view`, `device`, `name`: None for those of the runs. One image is in memory at a time.
     """
     if len(tta.views) < 2:
         raise FoldsegError("tta: has no view but the plain one; give e.g. --tta d4")
@@ -88,78 +97,93 @@ def tta_gains(
         with explained_resources(MEMORY_CURES):
             predictor = Predictor.load(run, device or run.experiment.device, view, checkpoint)
             frames = FileFrames.of(tables[-1], data.root, trained_labels(run), pictures=data.pictures)
-            counts += _counts_of_images(run, predictor, frames, tta)
+            counts += _count_images(run, predictor, frames, tta)
     groups = pd.concat(tables)["group"].to_numpy()
     warn_of_large_group(groups)
-    plain, *rest = np.stack(counts, 1)  # (candidates, images, classes, 3), as `candidates` orders them
-    others = len(tta.views) - 1
-    alone, with_plain, without = rest[:others], rest[others : 2 * others], rest[2 * others + 1 :]
-    everything = rest[2 * others]
+    # (candidates, images, classes, 3), in the order of `merge_candidates`
+    plain, *candidates = np.stack(counts, 1)
+    number = len(tta.views) - 1
+    alone, with_plain = candidates[:number], candidates[number : 2 * number]
+    all_views, all_without = candidates[2 * number], candidates[2 * number + 1 :]
 
-    def against(ours: Counts, theirs: Counts) -> tuple[float, Comparison]:
+    def compare(ours: Counts, theirs: Counts) -> tuple[float, Comparison]:
         return score(name, ours, labels).value, compare_models(name, ours, theirs, labels, groups)
 
-    views = [
-        ViewGain(seen.name, against(alone[i], plain), against(with_plain[i], plain), against(without[i], everything))
-        for i, seen in enumerate(tta.views[1:])
-    ]
-    return TtaGains(name, len(groups), tta, score(name, plain, labels).value, against(everything, plain), views)
+    gains = []
+    for index, tta_view in enumerate(tta.views[1:]):
+        gain_alone, gain_with_plain = compare(alone[index], plain), compare(with_plain[index], plain)
+        gains.append(ViewGain(tta_view.name, gain_alone, gain_with_plain, compare(all_without[index], all_views)))
+    return TtaGains(name, len(groups), tta, score(name, plain, labels).value, compare(all_views, plain), gains)
 
 
-def _counts_of_images(run: RunFolder, predictor: Predictor, frames: FileFrames, tta: Tta) -> Iterator[Counts]:
-    """Counts (candidates, classes, 3) of each image of a run."""
+def _count_images(run: RunFolder, predictor: Predictor, frames: FileFrames, tta: Tta) -> Iterator[Counts]:
+    """Yield the counts (candidates, classes, 3) of each image of a run."""
     samples = predictor.samples(frames, tta)
     loader = eval_loader(samples, run.experiment.workers)
     for sample in tqdm(loader, f"fold {run.fold}", len(samples), unit="image", leave=False, disable=None):
         maps = []
-        for view, seen in predictor.views([sample], tta):
-            check_probabilities(seen, view.name)
-            maps.append(seen[0].half().cpu())  # half as large, and a thousandth of a probability changes no score
-        found = candidates(maps, MERGES[tta.merge])
-        yield np.stack([count_pixels(sample.mask, prediction, len(run.classes)) for prediction in found])
+        for view, probabilities in predictor.views([sample], tta):
+            check_probabilities(probabilities, view.name)
+            # fp16 takes half of the memory; its error of a thousandth changes no score
+            maps.append(probabilities[0].half().cpu())
+        predictions = merge_candidates(maps, MERGES[tta.merge])
+        yield np.stack([count_pixels(sample.mask, prediction, len(run.classes)) for prediction in predictions])
 
 
-def candidates(views: Sequence[Tensor], merge: Merge) -> list[Mask]:
-    """Views (classes, H, W), the plain one first -> label maps (H, W) uint8 of what could be made of them.
+def merge_candidates(views: Sequence[Tensor], merge: Merge) -> list[Mask]:
+    """Return the label maps (H, W) uint8 of all combinations of views that are scored.
 
-    These are: every view alone; plain + each other view; all views; all without each view but the plain one.
+    `views`: probability maps (classes, H, W), the plain view first. The combinations are, in this order: every view
+    alone; the plain view with each other one; all views; all views without each one but the plain one.
     """
     _, height, width = views[0].shape
     rows = max(1, _BAND // (width * len(views)))
-    bands = [_band([view[:, top : top + rows].float() for view in views], merge) for top in range(0, height, rows)]
+    bands = []
+    for top in range(0, height, rows):
+        band = [view[:, top : top + rows].float() for view in views]
+        bands.append(_merge_band(band, merge))
     return [np.concatenate(parts) for parts in zip(*bands, strict=True)]
 
 
-def _band(views: list[Tensor], merge: Merge) -> list[Mask]:
-    """As `candidates`. What is merged last is divided by the same at every class, so its largest is known before."""
+def _merge_band(views: list[Tensor], merge: Merge) -> list[Mask]:
+    """Return what `merge_candidates` returns, for a band of rows.
+
+    Merging ends with a division by the same number for every class. It does not change the largest class, so it is left
+    out.
+    """
     terms = [merge.term(view.clone()) for view in views]
     labels = [_largest(view) for view in views]
     labels += [_largest(merge.combine(terms[0].clone(), term)) for term in terms[1:]]
-    after: list[Tensor | None] = [None]  # after[-1 - i]: all that comes after the i-th from the end, merged
+    merged_after: list[Tensor | None] = [None]  # for each view, from the last one: all views after it, merged
     for term in reversed(terms[2:]):
-        after.append(term if after[-1] is None else merge.combine(term.clone(), after[-1]))
-    before, without = terms[0].clone(), []
-    for term, later in zip(terms[1:], reversed(after), strict=True):
-        without.append(_largest(before if later is None else merge.combine(before.clone(), later)))
-        before = merge.combine(before, term)
-    return [*labels, _largest(before), *without]
+        following = merged_after[-1]
+        merged_after.append(term if following is None else merge.combine(term.clone(), following))
+    merged_before, without = terms[0].clone(), []
+    for term, following in zip(terms[1:], reversed(merged_after), strict=True):
+        others = merged_before if following is None else merge.combine(merged_before.clone(), following)
+        without.append(_largest(others))
+        merged_before = merge.combine(merged_before, term)
+    return [*labels, _largest(merged_before), *without]
 
 
 def _largest(maps: Tensor) -> Mask:
     return argmax(maps.numpy())
 
 
-def gains_text(gains: TtaGains) -> str:
-    """Return a table for the terminal; its last line says which views to leave out."""
-
-    def told(found: tuple[float, Comparison]) -> list[str]:
-        low, high = found[1].interval
-        return [number(found[0]), f"{found[1].difference:+.4f}", f"{low:+.4f} to {high:+.4f}"]
-
+def format_gains(gains: TtaGains) -> str:
+    """Return the gains as text. The last line says which views to leave out."""
     header = [gains.score, "alone", "- plain", "95% interval", "with plain", "- plain", "95% interval"]
     header += ["all without", "- all", "95% interval"]
-    rows = [["plain", number(gains.plain), *[""] * 8]]
-    rows += [[v.name, *told(v.alone), *told(v.with_plain), *told(v.all_without)] for v in gains.views]
-    rows.append(["all", *[""] * 3, *told(gains.all), *[""] * 3])
+    rows = [["plain", format_number(gains.plain), *[""] * 8]]
+    for view in gains.views:
+        rows.append([view.name, *_cells(view.alone), *_cells(view.with_plain), *_cells(view.all_without)])
+    rows.append(["all", *[""] * 3, *_cells(gains.all), *[""] * 3])
     left_out = ", ".join([*gains.tta.without, *gains.harmful])
-    return f"{text_table(header, rows)}\n\n{gains.images} OOF images\nwithout: [{left_out}]"
+    return f"{format_table(header, rows)}\n\n{gains.images} OOF images\nwithout: [{left_out}]"
+
+
+def _cells(gain: tuple[float, Comparison]) -> list[str]:
+    """Return a score, its difference to another one, and the 95% interval of that."""
+    value, comparison = gain
+    low, high = comparison.interval
+    return [format_number(value), f"{comparison.difference:+.4f}", f"{low:+.4f} to {high:+.4f}"]

@@ -9,14 +9,13 @@ from collections.abc import Collection
 from pathlib import Path
 
 from foldseg.config import Experiment
-from foldseg.data.content import WEIGHTS, Contents
-from foldseg.data.datasets import DataSet, label_set
-from foldseg.data.labels import label_changes
-from foldseg.data.sources import has_folders, source_pairs
+from foldseg.data.datasets import DataSet, get_label_set
+from foldseg.data.extra_images import has_folders, pair_source_files
+from foldseg.data.hashes import WEIGHTS, Contents
+from foldseg.data.labels import describe_label_changes
 from foldseg.errors import FoldsegError
-from foldseg.models.weights import run_checkpoint
 from foldseg.notices import say_once
-from foldseg.runs.run_folder import RunFolder
+from foldseg.runs.run_folder import RunFolder, find_start
 
 logger = logging.getLogger(__name__)
 
@@ -55,14 +54,18 @@ def warn_of_changes(run: RunFolder, data: DataSet) -> None:
 
 def label_set_changes(run: RunFolder, experiment: Experiment) -> list[str]:
     """Say how the label set that a run was trained with differs from the one that its data set has now."""
-    labels = label_set(experiment.data)
+    labels = get_label_set(experiment.data)
     if labels.names != run.classes:
         raise FoldsegError(
-            f"{run.path}: was trained on the classes {', '.join(run.classes)}; {experiment.data.dataset} has now "
+            f"{run.path}: was trained on the classes {', '.join(run.classes)}; {experiment.data.dataset.kind} has now "
             f"{', '.join(labels.names)}; train it anew (name=..., or remove the folder)"
         )
     before = run.facts.get("labels")
-    return [] if before is None else [f"label set: {change}" for change in label_changes(before, labels.facts)]
+    return (
+        []
+        if before is None
+        else [f"label set: {change}" for change in describe_label_changes(before, labels.definition)]
+    )
 
 
 def hash_contents(
@@ -76,7 +79,7 @@ def hash_contents(
         rows |= {(part, str(row.Index)): (root / str(row.image), root / str(row.mask)) for row in chosen.itertuples()}
     held_out = set(data.folded["id"]) - set(train)
     for number, source in enumerate(experiment.sampling.sources):
-        for image, mask in source_pairs(source, fold, held_out) if has_folders(source, fold) else []:
+        for image, mask in pair_source_files(source, fold, held_out) if has_folders(source, fold) else []:
             rows[f"source {number}", image.stem] = image, mask
     rows |= {(f"{WEIGHTS} of {name}", path.name): (path, None) for name, path in _weights(experiment, fold).items()}
     return Contents.of_files(rows)
@@ -86,7 +89,7 @@ def _weights(experiment: Experiment, fold: int) -> dict[str, Path]:
     """Setting -> file of weights that a run starts from or is taught by, of those that are there."""
     model, weights = experiment.model, {}
     if model.start_from is not None:
-        weights["model.start_from"] = run_checkpoint(model.start_from)
+        weights["model.start_from"] = find_start(model.start_from)
     elif model.encoder_weights not in (None, "imagenet"):
         weights["model.encoder_weights"] = Path(str(model.encoder_weights))
     for name in experiment.distillation.teachers if experiment.distillation else ():

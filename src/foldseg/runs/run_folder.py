@@ -15,8 +15,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from foldseg.config import Experiment, load_experiment
-from foldseg.data.content import file_hash
 from foldseg.data.datasets import DataSet
+from foldseg.data.hashes import hash_file
 from foldseg.errors import FoldsegError
 from foldseg.files import read_record
 
@@ -138,7 +138,7 @@ class RunFolder:
 
     def hash_of(self, name: str) -> str:
         """SHA-256 of a checkpoint. FoldsegError when the run has none of that name."""
-        return file_hash(self.existing_checkpoint(name))
+        return hash_file(self.existing_checkpoint(name))
 
     def check_folds(self, data: DataSet) -> None:
         """FoldsegError unless the data set is divided into folds as it was when the run was trained.
@@ -150,3 +150,11 @@ class RunFolder:
                 f"{self.path}: was trained on other images or another division into folds than "
                 f"{data.settings.folds} holds now; train it anew (name=..., or remove the folder)"
             )
+
+
+def find_start(source: Path) -> Path:
+    """Return the checkpoint that `model.start_from` means: the best one of a run's folder, or the file itself.
+
+    It need not exist.
+    """
+    return RunFolder(source).best if source.is_dir() else source

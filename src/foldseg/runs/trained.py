@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from foldseg.data.datasets import label_set
+from foldseg.data.datasets import get_label_set
 from foldseg.data.labels import LabelSet
 from foldseg.errors import FoldsegError
-from foldseg.models.factory import SegmentationNetwork, build_network
+from foldseg.models.factory import build_network
+from foldseg.models.network import SegmentationNetwork
 from foldseg.models.weights import load_strictly
 from foldseg.runs.checkpoints import network_state, read_checkpoint
 from foldseg.runs.contents import CURE, label_set_changes
@@ -31,4 +32,4 @@ def trained_labels(run: RunFolder) -> LabelSet:
     """Return the label set of a run; FoldsegError if its data set has other classes, raw ids or colours now."""
     if changes := label_set_changes(run, run.experiment):
         raise FoldsegError(f"{run.path}: was trained with another label set than there is now: {changes[0]}. {CURE}")
-    return label_set(run.experiment.data)
+    return get_label_set(run.experiment.data)

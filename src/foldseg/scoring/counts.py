@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldseg.data.labels import IGNORE_INDEX, Mask
-from foldseg.data.rle import EMPTY_RLE, Rle, pixels, pixels_shared
+from foldseg.data.rle import EMPTY_RLE, Rle, count_rle_pixels, count_shared_pixels
 
 Counts = NDArray[np.int64]
 SHARED, TRUTH, PREDICTION = 0, 1, 2
@@ -105,6 +105,6 @@ def count_rles(truth: Sequence[Rle], prediction: Sequence[Rle], void: Rle = EMPT
     """
     rows = []
     for true_rle, predicted_rle in zip(truth, prediction, strict=True):
-        predicted_pixels = pixels(predicted_rle) - pixels_shared(void, predicted_rle)
-        rows.append([pixels_shared(true_rle, predicted_rle), pixels(true_rle), predicted_pixels])
+        predicted_pixels = count_rle_pixels(predicted_rle) - count_shared_pixels(void, predicted_rle)
+        rows.append([count_shared_pixels(true_rle, predicted_rle), count_rle_pixels(true_rle), predicted_pixels])
     return np.array(rows, np.int64).reshape(-1, 3)

@@ -14,9 +14,9 @@ from tqdm import tqdm
 from foldseg.data.datasets import DataSet
 from foldseg.data.labels import IGNORE_INDEX, Colour, LabelSet, Mask
 from foldseg.data.listing import MASKS, list_files
-from foldseg.data.reading import image_size, read_mask
-from foldseg.data.rle import Rle, mask_of_rle
-from foldseg.data.samples import shorten, shown
+from foldseg.data.reading import read_image_size, read_mask
+from foldseg.data.rle import Rle, decode_rle
+from foldseg.data.samples import quote, shorten
 from foldseg.errors import FoldsegError
 from foldseg.outputs import check_output, claim
 from foldseg.submission import label_png, signate_json
@@ -32,8 +32,8 @@ logger = logging.getLogger(__name__)
 def convert_submission(source: Path, destination: Path, data: DataSet, size: Size = None, check: bool = True) -> None:
     """Convert a folder of PNGs into a JSON, or a submission that is a file into a folder of PNGs.
 
-    With `check`, ids and sizes must be those of the test images of `data`, if its folder exists. `size` (height, width)
-    is that of a JSON's images whose files are not there. FoldsegError if it differs from the size of a file that is.
+    With `check`, ids and sizes must be those of the test images of `data`, if its folder exists. `size`: (height,
+    width) of a JSON's images that have no file. FoldsegError if it differs from the size of a file.
     """
     expected_sizes = _read_test_sizes(data) if check else None
     if source.is_dir():
@@ -60,7 +60,7 @@ def convert_to_json(
     files = label_png.Submission(folder, labels).files
     if not files:
         raise FoldsegError(f"{folder}: holds no PNGs")
-    sizes = {name: image_size(file) for name, file in files.items()}
+    sizes = {name: read_image_size(file) for name, file in files.items()}
     check_size_option(size, {str(files[name]): file_size for name, file_size in sizes.items()})
     if expected_sizes is not None:
         find_missing_ids(folder, files, expected_sizes)
@@ -127,7 +127,7 @@ def merge_categories(categories: Sequence[Rle], size: tuple[int, int]) -> tuple[
     overlap = np.zeros(size, bool)
     for index, rle in enumerate(categories):
         if len(rle):
-            mask = mask_of_rle(rle, size)
+            mask = decode_rle(rle, size)
             overlap |= mask & (indices != IGNORE_INDEX)
             indices[mask] = index
     return indices, int(np.count_nonzero(overlap))
@@ -157,7 +157,7 @@ def _check_names(path: Path, folder: Path, names: list[str]) -> None:
         raise FoldsegError(f"{path}: holds no images")
     for name in names:
         if Path(name).name != name or not name.isprintable():
-            raise FoldsegError(f"{path}: image {shown(name)} cannot be the name of a file")
+            raise FoldsegError(f"{path}: image {quote(name)} cannot be the name of a file")
     present = list_files(folder, MASKS).files if folder.is_dir() else []
     if others := {file.name for file in present} - {f"{name}.png" for name in names}:
         raise FoldsegError(f"{folder}: holds {len(others)} PNG(s) of other images, e.g. {min(others)}")

@@ -9,7 +9,7 @@ import cv2
 from foldseg.data.labels import LabelSet, Mask
 from foldseg.data.listing import MASKS, list_files
 from foldseg.data.reading import read_mask
-from foldseg.data.samples import existing_folder
+from foldseg.data.samples import require_folder
 from foldseg.errors import FoldsegError
 from foldseg.files import write_bytes
 from foldseg.submission.interface import Format
@@ -40,7 +40,7 @@ class Submission:
     """A folder of PNGs that is open for reading. FoldsegError names a PNG that is not valid."""
 
     def __init__(self, path: Path, labels: LabelSet) -> None:
-        self._path = existing_folder(path)
+        self._path = require_folder(path)
         self._labels = LabelSet(labels.classes, labels.void_ids)  # without colours: submissions always hold raw ids
 
     @cached_property

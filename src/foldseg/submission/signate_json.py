@@ -20,7 +20,7 @@ import orjson
 from numpy.typing import NDArray
 
 from foldseg.data.labels import LabelSet, Mask
-from foldseg.data.rle import EMPTY_RLE, FIRST, LAST, ROW, Rle, rles_of_labels
+from foldseg.data.rle import EMPTY_RLE, FIRST, LAST, ROW, Rle, encode_classes
 from foldseg.errors import FoldsegError, short_name
 from foldseg.files import replacing
 from foldseg.inputs import read_bytes
@@ -54,7 +54,7 @@ def write(path: Path, masks: Iterable[tuple[str, Mask | list[Rle]]], labels: Lab
 def encode_image(mask: Mask | list[Rle], labels: LabelSet) -> bytes:
     """Return `{category: {row: [[x1, x2], ...]}}` as JSON, of class indices (H, W) uint8 or the RLE of every class."""
     scored = sorted(np.flatnonzero(labels.scored).tolist(), key=labels.names.__getitem__)  # as the organisers sort them
-    rles = [mask[index] for index in scored] if isinstance(mask, list) else rles_of_labels(mask, scored)
+    rles = [mask[index] for index in scored] if isinstance(mask, list) else encode_classes(mask, scored)
     categories = {labels.names[index]: _group_by_row(rle) for index, rle in zip(scored, rles, strict=True) if len(rle)}
     return orjson.dumps(categories, option=orjson.OPT_SERIALIZE_NUMPY)
 

@@ -11,7 +11,7 @@ from foldseg.config.schema import Pictures, ScoreName
 from foldseg.data.datasets import DataSet
 from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
 from foldseg.data.reading import read_mask
-from foldseg.data.rle import EMPTY_RLE, Rle, rles_of_labels
+from foldseg.data.rle import EMPTY_RLE, Rle, encode_classes
 from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
 from foldseg.files import write_text
@@ -109,8 +109,8 @@ def count_submission(
     for name in ids:
         file_size = data.size_of(name) if name in images else None
         prediction_or_none = predicted if name in predicted_ids else None
-        true_masks, predicted_masks, image_size = _read_both(true, prediction_or_none, name, file_size, size)
-        if image_size is None:
+        true_masks, predicted_masks, read_image_size = _read_both(true, prediction_or_none, name, file_size, size)
+        if read_image_size is None:
             without_size.append(name)
         if isinstance(predicted_masks, np.ndarray) and (predicted_masks == IGNORE_INDEX).any():
             raise FoldsegError(f"{prediction}: {name} holds void pixels; a prediction gives every pixel a class")
@@ -133,17 +133,17 @@ def _read_both(
     `predicted`: None if the submission does not have the image. FoldsegError if --size differs from that size.
     """
     true_masks = true.read(name, file_size)
-    image_size = file_size or _size_of(true_masks)
-    predicted_masks = None if predicted is None else predicted.read(name, image_size)
-    image_size = image_size or _size_of(predicted_masks)
-    if image_size is not None:
-        check_size_option(size_option, {name: image_size})
+    read_image_size = file_size or _size_of(true_masks)
+    predicted_masks = None if predicted is None else predicted.read(name, read_image_size)
+    read_image_size = read_image_size or _size_of(predicted_masks)
+    if read_image_size is not None:
+        check_size_option(size_option, {name: read_image_size})
     # RLE may have been read before the size was known: read it again, so that it is checked
     if isinstance(true_masks, list):
-        true.read(name, image_size or size_option)
+        true.read(name, read_image_size or size_option)
     if predicted is not None and isinstance(predicted_masks, list):
-        predicted.read(name, image_size or size_option)
-    return true_masks, predicted_masks, image_size
+        predicted.read(name, read_image_size or size_option)
+    return true_masks, predicted_masks, read_image_size
 
 
 def _size_of(masks: MaskOrRles | None) -> Size:
@@ -164,7 +164,7 @@ def count_image(truth: MaskOrRles, prediction: MaskOrRles, labels: LabelSet) -> 
     """Return the counts (classes, 3) of one image. If one of both is RLE, only the scored classes are counted."""
     if isinstance(truth, np.ndarray) and isinstance(prediction, np.ndarray):
         return count_pixels(truth, prediction, len(labels))
-    void = rles_of_labels(truth, [IGNORE_INDEX])[0] if isinstance(truth, np.ndarray) else EMPTY_RLE
+    void = encode_classes(truth, [IGNORE_INDEX])[0] if isinstance(truth, np.ndarray) else EMPTY_RLE
     return count_rles(_as_rles(truth, labels), _as_rles(prediction, labels), void)
 
 
@@ -172,7 +172,7 @@ def _as_rles(masks: MaskOrRles, labels: LabelSet) -> list[Rle]:
     """Return the RLE of every class; that of classes which are not scored is empty."""
     if not isinstance(masks, np.ndarray):
         return masks
-    rles = iter(rles_of_labels(masks, np.flatnonzero(labels.scored).tolist()))
+    rles = iter(encode_classes(masks, np.flatnonzero(labels.scored).tolist()))
     return [next(rles) if label.scored else EMPTY_RLE for label in labels.classes]
 
 

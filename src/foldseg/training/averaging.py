@@ -10,30 +10,35 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 from foldseg.config import schema
-from foldseg.models.network import SegmentationNetwork, batch_norms
+from foldseg.models.network import SegmentationNetwork, list_batch_norms
 from foldseg.training.module import FoldModule
 
 State = dict[str, Tensor]
+"""A network's weights and buffers by name."""
 
 
-def ema_decay(config: schema.Ema, step: int) -> float:
-    """Share of itself that the average keeps at a step, counted from 0."""
+def compute_ema_decay(config: schema.Ema, step: int) -> float:
+    """Return the share of itself that the average keeps at a step, counted from 0."""
     return min(config.decay, (1 + step) / (config.warm_up + step))
 
 
 class EmaWeights(Callback):
-    """The exponential moving average of a network's weights; in the network's place during validation if so set."""
+    """The exponential moving average of a network's weights.
+
+    With `validated` in its settings, the average takes the place of the network's weights during validations.
+    """
 
     def __init__(self, config: schema.Ema) -> None:
         self._config = config
         self._average: State = {}
-        self._steps = 0  # that the average has taken in
-        self._seen = 0  # optimiser steps when it was moved last
-        self._pairs: tuple[list[Tensor], list[Tensor]] = ([], [])
-        self._raw: State | None = None
+        self._steps = 0  # steps that the average has taken in
+        self._last_global_step = 0  # the optimiser's steps when the average was moved last
+        self._moved: list[Tensor] = []  # tensors of the average that are moved
+        self._targets: list[Tensor] = []  # the network's tensors that they are moved towards
+        self._network_state: State | None = None  # the network's own weights while the average is in their place
 
     def state_dict(self) -> dict[str, Any]:
-        """The average and its age."""
+        """Return the average, and the number of steps that it has taken in."""
         return {"average": self._average, "steps": self._steps}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -47,62 +52,69 @@ class EmaWeights(Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin with the network's weights, or go on with the average of the resumed run."""
-        values = _network(pl_module).state_dict()
-        self._average = {
-            name: self._average.get(name, value).to(value.device).clone() for name, value in values.items()
-        }
-        moving = [name for name, value in values.items() if value.is_floating_point()]
-        self._pairs = [self._average[name] for name in moving], [values[name] for name in moving]
-        self._seen = trainer.global_step
+        values = _get_network(pl_module).state_dict()
+        resumed = self._average
+        self._average = {name: resumed.get(name, value).to(value.device).clone() for name, value in values.items()}
+        moved_names = [name for name, value in values.items() if value.is_floating_point()]
+        self._moved = [self._average[name] for name in moved_names]
+        self._targets = [values[name] for name in moved_names]
+        self._last_global_step = trainer.global_step
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Move the average if the optimiser has stepped."""
-        if trainer.global_step == self._seen:
+        """Move the average towards the weights, if the optimiser has made a step."""
+        if trainer.global_step == self._last_global_step:
             return
-        self._seen = trainer.global_step
+        self._last_global_step = trainer.global_step
         with torch.no_grad():
-            torch._foreach_lerp_(*self._pairs, 1 - ema_decay(self._config, self._steps))
+            torch._foreach_lerp_(self._moved, self._targets, 1 - compute_ema_decay(self._config, self._steps))
         self._steps += 1
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Put the average into the network."""
-        if self._config.validated and trainer.state.fn == "fit" and self._steps:
-            network = _network(pl_module)
-            self._raw = {name: value.clone() for name, value in network.state_dict().items()}
-            network.load_state_dict(self._average)
+        """Load the average into the network."""
+        if self._is_validated and trainer.state.fn == "fit":
+            self._network_state = self._load_average(_get_network(pl_module))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Put the network's own weights back."""
-        if self._raw is not None:
-            _network(pl_module).load_state_dict(self._raw)
-            self._raw = None
+        """Load the network's own weights again."""
+        if self._network_state is not None:
+            _get_network(pl_module).load_state_dict(self._network_state)
+            self._network_state = None
 
     @contextmanager
-    def applied(self, network: SegmentationNetwork) -> Iterator[None]:
-        """The network has, inside of the block, the weights that were validated."""
-        if not self._config.validated or not self._steps:
+    def with_validated_weights(self, network: SegmentationNetwork) -> Iterator[None]:
+        """Load the weights that were validated into the network, for the time of the block."""
+        if not self._is_validated:
             yield
             return
-        raw = {name: value.clone() for name, value in network.state_dict().items()}
-        network.load_state_dict(self._average)
+        network_state = self._load_average(network)
         try:
             yield
         finally:
-            network.load_state_dict(raw)
+            network.load_state_dict(network_state)
+
+    @property
+    def _is_validated(self) -> bool:
+        return self._config.validated and self._steps > 0
+
+    def _load_average(self, network: SegmentationNetwork) -> State:
+        """Load the average into the network; return a copy of the weights that it had."""
+        state = {name: value.clone() for name, value in network.state_dict().items()}
+        network.load_state_dict(self._average)
+        return state
 
 
 class SwaWeights(Callback):
-    """The running mean of the weights at the ends of epochs, from a share of the epochs on."""
+    """The running mean of the weights at the ends of the epochs that `choose_swa_epochs` chooses."""
 
     def __init__(self, config: schema.Swa, epochs: int) -> None:
-        self._config, self._first = config, swa_epochs(config, epochs)
+        self._averaged_epochs = choose_swa_epochs(config, epochs)
         self._mean: State = {}
         self._count = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """The mean and of how many epochs it is."""
+        """Return the mean, and the number of epochs that it is of."""
         return {"mean": self._mean, "count": self._count}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -111,57 +123,62 @@ class SwaWeights(Callback):
 
     @property
     def weights(self) -> State:
-        """The mean so far; empty when training ended before its first epoch."""
+        """The mean so far. Empty if training ended before the first averaged epoch."""
         return self._mean
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take an epoch's weights into the mean."""
-        if trainer.current_epoch not in self._first:
-            return
-        self._count += 1
-        values = _network(pl_module).state_dict()
-        self._mean = {
-            name: value.clone() if not self._mean or not value.is_floating_point()
-            else torch.lerp(self._mean[name].to(value.device), value, 1 / self._count)
-            for name, value in values.items()
-        }  # fmt: skip
+        """Add the epoch's weights to the mean, if the epoch is one of the averaged ones."""
+        if trainer.current_epoch in self._averaged_epochs:
+            self._count += 1
+            self._mean = _update_mean(self._mean, _get_network(pl_module).state_dict(), self._count)
 
 
-def swa_epochs(config: schema.Swa, epochs: int) -> list[int]:
-    """Epochs, counted from 0, whose weights are averaged; the last one always is."""
-    return [e for e in range(epochs) if e >= config.start * epochs and (epochs - 1 - e) % config.every == 0] or [
-        epochs - 1
-    ]
+def choose_swa_epochs(config: schema.Swa, epochs: int) -> list[int]:
+    """Return the epochs, counted from 0, whose weights are averaged. The last epoch is always one of them."""
+    last = epochs - 1
+    averaged = [epoch for epoch in range(epochs) if epoch >= config.start * epochs]
+    return [epoch for epoch in averaged if (last - epoch) % config.every == 0] or [last]
 
 
-def mean_weights(states: Iterable[State]) -> State:
-    """Mean of each tensor of floats; others (counters) are those of the last state. Keeps two states in memory."""
+def average_weights(states: Iterable[State]) -> State:
+    """Return the mean of each tensor of floats over all states. Other tensors (counters) are taken from the last state.
+
+    Only two states are in memory at a time.
+    """
     mean: State = {}
     for number, state in enumerate(states, 1):
-        mean = {
-            name: torch.lerp(mean[name], value, 1 / number) if mean and value.is_floating_point() else value.clone()
-            for name, value in state.items()
-        }
+        mean = _update_mean(mean, state, number)
     return mean
+
+
+def _update_mean(mean: State, state: State, count: int) -> State:
+    """Return the mean of `count` states from the mean of all but the last, and the last. `mean` is empty at first."""
+    updated: State = {}
+    for name, value in state.items():
+        if mean and value.is_floating_point():
+            updated[name] = torch.lerp(mean[name].to(value.device), value, 1 / count)
+        else:
+            updated[name] = value.clone()
+    return updated
 
 
 @torch.no_grad()
 def update_batch_norms(network: SegmentationNetwork, batches: Iterable[Tensor]) -> None:
-    """Set running means and variances to the mean over `batches` of images (N, 3, H, W) uint8.
+    """Set running means and variances to their mean over `batches` of images (N, 3, H, W) uint8.
 
-    Weights that were averaged have statistics of their own (arXiv:1803.05407, section 3.2). Dropout is off, as it is
-    when the network predicts. Batch norms that are frozen stay as they are, and so does a network without any.
+    Averaged weights have other statistics than the weights that were averaged (arXiv:1803.05407, section 3.2). Dropout
+    is off, as in prediction. Frozen batch norms stay as they are, and so does a network without batch norms.
     """
     network.train()
-    norms = [norm for norm in batch_norms(network) if norm.training and norm.running_mean is not None]
+    norms = [norm for norm in list_batch_norms(network) if norm.training and norm.running_mean is not None]
     network.eval()
     if not norms:
         return
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
-        norm.reset_running_stats()  # type: ignore[operator]
+        norm.reset_running_stats()
         norm.train()
-        norm.momentum = None  # type: ignore[assignment]  # a mean over all batches
+        norm.momentum = None  # None is torch's word for the mean over all batches
     for images in batches:
         network(images)
     for norm, momentum in zip(norms, momenta, strict=True):
@@ -169,6 +186,6 @@ def update_batch_norms(network: SegmentationNetwork, batches: Iterable[Tensor]) 
     network.eval()
 
 
-def _network(module: pl.LightningModule) -> SegmentationNetwork:
+def _get_network(module: pl.LightningModule) -> SegmentationNetwork:
     assert isinstance(module, FoldModule)
     return module.network

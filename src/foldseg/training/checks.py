@@ -1,12 +1,12 @@
-"""May this configuration go on in that run folder?"""
+"""Checks whether a configuration may go on in a run folder."""
 
 import logging
 from datetime import UTC, datetime
 from typing import Any
 
 from foldseg.config import Experiment, save
-from foldseg.data.content import Contents
 from foldseg.data.datasets import DataSet
+from foldseg.data.hashes import Contents
 from foldseg.errors import FoldsegError
 from foldseg.files import read_record, write_json
 from foldseg.runs.contents import CURE, content_changes, hash_contents, label_set_changes
@@ -14,44 +14,39 @@ from foldseg.runs.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
-_FREE = (
-    "workers",
-    "cache",
-    "device",
-    "devices",
-    "compile",
-    "runs",
-    "data.root",
-)  # these change where and how fast, not what comes out
+_FREE_SETTINGS = ("workers", "cache", "device", "devices", "compile", "runs", "data.root")
+"""Settings that may change while a run is trained: they decide where it computes and how fast, not what it computes."""
 
 
 def check_same(run: RunFolder, experiment: Experiment) -> None:
-    """FoldsegError unless `experiment` differs from the run's own settings in free ones only; it names the others.
+    """FoldsegError if settings of `experiment` differ from the run's, other than the free ones. It names them.
 
-    A run folder holds one configuration; going on with another would make its config.yaml a lie.
+    A run folder holds one configuration. If another one went on in it, its config.yaml would be wrong.
     """
-    old, new = (_flat(e.model_dump(mode="json")) for e in (run.experiment, experiment))
-    fixed = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key) and key not in _FREE]
-    if fixed:
-        changes = ", ".join(f"{key} ({old.get(key)} -> {new.get(key)})" for key in fixed[:5])
+    old = _flatten(run.experiment.model_dump(mode="json"))
+    new = _flatten(experiment.model_dump(mode="json"))
+    changed = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key) and key not in _FREE_SETTINGS]
+    if changed:
+        changes = ", ".join(f"{key} ({old.get(key)} -> {new.get(key)})" for key in changed[:5])
         raise FoldsegError(
             f"{run.path}: holds a run of another configuration: {changes}; "
             "give the experiment another name (name=...) or remove the folder"
         )
 
 
-def take_over(run: RunFolder, experiment: Experiment) -> RunFolder:
-    """Return the run with the free settings of `experiment` (where the data lies, how many workers) for its own."""
+def save_free_settings(run: RunFolder, experiment: Experiment) -> RunFolder:
+    """Write `experiment`, which may differ from the run's in free settings only, as its config.yaml; return the run."""
     if run.experiment != experiment:
         save(experiment, run.config)
-    return RunFolder(run.path)  # what the old object has read and cached may have changed
+    return RunFolder(run.path)  # a new object, because the old one keeps what it has read
 
 
 def require_same_contents(run: RunFolder, experiment: Experiment, data: DataSet, *, accept: bool) -> None:
-    """FoldsegError when a run was trained on other images, masks, weights or label set than `experiment` has now.
+    """FoldsegError if a run was trained on other images, masks, weights or label set than `experiment` has now.
 
-    The message names the first of each. With `accept` the run takes what there is now for its own, and provenance.json
-    says since when, and what was different. Of an older run, without data.csv, nothing is known; that is logged.
+    The message names the first of each kind. With `accept` there is no error. The run then takes over what there is
+    now, and provenance.json says when it did so and what was different. Runs of older versions have no data.csv, so
+    nothing is known of their data. That is logged.
     """
     changes = [*label_set_changes(run, experiment), *content_changes(run, experiment, data)]
     if not changes:
@@ -62,13 +57,17 @@ def require_same_contents(run: RunFolder, experiment: Experiment, data: DataSet,
     hash_contents(experiment, run.fold, data, before.ids("train"), before.ids("validation")).write(run.contents)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     accepted = [*run.facts.get("accepted", []), {"date": now, "changes": changes}]
-    facts = {"labels": data.labels.facts, "accepted": accepted}
-    write_json(run.provenance, {**read_record(run.provenance, {}), **facts})
+    changed_entries = {"labels": data.labels.definition, "accepted": accepted}
+    write_json(run.provenance, {**read_record(run.provenance, {}), **changed_entries})
     logger.warning("%s: is kept, though it was trained on something else: %s", run.path, "; ".join(changes))
 
 
-def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flatten(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the values of nested dictionaries by their dotted keys."""
     flat: dict[str, Any] = {}
     for key, value in content.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
+        if isinstance(value, dict) and value:
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
     return flat

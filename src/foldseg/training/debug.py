@@ -1,6 +1,7 @@
-"""Debug modes by name: is anything wrong, and can the network learn at all?"""
+"""Debug modes: is anything wrong, and can the network learn at all?"""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -10,53 +11,85 @@ from foldseg.config.schema import Sampling
 from foldseg.config.schema.choice import check_entries
 from foldseg.config.schema.names import DebugMode
 
-_FAST_BATCHES = 2  # per epoch
+Tables = tuple[pd.DataFrame, pd.DataFrame]
+"""Rows of the samples table that a run trains on, and those that it validates on."""
+
+_FAST_BATCHES = 2
+"""Number of batches in an epoch of mode `fast`."""
+
+
+@dataclass(frozen=True)
+class DebugFunctions:
+    """What a debug mode changes. `tests/contracts/test_debug_modes.py` says what every mode promises."""
+
+    change_settings: Callable[[Experiment], Experiment]
+    choose_samples: Callable[[Experiment, pd.DataFrame, pd.DataFrame], Tables]
+    """A function of the changed settings and of the tables of training and validation."""
 
 
 def debug_settings(experiment: Experiment) -> Experiment:
-    """Return the settings that a debug mode trains with; without a mode those of the experiment."""
-    return experiment if experiment.debug is None else MODES[experiment.debug](experiment)
+    """Return the settings that the experiment's debug mode trains with. Without a mode, they stay as they are."""
+    return experiment if experiment.debug is None else MODES[experiment.debug].change_settings(experiment)
 
 
-def debug_tables(
-    experiment: Experiment, train: pd.DataFrame, validation: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the rows that a debug mode trains on and validates on; without a mode those given."""
+def debug_tables(experiment: Experiment, train: pd.DataFrame, validation: pd.DataFrame) -> Tables:
+    """Return the rows that a debug mode trains and validates on. Without a mode, they stay as they are."""
     if experiment.debug is None:
         return train, validation
-    few, size = experiment.debug_images, experiment.batch_size
-    if experiment.debug == "fast":
-        assert isinstance(size, int)
-        return train.head(_FAST_BATCHES * max([size, *_stage_sizes(experiment)])), validation.head(few)
-    chosen = train.sample(min(few, len(train)), random_state=experiment.seed).sort_values("id")
-    # An epoch is as long as it would be: the same images again and again
-    return pd.concat([chosen] * (len(train) // len(chosen))), chosen
+    return MODES[experiment.debug].choose_samples(experiment, train, validation)
 
 
-def _overfit(experiment: Experiment) -> Experiment:
-    """Nothing random but the view and the order, and no stop before the end."""
+def _overfit_settings(experiment: Experiment) -> Experiment:
+    """Let nothing be random but the view and the order of samples, and do not stop before the schedule ends."""
     stages = tuple(stage.model_copy(update={"augment": None}) for stage in experiment.stages)
-    plain: dict[str, Any] = {"augment": "none", "cut_mix": None, "copy_paste": None, "sampling": Sampling()}
-    return experiment.model_copy(
-        update={**plain, "stages": stages, "early_stopping": None, "batch_size": _number(experiment)}
-    )
+    changes: dict[str, Any] = {
+        "augment": "none",
+        "cut_mix": None,
+        "copy_paste": None,
+        "sampling": Sampling(),
+        "stages": stages,
+        "early_stopping": None,
+        "batch_size": _fixed_batch_size(experiment),
+    }
+    return experiment.model_copy(update=changes)
 
 
-def _fast(experiment: Experiment) -> Experiment:
-    """Two epochs, or one of each stage, that are validated."""
+def _overfit_samples(experiment: Experiment, train: pd.DataFrame, validation: pd.DataFrame) -> Tables:
+    """Train and validate on the same few images. They repeat until an epoch is about as long as without the mode."""
+    count = min(experiment.debug_images, len(train))
+    chosen = train.sample(count, random_state=experiment.seed).sort_values("id")
+    return pd.concat([chosen] * (len(train) // count)), chosen
+
+
+def _fast_settings(experiment: Experiment) -> Experiment:
+    """Train two epochs, or one of each stage, and validate after each."""
     stages = tuple(stage.model_copy(update={"epochs": 1}) for stage in experiment.stages)
-    schedule = experiment.schedule.shortened([1] * len(stages) or [2])
-    changed = {"stages": stages, "schedule": schedule, "validate_every": 1, "batch_size": _number(experiment)}
-    return experiment.model_copy(update={**changed, "early_stopping": None})
+    epochs = [1] * len(stages) or [2]
+    changes = {
+        "stages": stages,
+        "schedule": experiment.schedule.shorten(epochs),
+        "validate_every": 1,
+        "batch_size": _fixed_batch_size(experiment),
+        "early_stopping": None,
+    }
+    return experiment.model_copy(update=changes)
 
 
-MODES: dict[str, Callable[[Experiment], Experiment]] = {"overfit": _overfit, "fast": _fast}
+def _fast_samples(experiment: Experiment, train: pd.DataFrame, validation: pd.DataFrame) -> Tables:
+    """Train on a few of the largest batches, validate on a few images."""
+    assert isinstance(experiment.batch_size, int)
+    stage_sizes = [stage.batch_size for stage in experiment.stages if stage.batch_size is not None]
+    largest = max([experiment.batch_size, *stage_sizes])
+    return train.head(_FAST_BATCHES * largest), validation.head(experiment.debug_images)
+
+
+MODES: dict[str, DebugFunctions] = {
+    "overfit": DebugFunctions(_overfit_settings, _overfit_samples),
+    "fast": DebugFunctions(_fast_settings, _fast_samples),
+}
 check_entries(MODES, DebugMode, "training/debug.py: MODES")
 
 
-def _number(experiment: Experiment) -> int:
+def _fixed_batch_size(experiment: Experiment) -> int:
+    """Return the batch size, and `debug_images` where it is found by trying."""
     return experiment.debug_images if experiment.batch_size == "auto" else experiment.batch_size
-
-
-def _stage_sizes(experiment: Experiment) -> list[int]:
-    return [stage.batch_size for stage in experiment.stages if stage.batch_size is not None]

@@ -4,7 +4,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Sequence
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from multiprocessing import get_context, get_start_method, set_start_method
 from typing import Any, TypeVar
 
@@ -21,17 +21,17 @@ T = TypeVar("T")
 
 
 def launch(devices: int, function: Callable[..., None], *arguments: Any) -> None:
-    """Call `function(*arguments)` in `devices` new processes that find each other; return when all have ended.
+    """Call `function(*arguments)` in `devices` new processes that can reach each other; return when all have ended.
 
-    A FoldsegError of one of them ends the others and is raised here.
+    A FoldsegError in one of them ends the others and is raised here.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        free_port = probe.getsockname()[1]
     errors = get_context("spawn").SimpleQueue()
     try:
-        work = (devices, port, errors, get_start_method(), function, arguments)
-        spawn(_work, work, nprocs=devices)  # type: ignore[no-untyped-call]
+        process_arguments = (devices, free_port, errors, get_start_method(), function, arguments)
+        spawn(_run_process, process_arguments, nprocs=devices)  # type: ignore[no-untyped-call]
     except (ProcessRaisedException, ProcessExitedException) as error:
         if not errors.empty():
             raise FoldsegError(errors.get()) from None
@@ -43,7 +43,7 @@ def launch(devices: int, function: Callable[..., None], *arguments: Any) -> None
         raise
 
 
-def _work(
+def _run_process(
     rank: int,
     devices: int,
     port: int,
@@ -52,10 +52,10 @@ def _work(
     function: Callable[..., None],
     arguments: tuple[Any, ...],
 ) -> None:
-    """Be one of the processes: Lightning takes over where these variables say so.
+    """Call the function in one of the processes. Lightning reads the environment variables that are set here.
 
-    Loader workers start by `start_method`, as in a single process. A spawned process would spawn them too, and each
-    would import torch anew, in every validation.
+    Workers that load data are started by `start_method`, as in a single process. By default a spawned process would
+    spawn them, and each worker would import torch again, in every validation.
     """
     set_start_method(start_method, force=True)
     os.environ |= {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "WORLD_SIZE": str(devices)}
@@ -76,25 +76,29 @@ def _work(
             distributed.destroy_process_group()
 
 
-def rank() -> int:
-    """Number of this process, from 0; the first one writes."""
+def get_rank() -> int:
+    """Return the number of this process, from 0. Only process 0 writes files."""
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
-def gathered(own: Sequence[T]) -> list[T]:
-    """Return the lists of all processes, dealt out like cards: as one process would have it."""
+def gather(items: Sequence[T]) -> list[T]:
+    """Interleave the lists of all processes: first items of all, then second items of all, ...
+
+    That is the order that a single process would have.
+    """
     if not distributed.is_initialized():
-        return list(own)
+        return list(items)
     lists: list[list[T]] = [[] for _ in range(distributed.get_world_size())]
-    distributed.all_gather_object(lists, list(own))
-    missing = object()
-    return [item for items in zip_longest(*lists, fillvalue=missing) for item in items if item is not missing]  # type: ignore[misc]
+    distributed.all_gather_object(lists, list(items))
+    missing: Any = object()
+    interleaved = chain.from_iterable(zip_longest(*lists, fillvalue=missing))
+    return [item for item in interleaved if item is not missing]
 
 
 class SameBuffers(Callback):
-    """Validate with the first process's batch-norm statistics, which are the ones that are saved."""
+    """Makes all processes validate with the first one's batch-norm statistics, which are the saved ones."""
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Give every process the buffers of the first."""
+        """Send the buffers of the first process to all others."""
         for buffer in pl_module.buffers():
             distributed.broadcast(buffer, 0)

@@ -1,4 +1,4 @@
-"""A file of TensorBoard's, written without a thread, so that a full disk is heard of and leaves whole records."""
+"""Writes files for TensorBoard without a thread: a full disk is then an error, and leaves complete records."""
 
 import io
 import os
@@ -15,10 +15,10 @@ from foldseg.errors import FoldsegError
 
 
 class EventFile:
-    """One more event file in a folder; nothing is on the disk before `write`."""
+    """A new event file in a folder. The first call of `write` creates it."""
 
     def __init__(self, folder: Path, first_step: int) -> None:
-        """Hide what other files of the folder say of `first_step` and of later steps: it is said again here."""
+        """Make TensorBoard ignore what other files hold of `first_step` and later steps: it is written again here."""
         self.path = folder / f"events.out.tfevents.{time.time():.0f}.{platform.node()}.{os.getpid()}.0"
         session = SessionLog(status=SessionLog.START)
         self._start = [
@@ -27,7 +27,7 @@ class EventFile:
         ]
 
     def write(self, summaries: Sequence[Summary], step: int) -> None:
-        """Append the numbers and pictures of a step, all of them or nothing. FoldsegError when there is no room."""
+        """Append the numbers and pictures of a step, all of them or nothing. FoldsegError if the disk is full."""
         events = [*self._start, *(Event(wall_time=time.time(), step=step, summary=summary) for summary in summaries)]
         content = io.BytesIO()
         writer = RecordWriter(content)
@@ -39,7 +39,7 @@ class EventFile:
             with self.path.open("ab", buffering=0) as stream:
                 size = stream.tell()
                 view = content.getbuffer()
-                while len(view):  # less is written than asked for before a disk is full
+                while len(view):  # a nearly full disk takes only a part
                     view = view[stream.write(view) or 0 :]
         except OSError as error:
             if size is not None:

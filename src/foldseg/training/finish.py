@@ -1,6 +1,6 @@
-"""The end of a run: averages of weights are completed, scored once and kept; the summary is written.
+"""Scores and saves averages of weights at the end of a run.
 
-All of it is computed from last.ckpt and the top checkpoints: a run that is killed here does it again, to the same end.
+They are computed from last.ckpt and the top checkpoints. So a run that is killed here computes the same again.
 """
 
 import logging
@@ -15,7 +15,7 @@ from foldseg.models.weights import load_torch_file
 from foldseg.runs.checkpoints import network_state, network_weights, write_weights
 from foldseg.runs.run_folder import RunFolder
 from foldseg.scoring.scores import SCORES
-from foldseg.training.averaging import EmaWeights, State, SwaWeights, mean_weights, update_batch_norms
+from foldseg.training.averaging import EmaWeights, State, SwaWeights, average_weights, update_batch_norms
 from foldseg.training.module import FoldModule
 from foldseg.training.recorder import Recorder
 from foldseg.training.stages import Loaders
@@ -34,20 +34,24 @@ def finish_averages(
     ema: EmaWeights | None,
     swa: SwaWeights | None,
 ) -> dict[str, dict[str, float]]:
-    """Save the averages that the configuration asks for as checkpoints; return name -> score (and monitor) -> value."""
-    config, top = module.experiment, recorder.top
-    found: dict[str, dict[str, float]] = {}
+    """Score the averages that the configuration asks for, and save them as checkpoints.
+
+    Returns the scores, and the monitored number, by the name of the checkpoint: ema, swa or average.
+    """
+    config, top_epochs = module.experiment, recorder.top_epochs
+    scores: dict[str, dict[str, float]] = {}
     if ema is not None and config.ema is not None and not config.ema.validated:
-        found["ema"] = _keep(run, trainer, module, loaders, "ema", ema.weights, update=False)
+        scores["ema"] = _score_and_save(run, trainer, module, loaders, "ema", ema.weights, refresh=False)
     if swa is not None and swa.weights:
-        found["swa"] = _keep(run, trainer, module, loaders, "swa", swa.weights, update=True)
-    if len(top) > 1:
-        mean = mean_weights(network_state(load_torch_file(run.checkpoint(f"top_{epoch}"))) for epoch in sorted(top))
-        found["average"] = _keep(run, trainer, module, loaders, "average", mean, update=True)
-    return found
+        scores["swa"] = _score_and_save(run, trainer, module, loaders, "swa", swa.weights, refresh=True)
+    if len(top_epochs) > 1:
+        paths = [run.checkpoint(f"top_{epoch}") for epoch in sorted(top_epochs)]
+        mean = average_weights(network_state(load_torch_file(path)) for path in paths)
+        scores["average"] = _score_and_save(run, trainer, module, loaders, "average", mean, refresh=True)
+    return scores
 
 
-def _keep(
+def _score_and_save(
     run: RunFolder,
     trainer: pl.Trainer,
     module: FoldModule,
@@ -55,18 +59,19 @@ def _keep(
     name: str,
     weights: State,
     *,
-    update: bool,
+    refresh: bool,
 ) -> dict[str, float]:
-    """Score the weights, save them as a checkpoint; `update`: with batch-norm statistics from the training data."""
+    """Score weights and save them as a checkpoint; `refresh`: with batch-norm statistics of the training images."""
     network = module.network
     network.load_state_dict(weights)
-    if update:
-        network.to(trainer.strategy.root_device)
+    if refresh:
+        device = trainer.strategy.root_device
+        network.to(device)
         with trainer.precision_plugin.forward_context():
-            update_batch_norms(network, _images(module, loaders, trainer.strategy.root_device))
+            update_batch_norms(network, _yield_training_images(module, loaders, device))
     trainer.validate(module, loaders.val_dataloader(), verbose=False)
     monitor = module.experiment.monitor
-    scores: dict[str, float] = {score: module.metrics[score] for score in [*SCORES, monitor]}
+    scores: dict[str, float] = {metric: module.metrics[metric] for metric in [*SCORES, monitor]}
     content: dict[str, Any] = {"state_dict": network_weights(network)}
     module.on_save_checkpoint(content)
     if trainer.is_global_zero:
@@ -75,8 +80,8 @@ def _keep(
     return scores
 
 
-def _images(module: FoldModule, loaders: Loaders, device: torch.device) -> Iterator[Tensor]:
-    """Images of one epoch of the last stage, the one after the last, whole in every process."""
+def _yield_training_images(module: FoldModule, loaders: Loaders, device: torch.device) -> Iterator[Tensor]:
+    """Yield the images of the epoch that would follow the last one. Every process gets all of them."""
     loader = loaders.stage_loader(-1, WHOLE)
     epoch_sampler(loader).set_epoch(module.experiment.schedule.epochs)
     for batch in loader:

@@ -8,33 +8,35 @@ from torch.optim import Optimizer
 
 
 def add_lookahead(optimizer: Optimizer, steps: int, share: float) -> None:
-    """Every `steps` steps, move slow weights by `share` of the way to the weights, and the weights onto them.
+    """Make an optimiser keep slow weights (Lookahead; Zhang et al., 2019, arXiv:1907.08610).
 
-    k steps forward, 1 step back (Zhang et al., 2019, arXiv:1907.08610). Slow weights and the count of steps are in the
-    optimiser's own state, so checkpoints have them. A parameter joins when it has its first gradient.
+    Every `steps` steps, the slow weights move by `share` of the way to the weights, and the weights are set to them.
+    Slow weights and the number of steps are part of the optimiser's own state, so checkpoints have them. A parameter
+    gets slow weights when it has its first gradient.
     """
-    start: dict[Tensor, Tensor] = {}
+    weights_before: dict[Tensor, Tensor] = {}
 
     @torch.no_grad()
-    def before(optimizer: Optimizer, *_: Any) -> None:
+    def remember_weights(optimizer: Optimizer, *_: Any) -> None:
         for group in optimizer.param_groups:
-            for p in group["params"]:
-                if "slow" not in optimizer.state.get(p, {}):
-                    start[p] = p.detach().clone()
+            for parameter in group["params"]:
+                if "slow" not in optimizer.state.get(parameter, {}):
+                    weights_before[parameter] = parameter.detach().clone()
 
     @torch.no_grad()
-    def after(optimizer: Optimizer, *_: Any) -> None:
+    def move_slow_weights(optimizer: Optimizer, *_: Any) -> None:
         for group in optimizer.param_groups:
             group["lookahead_steps"] = group.get("lookahead_steps", 0) + 1
-            for p in group["params"]:
-                if p.grad is None:
+            is_due = group["lookahead_steps"] % steps == 0
+            for parameter in group["params"]:
+                if parameter.grad is None:
                     continue
-                state = optimizer.state[p]
+                state = optimizer.state[parameter]
                 if "slow" not in state:
-                    state["slow"] = start.pop(p)
-                if group["lookahead_steps"] % steps == 0:
-                    p.copy_(state["slow"].lerp_(p, share))
-        start.clear()
+                    state["slow"] = weights_before.pop(parameter)
+                if is_due:
+                    parameter.copy_(state["slow"].lerp_(parameter, share))
+        weights_before.clear()
 
-    optimizer.register_step_pre_hook(before)
-    optimizer.register_step_post_hook(after)
+    optimizer.register_step_pre_hook(remember_weights)
+    optimizer.register_step_post_hook(move_slow_weights)

@@ -6,11 +6,12 @@ from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.views.eval_samples import EvalSample
 from foldseg.views.geometry import resize_image, resize_mask, scale_size
 
-_WIDTH = 480  # pixels; event files of full-size pictures would outgrow the checkpoints
+_WIDTH = 480
+"""Largest width of each part in pixels. Event files of full-size pictures would become larger than the checkpoints."""
 
 
-def triplet(sample: EvalSample, prediction: Mask, labels: LabelSet) -> Image:
-    """Frame, truth and prediction side by side, each at most 480 pixels wide: (H, 3 W, 3) uint8 RGB."""
+def draw_triplet(sample: EvalSample, prediction: Mask, labels: LabelSet) -> Image:
+    """Draw frame, truth and prediction side by side, each at most 480 pixels wide: (H, 3 W, 3) uint8 RGB."""
     assert sample.mask is not None
     height, width = sample.grid.resized
     frame = sample.inputs[0, :, :height, :width].permute(1, 2, 0).cpu().numpy()

@@ -1,4 +1,4 @@
-"""Is all there that a killed run needs to go on?"""
+"""Checks whether the files that a killed run needs to go on are all there."""
 
 from pathlib import Path
 from typing import Any
@@ -10,30 +10,32 @@ from foldseg.runs.run_folder import RunFolder
 from foldseg.training.module import FoldModule
 from foldseg.training.recorder import Recorder
 
-_OF_TRAINING = ("state_dict", "loops", "callbacks", "optimizer_states", "lr_schedulers")
+_TRAINING_KEYS = ("state_dict", "loops", "callbacks", "optimizer_states", "lr_schedulers")
+"""What a checkpoint holds that training can go on from."""
 
 
 def check_checkpoints(run: RunFolder, module: FoldModule) -> None:
-    """FoldsegError unless the run's last.ckpt is a state of `module`'s training, and its best and top ones are whole.
+    """FoldsegError unless last.ckpt is a state of `module`'s training and the best and top checkpoints are whole.
 
-    Nothing else can take their place: a state of the epoch before is not kept, since it is as large as all the rest.
+    Nothing can replace a damaged last.ckpt. The state of the epoch before is not kept, because it would take as much
+    space as everything else.
     """
-    last = _load(run, run.last)
-    if any(key not in last for key in _OF_TRAINING):
-        raise FoldsegError(f"{run.last}: does not hold the state of a training; {_cure(run)}")
+    last = _read(run, run.last)
+    if any(key not in last for key in _TRAINING_KEYS):
+        raise FoldsegError(f"{run.last}: does not hold the state of a training; {_describe_remedy(run)}")
     load_strictly(module.network, network_state(last), run.last)
     recorder = Recorder(run, module.experiment)
     recorder.load_state_dict(last["callbacks"][recorder.state_key])
-    for name in recorder.needed:
-        _load(run, run.checkpoint(name))
+    for name in recorder.required_checkpoints:
+        _read(run, run.checkpoint(name))
 
 
-def _load(run: RunFolder, path: Path) -> Any:
+def _read(run: RunFolder, path: Path) -> Any:
     try:
         return read_checkpoint(path)
     except FoldsegError as error:
-        raise FoldsegError(f"{error}; {_cure(run)}") from error
+        raise FoldsegError(f"{error}; {_describe_remedy(run)}") from error
 
 
-def _cure(run: RunFolder) -> str:
+def _describe_remedy(run: RunFolder) -> str:
     return f"training cannot go on without it: put a copy of it back, or remove {run.path} to train the fold anew"

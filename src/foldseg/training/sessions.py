@@ -1,4 +1,4 @@
-"""What a run says of its training: what it was begun with, and every session, by which code, on which machine."""
+"""Writes what a run says about its training: its settings and data, and each session, with its code and machine."""
 
 import logging
 import platform
@@ -9,9 +9,9 @@ import torch
 
 import foldseg
 from foldseg.config import Experiment, save
-from foldseg.data.content import code_hash
 from foldseg.data.datasets import DataSet
 from foldseg.data.fold_data import FoldData
+from foldseg.data.hashes import hash_code
 from foldseg.files import read_record, write_json
 from foldseg.models.device import choose_device
 from foldseg.runs.contents import hash_contents
@@ -21,11 +21,17 @@ from foldseg.runs.run_folder import RunFolder
 logger = logging.getLogger(__name__)
 
 TRAINING_CODE = ("config", "data", "losses", "models", "runs", "scoring", "training", "views")
-"""Rooms whose code decides what a run comes to."""
+"""Rooms whose code decides the results of a training."""
+
+_OLDER_KEYS = ("git_commit", "foldseg", "python", "machine", "libraries")
+"""What runs of older versions say about their only session, outside of `sessions`."""
+
+_CODE_KEYS = ("git_commit", "code", "foldseg", "python")
+_MACHINE_KEYS = ("machine", "processor", "device", "threads", "processes")
 
 
 def describe_run(run: RunFolder, experiment: Experiment, fold: int, classes: list[str], data: DataSet) -> None:
-    """Write a run's config.yaml and provenance.json; `classes` are those of the network's outputs."""
+    """Write a run's config.yaml and provenance.json; `classes`: names of the network's outputs."""
     labels = data.labels
     save(experiment, run.config)
     write_json(
@@ -35,7 +41,7 @@ def describe_run(run: RunFolder, experiment: Experiment, fold: int, classes: lis
             "fold": fold,
             "seed": experiment.seed,
             "classes": classes,
-            "labels": labels.facts if labels.names == classes else None,
+            "labels": labels.definition if labels.names == classes else None,
             "data_fingerprint": data.fingerprint,
             "git_commit": git_commit(),
             "foldseg": foldseg.__version__,
@@ -47,7 +53,7 @@ def describe_run(run: RunFolder, experiment: Experiment, fold: int, classes: lis
 
 
 def write_contents(run: RunFolder, experiment: Experiment, fold_data: FoldData) -> None:
-    """Write the run's data.csv: what is trained and validated on, in its own fold."""
+    """Write the run's data.csv: hashes of what it is trained and validated on."""
     train, validation = (table["id"].tolist() for table in (fold_data.train, fold_data.validation))
     hash_contents(experiment, run.fold, fold_data.data, train, validation).write(run.contents)
 
@@ -55,36 +61,32 @@ def write_contents(run: RunFolder, experiment: Experiment, fold_data: FoldData) 
 def begin_session(run: RunFolder) -> None:
     """Add this process to the `sessions` of the run's provenance.json.
 
-    A warning names what is not as it was in the session before: the commit, the code, Python or a library. Another
-    machine is logged, too: it may round otherwise.
+    A warning names what has changed since the session before: the commit, the code, Python or a library. Another
+    machine is only logged, because it may round numbers in another way.
     """
-    facts = read_record(run.provenance, {})
-    earlier = facts.get("sessions", [])
-    if not earlier and run.last.is_file():  # a run of an older version, of which the first session alone is known
-        earlier = [{"started": facts.get("created"), **{key: facts[key] for key in _OF_OLDER if key in facts}}]
+    provenance = read_record(run.provenance, {})
+    earlier = provenance.get("sessions", [])
+    if not earlier and run.last.is_file():
+        first = {key: provenance[key] for key in _OLDER_KEYS if key in provenance}
+        earlier = [{"started": provenance.get("created"), **first}]
     now = describe_session(run.experiment)
-    write_json(run.provenance, {**facts, "sessions": [*earlier, now]})
-    run.__dict__.pop("facts", None)
+    write_json(run.provenance, {**provenance, "sessions": [*earlier, now]})
+    run.__dict__.pop("facts", None)  # the cached content of the file
     if not earlier:
         return
-    if code := session_changes(earlier[-1], now):
+    if code := list_session_changes(earlier[-1], now):
         logger.warning("%s: goes on with other code than before: %s; both are recorded", run.path, ", ".join(code))
-    if machine := _changes(earlier[-1], now, _MACHINE):
+    if machine := _list_changes(earlier[-1], now, _MACHINE_KEYS):
         logger.info("%s: goes on elsewhere: %s; numbers may be rounded otherwise", run.path, ", ".join(machine))
 
 
-_OF_OLDER = ("git_commit", "foldseg", "python", "machine", "libraries")
-_CODE = ("git_commit", "code", "foldseg", "python")
-_MACHINE = ("machine", "processor", "device", "threads", "processes")
-
-
 def describe_session(experiment: Experiment) -> dict[str, Any]:
-    """Return what this process runs, and on what: its start, commit, a hash of foldseg's files, versions, machine."""
+    """Return when and where this process runs, and its code: commit, hash of foldseg's files, versions, machine."""
     uses_gpu = choose_device(experiment.device).type == "cuda"
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "git_commit": git_commit(),
-        "code": code_hash(*TRAINING_CODE),
+        "code": hash_code(*TRAINING_CODE),
         "foldseg": foldseg.__version__,
         "python": platform.python_version(),
         "libraries": {name: installed_version(name) for name in LIBRARIES},
@@ -96,12 +98,22 @@ def describe_session(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def session_changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Say how the code and libraries of two sessions differ: `git_commit a1b2 -> c3d4-dirty`, `torch 2.8 -> 2.9`."""
-    old, new = ({f"version of {name}": value for name, value in s.get("libraries", {}).items()} for s in (before, now))
-    return [*_changes(before, now, _CODE), *_changes(old, new, tuple(new))]
+def list_session_changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Return how code and libraries of two sessions differ: `commit a1 -> b2-dirty`, `version of torch 2.8 -> 2.9`."""
+    old_versions = _name_versions(before)
+    new_versions = _name_versions(now)
+    code_changes = _list_changes(before, now, _CODE_KEYS)
+    return code_changes + _list_changes(old_versions, new_versions, tuple(new_versions))
 
 
-def _changes(before: dict[str, Any], now: dict[str, Any], keys: tuple[str, ...]) -> list[str]:
-    changed = [key for key in keys if key in before and before[key] != now[key]]
-    return [f"{key.removeprefix('git_')} {before[key] or 'unknown'} -> {now[key] or 'unknown'}" for key in changed]
+def _name_versions(session: dict[str, Any]) -> dict[str, Any]:
+    return {f"version of {name}": value for name, value in session.get("libraries", {}).items()}
+
+
+def _list_changes(before: dict[str, Any], now: dict[str, Any], keys: tuple[str, ...]) -> list[str]:
+    changes = []
+    for key in keys:
+        if key in before and before[key] != now[key]:
+            name = key.removeprefix("git_")
+            changes.append(f"{name} {before[key] or 'unknown'} -> {now[key] or 'unknown'}")
+    return changes

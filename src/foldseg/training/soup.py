@@ -1,21 +1,21 @@
-"""Soups: the mean of the weights of several checkpoints of a run, as one more checkpoint, `soup.ckpt`.
+"""Soups: the mean of the weights of several checkpoints of a run, written as `soup.ckpt`.
 
-Greedy (Wortsman et al., 2022, arXiv:2203.05482): checkpoints are taken in from the best on, each only if the mean then
-scores no less on the fold's OOF images. Like the choice of the best epoch, that flatters the fold's OOF score a little.
+A greedy soup (Wortsman et al., 2022, arXiv:2203.05482) tries the checkpoints from the best one on. It takes one in only
+if the mean then scores no worse on the fold's OOF images. Like the choice of the best epoch, this makes the fold's OOF
+score a little too good.
 """
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from foldseg.data.datasets import DataSet
-from foldseg.data.labels import LabelSet
 from foldseg.errors import FoldsegError
 from foldseg.files import locked, write_json
 from foldseg.models.device import choose_device
@@ -24,101 +24,107 @@ from foldseg.runs.checkpoints import network_state, network_weights, read_checkp
 from foldseg.runs.contents import warn_of_changes
 from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.trained import load_network
-from foldseg.training.averaging import State, mean_weights, update_batch_norms
-from foldseg.training.data import open_fold
+from foldseg.training.averaging import State, average_weights, update_batch_norms
 from foldseg.training.memory import explained_memory
-from foldseg.training.stages import stage_settings
-from foldseg.training.validation import Validation, goodness
+from foldseg.training.open_fold import open_fold
+from foldseg.training.stages import list_stage_settings
+from foldseg.training.validation import Validation, make_comparable
 from foldseg.views.build import build_train_samples, build_validation_samples
-from foldseg.views.eval_samples import EvalSamples, eval_loader
+from foldseg.views.eval_samples import eval_loader
 from foldseg.views.train_samples import epoch_sampler, train_loader
 
 logger = logging.getLogger(__name__)
 
 
 def make_soup(run: RunFolder, names: Sequence[str] = (), *, greedy: bool = True, device: str = "auto") -> list[str]:
-    """Write soup.ckpt of a finished run, and soup.json, which says of what; return the checkpoints it is made of.
+    """Write soup.ckpt of a finished run, and soup.json about it; return the checkpoints that the soup is made of.
 
-    `names`: of checkpoints; () for all that the run keeps. FoldsegError when there are fewer than two, or of unknown
-    names.
+    `names`: checkpoints to choose from; () for all that the run has. FoldsegError if there are fewer than two, or if a
+    name is unknown.
     """
     with locked(run.path), explained_memory(run.experiment):
-        chosen = list(names) or sorted({path.stem for path in run.best.parent.glob("[!.]*.ckpt")} - {"soup"})
-        states = {name: network_state(read_checkpoint(run.existing_checkpoint(name))) for name in chosen}
+        candidates = list(names) or sorted({path.stem for path in run.best.parent.glob("[!.]*.ckpt")} - {"soup"})
+        states = {name: network_state(read_checkpoint(run.existing_checkpoint(name))) for name in candidates}
         if len(states) < 2:
             raise FoldsegError(f"{run.path}: a soup wants two checkpoints or more; there is {', '.join(states)}")
-        kitchen = _Kitchen(run, device)
-        rank = partial(goodness, run.experiment.monitor)
-        scores = {name: kitchen.score(state, refresh=False) for name, state in states.items()}
+        evaluator = _Evaluator(run, device)
+        monitor = run.experiment.monitor
+        scores = {name: evaluator.score(state, refresh=False) for name, state in states.items()}
         if all(math.isnan(value) for value in scores.values()):
-            raise FoldsegError(f"{run.path}: {run.experiment.monitor} is undefined (NaN) for {', '.join(scores)}")
-        order = sorted(states, key=lambda name: -rank(scores[name]))
-        taken = order[:1] if greedy else order
-        best = scores[order[0]] if greedy else kitchen.score(mean_weights(states[name] for name in taken))
-        for name in order[1:] if greedy else []:
-            value = kitchen.score(mean_weights(states[part] for part in [*taken, name]))
-            logger.info("%s: with %s %.4f, without %.4f", run.path, name, value, best)
-            if rank(value) >= rank(best):
-                taken, best = [*taken, name], value
-        _save(run, mean_weights(states[name] for name in taken), kitchen, refresh=len(taken) > 1)
-        facts = {"monitor": run.experiment.monitor, "alone": scores, "of": taken, "soup": best, "greedy": greedy}
-        write_json(run.path / "soup.json", facts)
-        return taken
+            raise FoldsegError(f"{run.path}: {monitor} is undefined (NaN) for {', '.join(scores)}")
+        ordered = sorted(states, key=lambda name: -make_comparable(monitor, scores[name]))
+        if greedy:
+            parts, soup_score = _choose_greedily(run, evaluator, states, ordered, scores[ordered[0]])
+        else:
+            parts, soup_score = ordered, evaluator.score(average_weights(states[name] for name in ordered))
+        evaluator.load(average_weights(states[name] for name in parts), refresh=len(parts) > 1)
+        evaluator.save(run.checkpoint("soup"))
+        report = {"monitor": monitor, "alone": scores, "of": parts, "soup": soup_score, "greedy": greedy}
+        write_json(run.path / "soup.json", report)
+        return parts
 
 
-class _Kitchen:
-    """The run's network, and its data to score it on."""
+def _choose_greedily(
+    run: RunFolder, evaluator: "_Evaluator", states: Mapping[str, State], ordered: Sequence[str], best_score: float
+) -> tuple[list[str], float]:
+    """Return the checkpoints of a greedy soup, and its score. `ordered`: all names, the best first, with its score."""
+    monitor = run.experiment.monitor
+    parts = [ordered[0]]
+    for name in ordered[1:]:
+        score = evaluator.score(average_weights(states[part] for part in [*parts, name]))
+        logger.info("%s: with %s %.4f, without %.4f", run.path, name, score, best_score)
+        if make_comparable(monitor, score) >= make_comparable(monitor, best_score):
+            parts, best_score = [*parts, name], score
+    return parts, best_score
+
+
+class _Evaluator:
+    """The run's network, and the data on which its weights are scored."""
 
     def __init__(self, run: RunFolder, device: str) -> None:
-        self.experiment = run.experiment
+        self._experiment = run.experiment
         self._device = choose_device(device)
-        self.network: SegmentationNetwork = load_network(run).to(self._device)
-        data = DataSet(self.experiment.data)
-        self._fold_data = open_fold(self.experiment, run.fold, data)
+        self._network: SegmentationNetwork = load_network(run).to(self._device)
+        data = DataSet(self._experiment.data)
+        self._fold_data = open_fold(self._experiment, run.fold, data)
         run.check_folds(data)
         warn_of_changes(run, data)
-
-    @property
-    def labels(self) -> LabelSet:
-        return self._fold_data.labels
 
     @torch.inference_mode()
     def score(self, state: State, *, refresh: bool = True) -> float:
         """Score weights on the fold's OOF images; `refresh`: with batch-norm statistics of their own."""
         self.load(state, refresh=refresh)
-        samples = self._samples()
-        validation = Validation(self.experiment.view.predict, self.labels, self.experiment.eval_batch_size)
-        loader = eval_loader(samples, self.experiment.workers)
+        experiment = self._experiment
+        samples = build_validation_samples(experiment, self._fold_data, self._network.stride)
+        validation = Validation(experiment.view.predict, self._fold_data.labels, experiment.eval_batch_size)
+        loader = eval_loader(samples, experiment.workers)
         for sample in tqdm(loader, desc="scoring", unit="image", leave=False, disable=None):
-            validation.add(self.network, replace(sample, inputs=sample.inputs.to(self._device)))
-        validation.predict_waiting(self.network)
-        return validation.row()[self.experiment.monitor]
+            validation.add(self._network, replace(sample, inputs=sample.inputs.to(self._device)))
+        validation.predict_waiting(self._network)
+        return validation.compute_metrics()[experiment.monitor]
 
     def load(self, state: State, *, refresh: bool) -> None:
-        """Put weights into the network."""
-        self.network.load_state_dict(state)
-        self.network.eval()
+        """Load weights into the network; `refresh`: with batch-norm statistics of their own."""
+        self._network.load_state_dict(state)
+        self._network.eval()
         if refresh:
-            update_batch_norms(self.network, self._training_images())
+            update_batch_norms(self._network, self._yield_training_images())
 
-    def _samples(self) -> EvalSamples:
-        return build_validation_samples(self.experiment, self._fold_data, self.network.stride)
+    def save(self, path: Path) -> None:
+        """Write the network's weights as a checkpoint."""
+        model = self._experiment.model.model_dump(mode="json")
+        content = {
+            "state_dict": network_weights(self._network),
+            "foldseg": {"classes": self._fold_data.labels.names, "model": model},
+        }
+        write_weights(path, content)
 
-    def _training_images(self) -> Iterator[Tensor]:
-        """Images of one epoch of the last stage, the one after the last."""
-        config = stage_settings(self.experiment)[-1]
-        assert isinstance(config.batch_size, int)
-        samples = build_train_samples(config, self._fold_data, self.network.stride)
-        loader = train_loader(samples, config.batch_size, config.workers, config.seed)
-        epoch_sampler(loader).set_epoch(config.schedule.epochs)
+    def _yield_training_images(self) -> Iterator[Tensor]:
+        """Yield the images of the epoch that would follow the last one."""
+        last_stage = list_stage_settings(self._experiment)[-1]
+        assert isinstance(last_stage.batch_size, int)
+        samples = build_train_samples(last_stage, self._fold_data, self._network.stride)
+        loader = train_loader(samples, last_stage.batch_size, last_stage.workers, last_stage.seed)
+        epoch_sampler(loader).set_epoch(last_stage.schedule.epochs)
         for batch in loader:
             yield batch.images.to(self._device)
-
-
-def _save(run: RunFolder, state: State, kitchen: _Kitchen, *, refresh: bool) -> None:
-    kitchen.load(state, refresh=refresh)
-    content = {
-        "state_dict": network_weights(kitchen.network),
-        "foldseg": {"classes": kitchen.labels.names, "model": run.experiment.model.model_dump(mode="json")},
-    }
-    write_weights(run.checkpoint("soup"), content)

@@ -1,10 +1,11 @@
 """Stages of a run: spans of epochs with a view, an augmentation, a batch size and a rate of their own.
 
-A run without stages is a run of one. What a stage is trained on is a function of the epoch alone, so a run may be
-killed and resumed in any of them.
+A run without stages counts as a run with a single stage. What a stage is trained on is a function of the epoch alone,
+so a run may be killed and resumed in any stage.
 """
 
 import logging
+import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
@@ -16,7 +17,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from foldseg.config import Experiment
-from foldseg.training.schedules import build_schedule, rate
+from foldseg.training.schedules import build_schedule, compute_rate
 from foldseg.views.epoch_plan import WHOLE, Part
 from foldseg.views.eval_samples import EvalSample, EvalSamples, eval_loader
 from foldseg.views.train_samples import TrainSamples, epoch_sampler, train_loader
@@ -24,75 +25,79 @@ from foldseg.views.train_samples import TrainSamples, epoch_sampler, train_loade
 logger = logging.getLogger(__name__)
 
 
-def stage_settings(experiment: Experiment) -> list[Experiment]:
-    """Return the settings of each stage; schedule.epochs stays that of the whole run."""
+def list_stage_settings(experiment: Experiment) -> list[Experiment]:
+    """Return the settings of each stage. Their schedule.epochs is the whole run's."""
     settings = []
     for stage in experiment.stages:
-        changed: dict[str, Any] = {
-            name: getattr(stage, name) for name in ("augment", "batch_size") if getattr(stage, name) is not None
-        }
+        changes: dict[str, Any] = {}
+        if stage.augment is not None:
+            changes["augment"] = stage.augment
+        if stage.batch_size is not None:
+            changes["batch_size"] = stage.batch_size
         if stage.train_view is not None:
-            changed["view"] = experiment.view.model_copy(update={"train": stage.train_view})
+            changes["view"] = experiment.view.model_copy(update={"train": stage.train_view})
         if stage.lr is not None:
-            changed["optimizer"] = experiment.optimizer.model_copy(update={"lr": stage.lr})
-        settings.append(experiment.model_copy(update=changed))
+            changes["optimizer"] = experiment.optimizer.model_copy(update={"lr": stage.lr})
+        settings.append(experiment.model_copy(update=changes))
     return settings or [experiment]
 
 
-def stage_starts(experiment: Experiment) -> list[int]:
+def list_stage_starts(experiment: Experiment) -> list[int]:
     """Return the first epoch of each stage."""
     return [0, *accumulate(stage.epochs for stage in experiment.stages[:-1])]
 
 
-def stage_of(experiment: Experiment, epoch: int) -> int:
+def find_stage(experiment: Experiment, epoch: int) -> int:
     """Return the number of the stage that an epoch is in."""
-    return bisect_right(stage_starts(experiment), epoch) - 1
+    return bisect_right(list_stage_starts(experiment), epoch) - 1
 
 
-def stage_lengths(experiment: Experiment) -> list[int]:
+def list_stage_lengths(experiment: Experiment) -> list[int]:
     """Return the number of epochs of each stage."""
     return [stage.epochs for stage in experiment.stages] or [experiment.schedule.epochs]
 
 
-def snapshot_epochs(experiment: Experiment) -> list[int]:
-    """Return the epochs, counted from 0, at whose ends a cycle of the rate ends, if those weights are to be kept."""
+def list_snapshot_epochs(experiment: Experiment) -> list[int]:
+    """Return the epochs, counted from 0, at whose ends a snapshot is kept: there a cycle of the rate ends."""
     if not experiment.snapshots:
         return []
-    schedule = experiment.schedule
-    parts = zip(stage_starts(experiment), stage_lengths(experiment), strict=True)
-    return [
-        start + end for start, epochs in parts for end in schedule.model_copy(update={"epochs": epochs}).cycle_ends()
-    ]
+    epochs = []
+    for start, length in zip(list_stage_starts(experiment), list_stage_lengths(experiment), strict=True):
+        schedule = experiment.schedule.model_copy(update={"epochs": length})
+        epochs += [start + end for end in schedule.list_cycle_ends()]
+    return epochs
 
 
 def build_stages_schedule(experiment: Experiment, optimizer: Optimizer, steps: Sequence[int]) -> LambdaLR:
-    """Build the schedule of a run whose stages have `steps` optimiser steps; it begins anew with each of them."""
+    """Build the schedule of a run. It begins again with each stage; `steps`: the stages' numbers of optimiser steps."""
     if not experiment.stages:
         return build_schedule(experiment.schedule, optimizer, steps[0])
     starts = [0, *accumulate(steps[:-1])]
     schedules = [experiment.schedule.model_copy(update={"epochs": stage.epochs}) for stage in experiment.stages]
-    shares = [part.optimizer.lr / experiment.optimizer.lr for part in stage_settings(experiment)]
+    peak_rates = [stage.optimizer.lr / experiment.optimizer.lr for stage in list_stage_settings(experiment)]
 
-    def share(step: int) -> float:
+    def compute_share(step: int) -> float:
+        """Return the rate of a step as a share of the run's peak rate."""
         stage = bisect_right(starts, step) - 1
-        return shares[stage] * rate(step - starts[stage], max(1, steps[stage]), schedules[stage])
+        return peak_rates[stage] * compute_rate(step - starts[stage], max(1, steps[stage]), schedules[stage])
 
-    return LambdaLR(optimizer, share)
+    return LambdaLR(optimizer, compute_share)
 
 
 class Loaders(pl.LightningDataModule):
-    """The batches of every epoch, and the validation images; of several processes that share them, one's `part`."""
+    """The batches of every epoch, and the validation images. Of several processes, each has its own `part` of them."""
 
     def __init__(
         self, experiment: Experiment, stages: Sequence[TrainSamples], validation: EvalSamples, part: Part = WHOLE
     ) -> None:
         super().__init__()
-        self._experiment, self._settings = experiment, stage_settings(experiment)
+        self._experiment, self._settings = experiment, list_stage_settings(experiment)
         self._samples, self._part = stages, part
         self._validation = eval_loader(validation, experiment.workers, part)
-        self._loader: tuple[int, DataLoader[Any]] | None = None
+        self._loader: tuple[int, DataLoader[Any]] | None = None  # number and loader of the current stage
         for number in range(len(stages)):
-            batches = len(self.stage_loader(number))  # what cannot be loaded should be known before the first epoch
+            # Building all loaders here reports what cannot be loaded before the first epoch
+            batches = len(self.stage_loader(number))
             if experiment.accumulate > batches:
                 logger.warning(
                     "accumulate: %d has the effect of %d, the batches of an epoch", experiment.accumulate, batches
@@ -100,13 +105,15 @@ class Loaders(pl.LightningDataModule):
 
     @property
     def steps(self) -> list[int]:
-        """Optimiser steps of each stage."""
-        batches = [len(self.stage_loader(number)) for number in range(len(self._samples))]
-        lengths = stage_lengths(self._experiment)
-        return [-(-count // self._experiment.accumulate) * n for count, n in zip(batches, lengths, strict=True)]
+        """Number of optimiser steps of each stage."""
+        steps = []
+        for number, epochs in enumerate(list_stage_lengths(self._experiment)):
+            batches = len(self.stage_loader(number))
+            steps.append(math.ceil(batches / self._experiment.accumulate) * epochs)
+        return steps
 
     def stage_loader(self, number: int, part: Part | None = None) -> DataLoader[Any]:
-        """Build the loader of a stage."""
+        """Build the loader of a stage; `part`: None for this process's part."""
         size = self._settings[number].batch_size
         assert isinstance(size, int)
         experiment = self._experiment
@@ -114,22 +121,22 @@ class Loaders(pl.LightningDataModule):
         return train_loader(self._samples[number], size, experiment.workers, experiment.seed, part)
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Return the loader of the epoch that comes next, told its number.
+        """Return the loader of the next epoch.
 
-        Lightning asks for it when training begins or goes on, with stages in every epoch, and starts its workers before
-        it tells the sampler the epoch.
+        Lightning asks for it when training begins or goes on, and in every epoch if there are stages. It starts the
+        loader's workers before it tells the sampler the epoch. So the sampler is told the epoch here.
         """
         assert self.trainer is not None
         progress: Any = self.trainer.fit_loop.epoch_progress.current
         epoch: int = progress.processed  # trainer.current_epoch is one too low when a run goes on
-        number = stage_of(self._experiment, epoch)
+        number = find_stage(self._experiment, epoch)
         if self._loader is None or self._loader[0] != number:
             self._loader = number, self.stage_loader(number)
         epoch_sampler(self._loader[1]).set_epoch(epoch)
         return self._loader[1]
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Hand a batch on. RuntimeError if it is of another epoch than the one that is trained: that is never exact."""
+        """Return the batch. RuntimeError if it belongs to another epoch than the one that is trained."""
         assert self.trainer is not None
         if self.trainer.training:
             assert self._loader is not None

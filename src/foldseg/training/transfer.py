@@ -1,4 +1,4 @@
-"""Weights that leave a run: to start another from, or as a file of encoder weights."""
+"""Weights that leave a run: another run starts from them, or they become a file of encoder weights."""
 
 import logging
 from pathlib import Path
@@ -6,16 +6,17 @@ from pathlib import Path
 import pandas as pd
 
 from foldseg.config import Experiment
+from foldseg.config.schema import Model
 from foldseg.data.datasets import OpenedData
 from foldseg.errors import FoldsegError
 from foldseg.outputs import check_output
 from foldseg.runs.checkpoints import write_weights
-from foldseg.runs.run_folder import RunFolder
+from foldseg.runs.run_folder import RunFolder, find_start
 from foldseg.runs.trained import load_network
 
 logger = logging.getLogger(__name__)
 
-_ENCODER = "net.encoder."
+_ENCODER_PREFIX = "net.encoder."
 
 
 def with_start_of_fold(experiment: Experiment, fold: int) -> Experiment:
@@ -27,41 +28,55 @@ def with_start_of_fold(experiment: Experiment, fold: int) -> Experiment:
     return experiment.model_copy(update={"model": model})
 
 
-def check_start(experiment: Experiment, validation: pd.DataFrame, opened: OpenedData) -> None:
-    """FoldsegError when what a run starts from was trained on images that it validates on: its scores would be lies.
+def with_start_file(model: Model) -> Model:
+    """Return the model with `start_from`, if that is a run's folder, as the file of its best checkpoint."""
+    if model.start_from is None:
+        return model
+    return model.model_copy(update={"start_from": find_start(model.start_from)})
 
-    The run must be finished. One on another data set is no matter, but what it started from may be. Of a checkpoint
-    outside of a run folder nothing is known; that is logged.
+
+def check_start_is_no_leak(experiment: Experiment, validation: pd.DataFrame, opened: OpenedData) -> None:
+    """FoldsegError if the weights that a run starts from were trained on images that it validates on.
+
+    Its scores would be too high. The runs that it started from are checked one after the other, and must be finished. A
+    run on another data set is no leak itself, but its own start may be one. Nothing is known of a checkpoint outside of
+    a run's folder. That is logged.
     """
     source = experiment.model.start_from
     while source is not None:
-        run = _run_around(source)
+        run = _find_run(source)
         if run is None:
             logger.warning("model.start_from: %s: lies in no run folder; what it was trained on is not known", source)
             return
         RunFolder.open(run.path)
         data = run.experiment.data
-        if data.dataset == experiment.data.dataset:
-            folded = opened.open(data).folded
-            seen = set(folded["id"][folded["fold"] != run.fold]) & set(validation["id"])
-            if seen:
+        if data.dataset.kind == experiment.data.dataset.kind:
+            table = opened.open(data).folded
+            trained_on = set(table["id"][table["fold"] != run.fold])
+            leaked = trained_on & set(validation["id"])
+            if leaked:
                 raise FoldsegError(
-                    f"model.start_from: {run.path} was trained on {len(seen)} of the {len(validation)} images that "
-                    f"this run validates on, e.g. {min(seen)}; start from the same fold of the same division"
+                    f"model.start_from: {run.path} was trained on {len(leaked)} of the {len(validation)} images that "
+                    f"this run validates on, e.g. {min(leaked)}; start from the same fold of the same division"
                 )
         source = run.experiment.model.start_from
 
 
-def _run_around(source: Path) -> RunFolder | None:
-    """Return the run folder that a path is, or that a checkpoint lies in."""
-    runs = (RunFolder(path) for path in (source, source.parent.parent))
-    return next((run for run in runs if run.is_described), None)
+def _find_run(source: Path) -> RunFolder | None:
+    """Return the run whose folder or checkpoint a path is, if it is one."""
+    for folder in (source, source.parent.parent):
+        run = RunFolder(folder)
+        if run.is_described:
+            return run
+    return None
 
 
 def export_encoder(run: RunFolder, out: Path) -> None:
-    """Write the weights of a run's best encoder, in smp's naming, for `model.encoder_weights`."""
+    """Write the encoder of a run's best checkpoint, with smp's names of tensors, for `model.encoder_weights`."""
     check_output(out, ".pth", [run.path])
-    state = load_network(run).state_dict()
-    encoder = {name.removeprefix(_ENCODER): value for name, value in state.items() if name.startswith(_ENCODER)}
+    encoder = {}
+    for name, value in load_network(run).state_dict().items():
+        if name.startswith(_ENCODER_PREFIX):
+            encoder[name.removeprefix(_ENCODER_PREFIX)] = value
     write_weights(out, encoder)
     logger.info("%s: %d tensors of %s from %s", out, len(encoder), run.experiment.model.encoder, run.best)

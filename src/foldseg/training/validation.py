@@ -1,6 +1,7 @@
-"""The numbers of one validation: every image is counted once, on its original grid, in the run's own view."""
+"""The numbers of one validation: every image is counted once, at its original size, in the run's own view."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -9,48 +10,60 @@ from torch.nn import functional
 
 from foldseg.config.schema import PredictView
 from foldseg.config.schema.choice import check_entries
+from foldseg.config.schema.definitions import is_lower_better
 from foldseg.config.schema.names import LossName
 from foldseg.data.labels import IGNORE_INDEX, Image, LabelSet
 from foldseg.scoring.counts import Counts, count_pixels
 from foldseg.scoring.scores import SCORES, iou, score
-from foldseg.training.devices import gathered
-from foldseg.training.pictures import triplet
+from foldseg.training.devices import gather
+from foldseg.training.pictures import draw_triplet
 from foldseg.views.eval_samples import EvalSample
 from foldseg.views.geometry import Network, predict_probabilities, restore_maps
 
-LOWER_IS_BETTER = ("val_cross_entropy",)
-"""What `Validation.row` has that is no score."""
-check_entries(LOWER_IS_BETTER, LossName, "training/validation.py: LOWER_IS_BETTER")
-
-_PICTURES = 3  # images that are drawn
+_PICTURES = 3
+"""Number of images that are drawn."""
 
 
-def sign(name: str) -> int:
-    """1, or -1 where less is better: times that, more of a number of a validation is better."""
-    return -1 if name in LOWER_IS_BETTER else 1
+def measure_cross_entropy(maps: Tensor, mask: Tensor) -> Tensor:
+    """Return the mean cross-entropy of an image in nats, a scalar; NaN if all its pixels are void.
+
+    maps: probabilities (classes, H, W). mask: (H, W) int64 with 255 for void.
+    """
+    log_probabilities = maps.clamp_min(1e-7).log()
+    return functional.nll_loss(log_probabilities[None], mask[None], ignore_index=IGNORE_INDEX)
 
 
-def goodness(name: str, value: float) -> float:
-    """Return `value` of a number of a validation so that more is better; NaN, where it is undefined, is the worst."""
-    return -math.inf if math.isnan(value) else sign(name) * value
+IMAGE_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"val_cross_entropy": measure_cross_entropy}
+"""Losses of a validation: functions of an image's probability maps and mask. A validation has their mean over images.
+
+What a loss states of itself is in `config/schema/definitions.py: LOSSES`.
+"""
+check_entries(IMAGE_LOSSES, LossName, "training/validation.py: IMAGE_LOSSES")
+
+
+def make_comparable(name: str, value: float) -> float:
+    """Return a number of a validation such that higher is better: losses change their sign, NaN becomes -inf."""
+    if math.isnan(value):
+        return -math.inf
+    return -value if is_lower_better(name) else value
 
 
 class Validation:
-    """Predicts images that are of the same size `batch_size` at a time, in the order in which they come."""
+    """Predicts images in the order in which they come, `batch_size` together if they have the same size."""
 
     def __init__(self, view: PredictView, labels: LabelSet, batch_size: int) -> None:
         self._view, self._labels, self._batch_size = view, labels, batch_size
         self.start()
 
     def start(self) -> None:
-        """Forget everything."""
+        """Forget all images."""
         self.pictures: list[Image] = []
         self.counts: list[Counts] = []
-        self._log_losses: list[Tensor] = []
+        self._losses: dict[str, list[Tensor]] = {name: [] for name in IMAGE_LOSSES}
         self._waiting: list[EvalSample] = []
 
     def add(self, network: Network, sample: EvalSample) -> None:
-        """Take in an image with its mask; it may wait for others."""
+        """Add an image with its mask. It may wait for other images of its size."""
         if self._waiting and sample.grid != self._waiting[0].grid:
             self.predict_waiting(network)
         self._waiting.append(sample)
@@ -58,28 +71,33 @@ class Validation:
             self.predict_waiting(network)
 
     def predict_waiting(self, network: Network) -> None:
-        """Predict and count the images that have waited for others."""
+        """Predict and count the images that wait for others."""
         if not self._waiting:
             return
         samples, self._waiting = self._waiting, []
         inputs = samples[0].inputs if len(samples) == 1 else torch.cat([sample.inputs for sample in samples])
-        maps = restore_maps(predict_probabilities(network, inputs, self._view), samples[0].grid)
-        predictions = maps.argmax(1).to(torch.uint8).cpu().numpy()
-        for sample, own_maps, prediction in zip(samples, maps, predictions, strict=True):
+        batch_maps = restore_maps(predict_probabilities(network, inputs, self._view), samples[0].grid)
+        predictions = batch_maps.argmax(1).to(torch.uint8).cpu().numpy()
+        for sample, maps, prediction in zip(samples, batch_maps, predictions, strict=True):
             assert sample.mask is not None
             self.counts.append(count_pixels(sample.mask, prediction, len(self._labels)))
-            truth = torch.from_numpy(sample.mask).to(maps.device).long()
-            log_p = own_maps.clamp_min(1e-7).log()
-            self._log_losses.append(functional.nll_loss(log_p[None], truth[None], ignore_index=IGNORE_INDEX))
+            mask = torch.from_numpy(sample.mask).to(maps.device).long()
+            for name, measure in IMAGE_LOSSES.items():
+                self._losses[name].append(measure(maps, mask))
             if len(self.pictures) < _PICTURES:
-                self.pictures.append(triplet(sample, prediction, self._labels))
+                self.pictures.append(draw_triplet(sample, prediction, self._labels))
 
-    def row(self) -> dict[str, float]:
-        """Every score, `val_cross_entropy` (mean over images) and `iou/<class>`, of the images of all processes."""
-        counts = np.stack(gathered(self.counts))
-        log_losses = gathered(torch.stack(self._log_losses).tolist() if self._log_losses else [])
-        known = [value for value in log_losses if not math.isnan(value)]  # NaN: an image that is all void
-        row = {"val_cross_entropy": sum(known) / len(known) if known else math.nan}
-        row |= {name: score(name, counts, self._labels).value for name in SCORES}
-        per_class = iou(counts.sum(0)).tolist()
-        return row | {f"iou/{name}": value for name, value in zip(self._labels.names, per_class, strict=True)}
+    def compute_metrics(self) -> dict[str, float]:
+        """Return every loss (mean over images), every score and `iou/<class>`, of the images of all processes."""
+        counts = np.stack(gather(self.counts))
+        metrics = {name: _mean_of_defined(values) for name, values in self._losses.items()}
+        metrics |= {name: score(name, counts, self._labels).value for name in SCORES}
+        class_ious = iou(counts.sum(0)).tolist()
+        return metrics | {f"iou/{name}": value for name, value in zip(self._labels.names, class_ious, strict=True)}
+
+
+def _mean_of_defined(values: list[Tensor]) -> float:
+    """Return the mean over the images of all processes. NaN, of an image that is all void, does not count."""
+    image_values = gather(torch.stack(values).tolist() if values else [])
+    defined = [value for value in image_values if not math.isnan(value)]
+    return sum(defined) / len(defined) if defined else math.nan

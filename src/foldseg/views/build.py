@@ -5,11 +5,11 @@ from pathlib import Path
 import pandas as pd
 
 from foldseg.config.schema import Experiment, Sampling
-from foldseg.data.cache import CachedFrames, cached_frames
+from foldseg.data.cache import CachedFrames, cache_frames
 from foldseg.data.datasets import DataSet
+from foldseg.data.extra_images import open_source_frames
 from foldseg.data.fold_data import FoldData
 from foldseg.data.frames import FileFrames, Frames, JoinedFrames
-from foldseg.data.sources import source_frames
 from foldseg.views.epoch_plan import EpochPlan
 from foldseg.views.eval_samples import EvalSamples
 from foldseg.views.mixing import Mixing
@@ -25,14 +25,14 @@ def build_train_samples(experiment: Experiment, fold_data: FoldData, stride: int
     own_frames = table_frames(fold_data.train, data, experiment.cache)
     sources = []
     for source in experiment.sampling.sources:
-        files = source_frames(source, fold, labels, fold_data.held_out, data.fingerprint, data.pictures)
-        sources.append(cached_frames(files, experiment.cache) if experiment.cache else files)
+        files = open_source_frames(source, fold, labels, fold_data.held_out, data.fingerprint, data.pictures)
+        sources.append(cache_frames(files, experiment.cache) if experiment.cache else files)
     frames = JoinedFrames((own_frames, *sources)) if sources else own_frames
     is_plain = experiment.sampling == Sampling()
     is_mixed = experiment.cut_mix is not None or experiment.copy_paste is not None
     plan = mixing = None
     if not is_plain or is_mixed:
-        pixels, sizes = own_frames.class_pixels(), [len(source.ids) for source in sources]
+        pixels, sizes = own_frames.count_class_pixels(), [len(source.ids) for source in sources]
         epochs, names = experiment.schedule.epochs, labels.names
         if not is_plain:
             plan = EpochPlan(experiment.sampling, names, pixels, sizes, epochs, experiment.seed)
@@ -55,5 +55,5 @@ def table_frames(table: pd.DataFrame, data: DataSet, cache: Path | None) -> Fram
     """
     if cache is None:
         return FileFrames.of(table, data.root, data.labels, pictures=data.pictures)
-    everything = cached_frames(FileFrames.of(data.folded, data.root, data.labels, pictures=data.pictures), cache)
+    everything = cache_frames(FileFrames.of(data.folded, data.root, data.labels, pictures=data.pictures), cache)
     return CachedFrames(everything.home, table["id"].tolist())

@@ -71,7 +71,7 @@ def prepare_image(image: Image, grid: Grid) -> Image:
 
 
 def pad_batch(images: Tensor, grid: Grid) -> Tensor:
-    """Pad images (N, C, *grid.resized) for the network on their device. The result is that of `prepare`, exactly."""
+    """Pad images (N, C, *grid.resized) on their device. The result is exactly that of `prepare_image`."""
     if images.shape[-2:] == grid.padded:
         return images
     rows = _source_indices(grid.resized[0], grid.offset[0], grid.padded[0], grid.border)

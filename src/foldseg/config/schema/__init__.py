@@ -13,9 +13,11 @@ from foldseg.config.schema.class_weights import (
     InverseLog,
     MedianFrequency,
 )
-from foldseg.config.schema.data import Data, Pictures, ToyCity
+from foldseg.config.schema.data import Data, Pictures
+from foldseg.config.schema.datasets import CamVid, DatasetKind, Signate, ToyCity
 from foldseg.config.schema.ensemble import Ensemble, Member
 from foldseg.config.schema.experiment import Experiment
+from foldseg.config.schema.loss import Loss
 from foldseg.config.schema.model import Model
 from foldseg.config.schema.names import ScoreName
 from foldseg.config.schema.optimizers import Adam, AdamW, FusedAdam, Lookahead, Optimizer, RAdam, RMSprop, Sgd
@@ -43,7 +45,7 @@ from foldseg.config.schema.steps import (
     WeightSearch,
     WeightsStep,
 )
-from foldseg.config.schema.training import EarlyStopping, Loss
+from foldseg.config.schema.stopping import EarlyStopping
 from foldseg.config.schema.tta import Tta, TtaView
 from foldseg.config.schema.views import (
     CropView,
@@ -63,6 +65,7 @@ __all__ = [
     "Balance",
     "BiasStep",
     "Blend",
+    "CamVid",
     "ClassCrops",
     "ClassWeights",
     "CleanUp",
@@ -75,6 +78,7 @@ __all__ = [
     "CropView",
     "CutMix",
     "Data",
+    "DatasetKind",
     "EarlyStopping",
     "EffectiveNumber",
     "Ema",
@@ -112,6 +116,7 @@ __all__ = [
     "ScoreName",
     "Settings",
     "Sgd",
+    "Signate",
     "Size",
     "Source",
     "StackStep",

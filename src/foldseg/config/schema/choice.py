@@ -1,9 +1,9 @@
-"""One of several kinds, each with settings of its own: a class per kind, and one rule for all choices.
+"""Settings that are of one of several kinds: a class for the choice, and one for each kind with its own settings.
 
-    class Schedule(Choice):                  # the choice: what all kinds share
+    class Schedule(Choice):                  # the choice, with the settings that all kinds have
         epochs: Count = 40
 
-    class Poly(Schedule):                    # a kind: its name, and what it has alone
+    class Poly(Schedule):                    # a kind, with its name and the settings that it has alone
         kind: Literal["poly"] = "poly"
         power: Positive = 0.9
 
@@ -23,18 +23,18 @@ from foldseg.config.schema.base import Settings
 
 
 class Choice(Settings):
-    """What all kinds of a choice share. The kinds are the classes that derive from the choice's class."""
+    """Base class of choices. The kinds of a choice are the classes that derive from it."""
 
     first_is_default: ClassVar[bool] = False
-    """Whether settings that name no kind are those of the kind that is defined first."""
+    """Whether settings that name no kind are of the kind that is defined first."""
     short_forms: ClassVar[tuple[dict[str, Any], ...]] = ()
-    """JSON schemas of what `long_form` takes besides the name of a kind."""
+    """JSON schemas of the short forms that `long_form` takes besides the name of a kind."""
     kind: str
     """Which kind. The bare name stands for the kind with its defaults."""
 
     @classmethod
     def is_kind(cls) -> bool:
-        """Whether this class is a kind, and not the choice itself."""
+        """Return whether this class is a kind, and not the choice itself."""
         return get_origin(cls.model_fields["kind"].annotation) is Literal
 
     @classmethod
@@ -47,27 +47,27 @@ class Choice(Settings):
 
     @classmethod
     def choice(cls) -> "type[Choice]":
-        """Return the class of the choice that a kind is one of."""
+        """Return the class of the choice that this kind belongs to."""
         return next(parent for parent in reversed(cls.__mro__) if issubclass(parent, Choice) and parent is not Choice)
 
     @classmethod
     def kind_name(cls) -> str:
-        """Return the name of a kind."""
+        """Return the name of this kind."""
         return str(get_args(cls.model_fields["kind"].annotation)[0])
 
     @classmethod
     def default_kind(cls) -> str | None:
-        """Return the name of the kind that is meant where none is named, if there is one."""
+        """Return the name of the kind that settings without a kind are of; None if a kind must be named."""
         return next(iter(cls.kinds())) if cls.first_is_default else None
 
     @classmethod
     def long_form(cls, value: Any) -> Any:
-        """Write a short form out: `poly` -> `{kind: poly}`; any other value comes back as it is."""
+        """Return the mapping that a short form stands for: `poly` -> `{kind: poly}`. Other values are not changed."""
         return {"kind": value} if isinstance(value, str) else value
 
     @classmethod
     def with_kind(cls, value: Any) -> Any:
-        """Write a short form out, and name the kind where it is left to the default. ValueError if there is none."""
+        """Return the long form, with the default kind if none is named. ValueError if there is no default kind."""
         value = cls.long_form(value)
         if not isinstance(value, dict) or "kind" in value:
             return value
@@ -77,7 +77,7 @@ class Choice(Settings):
 
     @classmethod
     def class_of(cls, value: Any) -> type[Settings]:
-        """Return the class of the kind that a mapping is of; the choice itself if it names none that there is."""
+        """Return the class of the kind that a mapping names; the choice itself if it names no kind that there is."""
         if cls.is_kind():
             return cls
         name = value.get("kind", cls.default_kind()) if isinstance(value, dict) else None
@@ -85,7 +85,10 @@ class Choice(Settings):
 
     @classmethod
     def kept_below(cls, below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-        """Return those settings of a base that stay if a file above it changes the kind: those that both kinds have."""
+        """Return those settings of a base that stay when the settings of a file are merged over it.
+
+        If the file changes the kind, these are the settings that both kinds have. Otherwise all stay.
+        """
         if cls.is_kind() or "kind" not in above:
             return below
         before, after = cls.class_of(below), cls.class_of(above)
@@ -95,7 +98,7 @@ class Choice(Settings):
 
     @classmethod
     def parse(cls, value: Any) -> Self:
-        """Return the settings that a name or a mapping stands for. ValidationError on anything wrong."""
+        """Return the settings that a name or a mapping stands for. ValidationError if they are wrong."""
         value = cls.with_kind(value)
         return cast(Self, cls.class_of(value).model_validate(value))
 
@@ -108,7 +111,7 @@ class Choice(Settings):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Validate a kind as itself, and the choice as whichever kind is named."""
+        """Return pydantic's schema: of a kind its own, of the choice that of the kind which a value names."""
         if cls.is_kind() or not cls.kinds():
             return handler(source)
         union = core_schema.tagged_union_schema(
@@ -123,21 +126,21 @@ class Choice(Settings):
 def check_entries(registry: Collection[Any], choice: type[Choice] | tuple[str, ...] | Any, place: str) -> None:
     """TypeError unless a registry has exactly one entry for each kind or name that the settings offer.
 
-    `choice`: a class of settings with kinds, a Literal of names, or the names themselves; `place`: where the registry
-    is, for the message.
+    `choice`: a class of settings with kinds, a Literal of names, or the names themselves. `place`: the module and name
+    of the registry, for the message.
     """
     if isinstance(choice, tuple):
-        wanted = set(choice)
+        offered = set(choice)
     elif isinstance(choice, type) and issubclass(choice, Choice):
-        wanted = set(choice.kinds().values())
+        offered = set(choice.kinds().values())
     else:
-        wanted = set(get_args(choice))
-    missing, unknown = wanted - set(registry), set(registry) - wanted
+        offered = set(get_args(choice))
+    missing, unknown = offered - set(registry), set(registry) - offered
     if missing:
-        raise TypeError(f"{place}: has no entry for {_listed(missing)}, which the settings offer")
+        raise TypeError(f"{place}: has no entry for {_join_names(missing)}, which the settings offer")
     if unknown:
-        raise TypeError(f"{place}: has an entry for {_listed(unknown)}, which the settings do not offer")
+        raise TypeError(f"{place}: has an entry for {_join_names(unknown)}, which the settings do not offer")
 
 
-def _listed(entries: Collection[Any]) -> str:
+def _join_names(entries: Collection[Any]) -> str:
     return ", ".join(sorted(getattr(entry, "__name__", str(entry)) for entry in entries))

@@ -1,33 +1,17 @@
-"""Which data, how it is divided, which classes are learned."""
+"""Settings of the data: which data set, how it is divided into folds, which classes are learned."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from foldseg.config.schema.base import Count, Settings, UserPath
-from foldseg.config.schema.names import DatasetName
-
-
-class ToyCity(Settings):
-    """The built-in data set: how large, how many, which city."""
-
-    width: Annotated[int, Field(ge=64, le=4096)] = 256
-    """Width of the frames, in pixels."""
-    height: Annotated[int, Field(ge=48, le=4096)] = 160
-    """Height of the frames, in pixels."""
-    train_frames: Annotated[int, Field(ge=4)] = 60
-    """Number of training frames."""
-    test_frames: Count = 20
-    """Number of test frames."""
-    seed: int = 0
-    """Another seed gives another city."""
-
+from foldseg.config.schema.base import Settings, UserPath
+from foldseg.config.schema.datasets import DatasetKind
 
 WhiteLevel = Annotated[int, Field(ge=255, le=65535)]
 
 
 class Pictures(Settings):
-    """How picture files are read where the file alone does not decide it."""
+    """How picture files are read if the file alone does not decide it."""
 
     orientation: Annotated[
         Literal["upright", "stored"],
@@ -53,10 +37,10 @@ class Pictures(Settings):
 class Data(Settings):
     """Which data, where it lies, how it is divided and which classes are learned."""
 
-    dataset: DatasetName
-    """Which layout and classes: see the reference of data sets."""
+    dataset: DatasetKind
+    """Which data set: the layout of `root`, and the classes."""
     root: UserPath
-    """Folder of the data, in the layout that belongs to `dataset`."""
+    """Folder of the data, in the layout of `dataset`."""
     folds: UserPath
     """CSV with id, fold, group, stratum. `foldseg folds` makes it."""
     fold_count: Annotated[int, Field(ge=2)] = 5
@@ -68,12 +52,4 @@ class Data(Settings):
     labels: Literal["all", "scored"] | tuple[str, ...] = "all"
     """Classes that are learned: all, the scored ones, or a list of names. All other classes become `background`."""
     pictures: Pictures = Pictures()
-    """How picture files are read where the file alone does not decide it."""
-    toy_city: ToyCity | None = None
-    """Size of the toy city that is built. Only for dataset toy_city."""
-
-    @model_validator(mode="after")
-    def _toy_settings_belong_to_toy_city(self) -> Self:
-        if self.toy_city is not None and self.dataset != "toy_city":
-            raise ValueError(f"`toy_city` settings go with dataset toy_city, not with {self.dataset}")
-        return self
+    """How picture files are read if the file alone does not decide it."""

@@ -1,7 +1,7 @@
 """One recipe for training."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, cast
 
 from pydantic import Field, model_validator
 
@@ -14,7 +14,9 @@ from foldseg.config.schema.base import (
     UserPath,
 )
 from foldseg.config.schema.data import Data
+from foldseg.config.schema.definitions import LOSSES, PRECISIONS
 from foldseg.config.schema.distillation import Distillation
+from foldseg.config.schema.loss import Loss
 from foldseg.config.schema.model import Model
 from foldseg.config.schema.names import (
     AugmentName,
@@ -28,16 +30,16 @@ from foldseg.config.schema.names import (
 from foldseg.config.schema.optimizers import AdamW, Optimizer
 from foldseg.config.schema.sampling import CopyPaste, CutMix, Sampling
 from foldseg.config.schema.schedules import OneCycle, Schedule
-from foldseg.config.schema.training import EarlyStopping, Loss
+from foldseg.config.schema.stopping import EarlyStopping
 from foldseg.config.schema.views import PredictView, TrainView, View
 from foldseg.config.schema.weights import Ema, Stage, Swa
 
-_AIMED = " or ".join(name for name, kind in TrainView.kinds().items() if kind.can_be_aimed)
-_WITH_LOGITS = " or ".join(name for name, kind in PredictView.kinds().items() if kind.has_logits)
+_AIMABLE_VIEWS = " or ".join(name for name, kind in TrainView.kinds().items() if kind.can_be_aimed)
+_VIEWS_WITH_LOGITS = " or ".join(name for name, kind in PredictView.kinds().items() if kind.has_logits)
 
 
 class Experiment(Settings):
-    """One recipe for training; `name` is that of its YAML file and of its folder of runs."""
+    """One recipe for training."""
 
     name: Name
     """Name of the experiment and of its folder of runs. Default: the name of the YAML file."""
@@ -64,31 +66,31 @@ class Experiment(Settings):
     schedule: Schedule = OneCycle()
     """How the learning rate moves, and for how many epochs."""
     stages: tuple[Stage, ...] = ()
-    """Spans of epochs, each with its own view, batch size and rate. Together they have schedule.epochs. Empty: a single
-    stage."""
+    """Spans of epochs, each with its own view, batch size and rate. Their epochs add up to schedule.epochs. Empty: a
+    single stage."""
     ema: Ema | None = None
     """Keep a moving average of the weights."""
     swa: Swa | None = None
     """Keep the mean of the weights of the last epochs."""
     snapshots: bool = False
-    """Keep snapshot_K.ckpt at the end of the K-th cycle of warm_restarts, from 1."""
+    """Keep snapshot_K.ckpt at the end of the K-th cycle of warm_restarts. The first is snapshot_1."""
     top_k: Count | None = None
     """Keep top_EPOCH.ckpt of the K best epochs, and the mean of their weights as average.ckpt."""
     keep_every: Count | None = None
     """Keep epoch_N.ckpt every `keep_every` epochs."""
     train_images: Count | None = None
-    """Train on that many images only, drawn by `seed`. Null: on all."""
+    """Number of training images, chosen at random by `seed`. Null: all."""
     monitor: MonitorName = "dataset_miou"
-    """The number that decides which checkpoint is the best and when training stops. Of a loss, lower is better; of a
-    score, higher."""
+    """The number that decides which checkpoint is the best and when training stops. A lower loss is better, and a
+    higher score."""
     validate_every: Count = 1
-    """Validate every so many epochs. It must divide schedule.epochs."""
+    """Epochs from one validation to the next. The number must divide schedule.epochs."""
     early_stopping: EarlyStopping | None = EarlyStopping()
     """When to stop before the schedule ends. Null: never."""
     precision: PrecisionName = "fp32"
     """Number format of the computation. bf16 also pays on CPUs with AVX-512 BF16. fp16 needs a GPU."""
     batch_size: Count | Literal["auto"] = 8
-    """Samples in a batch, of all devices together. auto: the largest power of two that one GPU can train."""
+    """Samples in a batch of all devices together. auto: the largest power of two that one GPU can train."""
     eval_batch_size: Count = 1
     """Images of the same size that are validated or predicted together."""
     predictions: StoredForm = "probabilities"
@@ -126,11 +128,11 @@ class Experiment(Settings):
 
     @property
     def score(self) -> ScoreName:
-        """What predictions are scored with: what is monitored, if that is a score."""
-        return "dataset_miou" if self.monitor == "val_cross_entropy" else self.monitor
+        """What predictions are scored with: the monitored score, or the score that a monitored loss states."""
+        return LOSSES[self.monitor].score if self.monitor in LOSSES else cast(ScoreName, self.monitor)
 
     @model_validator(mode="after")
-    def _combinations_are_possible(self) -> Self:
+    def _check_combinations(self) -> Self:
         if self.schedule.epochs % self.validate_every:
             raise ConflictError(
                 f"validate_every {self.validate_every} does not divide schedule.epochs {self.schedule.epochs}: "
@@ -138,9 +140,9 @@ class Experiment(Settings):
                 "validate_every",
                 "schedule.epochs",
             )
-        if self.precision == "fp16" and self.device == "cpu":
+        if PRECISIONS[self.precision].needs_gpu and self.device == "cpu":
             raise ConflictError(
-                "precision fp16 needs a GPU; on the CPU use fp32 (or bf16, if it has AVX-512 BF16)",
+                f"precision {self.precision} needs a GPU; on the CPU use fp32 (or bf16, if it has AVX-512 BF16)",
                 "precision",
                 "device",
             )
@@ -152,21 +154,21 @@ class Experiment(Settings):
             )
         if self.predictions == "logits" and not self.view.predict.has_logits:
             raise ConflictError(
-                f"predictions logits need view.predict.kind {_WITH_LOGITS}; found {self.view.predict.kind}",
+                f"predictions logits need view.predict.kind {_VIEWS_WITH_LOGITS}; found {self.view.predict.kind}",
                 "predictions",
                 "view.predict",
             )
         balance = self.sampling.balance
         if balance is not None and balance.needs_windows and not self.view.train.can_be_aimed:
             raise ConflictError(
-                f"sampling.balance {balance.kind} needs view.train.kind {_AIMED}; found {self.view.train.kind}",
+                f"sampling.balance {balance.kind} needs view.train.kind {_AIMABLE_VIEWS}; found {self.view.train.kind}",
                 "sampling.balance",
                 "view.train",
             )
         return self
 
     @model_validator(mode="after")
-    def _stages_are_possible(self) -> Self:
+    def _check_stages(self) -> Self:
         if not self.stages:
             return self
         epochs = sum(stage.epochs for stage in self.stages)
@@ -176,7 +178,7 @@ class Experiment(Settings):
                 "stages",
                 "schedule.epochs",
             )
-        if not self.schedule.can_begin_anew:
+        if not self.schedule.can_restart:
             raise ConflictError(
                 f"stages: schedule {self.schedule.kind} cannot begin anew with each; use another schedule",
                 "stages",
@@ -186,7 +188,7 @@ class Experiment(Settings):
         balance = self.sampling.balance
         if balance is not None and balance.needs_windows and not all(view.can_be_aimed for view in views):
             raise ConflictError(
-                f"stages: sampling.balance {balance.kind} needs train_view.kind {_AIMED} in all of them",
+                f"stages: sampling.balance {balance.kind} needs train_view.kind {_AIMABLE_VIEWS} in all of them",
                 "stages",
                 "sampling.balance",
             )
@@ -195,9 +197,9 @@ class Experiment(Settings):
         return self
 
     @model_validator(mode="after")
-    def _checkpoints_and_devices_are_possible(self) -> Self:
-        if self.snapshots and not self.schedule.has_snapshots:
-            with_snapshots = [name for name, kind in Schedule.kinds().items() if kind.has_snapshots]
+    def _check_checkpoints_and_devices(self) -> Self:
+        if self.snapshots and not self.schedule.has_cycles:
+            with_snapshots = [name for name, kind in Schedule.kinds().items() if kind.has_cycles]
             raise ConflictError(
                 f"snapshots are of the cycles of schedule {' or '.join(with_snapshots)}; found {self.schedule.kind}",
                 "snapshots",

@@ -1,15 +1,16 @@
-"""The network."""
+"""Settings of the network. Networks are built in `foldseg.models.factory`."""
 
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from foldseg.config.schema.base import Settings, UserPath, UserPathText
+from foldseg.config.schema.definitions import NORM_DEFINITIONS
 from foldseg.config.schema.names import NormName
 
 
 class Model(Settings):
-    """A segmentation network: decoder, encoder, where its weights come from, and what is changed about both."""
+    """A segmentation network: decoder, encoder, where its weights come from, and changes to both."""
 
     architecture: str = "unet"
     """Decoder: unet, fpn, deeplabv3plus, segformer, fcn8s, ... See the how-to page on networks."""
@@ -38,14 +39,14 @@ class Model(Settings):
 
     @classmethod
     def kept_below(cls, below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-        """Return those settings of a base that stay: its options go when a file above it changes the architecture."""
+        """Return those settings of a base that stay. If a file above it changes the architecture, options do not."""
         before = below.get("architecture", cls.model_fields["architecture"].default)
         if above.get("architecture", before) == before:
             return below
         return {key: value for key, value in below.items() if key != "options"}
 
     @model_validator(mode="after")
-    def _batch_norm_can_be_frozen(self) -> Self:
-        if self.freeze_batch_norm and self.norm not in ("batch", "sync"):
+    def _check_batch_norm_can_be_frozen(self) -> Self:
+        if self.freeze_batch_norm and not NORM_DEFINITIONS[self.norm].is_batch_norm:
             raise ValueError(f"freeze_batch_norm: with norm {self.norm} there is no batch norm; set one of the two")
         return self

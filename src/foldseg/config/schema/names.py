@@ -1,30 +1,29 @@
-"""Choices that are bare names, without settings of their own: one list for each, and where it is given its meaning.
+"""Choices between bare names, without settings of their own: a list of names each.
 
-The registry of what a name stands for is checked against its list when it is imported (`choice.check_entries`).
+The string below a list says where the registry is that gives the names their meaning. It is checked against the list
+when it is imported (`choice.check_entries`).
 """
 
 from typing import Literal
 
 AugmentName = Literal["none", "light", "strong", "weather", "clahe", "geometric"]
 """`views/augment.py: AUGMENTATIONS`."""
-DatasetName = Literal["camvid", "signate", "toy_city"]
-"""`data/datasets.py: DATASETS`."""
 DebugMode = Literal["overfit", "fast"]
 """`training/debug.py: MODES`."""
 DeviceName = Literal["auto", "cpu", "gpu"]
 """Where a network computes."""
 NormName = Literal["batch", "sync", "group", "instance", "evonorm", "none"]
-"""`models/norms.py: NORMS`."""
+"""`models/norms.py: NORMS` and `config/schema/definitions.py: NORM_DEFINITIONS`."""
 PictureForm = Literal["masks", "colours", "overlay", "probabilities"]
 """`deploy/forms.py: FORMS`."""
 PrecisionName = Literal["fp32", "bf16", "fp16"]
-"""`models/device.py: TRAINING_PRECISIONS`."""
+"""`config/schema/definitions.py: PRECISIONS`."""
 ScoreName = Literal[
     "dataset_miou", "dataset_miou_scored", "dataset_mean_dice", "image_mean_iou_present", "pixel_accuracy"
 ]
 """`scoring/scores.py: SCORES`."""
 LossName = Literal["val_cross_entropy"]
-"""`training/validation.py: LOWER_IS_BETTER`."""
+"""`training/validation.py: IMAGE_LOSSES` and `config/schema/definitions.py: LOSSES`."""
 MonitorName = Literal[ScoreName, LossName]
 """What a run may monitor."""
 StoredForm = Literal["probabilities", "logits"]

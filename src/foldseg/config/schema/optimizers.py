@@ -1,4 +1,4 @@
-"""Which optimiser moves the weights. They are built in `foldseg.training.optimizers`."""
+"""Which optimiser trains the weights. Optimisers are built in `foldseg.training.optimizers`."""
 
 from typing import Annotated, Literal, Self
 
@@ -12,7 +12,7 @@ Betas = tuple[Momentum, Momentum]
 
 
 class Lookahead(Settings):
-    """Slow weights that follow the optimiser's (arXiv:1907.08610)."""
+    """Slow weights that follow the weights that the optimiser moves (Lookahead; arXiv:1907.08610)."""
 
     steps: Count = 5
     """Steps of the optimiser for one step of the slow weights."""
@@ -21,7 +21,7 @@ class Lookahead(Settings):
 
 
 class Optimizer(Choice):
-    """Which optimiser; `lr` is the peak rate of the decoder. Norms and biases are not decayed."""
+    """Which optimiser, and its learning rates. Norms and biases are not decayed."""
 
     first_is_default = True
 
@@ -44,7 +44,7 @@ class Optimizer(Choice):
     """Number of first steps in which the encoder stays as it is. Give this or freeze_encoder_epochs."""
 
     @model_validator(mode="after")
-    def _encoder_is_thawed_once(self) -> Self:
+    def _check_encoder_is_thawed_once(self) -> Self:
         if self.freeze_encoder_epochs and self.freeze_encoder_steps:
             raise ValueError(
                 f"freeze_encoder_epochs {self.freeze_encoder_epochs} and freeze_encoder_steps "
@@ -96,7 +96,7 @@ class Sgd(Optimizer):
     """Use torch's fused version on a GPU. With fp16 it is not used."""
 
     @model_validator(mode="after")
-    def _nesterov_needs_momentum(self) -> Self:
+    def _check_nesterov_has_momentum(self) -> Self:
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov needs momentum above 0; found momentum 0")
         return self

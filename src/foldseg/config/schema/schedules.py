@@ -1,4 +1,4 @@
-"""How the learning rate moves. The curves themselves are in `foldseg.training.schedules`."""
+"""How the learning rate moves. The curves are computed in `foldseg.training.schedules`."""
 
 import math
 from collections.abc import Sequence
@@ -10,32 +10,36 @@ from foldseg.config.schema.base import Count, Fraction, Positive, Weight
 from foldseg.config.schema.choice import Choice
 
 Factor = Annotated[float, Field(gt=0.0, lt=1.0)]
+"""What a rate is multiplied by to make it smaller."""
 
 
 class Schedule(Choice):
     """How the learning rate moves, step by step. Shares are of all steps; rates are shares of the peak rate."""
 
     first_is_default = True
-    can_begin_anew: ClassVar[bool] = True
-    """Whether it can start again with every stage of a run."""
-    has_snapshots: ClassVar[bool] = False
-    """Whether it has cycles, at whose ends a run may keep snapshots."""
+    can_restart: ClassVar[bool] = True
+    """Whether it can begin again with every stage of a run."""
+    has_cycles: ClassVar[bool] = False
+    """Whether it has cycles. At their ends a run may keep snapshots."""
 
     epochs: Count = 40
     """Number of epochs."""
     linear_warm_up: Fraction = 0.0
     """Share of the steps in which the rate also rises linearly from 0."""
 
-    def cycle_ends(self) -> list[int]:
-        """Return the epochs, counted from 0, with which a cycle ends: without cycles, the last one."""
+    def list_cycle_ends(self) -> list[int]:
+        """Return the last epoch of each cycle, counted from 0; without cycles, the last epoch of all."""
         return [self.epochs - 1]
 
-    def shortened(self, stages: Sequence[int]) -> Self:
-        """Return the schedule of a much shorter run, for a test of it; `stages`: the epochs of each of its stages."""
+    def shorten(self, stages: Sequence[int]) -> Self:
+        """Return a schedule of the same kind for a very short test run; `stages`: number of epochs of each stage."""
         return self.model_copy(update={"epochs": sum(stages)})
 
-    def watched(self, monitor: str) -> str | None:
-        """Return the name of the number that lowers the rate, if there is one; `monitor`: what the run monitors."""
+    def find_watched_metric(self, monitor: str) -> str | None:
+        """Return the name of the number of a validation that the rate depends on, if it depends on one.
+
+        `monitor`: the number that the run monitors.
+        """
         return None
 
 
@@ -64,7 +68,7 @@ class Cosine(Schedule):
 class WarmRestarts(Schedule):
     """Several cosines, each from 1 down to `lowest` (arXiv:1608.03983). A cycle ends with an epoch."""
 
-    has_snapshots = True
+    has_cycles = True
 
     kind: Literal["warm_restarts"] = "warm_restarts"
     lowest: Fraction = 0.0
@@ -74,19 +78,19 @@ class WarmRestarts(Schedule):
     cycle_growth: Annotated[float, Field(ge=1.0)] = 1.0
     """Length of a cycle, divided by the length of the one before (T_mult)."""
 
-    def cycle_ends(self) -> list[int]:
-        """Return the epochs, counted from 0, with which a cycle ends."""
+    def list_cycle_ends(self) -> list[int]:
+        """Return the last epoch of each cycle, counted from 0."""
         lengths = [self.cycle_growth**cycle for cycle in range(self.cycles)]
-        before = [sum(lengths[: cycle + 1]) for cycle in range(self.cycles)]
-        return [math.floor(self.epochs * length / sum(lengths) + 0.5) - 1 for length in before]
+        ends = [sum(lengths[: cycle + 1]) for cycle in range(self.cycles)]
+        return [math.floor(self.epochs * end / sum(lengths) + 0.5) - 1 for end in ends]
 
-    def shortened(self, stages: Sequence[int]) -> Self:
-        """Return the schedule of a much shorter run: as many equal cycles as fit into its shortest stage."""
-        changed = {"epochs": sum(stages), "cycles": min(stages), "cycle_growth": 1.0}
-        return self.model_copy(update=changed)
+    def shorten(self, stages: Sequence[int]) -> Self:
+        """Return a schedule for a very short test run. It has as many equal cycles as fit into the shortest stage."""
+        changes = {"epochs": sum(stages), "cycles": min(stages), "cycle_growth": 1.0}
+        return self.model_copy(update=changes)
 
     @model_validator(mode="after")
-    def _cycles_fit(self) -> Self:
+    def _check_cycles_fit(self) -> Self:
         shortest = self.epochs / sum(self.cycle_growth**cycle for cycle in range(self.cycles))
         if shortest < 1:
             raise ValueError(
@@ -118,7 +122,7 @@ class StepDecay(Schedule):
     """Rate after a milestone, divided by the rate before it."""
 
     @model_validator(mode="after")
-    def _milestones_rise(self) -> Self:
+    def _check_milestones_rise(self) -> Self:
         if list(self.milestones) != sorted(set(self.milestones)):
             raise ValueError(f"milestones {list(self.milestones)} should rise")
         return self
@@ -137,7 +141,7 @@ class Exponential(Schedule):
 class Plateau(Schedule):
     """The rate falls after more than `patience` validations that were no better."""
 
-    can_begin_anew = False
+    can_restart = False
 
     kind: Literal["plateau"] = "plateau"
     lowest: Fraction = 0.0
@@ -151,6 +155,6 @@ class Plateau(Schedule):
     threshold: Weight = 1e-4
     """A validation counts as an improvement if it is better by more than this."""
 
-    def watched(self, monitor: str) -> str:
-        """Return the name of the number that lowers the rate."""
+    def find_watched_metric(self, monitor: str) -> str:
+        """Return the name of the number of a validation that lowers the rate."""
         return self.metric or monitor

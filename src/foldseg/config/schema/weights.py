@@ -1,4 +1,4 @@
-"""Which weights a run keeps beside its best and its last, and how a run is divided into stages."""
+"""Averages of weights that a run keeps beside its best and last ones, and stages of a run."""
 
 from typing import Annotated
 
@@ -18,37 +18,37 @@ class Ema(Settings):
     decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.999
     """Largest share of itself that the average keeps at a step."""
     warm_up: Annotated[float, Field(ge=1.0)] = 10.0
-    """Steps over which that share rises. 1: none."""
+    """Number of steps over which that share rises. 1: it does not rise."""
     validated: bool = True
     """Validate the average, and keep it as best, top and snapshots. false: keep it only as ema.ckpt."""
 
 
 class Swa(Settings):
-    """Stochastic weight averaging (Izmailov et al., 2018, arXiv:1803.05407): the mean of the weights of epochs' ends.
+    """Stochastic weight averaging (Izmailov et al., 2018, arXiv:1803.05407): the mean of weights at the ends of epochs.
 
-    Kept as swa.ckpt, its batch-norm statistics taken from the training data. Goes with a rate that stays high: a
-    constant or a warm-restarts schedule.
+    It is kept as swa.ckpt; batch-norm statistics are computed from the training data. It needs a learning rate that
+    stays high: a constant or a warm-restarts schedule.
     """
 
     start: Fraction = 0.75
     """Share of the epochs after which averaging begins."""
     every: Count = 1
-    """Average the weights of every so many epochs. With warm restarts: the length of a cycle."""
+    """Average the weights after every n-th epoch. With warm restarts, set it to the length of a cycle."""
 
 
 class Stage(Settings):
-    """A span of epochs, and what it changes; what is null is as the experiment has it.
+    """A span of epochs with other settings than the experiment's. A setting that is null is not changed.
 
-    Weights, and the optimiser's moments, are carried on; the schedule begins anew, with the stage's rate as its peak.
+    Weights and the optimiser's moments stay. The schedule starts again, with the stage's learning rate as its peak.
     """
 
     epochs: Count
     """Number of epochs."""
     train_view: TrainView | None = None
-    """View in training. Null: as the experiment says."""
+    """View in training. null: that of the experiment."""
     augment: AugmentName | None = None
-    """Augmentation. Null: as the experiment says."""
+    """Augmentation. null: that of the experiment."""
     batch_size: Count | None = None
-    """Batch size. Null: as the experiment says."""
+    """Batch size. null: that of the experiment."""
     lr: Positive | None = None
-    """Peak learning rate. Null: as the experiment says."""
+    """Peak learning rate. null: that of the experiment."""

@@ -1,4 +1,4 @@
-"""OOF label maps of a run, of an experiment (all its runs) or of an ensemble, through one door."""
+"""OOF label maps with their truths: of a run, of all runs of an experiment, or of an ensemble."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -33,27 +33,29 @@ from foldseg.submission import label_png
 logger = logging.getLogger(__name__)
 
 RESAMPLES = 2000
-"""Of the scores of runs; an ensemble says it itself."""
+"""Bootstrap samples for the scores of runs. An ensemble has a setting for its own."""
 
 
 @dataclass(frozen=True)
 class OofLabels:
     """Truths and OOF predictions, one image at a time.
 
-    `table` has a row per image: id, image, mask, split, fold, group, stratum. Iterating yields (id, truth,
-    prediction), both (H, W) uint8 class indices, void 255, in the order of the table, with a progress bar. `score` is
-    what the runs were chosen by, or the ensemble was made for.
+    Iterating yields (id, truth, prediction) in the order of the table, with a progress bar. Truth and prediction are
+    (H, W) uint8 class indices, void 255.
     """
 
     name: str
+    """A short name for messages."""
     data: DataSet
     labels: LabelSet
     table: pd.DataFrame
+    """A row per image: id, image, mask, split, fold, group, stratum."""
     score: ScoreName
+    """The score that runs are chosen by, or that the ensemble was made for."""
     bootstrap_samples: int
-    """How many resamples an interval of its scores takes."""
+    """Number of bootstrap samples for an interval of its scores."""
     read: Callable[[str], Mask]
-    """id -> predicted class indices"""
+    """Function that returns the predicted class indices of an id."""
 
     def __len__(self) -> int:
         return len(self.table)
@@ -81,60 +83,60 @@ class OofLabels:
         return self.read(name)
 
     def only(self, ids: list[str]) -> "OofLabels":
-        """Return the part of these ids."""
+        """Return the same predictions of some of the images alone."""
         return replace(self, table=self.table[self.table["id"].isin(ids)])
 
     def counts(self) -> Counts:
-        """Read every truth and prediction and count: (images, classes, 3), in the order of the table."""
+        """Return the counts of every image, in the order of the table: (images, classes, 3) int64."""
         return np.stack([count_pixels(truth, prediction, len(self.labels)) for _, truth, prediction in self])
 
     def _row(self, name: str) -> dict[str, Any]:
-        found = self.table[self.table["id"] == name]
-        if found.empty:
+        rows = self.table[self.table["id"] == name]
+        if rows.empty:
             raise FoldsegError(f"{self.name}: has no OOF image {name}; it has e.g. {shorten(self.table['id'])}")
-        return {str(key): value for key, value in found.iloc[0].items()}
+        return {str(key): value for key, value in rows.iloc[0].items()}
 
 
 def open_oof(source: Path, opened: OpenedData | None = None) -> OofLabels:
     """Open the OOF predictions of a run folder, an experiment's folder of runs, or a submission folder.
 
-    `opened`: the data sets that are open already.
-
-    FoldsegError when it is none of them, or its predictions are incomplete or older than the run's weights.
+    `opened`: the data sets that are open already. FoldsegError if `source` is no such folder, or if its predictions are
+    incomplete or older than the run's weights.
     """
     opened = opened or OpenedData()
     kind = require_kind(source, RunFolder, ExperimentFolder, SubmissionFolder, problem="holds no OOF predictions")
     if isinstance(kind, SubmissionFolder):
-        return _of_submission(SubmissionFolder.open(source), opened)
+        return _open_submission(SubmissionFolder.open(source), opened)
     if isinstance(kind, ExperimentFolder):
-        return _of_runs(kind.open_runs(), source.name, opened)
-    return _of_runs([RunFolder.open(source)], "/".join(source.absolute().parts[-2:]), opened)
+        return _open_runs(kind.open_runs(), source.name, opened)
+    return _open_runs([RunFolder.open(source)], "/".join(source.absolute().parts[-2:]), opened)
 
 
-def _of_runs(runs: list[RunFolder], name: str, opened: OpenedData) -> OofLabels:
+def _open_runs(runs: list[RunFolder], name: str, opened: OpenedData) -> OofLabels:
+    """Open the OOF predictions of runs of one experiment, which are read from their stores."""
     data, labels = opened.open(runs[0].experiment.data), trained_labels(runs[0])
-    stores = {run.fold: _checked_store(run, opened) for run in runs}
+    stores = {run.fold: _open_store(run, opened) for run in runs}
     for run in runs:
         warn_of_changes(run, data)
     table = data.folded[data.folded["fold"].isin(stores)]
-    source = {str(row["id"]): stores[row["fold"]] for row in table.to_dict("records")}
-    score = runs[0].experiment.score
-    return OofLabels(name, data, labels, table, score, RESAMPLES, lambda image: _argmax(source[image], image))
+    store_of_image = {str(row["id"]): stores[row["fold"]] for row in table.to_dict("records")}
+
+    def read(image_id: str) -> Mask:
+        # `blend` of one map would only rescale each pixel, which does not change the largest
+        return argmax(store_of_image[image_id].read(image_id).astype(np.float32))
+
+    return OofLabels(name, data, labels, table, runs[0].experiment.score, RESAMPLES, read)
 
 
-def _argmax(store: PredictionStore, name: str) -> Mask:
-    # `blend` of one map would only rescale each pixel, which does not change the largest
-    return argmax(store.read(name).astype(np.float32))
-
-
-def _checked_store(run: RunFolder, opened: OpenedData) -> PredictionStore:
+def _open_store(run: RunFolder, opened: OpenedData) -> PredictionStore:
+    """Return the OOF store of a run. FoldsegError if it is incomplete or stale."""
     store = store_of(run, "oof")
     store.require_complete(expected_metadata(run, "oof", opened.open(run.experiment.data)))
     return store
 
 
-def _of_submission(submission: SubmissionFolder, opened: OpenedData) -> OofLabels:
-    """An ensemble's own label maps: the 8-bit PNGs of raw ids that it was scored with."""
+def _open_submission(submission: SubmissionFolder, opened: OpenedData) -> OofLabels:
+    """Open the label maps of an ensemble: the 8-bit PNGs of raw ids that it was scored with."""
     folder, config = submission.path, submission.read_settings()
     run = any_run(config)
     data, labels = opened.open(run.experiment.data), blended_labels(config, run)
@@ -143,8 +145,8 @@ def _of_submission(submission: SubmissionFolder, opened: OpenedData) -> OofLabel
         logger.warning("%s: is not of what there is now: %s; run foldseg ensemble again", folder, change)
     if holds_other_label_maps(submission):
         logger.warning("%s: holds other label maps than those that were scored; run foldseg ensemble again", folder)
-    facts = submission.read_scores()
-    table = data.folded[data.folded["fold"].isin(facts["folds"])]
+    scores = submission.read_scores()
+    table = data.folded[data.folded["fold"].isin(scores["folds"])]
     maps = label_png.Submission(submission.oof, labels)
     missing = sorted(set(table["id"]) - set(maps.names))
     if missing:
@@ -157,7 +159,7 @@ def _of_submission(submission: SubmissionFolder, opened: OpenedData) -> OofLabel
         data,
         labels,
         table,
-        facts["score"],
+        scores["score"],
         config.bootstrap_samples,
         lambda name: maps.read(name, data.size_of(name)),
     )

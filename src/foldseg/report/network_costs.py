@@ -1,4 +1,4 @@
-"""What the networks of several experiments cost, side by side, with published figures where there are any."""
+"""What the networks of several experiments cost, side by side, with published figures if there are any."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,30 +7,30 @@ import pandas as pd
 import torch
 
 from foldseg.config import Experiment
-from foldseg.data.datasets import label_set
+from foldseg.data.datasets import get_label_set
 from foldseg.errors import FoldsegError
+from foldseg.models.cost import Cost, measure_cost
 from foldseg.models.device import choose_device
 from foldseg.models.factory import build_network
-from foldseg.models.summary import Cost, measure
-from foldseg.report.tables import text_table
+from foldseg.report.tables import format_table
 
 PUBLISHED = Path(__file__).with_name("published_networks.csv")
-"""Figures of the networks that other projects publish, with their sources; a column `experiment` names ours."""
+"""CSV of figures that other projects publish, with their sources; the column `experiment` names ours."""
 
 _OURS = ("M parameters", "M trainable", "GMACs", "MB kept", "MB peak", "stride", "ms")
 _PUBLISHED = ("M parameters", "GMACs", "VOC mIoU", "CamVid mIoU")
 
 
-def network_costs(
+def measure_networks(
     experiments: Sequence[Experiment], size: tuple[int, int], device: str = "auto", published: Path | None = None
 ) -> pd.DataFrame:
-    """One row per experiment: what its network costs for images of `size` (height, width), as `Cost` says.
+    """Return a table of what each experiment's network costs for images of `size` (height, width). See `Cost`.
 
-    `published`: a CSV with a column `experiment`; its figures are put beside. FoldsegError when a network cannot be
-    built or does not take the size.
+    `published`: a CSV with a column `experiment`, whose figures become further columns. FoldsegError if a network
+    cannot be built or does not take the size.
     """
-    place = choose_device(device)
-    rows = [_row(experiment, size, place) for experiment in experiments]
+    torch_device = choose_device(device)
+    rows = [_measure(experiment, size, torch_device) for experiment in experiments]
     table = pd.DataFrame(rows, columns=["experiment", "architecture", "encoder", *_OURS])
     if published is None:
         return table
@@ -38,29 +38,30 @@ def network_costs(
     return table.merge(theirs, "left", "experiment", suffixes=("", " published"))
 
 
-def _row(experiment: Experiment, size: tuple[int, int], place: torch.device) -> list[str | int | float]:
-    network = build_network(experiment.model, len(label_set(experiment.data)), pretrained=False).to(place)
+def _measure(experiment: Experiment, size: tuple[int, int], device: torch.device) -> list[str | int | float]:
+    """Return a row of the table."""
+    network = build_network(experiment.model, len(get_label_set(experiment.data)), pretrained=False).to(device)
     if any(side % network.stride for side in size):
         raise FoldsegError(f"size: {size[0]} {size[1]} should be multiples of {network.stride} for {experiment.name}")
-    cost: Cost = measure(network, *size)
-    ours = (
+    cost: Cost = measure_cost(network, *size)
+    numbers = (
         cost.parameters / 1e6, cost.trainable / 1e6, cost.gmacs, cost.activations, cost.peak, cost.output_stride,
         cost.latency,
     )  # fmt: skip
-    return [experiment.name, experiment.model.architecture, experiment.model.encoder, *ours]
+    return [experiment.name, experiment.model.architecture, experiment.model.encoder, *numbers]
 
 
-def costs_text(table: pd.DataFrame) -> str:
-    """Return the table in plain text; a published figure stands in brackets behind ours, or in a column of its own."""
+def format_costs(table: pd.DataFrame) -> str:
+    """Return the table as text. A published figure is in brackets behind ours, or has a column of its own."""
     header = ["experiment", *_OURS, *(name for name in ("VOC mIoU", "CamVid mIoU") if name in table)]
     rows = [[str(row["experiment"]), *(_cell(row, name) for name in header[1:])] for _, row in table.iterrows()]
-    return text_table(header, rows)
+    return format_table(header, rows)
 
 
 def _cell(row: pd.Series, name: str) -> str:
     if pd.isna(row[name]):
         return "-"
     digits = {"stride": 0, "MB kept": 0, "MB peak": 0, "ms": 0, "GMACs": 1, "VOC mIoU": 1, "CamVid mIoU": 1}
-    theirs = row.get(f"{name} published")
-    behind = "" if theirs is None or pd.isna(theirs) else f" ({theirs:g})"
-    return f"{row[name]:.{digits.get(name, 2)}f}{behind}"
+    published = row.get(f"{name} published")
+    note = "" if published is None or pd.isna(published) else f" ({published:g})"
+    return f"{row[name]:.{digits.get(name, 2)}f}{note}"

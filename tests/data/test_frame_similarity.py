@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foldseg.data import alike, camvid
-from foldseg.data.alike import ALIKE, frame_print, nearest, prints, similarity
+from foldseg.data import camvid, frame_similarity
+from foldseg.data.frame_similarity import SAME_PLACE, compare_frames, describe_files, describe_frame, find_nearest
 from foldseg.errors import FoldsegError
 
 CAMVID = Path(__file__).parents[2] / "data" / "camvid"
@@ -32,14 +32,14 @@ def part(picture: np.ndarray, zoom: float, left: float = 0.5, top: float = 0.5) 
 
 
 def alike_by(first: np.ndarray, second: np.ndarray) -> float:
-    return float(similarity(frame_print(first)[None], frame_print(second)[None])[0, 0])
+    return float(compare_frames(describe_frame(first)[None], describe_frame(second)[None])[0, 0])
 
 
 def test_a_frame_is_like_itself_and_not_like_others():
-    streets = np.stack([frame_print(street(seed)) for seed in range(12)])
-    table = similarity(streets, streets)
+    streets = np.stack([describe_frame(street(seed)) for seed in range(12)])
+    table = compare_frames(streets, streets)
     assert np.diag(table) == pytest.approx(np.ones(12), abs=1e-5)
-    assert table[~np.eye(12, dtype=bool)].max() < ALIKE
+    assert table[~np.eye(12, dtype=bool)].max() < SAME_PLACE
     assert table == pytest.approx(table.T, abs=1e-6)
 
 
@@ -58,8 +58,8 @@ def test_a_frame_is_like_itself_and_not_like_others():
 def test_the_same_place_a_little_later_is_found(change):
     for seed in range(4):
         picture = street(seed)
-        assert alike_by(picture, change(picture)) > ALIKE
-        assert alike_by(change(picture), picture) > ALIKE  # from either end
+        assert alike_by(picture, change(picture)) > SAME_PLACE
+        assert alike_by(change(picture), picture) > SAME_PLACE  # from either end
 
 
 def test_a_picture_of_one_colour_is_like_nothing():
@@ -73,16 +73,16 @@ def test_large_files_are_read_small_and_look_the_same(tmp_path: Path, suffix: st
         paths.append(tmp_path / f"{seed}{suffix}")
         picture = cv2.resize(street(seed), (1936, 1216), interpolation=cv2.INTER_CUBIC)
         cv2.imwrite(str(paths[-1]), cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR))
-    found = prints(paths)
+    found = describe_files(paths)
     assert found.shape == (3, 10, 1200)
-    own = np.stack([frame_print(street(seed)) for seed in range(3)])
-    assert np.diag(similarity(found, own)).min() > 0.98
+    own = np.stack([describe_frame(street(seed)) for seed in range(3)])
+    assert np.diag(compare_frames(found, own)).min() > 0.98
 
 
 def test_a_damaged_file_is_named(tmp_path: Path):
     (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff" + bytes(100))
     with pytest.raises(FoldsegError, match=r"a\.jpg: is cut short"):
-        prints([tmp_path / "a.jpg"])
+        describe_files([tmp_path / "a.jpg"])
 
 
 @given(seed=st.integers(0, 999), frames=st.integers(0, 12), sides=st.integers(1, 4))
@@ -91,12 +91,12 @@ def test_nearest_is_that_of_the_whole_table(seed: int, frames: int, sides: int):
     rng = np.random.default_rng(seed)
     found = rng.normal(size=(frames, 3, 5)).astype(np.float16)
     side = rng.integers(0, sides, frames)
-    block, alike._BLOCK = alike._BLOCK, 3
+    block, frame_similarity._BLOCK = frame_similarity._BLOCK, 3
     try:
-        got = nearest(found, side)
+        got = find_nearest(found, side)
     finally:
-        alike._BLOCK = block
-    table = np.where(side[:, None] != side, similarity(found, found), -np.inf) if frames else np.zeros((0, 1))
+        frame_similarity._BLOCK = block
+    table = np.where(side[:, None] != side, compare_frames(found, found), -np.inf) if frames else np.zeros((0, 1))
     for index in range(frames):
         if (side == side[index]).all():
             assert got.index[index] == -1
@@ -114,13 +114,13 @@ def test_camvids_neighbours_are_alike_and_its_streets_are_not():
     train = table[(table["split"] == "train") & (table["drive"] == "0001TP")].sort_values("number").iloc[:20]
     other = table[table["drive"].isin(["Seq05VD", "0006R0"])].iloc[::12]
     chosen = pd.concat([val, train, other])
-    found = prints([CAMVID / image for image in chosen["image"]])
-    pairs = similarity(found, found)
+    found = describe_files([CAMVID / image for image in chosen["image"]])
+    pairs = compare_frames(found, found)
     follows = np.flatnonzero(np.diff(chosen["number"]) > 0)
     ones = [i for i in follows if chosen["drive"].iloc[i] == chosen["drive"].iloc[i + 1]]
     clip = [i for i in ones if i < 11]
     second = [i for i in ones if 12 <= i < 31]
-    assert len(clip) == 11 and min(pairs[i, i + 1] for i in clip) > ALIKE + 0.2
-    assert len(second) == 19 and np.mean([pairs[i, i + 1] > ALIKE for i in second]) > 0.6
+    assert len(clip) == 11 and min(pairs[i, i + 1] for i in clip) > SAME_PLACE + 0.2
+    assert len(second) == 19 and np.mean([pairs[i, i + 1] > SAME_PLACE for i in second]) > 0.6
     apart = chosen["drive"].to_numpy()[:, None] != chosen["drive"].to_numpy()
-    assert apart.sum() > 1000 and pairs[apart].max() < ALIKE - 0.05
+    assert apart.sum() > 1000 and pairs[apart].max() < SAME_PLACE - 0.05

@@ -9,11 +9,11 @@ import pytest
 
 from foldseg.config.schema import Source
 from foldseg.data import camvid
-from foldseg.data.content import file_hashes
-from foldseg.data.sources import source_frames
+from foldseg.data.extra_images import open_source_frames
+from foldseg.data.hashes import hash_files
 from foldseg.errors import FoldsegError
 
-LABELS = camvid.LABELS.view(["road", "car"])
+LABELS = camvid.LABELS.select(["road", "car"])
 
 
 @pytest.fixture
@@ -42,62 +42,62 @@ def source(folder: Path, masks: str = "raw", encoding: str = "raw") -> Source:
 
 
 def test_raw_masks_are_read_like_the_data_sets_own(folders: Path) -> None:
-    frames = source_frames(source(folders), 0, LABELS, (), "abc")
+    frames = open_source_frames(source(folders), 0, LABELS, (), "abc")
     assert frames.ids == ("a", "b", "c")
     raw = cv2.imread(str(folders / "raw/b.png"), cv2.IMREAD_UNCHANGED)
     assert np.array_equal(frames.read(1)[1], LABELS.encode(raw))
 
 
 def test_index_masks_are_taken_as_they_are_and_belong_to_a_fold(folders: Path) -> None:
-    frames = source_frames(source(folders, "pseudo/fold_{fold}", "index"), 0, LABELS, (), "abc")
+    frames = open_source_frames(source(folders, "pseudo/fold_{fold}", "index"), 0, LABELS, (), "abc")
     index = cv2.imread(str(folders / "pseudo/fold_0/c.png"), cv2.IMREAD_UNCHANGED)
     assert np.array_equal(frames.read(2)[1], index)
     with pytest.raises(FoldsegError, match=r"pseudo/fold_1: no such folder"):
-        source_frames(source(folders, "pseudo/fold_{fold}", "index"), 1, LABELS, (), "abc")
+        open_source_frames(source(folders, "pseudo/fold_{fold}", "index"), 1, LABELS, (), "abc")
 
 
 def test_an_index_that_is_no_class_is_named_before_training(folders: Path) -> None:
     with pytest.raises(FoldsegError, match=r"raw/a\.png: holds \[3, 8, 11\]; expected class indices 0 to 2, and 255"):
-        source_frames(source(folders, "raw", "index"), 0, LABELS, (), "abc")
+        open_source_frames(source(folders, "raw", "index"), 0, LABELS, (), "abc")
 
 
 def test_images_that_are_held_out_are_never_trained_on(folders: Path) -> None:
-    assert source_frames(source(folders), 0, LABELS, {"b", "x"}, "abc").ids == ("a", "c")
+    assert open_source_frames(source(folders), 0, LABELS, {"b", "x"}, "abc").ids == ("a", "c")
     with pytest.raises(FoldsegError, match="holds no image that fold 0 may be trained on"):
-        source_frames(source(folders), 0, LABELS, {"a", "b", "c"}, "abc")
+        open_source_frames(source(folders), 0, LABELS, {"a", "b", "c"}, "abc")
 
 
 def test_pseudo_labels_of_another_fold_classes_or_division_are_refused(folders: Path) -> None:
     pseudo = source(folders, "pseudo/fold_0", "index")
     with pytest.raises(FoldsegError, match=r"labels are for fold 0, .*; write \{fold\} in sampling\.sources\.masks"):
-        source_frames(pseudo, 1, LABELS, (), "abc")
+        open_source_frames(pseudo, 1, LABELS, (), "abc")
     with pytest.raises(FoldsegError, match="is of the classes background, road, car; expected background, car, road"):
-        source_frames(pseudo, 0, camvid.LABELS.view(["car", "road"]), (), "abc")
+        open_source_frames(pseudo, 0, camvid.LABELS.select(["car", "road"]), (), "abc")
     with pytest.raises(FoldsegError, match="another division into folds; label anew"):
-        source_frames(pseudo, 0, LABELS, (), "other")
+        open_source_frames(pseudo, 0, LABELS, (), "other")
 
 
 def test_pseudo_labels_of_other_pictures_or_another_label_set_are_refused(folders: Path) -> None:
     pseudo = source(folders, "pseudo/fold_0", "index")
     images = sorted((folders / "images").glob("*.jpg"))
-    pictures = dict(zip("abc", file_hashes(images), strict=True))
-    describe(folders, pictures=pictures, labels=LABELS.facts)
-    assert source_frames(pseudo, 0, LABELS, (), "abc").ids == ("a", "b", "c")
+    pictures = dict(zip("abc", hash_files(images), strict=True))
+    describe(folders, pictures=pictures, labels=LABELS.definition)
+    assert open_source_frames(pseudo, 0, LABELS, (), "abc").ids == ("a", "b", "c")
     images[1].write_bytes(images[2].read_bytes())
     with pytest.raises(FoldsegError, match=r"1 image changed after being labelled, e\.g\. .*images/b\.jpg; label anew"):
-        source_frames(pseudo, 0, LABELS, (), "abc")
-    describe(folders, labels=LABELS.facts | {"car": "raw ids 9"})
+        open_source_frames(pseudo, 0, LABELS, (), "abc")
+    describe(folders, labels=LABELS.definition | {"car": "raw ids 9"})
     with pytest.raises(FoldsegError, match=r"label set was another .*: car: raw ids 9 became raw ids 8, scored; label"):
-        source_frames(pseudo, 0, LABELS, (), "abc")
+        open_source_frames(pseudo, 0, LABELS, (), "abc")
 
 
 def test_what_does_not_pair_is_named(folders: Path) -> None:
     (folders / "raw/b.png").unlink()
     with pytest.raises(FoldsegError, match=r"images/b\.jpg: has no mask"):
-        source_frames(source(folders), 0, LABELS, (), "abc")
+        open_source_frames(source(folders), 0, LABELS, (), "abc")
 
 
 def test_a_mask_of_another_size_is_found_before_training(folders: Path) -> None:
     cv2.imwrite(str(folders / "raw/b.png"), np.zeros((20, 31), np.uint8))
     with pytest.raises(FoldsegError, match=r"raw/b\.png: is 31x20, its image .* is 30x20"):
-        source_frames(source(folders), 0, LABELS, (), "abc")
+        open_source_frames(source(folders), 0, LABELS, (), "abc")

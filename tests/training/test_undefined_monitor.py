@@ -16,7 +16,7 @@ from foldseg.config import load_experiment
 from foldseg.data.signate import LABELS
 from foldseg.files import read_json
 from foldseg.training.fit import build_trainer, train_fold
-from foldseg.training.stopping import StopReason, stop_reason
+from foldseg.training.stopping import StopReason, find_stop_reason
 from foldseg.training.validation import Validation
 
 SIGNAL, SKY = (LABELS.colours[LABELS.names.index(name)] for name in ("signal", "sky"))
@@ -84,7 +84,7 @@ def test_masks_that_are_all_void_are_refused(
 def test_a_score_that_is_nan_is_no_reason_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """It counts as no better, as patience says, and the best epoch is one that has a score."""
     values = iter([math.nan, math.nan, 0.3, 0.2, math.nan, 0.1])
-    row = Validation.row
+    row = Validation.compute_metrics
 
     def spoiled(validation: Validation) -> dict[str, float]:
         return row(validation) | {"dataset_miou": next(values)}
@@ -92,7 +92,7 @@ def test_a_score_that_is_nan_is_no_reason_to_stop(tmp_path: Path, monkeypatch: p
     overrides = [*tiny_overrides(tmp_path), f"runs={tmp_path}", "schedule.epochs=6", "early_stopping={patience: 3}"]
     experiment = load_experiment(Path(FULL), overrides)
     monkeypatch.setattr("foldseg.training.fit.build_trainer", without_sanity_check(build_trainer))
-    monkeypatch.setattr(Validation, "row", spoiled)
+    monkeypatch.setattr(Validation, "compute_metrics", spoiled)
     summary = read_json(train_fold(experiment, 0).summary)
     assert (summary["best_epoch"], summary["best"]) == (2, 0.3)
     assert (summary["epochs"], summary["stopped"]) == (6, "the schedule ended")
@@ -117,5 +117,5 @@ def without_sanity_check(build: Callable[..., pl.Trainer]) -> Callable[..., pl.T
 )
 def test_the_reason_is_the_true_one(values: list[float], reason: StopReason):
     config = load_experiment(Path(FULL), ["schedule.epochs=4", "validate_every=1"])
-    assert stop_reason(config, [{config.monitor: value} for value in values]) is reason
+    assert find_stop_reason(config, [{config.monitor: value} for value in values]) is reason
     assert config.monitor in reason.text(config.monitor) or reason is StopReason.SCHEDULE_ENDED

@@ -1,4 +1,4 @@
-"""What is minimised, and when training stops."""
+"""What training minimises. The terms are computed in `foldseg.losses`."""
 
 from typing import Annotated, Self
 
@@ -16,7 +16,7 @@ ClassWeightedTermWeight = Annotated[float, Field(ge=0.0), _IS_TERM, _TAKES_CLASS
 
 
 class Loss(Settings):
-    """Weights of the terms of the loss, and their settings; the terms themselves are in `foldseg.losses`."""
+    """Weights of the terms of the loss, and the terms' own settings."""
 
     cross_entropy: ClassWeightedTermWeight = 0.0
     """Weight of the cross-entropy."""
@@ -72,37 +72,28 @@ class Loss(Settings):
     boundary_tolerance: Count = 2
     """Distance in pixels up to which boundaries match, for the boundary loss."""
 
-    def terms(self) -> dict[str, float]:
-        """Return the weight of every term of the logits that is switched on."""
-        return {name: getattr(self, name) for name in self.term_names() if getattr(self, name) > 0}
+    def get_term_weights(self) -> dict[str, float]:
+        """Return the weight of every term that is switched on, by its name."""
+        return {name: getattr(self, name) for name in self.list_term_names() if getattr(self, name) > 0}
 
     @classmethod
-    def term_names(cls) -> tuple[str, ...]:
+    def list_term_names(cls) -> tuple[str, ...]:
         """Return the names of all terms of the logits."""
         return tuple(name for name, field in cls.model_fields.items() if _IS_TERM in field.metadata)
 
     @model_validator(mode="after")
-    def _something_is_minimised(self) -> Self:
-        if not self.terms():
-            raise ValueError(f"all terms are 0: give at least one of {', '.join(self.term_names())}")
+    def _check_has_a_term(self) -> Self:
+        if not self.get_term_weights():
+            raise ValueError(f"all terms are 0: give at least one of {', '.join(self.list_term_names())}")
         return self
 
     @model_validator(mode="after")
-    def _class_weights_weigh_something(self) -> Self:
+    def _check_class_weights_are_used(self) -> Self:
         weighted = [name for name, field in type(self).model_fields.items() if _TAKES_CLASS_WEIGHTS in field.metadata]
-        if not self.class_weights.are_equal and not self.terms().keys() & set(weighted):
+        if not self.class_weights.are_equal and not self.get_term_weights().keys() & set(weighted):
             raise ConflictError(
                 f"class_weights are taken by {' and '.join(weighted)} alone, and the terms are "
-                f"{', '.join(self.terms())}: add one of the two, or leave class_weights out",
+                f"{', '.join(self.get_term_weights())}: add one of the two, or leave class_weights out",
                 "class_weights",
             )
         return self
-
-
-class EarlyStopping(Settings):
-    """Stop when what is monitored has not become better by `min_delta` in `patience` validations."""
-
-    patience: Count = 8
-    """Number of validations without improvement after which training stops."""
-    min_delta: Annotated[float, Field(ge=0.0)] = 0.001
-    """Least improvement that counts."""

@@ -9,8 +9,8 @@ import pytest
 from foldseg.config.schema import CleanUp, Tta
 from foldseg.ensemble.members import find_members
 from foldseg.errors import FoldsegError
-from foldseg.report.oof import open_oof
-from foldseg.report.summary import stage_labels, summary_figure, summary_picture, typical_and_rich
+from foldseg.report.ensemble_picture import choose_images, draw_ensemble, read_stage_labels, write_ensemble_picture
+from foldseg.report.oof_labels import open_oof
 
 RIGHT, WRONG = "A1_f00000", "A1_f00300"
 
@@ -25,7 +25,7 @@ def ensemble(world):
 
 def test_png_is_written_whole(world, ensemble):
     path = world.root / "pictures/summary.png"
-    summary_picture(ensemble, path)
+    write_ensemble_picture(ensemble, path)
     picture = cv2.imread(str(path))
     assert picture.shape[1] > 1000 and picture.std() > 10
     assert [file.name for file in path.parent.iterdir()] == ["summary.png"]
@@ -33,7 +33,7 @@ def test_png_is_written_whole(world, ensemble):
 
 def test_stages_are_members_blend_and_what_was_scored(world, ensemble):
     oof = open_oof(world.root / "subs/both")
-    results = stage_labels(find_members(ensemble), oof, WRONG, "blend")
+    results = read_stage_labels(find_members(ensemble), oof, WRONG, "blend")
     assert list(results) == ["good", "bad", "blend"]
     np.testing.assert_array_equal(results["good"], world.prediction())
     np.testing.assert_array_equal(results["bad"], world.prediction(0.0))
@@ -43,7 +43,7 @@ def test_stages_are_members_blend_and_what_was_scored(world, ensemble):
 def test_blend_is_weighted(world, ensemble):
     with_step = ensemble.model_copy(update={"steps": (CleanUp(min_area=2),)})
     oof = open_oof(world.root / "subs/both")
-    results = stage_labels(find_members(with_step), oof, WRONG, "blend + clean_up")
+    results = read_stage_labels(find_members(with_step), oof, WRONG, "blend + clean_up")
     assert list(results) == ["good", "bad", "blend", "blend + clean_up"]
     np.testing.assert_array_equal(results["blend"], world.prediction())
     np.testing.assert_array_equal(results["blend + clean_up"], world.prediction(0.5))
@@ -52,7 +52,7 @@ def test_blend_is_weighted(world, ensemble):
 def test_titles_give_scores(world, ensemble):
     oof = open_oof(world.root / "subs/both")
     scores = json.loads((world.root / "subs/both/score.json").read_text())["oof"]
-    figure = summary_figure(find_members(ensemble), oof, scores, [RIGHT])
+    figure = draw_ensemble(find_members(ensemble), oof, scores, [RIGHT])
     titles = [axis.get_title() for axis in figure.axes]
     assert titles[0].endswith(RIGHT) and titles[1] == "truth"
     assert titles[2:] == [f"{stage}\nOOF dataset_miou 0.5000" for stage in ("good", "bad", "blend")]
@@ -64,7 +64,7 @@ def test_choice_is_the_median_and_the_richest(world, ensemble):
     mask[:8], mask[8:16], mask[16:24] = 1, 2, 4
     mask[24:28] = 5
     cv2.imwrite(str(world.data.root / "trainannot/B2_f00600.png"), mask)  # five classes, all wrong but one
-    chosen = typical_and_rich(open_oof(world.root / "subs/both"))
+    chosen = choose_images(open_oof(world.root / "subs/both"))
     assert len(chosen) == 2 and chosen[1] == "B2_f00600"
     assert chosen[0] not in (WRONG, "B2_f00600")
 
@@ -72,9 +72,9 @@ def test_choice_is_the_median_and_the_richest(world, ensemble):
 def test_other_settings_and_missing_submissions_are_refused(world, ensemble):
     path = world.root / "summary.png"
     with pytest.raises(FoldsegError, match="other tta than asked for"):
-        summary_picture(ensemble.model_copy(update={"tta": Tta(symmetries="flip")}), path)
+        write_ensemble_picture(ensemble.model_copy(update={"tta": Tta(symmetries="flip")}), path)
     with pytest.raises(FoldsegError, match="no such submission"):
-        summary_picture(ensemble.model_copy(update={"name": "nobody"}), path)
+        write_ensemble_picture(ensemble.model_copy(update={"name": "nobody"}), path)
     with pytest.raises(FoldsegError, match="no OOF image nobody"):
-        summary_picture(ensemble, path, "nobody")
+        write_ensemble_picture(ensemble, path, "nobody")
     assert not path.exists()

@@ -1,11 +1,12 @@
-"""What files hold, as SHA-256: pictures, masks, weights, the package's own code. Freshness is judged by nothing else.
+"""SHA-256 hashes of what files hold: pictures, masks, weights, the package's own code.
 
-A file is hashed once. Its hash is remembered with its size, times of change and inode, in one JSON per folder:
+Whether something is up to date is decided by these hashes alone. A file is hashed once. Its hash is remembered with its
+size, its times of change and its inode, in one JSON per folder:
 
     $FOLDSEG_CACHE/content/<hash of the folder's path>.json      default: ~/.cache/foldseg
 
-Nothing is written beside the files, so they may lie on a read-only disk. Where the cache cannot be written, hashes are
-remembered until the command ends; a damaged file of the cache is ignored and written anew.
+Nothing is written beside the files, so they may lie on a read-only disk. If the cache cannot be written, hashes are
+remembered until the command ends. A damaged file of the cache is ignored and written again.
 """
 
 import csv
@@ -33,55 +34,60 @@ from foldseg.inputs import check_is_file
 
 logger = logging.getLogger(__name__)
 
-# A file that changed this short a time ago may change again without another time of change: it is not remembered
 _SETTLED_NS = 2_000_000_000
+"""A file that changed less than 2 s ago is not remembered: it may change again and keep its time of change."""
 _THREADS = 4
 _HEADER = ["part", "id", "image", "mask"]
 
 WEIGHTS = "weights"
-"""What the names of parts begin with that are files of weights."""
+"""How the names of those parts begin that are files of weights."""
 
 Stamp = list[int]
 """Size, time of change of the content, time of change of the file (which no program can set) and inode."""
 
 _remembered: dict[Path, dict[str, Any]] = {}
-"""Folder -> name -> [*stamp, hash]: what was read from the cache, and hashed since."""
+"""Folder -> name -> [*stamp, hash]: what the cache held, and what was hashed since."""
 
 
-def file_hash(path: Path) -> str:
+def hash_file(path: Path) -> str:
     """Return the SHA-256 of a file's content, 64 hex digits. FoldsegError when it cannot be read."""
-    return file_hashes([path])[0]
+    return hash_files([path])[0]
 
 
-def file_hashes(paths: Iterable[Path]) -> list[str]:
+def hash_files(paths: Iterable[Path]) -> list[str]:
     """Return the SHA-256 of each file's content, 64 hex digits, in order. FoldsegError names one that cannot be read.
 
-    Only files are read that are not remembered, or whose size or times differ from what is remembered.
+    A file is read if it is not remembered, or if its size or times differ from what is remembered.
     """
     paths = list(paths)
-    hashes = readable_hashes(paths)
-    for path, found in zip(paths, hashes, strict=True):
-        if not found:
+    hashes = hash_readable_files(paths)
+    for path, digest in zip(paths, hashes, strict=True):
+        if not digest:
             _raise_unreadable(path)
     return hashes
 
 
-def readable_hashes(paths: Iterable[Path]) -> list[str]:
-    """As `file_hashes`, with "" for files that cannot be read."""
+def hash_readable_files(paths: Iterable[Path]) -> list[str]:
+    """Return the hashes that `hash_files` returns, but "" for files that cannot be read."""
     absolute = [path.absolute() for path in paths]
-    stamps = {path: stamp for path in dict.fromkeys(absolute) if (stamp := _stamp(path)) is not None}
-    hashes = {path: found for path, stamp in stamps.items() if (found := _recall(path, stamp))}
-    unknown = [path for path in stamps if path not in hashes]
+    stamps: dict[Path, Stamp] = {}
+    hashes: dict[Path, str] = {}
+    for path in dict.fromkeys(absolute):
+        stamp = _read_stamp(path)
+        if stamp is not None:
+            stamps[path] = stamp
+            hashes[path] = _recall(path, stamp)
+    unknown = [path for path in stamps if not hashes[path]]
     if unknown:
         with ThreadPoolExecutor(_THREADS) as pool:
-            steps = pool.map(_hash, unknown)
-            shown = tqdm(steps, "hashing", len(unknown), unit="file", leave=False, disable=None, delay=1)
-            hashes |= dict(zip(unknown, shown, strict=True))
+            steps = pool.map(_hash_or_nothing, unknown)
+            bar = tqdm(steps, "hashing", len(unknown), unit="file", leave=False, disable=None, delay=1)
+            hashes |= dict(zip(unknown, bar, strict=True))
         _remember({path: [*stamps[path], hashes[path]] for path in unknown if hashes[path]})
     return [hashes.get(path, "") for path in absolute]
 
 
-def _stamp(path: Path) -> Stamp | None:
+def _read_stamp(path: Path) -> Stamp | None:
     try:
         status = path.stat()
     except (OSError, ValueError):  # a NUL in the name is a ValueError
@@ -89,7 +95,7 @@ def _stamp(path: Path) -> Stamp | None:
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
-def _hash(path: Path) -> str:
+def _hash_or_nothing(path: Path) -> str:
     try:
         return sha256(path)
     except (OSError, FoldsegError):
@@ -97,6 +103,7 @@ def _hash(path: Path) -> str:
 
 
 def _raise_unreadable(path: Path) -> None:
+    """Raise the FoldsegError that says why a file cannot be read."""
     check_is_file(path)
     try:
         path.open("rb").close()
@@ -105,24 +112,25 @@ def _raise_unreadable(path: Path) -> None:
     raise FoldsegError(f"{path}: cannot be read")
 
 
-def _recall(path: Path, stamp: Stamp) -> str | None:
+def _recall(path: Path, stamp: Stamp) -> str:
+    """Return the remembered hash of a file that still has the stamp it had then; "" if there is none."""
     if path.parent not in _remembered:
         _remembered[path.parent] = _read_cache(path.parent)
     match _remembered[path.parent].get(path.name):
-        case [*known, str(found)] if known == stamp and len(found) == 64:
-            return found
-    return None
+        case [*remembered_stamp, str(digest)] if remembered_stamp == stamp and len(digest) == 64:
+            return digest
+    return ""
 
 
 def _remember(entries: Mapping[Path, list[Any]]) -> None:
-    """Keep hashes, with their stamps, in memory and, if that can be written, in the cache."""
-    settled = time.time_ns() - _SETTLED_NS
+    """Keep hashes with their stamps in memory, and in the cache if it can be written."""
+    settled_before = time.time_ns() - _SETTLED_NS
     by_folder: dict[Path, dict[str, Any]] = defaultdict(dict)
     for path, entry in entries.items():
-        if entry[2] < settled:
+        if entry[2] < settled_before:
             by_folder[path.parent][path.name] = entry
     for folder, entries_of_folder in by_folder.items():
-        # What another process has remembered since is kept; files that are gone are not
+        # Keep what another process has remembered since; forget files that are gone
         merged = {**_read_cache(folder), **_remembered[folder], **entries_of_folder}
         _remembered[folder] = {name: entry for name, entry in merged.items() if (folder / name).exists()}
         try:
@@ -133,7 +141,7 @@ def _remember(entries: Mapping[Path, list[Any]]) -> None:
 
 
 def _cache_file(folder: Path) -> Path:
-    """Return where hashes of a folder's files are kept. RuntimeError where there is no home."""
+    """Return the file that remembers the hashes of a folder's files. RuntimeError if the user has no home folder."""
     home = os.environ.get("FOLDSEG_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "foldseg"
     name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:32]
     return Path(home).expanduser() / "content" / f"{name}.json"
@@ -147,31 +155,27 @@ def _read_cache(folder: Path) -> dict[str, Any]:
 
 
 @cache
-def code_hash(*parts: str) -> str:
+def hash_code(*parts: str) -> str:
     """Return 12 hex digits that change with the code of rooms or modules, e.g. "models", "data/reading.py"."""
     package = Path(foldseg.__file__).parent
-    files = [
-        file for part in parts for file in ([package / part] if part.endswith(".py") else _modules(package / part))
-    ]
     code = hashlib.sha256()
-    for file in files:
-        code.update(f"{file.relative_to(package)} ".encode() + file.read_bytes())
+    for part in parts:
+        is_module = part.endswith(".py")
+        files = [package / part] if is_module else sorted((package / part).rglob("*.py"))
+        for file in files:
+            code.update(f"{file.relative_to(package)} ".encode() + file.read_bytes())
     return code.hexdigest()[:12]
-
-
-def _modules(room: Path) -> list[Path]:
-    return sorted(room.rglob("*.py"))
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What samples held: (part, id) -> SHA-256 of image and mask, "" where there is none. Parts: train, test, ...."""
+    """What samples held: (part, id) -> SHA-256 of image and mask, "" if there is none. Parts are train, test, ...."""
 
     rows: Mapping[tuple[str, str], tuple[str, str]]
 
     @staticmethod
     def of(parts: Mapping[str, pd.DataFrame], root: Path) -> "Contents":
-        """Hash what tables with the columns id, image and mask name; paths are relative to `root`."""
+        """Hash the files of samples; each part is a table with the columns id, image and mask, relative to `root`."""
         rows: dict[tuple[str, str], tuple[Path | None, Path | None]] = {}
         for part, table in parts.items():
             for name, *files in zip(table["id"], table["image"], table["mask"], strict=True):
@@ -181,14 +185,11 @@ class Contents:
 
     @staticmethod
     def of_files(rows: Mapping[tuple[str, str], tuple[Path | None, Path | None]]) -> "Contents":
-        """Hash the files of samples; None where there is no image or mask."""
+        """Hash the files of samples: (part, id) -> image and mask, None if there is none."""
         paths = [path for pair in rows.values() for path in pair if path is not None]
-        hashes = dict(zip(paths, file_hashes(paths), strict=True))
-
-        def of(path: Path | None) -> str:
-            return "" if path is None else hashes[path]
-
-        return Contents({key: (of(image), of(mask)) for key, (image, mask) in rows.items()})
+        hashes: dict[Path | None, str] = {None: ""}
+        hashes |= dict(zip(paths, hash_files(paths), strict=True))
+        return Contents({key: (hashes[image], hashes[mask]) for key, (image, mask) in rows.items()})
 
     @staticmethod
     def read(path: Path) -> "Contents":
@@ -210,36 +211,38 @@ class Contents:
         write_text(path, content.getvalue())
 
     def ids(self, part: str) -> list[str]:
-        """Ids of a part, in order."""
-        return [name for of, name in self.rows if of == part]
+        """Return the ids of a part, in order."""
+        return [name for part_of_row, name in self.rows if part_of_row == part]
 
     def changes(self, now: "Contents") -> list[str]:
-        """Say, part by part, what differs now: how many images and masks, and the first of them.
+        """Say for each part what differs now: how many images and masks, and the first of them.
 
-        A part that only one of the two has is left out: nothing is known of the other.
+        A part that only one of the two has is left out, since there is nothing to compare it with.
         """
-        later = {part for part, _ in now.rows}
-        parts = dict.fromkeys(part for part, _ in self.rows if part in later)
-        return [line for part in parts if (line := self._changes_of(part, now))]
+        parts_now = {part for part, _ in now.rows}
+        parts = dict.fromkeys(part for part, _ in self.rows if part in parts_now)
+        lines = [self._changes_of(part, now) for part in parts]
+        return [line for line in lines if line]
 
     def _changes_of(self, part: str, now: "Contents") -> str:
+        """Say what differs in a part that both have; "" if nothing does."""
         before, after = ({name: c.rows[part, name] for name in c.ids(part)} for c in (self, now))
-        both = [name for name in before if name in after]
-        kind_of_image = "file" if part.startswith(WEIGHTS) else "image"
-        kinds = {
-            kind_of_image: [name for name in both if before[name][0] != after[name][0]],
-            "mask": [name for name in both if before[name][1] != after[name][1]],
+        in_both = [name for name in before if name in after]
+        image_noun = "file" if part.startswith(WEIGHTS) else "image"
+        different = {
+            image_noun: [name for name in in_both if before[name][0] != after[name][0]],
+            "mask": [name for name in in_both if before[name][1] != after[name][1]],
             "missing sample": [name for name in before if name not in after],
             "new sample": [name for name in after if name not in before],
         }
-        shown = [
-            f"{count_of(names, kind)} ({names[0]}{', ...' if names[1:] else ''})"
-            for kind, names in kinds.items()
-            if names
-        ]
-        return f"{part}: {', '.join(shown)}" if shown else ""
+        descriptions = []
+        for noun, names in different.items():
+            if names:
+                more = ", ..." if len(names) > 1 else ""
+                descriptions.append(f"{format_count(names, noun)} ({names[0]}{more})")
+        return f"{part}: {', '.join(descriptions)}" if descriptions else ""
 
 
-def count_of(items: Sequence[object], noun: str) -> str:
-    """Return a number and its noun: `1 image`, `2 images`."""
+def format_count(items: Sequence[object], noun: str) -> str:
+    """Return the number of items and their noun: `1 image`, `2 images`."""
     return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""What a network costs: parameters, multiplications, memory, time, measured on this device."""
+"""Measures what a network costs on this device: parameters, multiplications, memory and time."""
 
 import statistics
 import time
@@ -17,41 +17,42 @@ from torch.utils.flop_counter import FlopCounterMode
 from foldseg.models.network import SegmentationNetwork
 
 _MEGA = 2**20
-_BATCH = 2  # of training: batch norms refuse one value per channel, which pooled branches have of one image
+_BATCH = 2
+"""Images in a batch of training. Pooled branches have one value per image and channel; batch norms need two."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Costs of a network for images of one size. MB are 2**20 bytes.
-
-    `gmacs`: 10^9 multiply-adds of convolutions and matrix products for one image. `activations`: MB per image that are
-    kept from forward to backward. `peak`: MB at the worst moment of a training step of two images, weights and
-    gradients included, the optimiser's state not. `output_stride`: of the encoder's last map. `latency`: ms for
-    one image, median.
-    """
+    """Costs of a network for images of one size. MB are 2**20 bytes."""
 
     parameters: int
     trainable: int
+    """Number of parameters that are not frozen."""
     gmacs: float
+    """10^9 multiply-adds of convolutions and matrix products for one image."""
     activations: float
+    """MB per image that are kept from the forward to the backward pass."""
     peak: float
+    """MB at the worst moment of a training step of two images: with weights and gradients, without optimiser."""
     output_stride: int
+    """Stride of the encoder's last map."""
     latency: float
+    """Median time for one image in ms."""
 
 
-def measure(network: SegmentationNetwork, height: int, width: int, repeats: int = 5) -> Cost:
+def measure_cost(network: SegmentationNetwork, height: int, width: int, repeats: int = 5) -> Cost:
     """Measure a network on the device that it is on, in float32, for images of height x width pixels."""
     device = network.mean.device
     images = torch.zeros(_BATCH, 3, height, width, dtype=torch.uint8, device=device)
-    one = images[:1]
-    activations = saved_bytes(network.train(), images)
-    peak = _peak_of_step(network, images)
+    image = images[:1]
+    activations = count_saved_bytes(network.train(), images)
+    peak = _measure_peak(network, images)
     network.zero_grad()
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        network.eval()(one)
+        network.eval()(image)
     with torch.inference_mode():
-        encoded = network.encoder(one.float())
-        latency = statistics.median(_seconds(network, one) for _ in range(repeats))
+        encoded = network.encoder(image.float())
+        latency = statistics.median(_time_forward(network, image) for _ in range(repeats))
     maps = encoded[0] if isinstance(encoded, tuple) else encoded
     return Cost(
         parameters=sum(p.numel() for p in network.parameters()),
@@ -64,17 +65,20 @@ def measure(network: SegmentationNetwork, height: int, width: int, repeats: int 
     )
 
 
-def saved_bytes(network: SegmentationNetwork, images: Tensor) -> int:
-    """Bytes that are kept from forward to backward, but for parameters and buffers; shared memory counts once."""
-    own = {t.untyped_storage().data_ptr() for t in (*network.parameters(), *network.buffers(), images)}
+def count_saved_bytes(network: SegmentationNetwork, images: Tensor) -> int:
+    """Return the bytes that are kept from the forward to the backward pass, without parameters and buffers.
+
+    Memory that tensors share counts once.
+    """
+    excluded = {t.untyped_storage().data_ptr() for t in (*network.parameters(), *network.buffers(), images)}
     sizes: dict[int, int] = {}
-    kept: list[Tensor] = []  # so that no memory is given to another tensor and counted once for both
+    tensors: list[Tensor] = []  # keeps them alive, so that no memory is used again and counted once for two tensors
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
+        if storage.data_ptr() not in excluded:
             sizes[storage.data_ptr()] = storage.nbytes()
-            kept.append(tensor)
+            tensors.append(tensor)
         return tensor
 
     with saved_tensors_hooks(pack, lambda tensor: tensor):
@@ -84,54 +88,56 @@ def saved_bytes(network: SegmentationNetwork, images: Tensor) -> int:
 
 
 class _LiveMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Follow the memory of all tensors that operations make; on a CPU nobody else does."""
+    """Follows the memory of all tensors that operations create. torch itself does that on GPUs only."""
 
     def __init__(self, present: Iterable[Tensor]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._known = {t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in present}
-        self.live = self.peak = sum(self._known.values())
+        self._sizes = {t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in present}
+        self.live = self.peak = sum(self._sizes.values())
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         for part in tree_leaves(result):
             if isinstance(part, Tensor):
-                self._see(part.untyped_storage())
+                self._add(part.untyped_storage())
         return result
 
-    def _see(self, storage: torch.UntypedStorage) -> None:
+    def _add(self, storage: torch.UntypedStorage) -> None:
         key = storage._cdata
-        if key in self._known:
+        if key in self._sizes:
             return
-        self._known[key] = storage.nbytes()
+        self._sizes[key] = storage.nbytes()
         self.live += storage.nbytes()
         self.peak = max(self.peak, self.live)
-        weakref.finalize(storage, self._forget, key)
+        weakref.finalize(storage, self._remove, key)
 
-    def _forget(self, key: int) -> None:
-        self.live -= self._known.pop(key, 0)
+    def _remove(self, key: int) -> None:
+        self.live -= self._sizes.pop(key, 0)
 
 
-def _peak_of_step(network: SegmentationNetwork, images: Tensor) -> int:
+def _measure_peak(network: SegmentationNetwork, images: Tensor) -> int:
+    """Return the bytes at the worst moment of a training step."""
     present = [*network.parameters(), *network.buffers(), images]
     if images.device.type == "cuda":
         others = torch.cuda.memory_allocated() - sum(t.untyped_storage().nbytes() for t in present)
         torch.cuda.reset_peak_memory_stats()
-        _step(network, images)
+        _run_step(network, images)
         return torch.cuda.max_memory_allocated() - others
     with _LiveMemory(present) as memory:
-        _step(network, images)
+        _run_step(network, images)
     return memory.peak
 
 
-def _step(network: SegmentationNetwork, images: Tensor) -> None:
+def _run_step(network: SegmentationNetwork, images: Tensor) -> None:
     outputs = network.outputs(images)
-    total = torch.stack([part.float().mean() for part in (outputs.logits, *outputs.auxiliary)]).sum()
+    means = [logits.float().mean() for logits in (outputs.logits, *outputs.auxiliary)]
+    total = torch.stack(means).sum()
     if outputs.presence is not None:
         total = total + outputs.presence.mean()
     total.backward()  # type: ignore[no-untyped-call]
 
 
-def _seconds(network: nn.Module, images: Tensor) -> float:
+def _time_forward(network: nn.Module, images: Tensor) -> float:
     started = time.perf_counter()
     network(images)
     if images.device.type == "cuda":

@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from foldseg.data import camvid, content
-from foldseg.data.content import Contents, code_hash, file_hash, file_hashes, readable_hashes
-from foldseg.data.labels import label_changes
+from foldseg.data import camvid, hashes
+from foldseg.data.hashes import Contents, hash_code, hash_file, hash_files, hash_readable_files
+from foldseg.data.labels import describe_label_changes
 from foldseg.errors import FoldsegError
 
 
@@ -18,10 +18,10 @@ from foldseg.errors import FoldsegError
 def hashed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
     """Files that have been read to be hashed; hashes are remembered at once, in a folder of the test's own."""
     read: list[Path] = []
-    sha256 = content.sha256
-    monkeypatch.setattr(content, "sha256", lambda path: read.append(path) or sha256(path))
-    monkeypatch.setattr(content, "_SETTLED_NS", -(10**12))
-    monkeypatch.setattr(content, "_remembered", {})
+    sha256 = hashes.sha256
+    monkeypatch.setattr(hashes, "sha256", lambda path: read.append(path) or sha256(path))
+    monkeypatch.setattr(hashes, "_SETTLED_NS", -(10**12))
+    monkeypatch.setattr(hashes, "_remembered", {})
     monkeypatch.setenv("FOLDSEG_CACHE", str(tmp_path / "cache"))
     return read
 
@@ -39,7 +39,7 @@ def files(folder: Path, number: int = 3) -> list[Path]:
 
 def forget(monkeypatch: pytest.MonkeyPatch) -> None:
     """Be another process."""
-    monkeypatch.setattr(content, "_remembered", {})
+    monkeypatch.setattr(hashes, "_remembered", {})
 
 
 def test_a_file_is_read_once_and_again_when_its_size_or_any_of_its_times_moved(
@@ -47,16 +47,16 @@ def test_a_file_is_read_once_and_again_when_its_size_or_any_of_its_times_moved(
 ) -> None:
     paths = files(tmp_path / "data")
     expected = [hash_of(path) for path in paths]
-    assert file_hashes([*paths, paths[0]]) == [*expected, expected[0]]
+    assert hash_files([*paths, paths[0]]) == [*expected, expected[0]]
     forget(monkeypatch)
-    assert file_hashes(paths) == expected
+    assert hash_files(paths) == expected
     assert sorted(hashed) == paths
     os.utime(paths[1], (1, 1))  # older
     times = paths[2].stat()
     paths[2].write_bytes(b"x" * 100)
     os.utime(paths[2], ns=(times.st_atime_ns, times.st_mtime_ns))  # the same
     forget(monkeypatch)
-    assert file_hashes(paths) == [*expected[:2], hash_of(paths[2])]
+    assert hash_files(paths) == [*expected[:2], hash_of(paths[2])]
     assert sorted(hashed[3:]) == paths[1:]
 
 
@@ -64,9 +64,9 @@ def test_a_file_that_has_just_changed_is_not_remembered(
     hashed: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may change again within the resolution of its file system's times."""
-    monkeypatch.setattr(content, "_SETTLED_NS", 2_000_000_000)
+    monkeypatch.setattr(hashes, "_SETTLED_NS", 2_000_000_000)
     (path,) = files(tmp_path / "data", 1)
-    assert file_hash(path) == file_hash(path) and len(hashed) == 2
+    assert hash_file(path) == hash_file(path) and len(hashed) == 2
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"files": 3}', b'{"files": {"0.png": [1, 2]}}', b"\xff\xfe"])
@@ -74,13 +74,13 @@ def test_a_damaged_memory_is_ignored_and_written_anew(
     hashed: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes
 ) -> None:
     (path,) = files(tmp_path / "data", 1)
-    file_hash(path)
+    hash_file(path)
     (memory,) = (tmp_path / "cache").rglob("*.json")
     memory.write_bytes(damage)
     forget(monkeypatch)
-    assert file_hash(path) == hash_of(path) and len(hashed) == 2
+    assert hash_file(path) == hash_of(path) and len(hashed) == 2
     forget(monkeypatch)
-    assert file_hash(path) == hash_of(path) and len(hashed) == 2
+    assert hash_file(path) == hash_of(path) and len(hashed) == 2
     assert list(json.loads(memory.read_text())["files"]) == ["0.png"]
 
 
@@ -89,16 +89,16 @@ def test_where_no_memory_can_be_written_files_are_read_once_a_process(
 ) -> None:
     monkeypatch.setenv("FOLDSEG_CACHE", "/dev/null/nowhere")
     (path,) = files(tmp_path / "data", 1)
-    assert file_hash(path) == file_hash(path) == hash_of(path) and len(hashed) == 1
+    assert hash_file(path) == hash_file(path) == hash_of(path) and len(hashed) == 1
 
 
 def test_nothing_is_written_beside_the_files_and_files_that_are_gone_are_forgotten(
     hashed: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = files(tmp_path / "data")
-    file_hashes(paths[:2])
+    hash_files(paths[:2])
     paths[0].unlink()
-    file_hashes(paths[1:])
+    hash_files(paths[1:])
     assert sorted((tmp_path / "data").iterdir()) == paths[1:]
     (memory,) = (tmp_path / "cache").rglob("*.json")
     assert list(json.loads(memory.read_text())["files"]) == ["1.png", "2.png"]
@@ -107,16 +107,16 @@ def test_nothing_is_written_beside_the_files_and_files_that_are_gone_are_forgott
 def test_a_file_that_cannot_be_read_is_named_or_left_out(hashed: list[Path], tmp_path: Path) -> None:
     (path,) = files(tmp_path / "data", 1)
     with pytest.raises(FoldsegError, match=r"nowhere\.png: no such file"):
-        file_hashes([path, tmp_path / "nowhere.png"])
+        hash_files([path, tmp_path / "nowhere.png"])
     os.mkfifo(tmp_path / "pipe")  # is not waited for
     for name in ("data", "pipe"):
         with pytest.raises(FoldsegError, match=rf"{name}: is a \w+.*, not a file"):
-            file_hash(tmp_path / name)
-    assert readable_hashes([tmp_path / "nowhere.png", path]) == ["", hash_of(path)]
+            hash_file(tmp_path / name)
+    assert hash_readable_files([tmp_path / "nowhere.png", path]) == ["", hash_of(path)]
 
 
 def test_code_is_told_apart_by_rooms_and_modules() -> None:
-    assert len({code_hash("data"), code_hash("data", "views"), code_hash("data/reading.py")}) == 3
+    assert len({hash_code("data"), hash_code("data", "views"), hash_code("data/reading.py")}) == 3
 
 
 def contents_of(root: Path) -> Contents:
@@ -143,8 +143,8 @@ def test_contents_come_back_and_their_changes_are_told_by_part(hashed: list[Path
 
 
 def test_a_label_sets_changes_are_told_class_by_class() -> None:
-    facts = camvid.LABELS.facts
+    facts = camvid.LABELS.definition
     assert facts["sky"] == "raw ids 0, scored" and facts["(void)"] == "raw ids 11"
-    assert label_changes(facts, facts) == []
-    assert label_changes(facts | {"sky": "raw ids 11"}, facts) == ["sky: raw ids 11 became raw ids 0, scored"]
-    assert label_changes(dict(reversed(facts.items())), facts) == ["the order of the classes is another one"]
+    assert describe_label_changes(facts, facts) == []
+    assert describe_label_changes(facts | {"sky": "raw ids 11"}, facts) == ["sky: raw ids 11 became raw ids 0, scored"]
+    assert describe_label_changes(dict(reversed(facts.items())), facts) == ["the order of the classes is another one"]
