@@ -9,7 +9,7 @@ import pytest
 
 from foldseg.config.schema import Step
 from foldseg.ensemble.prediction import ImageContext, Params, Prediction
-from foldseg.ensemble.steps import STEPS, stage_of
+from foldseg.ensemble.steps import STEPS, operation_of
 from made_up_members import CLASSES, blended, context_of, member_of, spec_of, truth_of, write_picture
 
 IMAGES = 6
@@ -38,11 +38,11 @@ def fitted(settings: Step, images: list[tuple[np.ndarray, ImageContext]]) -> Par
     """Fit a step as an ensemble does; None if there is nothing to fit."""
     if settings.package is not None and find_spec(settings.package.module.partition(".")[0]) is None:
         pytest.skip(f"{settings.package.module} is not installed")
-    stage = stage_of(settings)
-    if not stage.is_fitted:
+    operation = operation_of(settings)
+    if not operation.is_fitted:
         return None
-    observations = [stage.observe(given(context), truth, context, 1 << 20) for truth, context in images]
-    return stage.fit(observations, spec_of(2))
+    observations = [operation.observe(given(context), truth, context, 1 << 20) for truth, context in images]
+    return operation.fit(observations, spec_of(2))
 
 
 def given(context: ImageContext) -> Prediction:
@@ -53,7 +53,7 @@ def given(context: ImageContext) -> Prediction:
 @every_step
 def test_a_step_gives_what_its_place_says(settings: Step, images) -> None:
     params, (truth, context) = fitted(settings, images), images[0]
-    result = stage_of(settings).apply(given(context), context, params)
+    result = operation_of(settings).apply(given(context), context, params)
     assert result.labels.shape == truth.shape and result.labels.dtype == np.uint8
     assert result.labels.max() < CLASSES
     if settings.place.gives_probabilities:
@@ -73,8 +73,8 @@ def test_a_step_is_deterministic_and_leaves_its_input_alone(settings: Step, imag
     params, again = fitted(settings, images), fitted(settings, images)
     for name in params or {}:
         assert np.array_equal(params[name], again[name])
-    stage = stage_of(settings)
-    first, second = (stage.apply(before, context, params).labels for _ in range(2))
+    operation = operation_of(settings)
+    first, second = (operation.apply(before, context, params).labels for _ in range(2))
     assert first.tolist() == second.tolist()
     assert before.quantised().tolist() == maps.tolist() and before.labels.tolist() == labels.tolist()
 
@@ -85,7 +85,7 @@ def test_what_is_fitted_is_arrays_and_is_said_in_plain_numbers(settings: Step, i
     if params is None:
         return
     assert all(isinstance(value, np.ndarray) for value in params.values())
-    json.dumps(stage_of(settings).describe(params, spec_of(2)), allow_nan=False)
+    json.dumps(operation_of(settings).describe(params, spec_of(2)), allow_nan=False)
 
 
 @every_step

@@ -5,11 +5,11 @@ import pytest
 
 from foldseg.config.schema import BiasStep
 from foldseg.ensemble.sample import PixelSample
-from foldseg.ensemble.steps.bias import BiasStage, _counts_at
+from foldseg.ensemble.steps.bias import BiasOperation, _counts_at
 from foldseg.scoring.counts import count_pixels
 from made_up_members import CLASSES, LABELS, blended, context_of, member_of, spec_of, truth_of
 
-STAGE = BiasStage(BiasStep(limit=8.0))
+OPERATION = BiasOperation(BiasStep(limit=8.0))
 
 
 def observe(images: int = 5, most: int = 1 << 20):
@@ -17,7 +17,7 @@ def observe(images: int = 5, most: int = 1 << 20):
     maps = [member_of(t, i, 0.35) for i, t in enumerate(truths)]
     kept = [blended(context_of(f"im{i}", [m]), np.ones(1)).rounded() for i, m in enumerate(maps)]
     context = context_of("im", [])
-    observed = [STAGE.observe(p, truth, context, most) for p, truth in zip(kept, truths, strict=True)]
+    observed = [OPERATION.observe(p, truth, context, most) for p, truth in zip(kept, truths, strict=True)]
     return truths, kept, observed
 
 
@@ -46,7 +46,7 @@ def test_counts_at_every_factor_are_those_of_multiplied_maps(index: int) -> None
 def test_fitted_factors_score_higher_and_no_single_change_scores_higher_still() -> None:
     truths, results, observed = observe()
     spec = spec_of(1)
-    factors = STAGE.fit(observed, spec)["factors"]
+    factors = OPERATION.fit(observed, spec)["factors"]
     best = spec.value(counted(truths, results, factors))
     assert best > spec.value(counted(truths, results, np.ones(CLASSES))) + 0.005
     for index in range(CLASSES):
@@ -54,10 +54,10 @@ def test_fitted_factors_score_higher_and_no_single_change_scores_higher_still() 
             other = factors.copy()
             other[index] *= change
             assert spec.value(counted(truths, results, other)) <= best + 0.003
-    applied = STAGE.apply(results[0], context_of("im", []), {"factors": factors})
+    applied = OPERATION.apply(results[0], context_of("im", []), {"factors": factors})
     assert (applied.labels == (results[0].maps * factors[:, None, None]).argmax(0)).mean() > 0.999
     assert applied.probabilities.sum(0) == pytest.approx(np.ones(truths[0].shape), abs=1e-5)
-    assert set(STAGE.describe({"factors": factors}, spec)) == set(LABELS.names)
+    assert set(OPERATION.describe({"factors": factors}, spec)) == set(LABELS.names)
 
 
 def test_pixels_that_no_factor_can_change_are_not_kept() -> None:
@@ -80,5 +80,5 @@ def test_a_class_that_nothing_has_does_no_harm() -> None:
     _, _, observed = observe(2)
     for one in observed:
         one["vectors"][:, 3] = 0
-    factors = STAGE.fit(observed, spec_of(1))["factors"]
+    factors = OPERATION.fit(observed, spec_of(1))["factors"]
     assert np.isfinite(factors).all()

@@ -6,7 +6,7 @@ import pytest
 from foldseg.config.schema import BiasStep, Blend, HillClimbing, MeanBlend, WeightSearch, WeightsStep
 from foldseg.ensemble.disagreement import MemberSample, observe_members
 from foldseg.ensemble.fitting import fit_step, is_worth_taking
-from foldseg.ensemble.steps.weights import WeightsStage
+from foldseg.ensemble.steps.weights import WeightsOperation
 from foldseg.ensemble.tables import member_worth
 from foldseg.scoring.compare import Comparison, compare_models
 from foldseg.scoring.counts import count_pixels
@@ -77,9 +77,9 @@ def test_fewer_pixels_are_kept_than_there_are_and_they_stand_for_all() -> None:
 @pytest.mark.parametrize("search", ["hill_climbing", "continuous"])
 def test_a_search_finds_the_member_that_knows_something(search: str) -> None:
     truths, contexts = ensemble([0.05, 0.75, 0.05])
-    found = WeightsStage(WeightsStep(search=WeightSearch.parse(search))).fit(observe(truths, contexts, 3), spec_of(3))[
-        "weights"
-    ]
+    found = WeightsOperation(WeightsStep(search=WeightSearch.parse(search))).fit(
+        observe(truths, contexts, 3), spec_of(3)
+    )["weights"]
     assert found.sum() == pytest.approx(1)
     assert int(found.argmax()) == 1
     spec = spec_of(3)
@@ -100,7 +100,9 @@ def test_hill_climbing_is_the_slow_search() -> None:
         times = trials[int(np.argmax(values))]
         if max(values) > best_value + 1e-9:
             best, best_value = times / times.sum(), max(values)
-    found = WeightsStage(WeightsStep(search=HillClimbing(rounds=8))).fit(observe(truths, contexts, 4), spec)["weights"]
+    found = WeightsOperation(WeightsStep(search=HillClimbing(rounds=8))).fit(observe(truths, contexts, 4), spec)[
+        "weights"
+    ]
     assert found == pytest.approx(best)
 
 
@@ -112,13 +114,13 @@ def test_a_member_that_is_good_at_one_class_gets_more_of_that_class() -> None:
         other[3] = np.where(truth == 3, 255, 0)  # it knows the rare class, and nothing else
         contexts.append(context_of(f"im{i}", [one, other]))
     observed = observe(truths, contexts, 2, per_class=True)
-    shared = WeightsStage(WeightsStep()).fit(observed, spec_of(2))["weights"]
-    found = WeightsStage(WeightsStep(per_class=True)).fit(observed, spec_of(2))["weights"]
+    shared = WeightsOperation(WeightsStep()).fit(observed, spec_of(2))["weights"]
+    found = WeightsOperation(WeightsStep(per_class=True)).fit(observed, spec_of(2))["weights"]
     assert found.sum(0) == pytest.approx(np.ones(len(LABELS)))
     assert found[1, 3] > found[1, :3].max()
     spec = spec_of(2)
     assert spec.value(counted(truths, contexts, found)) > spec.value(counted(truths, contexts, shared))
-    names = WeightsStage(WeightsStep()).describe({"weights": found}, spec)
+    names = WeightsOperation(WeightsStep()).describe({"weights": found}, spec)
     assert names["b"]["c3"] == pytest.approx(found[1, 3], abs=1e-4)
 
 

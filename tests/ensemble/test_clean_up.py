@@ -7,7 +7,7 @@ from foldseg.config.schema import CleanUp, MeanBlend
 from foldseg.data.labels import LabelClass, LabelSet
 from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Prediction
 from foldseg.ensemble.steps import clean_up as module
-from foldseg.ensemble.steps.clean_up import CleanUpStage, clean_up_masks
+from foldseg.ensemble.steps.clean_up import CleanUpOperation, clean_up_masks
 from foldseg.scoring.counts import count_masks, count_pixels
 
 CLASSES = 10
@@ -134,7 +134,7 @@ def noisy(seed: int) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("overlapping", [False, True])
 def test_areas_are_fitted_to_what_cleaning_each_class_by_itself_would_score(overlapping: bool) -> None:
     settings = CleanUp(min_area=(4, 9), hole_area=(0, 5))
-    stage = CleanUpStage(settings)
+    operation = CleanUpOperation(settings)
     context = ImageContext("a", SPEC, list, list)
     truths, observations, results = [], [], []
     for seed in range(3):
@@ -142,14 +142,14 @@ def test_areas_are_fitted_to_what_cleaning_each_class_by_itself_would_score(over
         masks = np.arange(4)[:, None, None] == labels if overlapping else None
         maps = np.full((4, *labels.shape), 64, np.uint8)
         results.append(Prediction(labels, maps=maps, masks=masks))
-        observations.append(stage.observe(results[-1], truth, context, 0))
+        observations.append(operation.observe(results[-1], truth, context, 0))
         truths.append(truth)
-    params = stage.fit(observations, SPEC)
+    params = operation.fit(observations, SPEC)
 
     def value(areas: dict[str, np.ndarray]) -> float:
         counts = []
         for truth, result in zip(truths, results, strict=True):
-            found = stage.apply(result, context, areas)
+            found = operation.apply(result, context, areas)
             counts.append(count_masks(truth, found.masks) if overlapping else count_pixels(truth, found.labels, 4))
         return SPEC.value(np.stack(counts))
 
@@ -159,9 +159,9 @@ def test_areas_are_fitted_to_what_cleaning_each_class_by_itself_would_score(over
             trials = [value({**none, kind: np.where(np.arange(4) == index, area, 0)}) for area in areas]
             assert params[kind][index] == areas[int(np.argmax(trials))]
     assert value(params) > value(none)
-    assert stage.describe(params, SPEC)["min_area"]
+    assert operation.describe(params, SPEC)["min_area"]
 
 
 def test_given_areas_are_not_fitted() -> None:
-    assert not CleanUpStage(CleanUp(min_area=4)).is_fitted
-    assert CleanUpStage(CleanUp(min_area=(4,))).is_fitted
+    assert not CleanUpOperation(CleanUp(min_area=4)).is_fitted
+    assert CleanUpOperation(CleanUp(min_area=(4,))).is_fitted

@@ -150,25 +150,25 @@ def test_sure_pixels_far_from_unsure_ones_stay_to_the_last_bit(dense_crf: object
 
 def test_lists_are_fitted(dense_crf: object, tmp_path) -> None:
     from foldseg.ensemble.prediction import Prediction
-    from foldseg.ensemble.steps.crf import CrfStage, kernels
+    from foldseg.ensemble.steps.crf import CrfOperation, kernels
     from made_up_members import LABELS, context_of, spec_of, write_picture
 
     settings = Crf(smooth_weight=(0.0, 3.0), appearance_weight=(0.0, 6.0), appearance_colour_std=10.0)
-    stage = CrfStage(settings)
-    assert stage.is_fitted and not CrfStage(CONFIG).is_fitted
+    operation = CrfOperation(settings)
+    assert operation.is_fitted and not CrfOperation(CONFIG).is_fitted
     assert len(kernels(settings)) == 4
     truth, _, p = scene()
     prediction = Prediction.of_probabilities(p)
     context = context_of("a", [], image=write_picture(tmp_path / "a.png", truth))
-    observed = stage.observe(prediction, truth, context, 0)
-    params = stage.fit([observed, observed], spec_of(1))
+    observed = operation.observe(prediction, truth, context, 0)
+    params = operation.fit([observed, observed], spec_of(1))
     values = []
     for kernel in kernels(settings):
-        labels = stage.apply(prediction, context, {key: np.array(value) for key, value in kernel.items()}).labels
+        labels = operation.apply(prediction, context, {key: np.array(value) for key, value in kernel.items()}).labels
         values.append((labels == truth).mean())
     best = kernels(settings)[int(np.argmax(values))]
     assert {key: float(value) for key, value in params.items()} == best
-    assert stage.describe(params, spec_of(1))["appearance_weight"] == best["appearance_weight"]
+    assert operation.describe(params, spec_of(1))["appearance_weight"] == best["appearance_weight"]
     assert len(LABELS) == len(p)
 
 

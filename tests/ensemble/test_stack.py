@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from foldseg.config.schema import StackStep
-from foldseg.ensemble.steps.stack import StackStage, _logarithms
+from foldseg.ensemble.steps.stack import StackOperation, _logarithms
 from foldseg.scoring.counts import count_pixels
 from made_up_members import CLASSES, blended, context_of, member_of, spec_of, truth_of, write_picture
 
@@ -23,10 +23,10 @@ def images(tmp_path):
 
 
 def fitted(settings: StackStep, truths, contexts):
-    stage = StackStage(settings)
+    operation = StackOperation(settings)
     pairs = zip(truths, contexts, strict=True)
-    observed = [stage.observe(blended(context, np.ones(2)), truth, context, 0) for truth, context in pairs]
-    return stage.fit(observed, spec_of(2)), observed
+    observed = [operation.observe(blended(context, np.ones(2)), truth, context, 0) for truth, context in pairs]
+    return operation.fit(observed, spec_of(2)), observed
 
 
 @pytest.mark.parametrize("picture", [False, True])
@@ -40,10 +40,10 @@ def test_it_turns_round_a_member_that_mixes_up_two_classes(images, picture: bool
         return spec_of(2).value(np.stack(counts))
 
     before = [blended(context, np.ones(2)) for context in contexts[5:]]
-    after = [StackStage(settings).apply(p, c, params) for p, c in zip(before, contexts[5:], strict=True)]
+    after = [StackOperation(settings).apply(p, c, params) for p, c in zip(before, contexts[5:], strict=True)]
     assert value(after) > value(before) + 0.1
     assert np.allclose(after[0].probabilities.sum(0), 1, atol=1e-5)
-    blocks = StackStage(settings).describe(params, spec_of(2))
+    blocks = StackOperation(settings).describe(params, spec_of(2))
     assert list(blocks) == (["a", "b", "picture"] if picture else ["a", "b"])
 
 
@@ -58,7 +58,7 @@ def test_it_is_applied_as_the_fitted_regression_predicts(images) -> None:
     features = np.concatenate([one["features"] for one in observed])
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
     model.fit(features, np.concatenate([one["truth"] for one in observed]))
-    result = StackStage(settings).apply(blended(contexts[0], np.ones(2)), contexts[0], params)
+    result = StackOperation(settings).apply(blended(contexts[0], np.ones(2)), contexts[0], params)
     whole = np.concatenate([_logarithms(maps) for maps in contexts[0].read_members()]).T
     expected = model.predict_proba(whole).T.reshape(CLASSES, *truths[0].shape)
     assert np.abs(result.probabilities - expected).max() < 2e-3
@@ -70,9 +70,9 @@ def test_void_is_not_learned_from_and_absent_classes_are_never_predicted(images)
     few = [np.where(t == 3, np.uint8(0), t) for t in few]
     params, observed = fitted(StackStep(), few, contexts)
     assert {int(c) for one in observed for c in one["truth"]} == {0}
-    labels = StackStage(StackStep()).apply(blended(contexts[0], np.ones(2)), contexts[0], params).labels
+    labels = StackOperation(StackStep()).apply(blended(contexts[0], np.ones(2)), contexts[0], params).labels
     assert set(np.unique(labels)) == {0}
     two = [np.where(t == 3, np.uint8(0), np.where(t == 2, np.uint8(255), t)) for t in truths]
     params, _ = fitted(StackStep(), two, contexts)
-    labels = StackStage(StackStep()).apply(blended(contexts[0], np.ones(2)), contexts[0], params).labels
+    labels = StackOperation(StackStep()).apply(blended(contexts[0], np.ones(2)), contexts[0], params).labels
     assert set(np.unique(labels)) <= {0, 1}

@@ -10,7 +10,7 @@ from foldseg.data.labels import LabelClass, LabelSet
 from foldseg.ensemble.fitting import fit_step, nested_parts
 from foldseg.ensemble.prediction import EnsembleSpec
 from foldseg.ensemble.steps.thresholds import (
-    ThresholdStage,
+    ThresholdOperation,
     best_of_rest,
     best_thresholds,
     counts_at,
@@ -134,8 +134,8 @@ def test_report_scores_where_it_was_fitted_and_where_not() -> None:
     observations = [{c: curves(*one, LABELS, c) for c in CATEGORIES} for one in scenes]
     parts = np.arange(10) % 3
     before = np.stack([count_pixels(truth, maps.argmax(0).astype(np.uint8), 4) for truth, maps in scenes])
-    stage, spec = ThresholdStage(ThresholdStep()), spec_of("dataset_miou_scored")
-    report = stage.compare_alternatives(observations, parts, before, spec)["categories"]
+    operation, spec = ThresholdOperation(ThresholdStep()), spec_of("dataset_miou_scored")
+    report = operation.compare_alternatives(observations, parts, before, spec)["categories"]
     for categories in CATEGORIES:
         images = np.stack([one[categories] for one in observations])
         nested = np.stack([best_thresholds("dataset_miou_scored", images[parts != part]) for part in parts])

@@ -13,9 +13,9 @@ from foldseg.config.schema.steps import BiasStep, Place, Step
 from foldseg.ensemble import pass_folder
 from foldseg.ensemble.final import FinalPredictions
 from foldseg.ensemble.image import ImageTask
+from foldseg.ensemble.operation import Operation, check_operation
 from foldseg.ensemble.passes import Pass, Tally, run_pass
 from foldseg.ensemble.run import predict_ensemble
-from foldseg.ensemble.stage import Stage, check_stage
 from foldseg.ensemble.steps import STEPS
 from tiny_demo import REPOSITORY, TinyDemo, ensemble_overrides
 
@@ -64,11 +64,11 @@ import numpy as np
 
 from foldseg.ensemble.blend import normalised
 from foldseg.ensemble.prediction import Prediction
-from foldseg.ensemble.stage import Stage
+from foldseg.ensemble.operation import Operation
 from foldseg.scoring.counts import count_pixels
 
 
-class SharpenStage(Stage):
+class SharpenOperation(Operation):
     @property
     def is_fitted(self):
         return isinstance(self.settings.power, tuple)
@@ -145,11 +145,11 @@ def test_a_step_that_is_added_as_the_guide_says_is_taken_once_by_all_images(demo
     source = Path(shutil.copytree(REPOSITORY / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__")))
     (source / "foldseg/ensemble/steps/sharpen.py").write_text(MODULE)
     registry = source / "foldseg/ensemble/steps/__init__.py"
-    imports = (
-        "from foldseg.config.schema.steps import Sharpen\nfrom foldseg.ensemble.steps.sharpen import SharpenStage\n\n"
-    )
+    imports = "from foldseg.config.schema.steps import Sharpen\nfrom foldseg.ensemble.steps.sharpen import SharpenOperation\n\n"
     replace_once(registry, "STEPS: dict", f"{imports}STEPS: dict")
-    replace_once(registry, "    BiasStep: BiasStage,\n", "    BiasStep: BiasStage,\n    Sharpen: SharpenStage,\n")
+    replace_once(
+        registry, "    BiasStep: BiasOperation,\n", "    BiasStep: BiasOperation,\n    Sharpen: SharpenOperation,\n"
+    )
     schema = source / "foldseg/config/schema/steps.py"
     replace_once(schema, "class CleanUp(Step):\n", SETTINGS)
     line = "{kind: sharpen, force: true}, {kind: bias, force: true}, {kind: sharpen, power: [0.5, 2.0], force: true}, "
@@ -177,7 +177,7 @@ def test_a_step_that_does_not_state_everything_is_an_error_at_import() -> None:
 
 
 def test_a_step_that_is_fitted_and_lacks_a_method_is_an_error_at_import() -> None:
-    class Unfinished(Stage):
+    class Unfinished(Operation):
         @property
         def is_fitted(self) -> bool:
             return True
@@ -186,7 +186,7 @@ def test_a_step_that_is_fitted_and_lacks_a_method_is_an_error_at_import() -> Non
             return {}
 
     with pytest.raises(TypeError, match=r"Unfinished: a step that is fitted has to have fit, describe"):
-        check_stage(Unfinished)
+        check_operation(Unfinished)
 
 
 def test_a_step_without_an_entry_is_an_error_at_import() -> None:

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from foldseg.data.labels import IGNORE_INDEX, Mask
 from foldseg.ensemble.blend import RULES, Levels, argmax
+from foldseg.ensemble.operation import Observation
 from foldseg.ensemble.prediction import EnsembleSpec, ImageContext
 from foldseg.ensemble.sample import PixelSample, draw_places, observe_pixels
-from foldseg.ensemble.stage import Observation
 from foldseg.scoring.counts import Counts
 
 _DRAWN = 16

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldseg.config.schema import Step
+from foldseg.ensemble.operation import Observation
 from foldseg.ensemble.prediction import EnsembleSpec, Params
 from foldseg.ensemble.sample import PixelSample
-from foldseg.ensemble.stage import Observation
-from foldseg.ensemble.steps import stage_of
+from foldseg.ensemble.steps import operation_of
 from foldseg.errors import FoldsegError
 from foldseg.scoring.compare import Comparison
 from foldseg.scoring.counts import Counts
@@ -65,18 +65,18 @@ def fit_step(
 
     parts (images,): number of each image's part, from 0 on. before (images, classes, 3): counts before the step.
     """
-    stage = stage_of(step)
+    operation = operation_of(step)
     logger.info("fitting %s on %d OOF images", step.kind, len(observations))
-    on_all = stage.fit(observations, spec)
+    on_all = operation.fit(observations, spec)
     without = {}
     for left_out in np.unique(parts):
         others = [observation for observation, part in zip(observations, parts, strict=True) if part != left_out]
-        without[int(left_out)] = stage.fit(others, spec)
-    description: dict[str, Any] = {"fitted": stage.describe(on_all, spec)}
+        without[int(left_out)] = operation.fit(others, spec)
+    description: dict[str, Any] = {"fitted": operation.describe(on_all, spec)}
     if "stands_for" in observations[0]:  # they are of single pixels
         sample = PixelSample.of(observations)
         description["pixels"] = "all" if sample.is_exact else f"a sample of {len(sample.truth)}"
-    alternatives = stage.compare_alternatives(observations, parts, before, spec)
+    alternatives = operation.compare_alternatives(observations, parts, before, spec)
     return Fitted(on_all, without, {**description, **alternatives})
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from foldseg.config.schema import Step
 from foldseg.ensemble.prediction import ImageContext, Params, Prediction
-from foldseg.ensemble.steps import stage_of
+from foldseg.ensemble.steps import operation_of
 
 
 class Taken(NamedTuple):
@@ -73,7 +73,7 @@ class Line:
 
     def take(self, place: int, prediction: Prediction, context: ImageContext, params: Params | None) -> Prediction:
         """Take the step at a place with given parameters."""
-        return stage_of(self.steps[place]).apply(prediction, context, params)
+        return operation_of(self.steps[place]).apply(prediction, context, params)
 
     def rounded(self, prediction: Prediction, place: int) -> Prediction:
         """Return the prediction as the step at a place gets it: rounded where OOF images are read from a store.
@@ -85,7 +85,7 @@ class Line:
 
 def is_fitted(step: Step) -> bool:
     """Whether a step leaves something to fit on OOF images."""
-    return stage_of(step).is_fitted
+    return operation_of(step).is_fitted
 
 
 def maps_before(steps: Sequence[Step], place: int) -> int:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from foldseg.ensemble.fitting import fit_step, is_worth_taking, log_decision, nested_parts, spread_evenly
 from foldseg.ensemble.line import Line, is_fitted
 from foldseg.ensemble.members import Members
+from foldseg.ensemble.operation import Observation
 from foldseg.ensemble.pass_folder import PassFolder
 from foldseg.ensemble.passes import Pass, PassRange, plan_passes
 from foldseg.ensemble.sample import MAX_BYTES
-from foldseg.ensemble.stage import Observation
 from foldseg.inference.store import PredictionStore
 from foldseg.scoring.compare import Comparison, compare_models
 from foldseg.scoring.counts import Counts

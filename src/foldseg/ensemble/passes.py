@@ -19,9 +19,9 @@ from foldseg.ensemble.disagreement import observe_members
 from foldseg.ensemble.final import FinalPredictions
 from foldseg.ensemble.image import ImageTask, blend_members
 from foldseg.ensemble.line import Line, Taken, is_fitted, maps_before
+from foldseg.ensemble.operation import Observation
 from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Params, Prediction
-from foldseg.ensemble.stage import Observation
-from foldseg.ensemble.steps import stage_of
+from foldseg.ensemble.steps import operation_of
 from foldseg.errors import FoldsegError
 from foldseg.inference.store import PredictionStore
 from foldseg.scoring.counts import Counts, count_masks, count_pixels
@@ -132,8 +132,8 @@ def run_pass(plan: Pass, task: ImageTask) -> Tally:
         plan.final.write(task.id, prediction)
     if plan.range.end is not None and task.is_observed and truth is not None:
         before = task.line.rounded(prediction, plan.range.end)
-        stage = stage_of(task.line.steps[plan.range.end])
-        observed = stage.observe(before, truth, context, plan.max_bytes)
+        operation = operation_of(task.line.steps[plan.range.end])
+        observed = operation.observe(before, truth, context, plan.max_bytes)
     classes = len(plan.spec.labels)
     return Tally(_stacked(counts, classes), _stacked(counts_on_all, classes), members, observed)
 

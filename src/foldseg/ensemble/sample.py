@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldseg.data.labels import IGNORE_INDEX, Mask
-from foldseg.ensemble.stage import Observation
+from foldseg.ensemble.operation import Observation
 from foldseg.scoring.counts import PREDICTION, SHARED, TRUTH, Counts, count_pixels
 
 MAX_BYTES = 64 << 20

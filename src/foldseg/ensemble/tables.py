@@ -12,8 +12,8 @@ from foldseg.data.labels import LabelSet
 from foldseg.ensemble.disagreement import MemberSample
 from foldseg.ensemble.line import stage_names
 from foldseg.ensemble.oof import OofResult
+from foldseg.ensemble.operation import Observation
 from foldseg.ensemble.prediction import EnsembleSpec
-from foldseg.ensemble.stage import Observation
 from foldseg.scoring.compare import compare_models
 from foldseg.scoring.counts import Counts
 from foldseg.scoring.scores import OF_SCORED_CLASSES, SCORES, bootstrap, score

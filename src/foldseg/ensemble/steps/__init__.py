@@ -1,4 +1,4 @@
-"""The steps after the blend. To add one: a module with a class derived from `Stage`, and a line in `STEPS`.
+"""The steps after the blend. To add one: a module with a class derived from `Operation`, and a line in `STEPS`.
 
 The settings of a step, and what the ensemble has to know of it, are a class of `foldseg.config.schema.steps`.
 """
@@ -11,29 +11,29 @@ from foldseg.config import Ensemble
 from foldseg.config.schema import BiasStep, CleanUp, Crf, StackStep, Step, ThresholdStep, WeightsStep
 from foldseg.config.schema.choice import check_entries
 from foldseg.data.labels import LabelSet
-from foldseg.ensemble.stage import Stage, check_stage
-from foldseg.ensemble.steps.bias import BiasStage
-from foldseg.ensemble.steps.clean_up import CleanUpStage
-from foldseg.ensemble.steps.crf import CrfStage
-from foldseg.ensemble.steps.stack import StackStage
-from foldseg.ensemble.steps.thresholds import ThresholdStage
-from foldseg.ensemble.steps.weights import WeightsStage
+from foldseg.ensemble.operation import Operation, check_operation
+from foldseg.ensemble.steps.bias import BiasOperation
+from foldseg.ensemble.steps.clean_up import CleanUpOperation
+from foldseg.ensemble.steps.crf import CrfOperation
+from foldseg.ensemble.steps.stack import StackOperation
+from foldseg.ensemble.steps.thresholds import ThresholdOperation
+from foldseg.ensemble.steps.weights import WeightsOperation
 from foldseg.errors import FoldsegError
 
-STEPS: dict[type[Step], type[Stage[Any]]] = {
-    WeightsStep: WeightsStage,
-    StackStep: StackStage,
-    BiasStep: BiasStage,
-    Crf: CrfStage,
-    ThresholdStep: ThresholdStage,
-    CleanUp: CleanUpStage,
+STEPS: dict[type[Step], type[Operation[Any]]] = {
+    WeightsStep: WeightsOperation,
+    StackStep: StackOperation,
+    BiasStep: BiasOperation,
+    Crf: CrfOperation,
+    ThresholdStep: ThresholdOperation,
+    CleanUp: CleanUpOperation,
 }
 check_entries(STEPS, Step, "ensemble/steps/__init__.py: STEPS")
-for _stage in STEPS.values():
-    check_stage(_stage)
+for _operation in STEPS.values():
+    check_operation(_operation)
 
 
-def stage_of(step: Step) -> Stage[Any]:
+def operation_of(step: Step) -> Operation[Any]:
     """Return what a step does, with its settings."""
     return STEPS[type(step)](step)
 
@@ -54,7 +54,7 @@ def require_packages(steps: Iterable[Step]) -> None:
 def check_steps(config: Ensemble, labels: LabelSet) -> None:
     """Raise FoldsegError if a step does not go with the classes, the score or other settings of an ensemble."""
     for step in config.steps:
-        stage_of(step).check(config, labels)
+        operation_of(step).check(config, labels)
         key = f"steps.{step.kind}.classes"
         if unknown := set(step.named_classes) - set(labels.names):
             raise FoldsegError(f"{key}: unknown {sorted(unknown)}; valid are {', '.join(labels.names)}")

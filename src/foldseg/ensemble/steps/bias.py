@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from foldseg.config.schema import BiasStep
 from foldseg.data.labels import Mask
 from foldseg.ensemble.blend import normalised
+from foldseg.ensemble.operation import Observation, Operation
 from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Params, Prediction
 from foldseg.ensemble.sample import PixelSample, draw_places, observe_pixels
-from foldseg.ensemble.stage import Observation, Stage
 from foldseg.scoring.counts import PREDICTION, SHARED, Counts
 
 _LEVELS = 65
@@ -26,7 +26,7 @@ _DRAWN = 16
 """Times as many pixels are drawn as may be kept, since most pixels turn out to be settled."""
 
 
-class BiasStage(Stage[BiasStep]):
+class BiasOperation(Operation[BiasStep]):
     """Multiply each class's probability by a fitted factor."""
 
     @property

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from foldseg.config.schema import CleanUp
 from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
+from foldseg.ensemble.operation import Observation, Operation
 from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Params, Prediction
-from foldseg.ensemble.stage import Observation, Stage
 from foldseg.ensemble.steps.thresholds import with_masks
 from foldseg.scoring.counts import Counts, count_masks, count_pixels
 
@@ -22,7 +22,7 @@ _MIN_AREA, _HOLE_AREA = "min_area", "hole_area"
 _KINDS = (_MIN_AREA, _HOLE_AREA)
 
 
-class CleanUpStage(Stage[CleanUp]):
+class CleanUpOperation(Operation[CleanUp]):
     """Remove small components, and fill small holes."""
 
     @property

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from foldseg.config.schema import Crf
 from foldseg.data.labels import Image, Mask
 from foldseg.ensemble.blend import Probabilities, argmax
+from foldseg.ensemble.operation import Observation, Operation
 from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Params, Prediction
-from foldseg.ensemble.stage import Observation, Stage
 from foldseg.scoring.counts import count_pixels
 
 _FLOOR = 1e-5
@@ -27,7 +27,7 @@ Kernel = Mapping[str, float]
 """One value for each name of `_KERNEL`."""
 
 
-class CrfStage(Stage[Crf]):
+class CrfOperation(Operation[Crf]):
     """Refine the probabilities by the edges of the picture."""
 
     @property

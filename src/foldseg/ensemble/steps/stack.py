@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 from foldseg.config.schema import StackStep
 from foldseg.data.labels import IGNORE_INDEX, Image, Mask
 from foldseg.ensemble.blend import LEAST, Levels
+from foldseg.ensemble.operation import Observation, Operation
 from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Params, Prediction
 from foldseg.ensemble.sample import draw_places
-from foldseg.ensemble.stage import Observation, Stage
 
 _NEVER = -30.0
 """Logit of a class that no pixel of the sample is of."""
 
 
-class StackStage(Stage[StackStep]):
+class StackOperation(Operation[StackStep]):
     """Put the probabilities of a logistic regression in place of the blend's."""
 
     @property

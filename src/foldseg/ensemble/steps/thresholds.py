@@ -19,8 +19,8 @@ from foldseg.config import Ensemble
 from foldseg.config.schema import ScoreName, ThresholdStep
 from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
 from foldseg.ensemble.blend import argmax
+from foldseg.ensemble.operation import Observation, Operation
 from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Params, Prediction
-from foldseg.ensemble.stage import Observation, Stage
 from foldseg.errors import FoldsegError
 from foldseg.inference.store import Quantised
 from foldseg.scoring.counts import PREDICTION, SHARED, TRUTH, Counts, joint_histogram
@@ -39,7 +39,7 @@ Thresholds = NDArray[np.uint8]
 """(scored classes,), each 1..255."""
 
 
-class ThresholdStage(Stage[ThresholdStep]):
+class ThresholdOperation(Operation[ThresholdStep]):
     """Give each pixel the scored classes whose probability reaches a fitted threshold."""
 
     def check(self, config: Ensemble, labels: LabelSet) -> None:

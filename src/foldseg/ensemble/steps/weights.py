@@ -11,8 +11,8 @@ from foldseg.config.schema.choice import check_entries
 from foldseg.data.labels import Mask
 from foldseg.ensemble.blend import argmax
 from foldseg.ensemble.disagreement import MemberSample, observe_members
+from foldseg.ensemble.operation import Observation, Operation
 from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Params, Prediction
-from foldseg.ensemble.stage import Observation, Stage
 
 Weights = NDArray[np.float64]
 """(members,), or (members, classes). Those of a class sum to 1."""
@@ -23,7 +23,7 @@ _SHARE = 0.25
 """Share that a member gains in one class at a time."""
 
 
-class WeightsStage(Stage[WeightsStep]):
+class WeightsOperation(Operation[WeightsStep]):
     """Blend the members again, with fitted weights."""
 
     @property

@@ -22,7 +22,7 @@ Observation = Mapping[str, NDArray[Any]]
 """What a step has to know of one image to be fitted, by name."""
 
 
-class Stage(ABC, Generic[StepT]):
+class Operation(ABC, Generic[StepT]):
     """What a step does. Only `apply` has to be written for a step that has nothing to fit.
 
     A step that fits something on OOF images overrides `is_fitted`, `observe`, `fit` and `describe`, too. `observe` is
@@ -76,10 +76,12 @@ class Stage(ABC, Generic[StepT]):
         return {}
 
 
-def check_stage(stage: type[Stage[Any]]) -> None:
+def check_operation(operation: type[Operation[Any]]) -> None:
     """Raise TypeError if a step that can be fitted lacks one of the methods that fitting needs."""
-    if stage.is_fitted is Stage.is_fitted:
+    if operation.is_fitted is Operation.is_fitted:
         return
-    missing = [name for name in ("observe", "fit", "describe") if getattr(stage, name) is getattr(Stage, name)]
+    missing = [name for name in ("observe", "fit", "describe") if getattr(operation, name) is getattr(Operation, name)]
     if missing:
-        raise TypeError(f"{stage.__module__}.{stage.__name__}: a step that is fitted has to have {', '.join(missing)}")
+        raise TypeError(
+            f"{operation.__module__}.{operation.__name__}: a step that is fitted has to have {', '.join(missing)}"
+        )
