@@ -273,10 +273,10 @@ def test_merged_classes_cannot_be_handed_in_as_label_pngs(demo: TinyDemo):
 
 
 def test_an_ensemble_that_was_killed_does_not_pass_for_a_finished_one(demo: TinyDemo, tmp_path: Path, monkeypatch):
-    def killed(task):
+    def killed(plan, task):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("foldseg.ensemble.run.process", killed)
+    monkeypatch.setattr("foldseg.ensemble.pass_folder.run_pass", killed)
     with pytest.raises(KeyboardInterrupt):
         predict_ensemble(demo.ensemble(f"submissions={tmp_path / 'submissions'}", "steps=[]"))
     with pytest.raises(FoldsegError, match="toy: is not finished"):
