@@ -76,7 +76,7 @@ class SharpenOperation(Operation):
     def apply(self, prediction, context, params):
         power = self.settings.power if params is None else params["power"]
         maps = prediction.as_probabilities() ** np.float32(power)
-        maps[1] *= np.float32(1.37)
+        maps[1] *= np.float32(1.37)  # a power alone would change no label
         return Prediction.of_probabilities(normalised(maps))
 
     def observe(self, prediction, truth, context, max_bytes):
@@ -145,11 +145,13 @@ def test_a_step_that_is_added_as_the_guide_says_is_taken_once_by_all_images(demo
     source = Path(shutil.copytree(REPOSITORY / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__")))
     (source / "foldseg/ensemble/steps/sharpen.py").write_text(MODULE)
     registry = source / "foldseg/ensemble/steps/__init__.py"
-    imports = "from foldseg.config.schema.steps import Sharpen\nfrom foldseg.ensemble.steps.sharpen import SharpenOperation\n\n"
-    replace_once(registry, "STEPS: dict", f"{imports}STEPS: dict")
-    replace_once(
-        registry, "    BiasStep: BiasOperation,\n", "    BiasStep: BiasOperation,\n    Sharpen: SharpenOperation,\n"
+    imports = (
+        "foldseg.config.schema.steps import Sharpen",
+        "foldseg.ensemble.steps.sharpen import SharpenOperation",
     )
+    replace_once(registry, "STEPS: dict", "".join(f"from {line}\n" for line in imports) + "\nSTEPS: dict")
+    line = "    BiasStep: BiasOperation,\n"
+    replace_once(registry, line, line + "    Sharpen: SharpenOperation,\n")
     schema = source / "foldseg/config/schema/steps.py"
     replace_once(schema, "class CleanUp(Step):\n", SETTINGS)
     line = "{kind: sharpen, force: true}, {kind: bias, force: true}, {kind: sharpen, power: [0.5, 2.0], force: true}, "
