@@ -74,7 +74,7 @@ def write_and_check(maps: Maps) -> Iterator[Row]:
     names = [f"test_{number:03d}" for number in range(TEST_IMAGES)]
     masks = maps.truth + maps.prediction
     with TemporaryDirectory() as folder:
-        path = Path(folder) / signate_json.NAME
+        path = Path(folder) / signate_json.FORMAT.file_name
         start = time.process_time()
         signate_json.write(path, ((name, masks[i % len(masks)]) for i, name in enumerate(names)), LABELS)
         check_submission(path, dict.fromkeys(names, (HEIGHT, WIDTH)), LABELS)

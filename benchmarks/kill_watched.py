@@ -8,7 +8,7 @@ from typing import Any
 from kill_setups import PHASES
 
 from foldseg.cli.app import main
-from foldseg.inference import predict
+from foldseg.inference import run_stores
 from foldseg.training import fit
 from foldseg.training.module import FoldModule
 from foldseg.training.recorder import Recorder
@@ -53,7 +53,7 @@ if int(os.environ.get("LOCAL_RANK", "0")) == 0:
     watch(Recorder, "on_train_epoch_end", TRAINING)
     watch(Recorder, "_save", WRITING, ends=True)
     watch(fit, "finish_averages", FINISH)
-    watch(predict, "predict_run", PREDICTION)
+    watch(run_stores, "predict_run", PREDICTION)
 
 if __name__ == "__main__":
     main()

@@ -144,7 +144,8 @@ def _module(experiment: Experiment) -> FoldModule:
 
 
 def _batch(experiment: Experiment) -> TrainBatch:
-    count, (height, width) = _size(experiment), experiment.view.train.size  # type: ignore[union-attr]
+    assert experiment.view.train.window is not None
+    count, (height, width) = _size(experiment), experiment.view.train.window
     images = torch.randint(0, 256, (count, 3, height, width), dtype=torch.uint8)
     masks = torch.randint(0, len(get_label_set(experiment.data)), (count, height, width), dtype=torch.uint8)
     return TrainBatch(images, masks, [])

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from foldseg.config.schema import Step
+from foldseg.config.schema.steps import Place
 from foldseg.ensemble.prediction import ImageContext, Params, Prediction
 from foldseg.ensemble.steps import STEPS, operation_of
 from made_up_members import CLASSES, blended, context_of, member_of, spec_of, truth_of, write_picture
 
 IMAGES = 6
-EXAMPLES = [kind() for kind in STEPS]
-every_step = pytest.mark.parametrize("settings", EXAMPLES, ids=lambda step: step.kind)
+EXAMPLES = [example for kind in STEPS for example in kind.examples()]
+every_step = pytest.mark.parametrize("settings", EXAMPLES, ids=lambda step: step.summary)
 
 
 @pytest.fixture
@@ -86,6 +87,23 @@ def test_what_is_fitted_is_arrays_and_is_said_in_plain_numbers(settings: Step, i
         return
     assert all(isinstance(value, np.ndarray) for value in params.values())
     json.dumps(operation_of(settings).describe(params, spec_of(2)), allow_nan=False)
+
+
+@every_step
+def test_a_step_on_labels_also_changes_masks_that_overlap(settings: Step, images) -> None:
+    """If masks were not changed, the step would do nothing to what is scored and handed in."""
+    if settings.place is not Place.LABELS:
+        return
+    params, operation = fitted(settings, images), operation_of(settings)
+    changes_labels, changes_masks = [], []
+    for _, context in images:
+        before = given(context)
+        overlapping = before.with_masks(before.quantised() >= 90, context.labels)
+        after, masks_after = (operation.apply(one, context, params) for one in (before, overlapping))
+        assert masks_after.masks is not None and masks_after.masks.shape == overlapping.masks.shape
+        changes_labels.append(not np.array_equal(after.labels, before.labels))
+        changes_masks.append(not np.array_equal(masks_after.masks, overlapping.masks))
+    assert any(changes_labels) == any(changes_masks)
 
 
 @every_step

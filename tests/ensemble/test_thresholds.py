@@ -8,15 +8,13 @@ from hypothesis import strategies as st
 from foldseg.config.schema import MeanBlend, ThresholdStep
 from foldseg.data.labels import LabelClass, LabelSet
 from foldseg.ensemble.fitting import fit_step, nested_parts
-from foldseg.ensemble.prediction import EnsembleSpec
+from foldseg.ensemble.prediction import EnsembleSpec, best_of_rest, labels_of_masks
 from foldseg.ensemble.steps.thresholds import (
     ThresholdOperation,
-    best_of_rest,
     best_thresholds,
     counts_at,
     curves,
     labels_above,
-    labels_of_masks,
     masks_above,
     possible_categories,
 )

@@ -93,7 +93,7 @@ def test_a_submission_states_what_its_label_maps_say(submission):
     require_equal(found.statements)
     stated = [(s.where, s.what) for s in found.statements]
     oof, test, ledger = "score.json oof, blend", "score.json test, blend", "ledger.csv row 2"
-    whats = [*SCORES, "interval, low", "interval, high", *(f"dataset_miou of {name}" for name in LABELS.names)]
+    whats = [*SCORES, "interval, low", "interval, high", *(f"IoU of {name}" for name in LABELS.names)]
     assert [what for where, what in stated if where == oof] == whats
     assert [what for where, what in stated if where == test] == [w for w in whats if not w.startswith("interval")]
     assert {what for where, what in stated if where == ledger} == {"oof", "oof_low", "oof_high", "test"}
@@ -118,7 +118,7 @@ def change(folder: Path, *keys: str, by: float) -> None:
     [
         (("oof", "blend", "dataset_miou"), "oof, blend: dataset_miou is"),
         (("oof", "blend", "pixel_accuracy"), "oof, blend: pixel_accuracy is"),
-        (("oof", "blend", "per_class", "car"), "oof, blend: dataset_miou of car is"),
+        (("oof", "blend", "per_class", "car"), "oof, blend: IoU of car is"),
         (("test", "blend", "dataset_miou"), "test, blend: dataset_miou is"),
     ],
 )
@@ -133,8 +133,8 @@ def test_a_number_that_is_off_by_more_than_1e_9_is_named(submission, keys, what)
 def test_a_changed_label_map_shows_everywhere(world, submission):
     label_png.write_png(submission / "oof" / f"{world.ids[0]}.png", LABELS.decode(world.prediction(1.0)))
     wrong = {s.what for s in recompute(submission).statements if s.is_wrong}
-    assert {"dataset_miou", "pixel_accuracy", "interval, low", "oof", "dataset_miou of car"} <= wrong
-    assert "dataset_miou of building" not in wrong and "test" not in wrong
+    assert {"dataset_miou", "pixel_accuracy", "interval, low", "oof", "IoU of car"} <= wrong
+    assert "IoU of building" not in wrong and "test" not in wrong
 
 
 def test_the_ledgers_six_decimals_are_compared_as_such(submission):

@@ -1,6 +1,7 @@
 """What is wrong with settings: a line per problem, with the key, the file that set it, and what would be right."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -68,7 +69,13 @@ class _Problem:
             meant, message = _explain_unknown(draft, keys)
             instead_of = None if meant is None else (*keys[:-1], meant)
             return _Problem(keys, name, source, message, "", False, instead_of)
+        if kind == "union_tag_invalid":
+            tag, valid = details["ctx"]["tag"], _quoted_words(details["ctx"]["expected_tags"])
+            message = f"there is no kind {tag}{_suggest(tag, valid)}; valid are {', '.join(valid)}"
+            return _Problem(keys, name, source, message, "", False)
         message = details["msg"].removeprefix("Value error, ").replace("valid tuple", "list")
+        if kind == "literal_error" and isinstance(details["input"], str):
+            message += _suggest(details["input"], _quoted_words(details["ctx"]["expected"]))
         is_block = isinstance(details["input"], dict | BaseModel)
         value_text = "" if is_block else f"; found {_shorten_value(details['input'])}"
         is_of_type = kind.endswith(("_type", "_parsing")) or kind == "literal_error"
@@ -77,6 +84,17 @@ class _Problem:
     def line(self) -> str:
         """Return `  key (file): what is wrong; what would be right`."""
         return f"  {self.name} ({self.source}): {self.message}{self.value_text}"
+
+
+def _quoted_words(text: str) -> list[str]:
+    """Return the words in quotation marks, as pydantic lists what is valid."""
+    return re.findall(r"'([^']*)'", text)
+
+
+def _suggest(word: str, valid: Iterable[str]) -> str:
+    """Return the question after the valid word that is most like a wrong one. Empty if none is like it."""
+    matches = difflib.get_close_matches(word, list(valid), 1)
+    return f" (did you mean {matches[0]}?)" if matches else ""
 
 
 def _shorten_value(value: Any) -> str:

@@ -46,19 +46,22 @@ class Operation(ABC, Generic[StepT]):
     def apply(self, prediction: Prediction, context: ImageContext, params: Params | None) -> Prediction:
         """Take the step. `params` are what `fit` returned, None for a step that is not fitted.
 
-        Return probabilities by `Prediction.of_probabilities`. A step on labels keeps the maps:
-        `replace(prediction, labels=...)`.
+        A step on probabilities returns `Prediction.of_probabilities(...)`. A step on labels returns
+        `replace(prediction, labels=...)`, which keeps the maps. If `prediction.masks` is not None, classes overlap. In
+        that case only the masks are scored and handed in, so a step on labels has to change them:
+        `prediction.with_masks(...)`.
         """
 
     def observe(self, prediction: Prediction, truth: Mask, context: ImageContext, max_bytes: int) -> Observation:
         """Return what `fit` has to know of an image: `prediction` before the step, and `truth` (H, W) uint8.
 
-        If single pixels are listed, their arrays take at most about `max_bytes`.
+        If single pixels are listed, their arrays take at most about `max_bytes`: `sample.observe_pixels` does that, and
+        `sample.PixelSample` reads what it returns.
         """
         raise NotImplementedError
 
     def fit(self, observations: Sequence[Observation], spec: EnsembleSpec) -> Params:
-        """Return the parameters of the highest score over the images observed."""
+        """Return the parameters of the highest score over the images observed: arrays, 0-d for a number."""
         raise NotImplementedError
 
     def describe(self, params: Params, spec: EnsembleSpec) -> dict[str, Any]:

@@ -47,6 +47,11 @@ class Prediction:
         """Return the prediction of quantised probabilities (classes, H, W)."""
         return Prediction(argmax(maps), maps=maps)
 
+    def with_masks(self, masks: NDArray[np.bool_], labels: LabelSet) -> "Prediction":
+        """Return the prediction of masks (classes, H, W) bool that may overlap. Its class indices are only shown."""
+        maps = self.quantised()
+        return Prediction(labels_of_masks(masks, maps, labels), maps=maps, masks=masks)
+
     def rounded(self) -> "Prediction":
         """Return the same labels and masks with quantised maps, as a prediction store would give them back."""
         return replace(self, probabilities=None, maps=self.quantised())
@@ -107,3 +112,16 @@ class ImageContext:
     def labels(self) -> LabelSet:
         """The classes that are blended."""
         return self.spec.labels
+
+
+def labels_of_masks(masks: NDArray[np.bool_], maps: Quantised, labels: LabelSet) -> Mask:
+    """One class per pixel, to look at: the most probable of the categories that hold it, or the best of the others."""
+    scored = np.flatnonzero(labels.scored)
+    top = argmax(np.where(masks[scored], maps[scored].astype(np.int16), np.int16(-1)))
+    return np.where(masks.any(0), scored.astype(np.uint8)[top], best_of_rest(maps, labels))
+
+
+def best_of_rest(maps: Quantised, labels: LabelSet) -> Mask:
+    """(H, W) uint8: the most probable of the classes that are not scored, or of all where all are."""
+    rest = np.flatnonzero(~labels.scored) if not labels.scored.all() else np.arange(len(labels))
+    return rest.astype(np.uint8)[argmax(maps[rest])]

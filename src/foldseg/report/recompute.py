@@ -173,7 +173,7 @@ def compare_stage(where: str, stated: Mapping[str, Any], recomputed: StageScores
     per_class = scores[name].per_class if name in scores else {}
     for class_name, value in stated["per_class"].items():
         if class_name in per_class:
-            pairs.append((f"{name} of {class_name}", value, per_class[class_name]))
+            pairs.append((f"{SCORES[name].class_value.name} of {class_name}", value, per_class[class_name]))
     return [Statement(where, what, math.nan if value is None else value, again, EXACT) for what, value, again in pairs]
 
 

@@ -32,7 +32,7 @@ from foldseg.scoring.intervals import Floats, Ratios, Resampled, nanmean, resamp
 class Score:
     """The value of a score in 0..1 (NaN where it is undefined), and a value per class (NaN: the class is left out).
 
-    The value per class is the Dice coefficient if the score is a mean of these, otherwise the IoU.
+    What the value per class is, the definition of the score says (`ScoreDefinition.class_value`).
     """
 
     name: str
@@ -96,31 +96,51 @@ def _pixel_accuracy(counts: Counts, labels: LabelSet) -> Ratios:
 
 
 @dataclass(frozen=True)
+class ClassValue:
+    """A value that each class has by itself, whatever the others are."""
+
+    name: str
+    ratios: Callable[[Counts], Ratios]
+    """What is summed over images, a term per class: a function of counts (images, classes, 3)."""
+
+
+IOU_OF_SET = ClassValue("IoU", _class_ious)
+IOU_OF_IMAGES = ClassValue("mean IoU of images", _present_ious)
+DICE_OF_SET = ClassValue("Dice coefficient", _class_dices)
+
+
+@dataclass(frozen=True)
 class ScoreDefinition:
     """How a score is computed, and what other code needs to know about it.
 
-    `ratios`: a function of counts (images, classes, 3) and their label set to what is summed over images.
-    `class_ratios`: the same for each class's own value. `classes`: which classes the score depends on. `mean_iou_of`:
-    whether it is a mean over classes of IoUs over the whole set, or of IoUs in each image; None if it is neither.
+    A score is a mean of ratios of sums over images (see `intervals.Ratios`): then it has intervals.
     """
 
     ratios: Callable[[Counts, LabelSet], Ratios]
+    """What is summed over images, a function of counts (images, classes, 3) and their label set."""
+    class_value: ClassValue
+    """The value that each class has by itself. It is shown beside the score."""
     classes: Literal["all", "scored"]
+    """The classes that the score depends on."""
     mean_iou_of: Literal["set", "images"] | None
-    class_ratios: Callable[[Counts], Ratios] = _class_ious
+    """"set": the score is the mean over classes of the IoU over the whole set. "images": it is the mean over images and
+    the classes in their truth. None: it is neither; then thresholds cannot be fitted for it."""
 
 
 SCORES: dict[ScoreName, ScoreDefinition] = {
-    "dataset_miou": ScoreDefinition(_dataset_miou, "all", "set"),
-    "dataset_miou_scored": ScoreDefinition(_dataset_miou_scored, "scored", "set"),
-    "dataset_mean_dice": ScoreDefinition(_dataset_mean_dice, "all", None, _class_dices),
-    "image_mean_iou_present": ScoreDefinition(_image_mean_iou_present, "scored", "images", _present_ious),
-    "pixel_accuracy": ScoreDefinition(_pixel_accuracy, "all", None),
+    "dataset_miou": ScoreDefinition(_dataset_miou, IOU_OF_SET, "all", "set"),
+    "dataset_miou_scored": ScoreDefinition(_dataset_miou_scored, IOU_OF_SET, "scored", "set"),
+    "dataset_mean_dice": ScoreDefinition(_dataset_mean_dice, DICE_OF_SET, "all", None),
+    "image_mean_iou_present": ScoreDefinition(_image_mean_iou_present, IOU_OF_IMAGES, "scored", "images"),
+    "pixel_accuracy": ScoreDefinition(_pixel_accuracy, IOU_OF_SET, "all", None),
 }
 check_entries(SCORES, ScoreName, "scoring/scores.py: SCORES")
 
 OF_SCORED_CLASSES = tuple(name for name, definition in SCORES.items() if definition.classes == "scored")
 """The scores that depend on the scored classes only."""
+
+FOR_THRESHOLDS = tuple(name for name in OF_SCORED_CLASSES if SCORES[name].mean_iou_of)
+"""The scores for which thresholds can be fitted, whatever the label set."""
 
 
 def check_score(name: ScoreName, labels: LabelSet, key: str) -> None:
@@ -139,7 +159,7 @@ def image_scores(counts: Counts, labels: LabelSet) -> Floats:
 
 def class_ratios(name: ScoreName, counts: Counts) -> Ratios:
     """Return what is summed over images for each class's own value (`Score.per_class`), a term per class."""
-    return SCORES[name].class_ratios(counts)
+    return SCORES[name].class_value.ratios(counts)
 
 
 def score(name: ScoreName, counts: Counts, labels: LabelSet) -> Score:

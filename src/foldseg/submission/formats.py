@@ -23,7 +23,10 @@ def format_of(path: Path) -> Format:
         expected = " or ".join(kind.description for kind in reversed(FORMATS.values()))
         raise FoldsegError(f"{path}: is no submission; expected {expected}")
     if len(matches) > 1:
-        raise FoldsegError(f"{path}: may be a submission of any of the formats {', '.join(matches)}")
+        raise FoldsegError(
+            f"{path}: may be a submission of any of the formats {', '.join(matches)}; only one of them may recognise "
+            "it (`recognises` in submission/)"
+        )
     return next(iter(matches.values()))
 
 

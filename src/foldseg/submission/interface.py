@@ -38,7 +38,7 @@ class Format:
     description: str
     """What an existing submission is, in a few words: "a folder of PNGs"."""
     recognises: Callable[[Path], bool]
-    """Whether an existing file or folder is a submission of this format."""
+    """Whether an existing file or folder is a submission of this format. No other format may recognise it, too."""
     may_overlap: bool
     """Whether a pixel may belong to several categories. Then `write` also takes the RLE of every class."""
     has_merged_classes: bool
@@ -46,6 +46,10 @@ class Format:
     has_scored_classes_alone: bool
     """Whether only the scored classes are written."""
     write: Callable[[Path, Iterable[tuple[str, Any]], LabelSet], None]
-    """Write (id, class indices (H, W) uint8) pairs, sorted by id, image by image."""
+    """Write (id, class indices (H, W) uint8) pairs, sorted by id, image by image. `LabelSet.decode` gives raw ids."""
     open: Callable[[Path, LabelSet], Submission]
-    """Open an existing submission for reading."""
+    """Open an existing submission for reading.
+
+    The label set may be another one than the submission was written with: an ensemble writes the classes of its
+    members, `foldseg score` reads those of the data configuration. So write raw ids or class names, not class indices.
+    """

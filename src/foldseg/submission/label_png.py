@@ -61,10 +61,15 @@ class Submission:
         return mask
 
 
+def _recognises(path: Path) -> bool:
+    """Whether a path is a folder that holds PNGs, or nothing else either."""
+    return path.is_dir() and (any(path.glob("*.[pP][nN][gG]")) or not any(path.iterdir()))
+
+
 FORMAT = Format(
     file_name="labels",
     description="a folder of PNGs",
-    recognises=Path.is_dir,
+    recognises=_recognises,
     may_overlap=False,
     has_merged_classes=False,
     has_scored_classes_alone=False,

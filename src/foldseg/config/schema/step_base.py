@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from foldseg.config.schema.blends import Blend
 from foldseg.config.schema.choice import Choice
@@ -37,7 +37,7 @@ class OptionalPackage:
 
 
 class Step(Choice):
-    """One step after the blend. Values that a step is not given, it fits on OOF."""
+    """One step after the blend. Some steps fit their values on OOF images; others take them from their settings."""
 
     # Each kind also states what follows. A kind that does not state all of it is an error at import.
 
@@ -77,6 +77,11 @@ class Step(Choice):
     def named_classes(self) -> tuple[str, ...]:
         """The classes that the settings name."""
         return ()
+
+    @classmethod
+    def examples(cls) -> tuple[Self, ...]:
+        """Return settings that the contract test tries: the defaults, and more if other settings do something else."""
+        return (cls.model_validate({}),)
 
     def images_to_fit(self, images: int) -> int:
         """Return on how many of this number of OOF images the step is fitted."""

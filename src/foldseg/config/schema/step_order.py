@@ -1,6 +1,7 @@
 """In which order the steps after a blend may come."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from foldseg.config.schema.base import ConflictError
 from foldseg.config.schema.step_base import Place, Step
@@ -14,12 +15,22 @@ _DONE_TO = {
 
 
 def check_order(steps: Sequence[Step]) -> None:
-    """ValueError when steps do not come in an order in which each finds what it works on."""
+    """Raise ConflictError unless each step finds what it works on. It names the first step that does not."""
     names = [step.kind for step in steps]
-    places = [step.place for step in steps]
-    twice = any(names.count(step.kind) > 1 and not step.repeatable for step in steps)
-    if places != sorted(places) or places.count(Place.MEMBERS) > 1 or twice:
-        raise ConflictError(f"steps {', '.join(names)}: {_order()}; they come in this order", "steps")
+    problem = _find_problem(steps)
+    if problem is not None:
+        raise ConflictError(f"steps {', '.join(names)}: {problem}. {_order()}; they come in this order", "steps")
+
+
+def _find_problem(steps: Sequence[Step]) -> str | None:
+    for before, step in pairwise(steps):
+        if step.place < before.place:
+            return f"{step.kind} has to come before {before.kind}"
+        if step.place is before.place is Place.MEMBERS:
+            return f"{before.kind} and {step.kind} cannot both be taken"
+    kinds = [step.kind for step in steps]
+    repeated = [step.kind for step in steps if kinds.count(step.kind) > 1 and not step.repeatable]
+    return f"{repeated[0]} can be taken only once" if repeated else None
 
 
 def _order() -> str:

@@ -1,4 +1,7 @@
-"""The settings of the steps after a blend. Values that are not given are fitted on OOF, never on an image's own fold.
+"""The settings of the steps after a blend.
+
+`weights`, `stack`, `bias` and `thresholds` always fit their values. `crf` and `clean_up` take theirs from the settings;
+of a list of values, they choose the best one. Values are fitted on OOF images, never on the fold of an image itself.
 
 Each class also states what the ensemble has to know of the step (see `step_base.Step`).
 """
@@ -61,6 +64,11 @@ class WeightsStep(Step):
     def summary(self) -> str:
         """The step and its search, for the ledger."""
         return f"{self.kind}:{self.search.kind}"
+
+    @classmethod
+    def examples(cls) -> tuple[Self, ...]:
+        """Return settings that the contract test tries."""
+        return cls(), cls(search=Continuous()), cls(per_class=True)
 
     def check_members(self, members: int, blend: Blend) -> None:
         """Raise ConflictError if there is a single member, or if the blend leaves members out by pixel."""
@@ -137,6 +145,11 @@ class Crf(Step):
     fit_images: Count = 32
     """Number of OOF images on which lists of values are tried."""
 
+    @classmethod
+    def examples(cls) -> tuple[Self, ...]:
+        """Return settings that the contract test tries."""
+        return cls(), cls(smooth_weight=(1.0, 3.0), iterations=2)
+
     def images_to_fit(self, images: int) -> int:
         """Return the number of OOF images on which lists are tried."""
         return min(images, self.fit_images)
@@ -174,6 +187,11 @@ class ThresholdStep(Step):
         """Whether a pixel may belong to several categories after the step."""
         return self.categories == "overlapping"
 
+    @classmethod
+    def examples(cls) -> tuple[Self, ...]:
+        """Return settings that the contract test tries."""
+        return cls(categories="overlapping"), cls(categories="exclusive")
+
 
 class CleanUp(Step):
     """Remove small components, and fill small holes: they take the class around them. Lists are fitted per class."""
@@ -190,6 +208,11 @@ class CleanUp(Step):
     """Holes in a class with fewer pixels are filled with it."""
     classes: tuple[str, ...] | None = None
     """Only components of these classes, and holes in them. Null: of all."""
+
+    @classmethod
+    def examples(cls) -> tuple[Self, ...]:
+        """Return settings that the contract test tries."""
+        return cls(), cls(min_area=4, hole_area=6), cls(min_area=(4, 16), hole_area=6)
 
     @property
     def named_classes(self) -> tuple[str, ...]:

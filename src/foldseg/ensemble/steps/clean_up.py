@@ -12,7 +12,6 @@ from foldseg.config.schema import CleanUp
 from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
 from foldseg.ensemble.operation import Observation, Operation
 from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Params, Prediction
-from foldseg.ensemble.steps.thresholds import with_masks
 from foldseg.scoring.counts import Counts, count_masks, count_pixels
 
 Areas = NDArray[np.int64]
@@ -38,7 +37,7 @@ class CleanUpOperation(Operation[CleanUp]):
         if prediction.masks is None:
             return replace(prediction, labels=clean_up(prediction.labels, min_area, hole_area))
         masks = clean_up_masks(prediction.masks, min_area, hole_area)
-        return with_masks(prediction.quantised(), masks, context.labels)
+        return prediction.with_masks(masks, context.labels)
 
     def _areas(self, area: int, labels: LabelSet) -> Areas:
         """Return an area for each class that is cleaned, and 0 for the others."""

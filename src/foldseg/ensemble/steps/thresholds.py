@@ -20,11 +20,11 @@ from foldseg.config.schema import ScoreName, ThresholdStep
 from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
 from foldseg.ensemble.blend import argmax
 from foldseg.ensemble.operation import Observation, Operation
-from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Params, Prediction
+from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Params, Prediction, best_of_rest
 from foldseg.errors import FoldsegError
 from foldseg.inference.store import Quantised
 from foldseg.scoring.counts import PREDICTION, SHARED, TRUTH, Counts, joint_histogram
-from foldseg.scoring.scores import OF_SCORED_CLASSES, SCORES, iou, present_iou, score
+from foldseg.scoring.scores import FOR_THRESHOLDS, SCORES, iou, present_iou, score
 
 Categories = Literal["overlapping", "exclusive"]
 """How categories share pixels.
@@ -47,8 +47,8 @@ class ThresholdOperation(Operation[ThresholdStep]):
         definition = SCORES[config.score]
         if definition.mean_iou_of is None or (definition.classes == "all" and not labels.scored.all()):
             raise FoldsegError(
-                f"steps.thresholds fits the scored classes, and score {config.score} is not of those alone; "
-                f"use {' or '.join(OF_SCORED_CLASSES)}"
+                f"steps.thresholds is fitted on a mean IoU of the scored classes, which score {config.score} is not; "
+                f"use {' or '.join(FOR_THRESHOLDS)}"
             )
         if self.settings.categories not in possible_categories(labels):
             raise FoldsegError(
@@ -66,7 +66,7 @@ class ThresholdOperation(Operation[ThresholdStep]):
         assert params is not None
         maps, thresholds, labels = prediction.quantised(), params["thresholds"], context.labels
         if self.settings.categories == "overlapping":
-            return with_masks(maps, masks_above(maps, thresholds, labels), labels)
+            return prediction.with_masks(masks_above(maps, thresholds, labels), labels)
         return Prediction(labels_above(maps, thresholds, labels), maps=maps)
 
     def observe(self, prediction: Prediction, truth: Mask, context: ImageContext, max_bytes: int) -> Observation:
@@ -107,11 +107,6 @@ class ThresholdOperation(Operation[ThresholdStep]):
                 "thresholds": self.describe({"thresholds": on_all}, spec),
             }
         return {"categories": table}
-
-
-def with_masks(maps: Quantised, masks: NDArray[np.bool_], labels: LabelSet) -> Prediction:
-    """Return the result of overlapping masks, with labels to look at."""
-    return Prediction(labels_of_masks(masks, maps, labels), maps=maps, masks=masks)
 
 
 def possible_categories(labels: LabelSet) -> tuple[Categories, ...]:
@@ -193,16 +188,3 @@ def labels_above(maps: Quantised, thresholds: Thresholds, labels: LabelSet) -> M
     top, value = _top(maps[scored])
     accepted = value >= thresholds[top]
     return np.where(accepted, scored.astype(np.uint8)[top], best_of_rest(maps, labels))
-
-
-def labels_of_masks(masks: NDArray[np.bool_], maps: Quantised, labels: LabelSet) -> Mask:
-    """One class per pixel, to look at: the most probable of the categories that hold it, or the best of the others."""
-    scored = np.flatnonzero(labels.scored)
-    top = argmax(np.where(masks[scored], maps[scored].astype(np.int16), np.int16(-1)))
-    return np.where(masks.any(0), scored.astype(np.uint8)[top], best_of_rest(maps, labels))
-
-
-def best_of_rest(maps: Quantised, labels: LabelSet) -> Mask:
-    """(H, W) uint8: the most probable of the classes that are not scored, or of all where all are."""
-    rest = np.flatnonzero(~labels.scored) if not labels.scored.all() else np.arange(len(labels))
-    return rest.astype(np.uint8)[argmax(maps[rest])]
