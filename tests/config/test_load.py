@@ -299,7 +299,9 @@ def test_an_unknown_key_within_a_list_is_named_by_its_place(tmp_path: Path) -> N
 
 def test_an_unknown_step_lists_the_steps(tmp_path: Path) -> None:
     message = refused_ensemble(tmp_path, steps=["cfr"])
-    assert "there is no kind cfr (did you mean crf?); valid are weights, stack, bias, crf, thresholds, clean_up" in message
+    assert (
+        "there is no kind cfr (did you mean crf?); valid are weights, stack, bias, crf, thresholds, clean_up" in message
+    )
 
 
 @pytest.mark.parametrize(
