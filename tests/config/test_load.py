@@ -2,12 +2,17 @@
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Annotated, Literal
 
 import pytest
 import yaml
+from pydantic import BeforeValidator, Field
 
 from foldseg.config import load_data, load_ensemble, load_experiment, save
-from foldseg.config.schema import FullView, TilesView
+from foldseg.config.draft import Draft
+from foldseg.config.problems import validate
+from foldseg.config.schema import FullView, Settings, TilesView
+from foldseg.config.schema.choice import Choice
 from foldseg.errors import FoldsegError
 
 REPOSITORY = Path(__file__).parents[2]
@@ -134,6 +139,43 @@ def test_valid_keys_of_a_union_are_those_of_the_chosen_kind(experiment: Path) ->
 def test_missing_key_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "x.yaml", {"data": EXPERIMENT["data"], "view": {"train": {"kind": "full"}}})
     assert f"view.predict ({path}): is missing" in refusal(path)
+
+
+# A class that derives from Choice would be a choice of foldseg in all other tests, too
+class Height(Settings):
+    """A kind with a required setting of its own name."""
+
+    kind: Literal["height"] = "height"
+    height: int
+    width: int = 1
+
+
+class Circle(Settings):
+    kind: Literal["circle"] = "circle"
+
+
+Shape = Annotated[Height | Circle, Field(discriminator="kind"), BeforeValidator(Choice.long_form)]
+
+
+class Drawing(Settings):
+    shapes: tuple[Shape, ...]
+
+
+@pytest.mark.parametrize(
+    ("shape", "says"),
+    [
+        ("height", "shapes.0.height (here): is missing"),
+        ({"kind": "height", "width": 2}, "shapes.0.height (here): is missing"),
+        ({"kind": "height", "height": "x"}, "shapes.0.height (here): Input should be a valid integer"),
+        ({"kind": "height", "height": 1, "widht": 2}, "shapes.0.widht (here): unknown key; did you mean 'width'"),
+    ],
+)
+def test_a_key_with_the_name_of_its_kind_is_named(shape: object, says: str) -> None:
+    draft = Draft(Drawing)
+    draft.merge({"shapes": [shape]}, "here")
+    with pytest.raises(FoldsegError) as caught:
+        validate(draft, Drawing, Path("drawing.yaml"))
+    assert says in str(caught.value)
 
 
 @pytest.mark.parametrize(("text", "expected"), [("False", False), ("no", False), ("true", True)])
