@@ -104,7 +104,7 @@ def test_the_order_of_pixels_does_not_matter(name: str) -> None:
 @pytest.mark.parametrize("kind", CLASS_WEIGHTS, ids=lambda kind: kind.kind_name())
 def test_class_weights_are_positive_numbers_one_per_class(kind: type[ClassWeights]) -> None:
     """The third class is rare, the fourth is nowhere."""
-    needed = {name: [1.0] * 4 for name, field in kind.model_fields.items() if field.is_required()}
     counts = np.array([[900, 90, 10, 0], [500, 500, 0, 0]])
-    weights = CLASS_WEIGHTS[kind](kind(**needed), lambda: counts)
-    assert weights is None or (len(weights) == 4 and bool((weights > 0).all()) and bool(weights.isfinite().all()))
+    for settings in kind.examples():
+        weights = CLASS_WEIGHTS[kind](settings, lambda: counts)
+        assert weights is None or (len(weights) == 4 and bool((weights > 0).all()) and bool(weights.isfinite().all()))
