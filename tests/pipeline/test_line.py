@@ -62,7 +62,7 @@ MODULE = '''
 
 import numpy as np
 
-from foldseg.ensemble.blend import normalised
+from foldseg.ensemble.blend import normalise
 from foldseg.ensemble.prediction import Prediction
 from foldseg.ensemble.operation import Operation
 from foldseg.scoring.counts import count_pixels
@@ -77,7 +77,7 @@ class SharpenOperation(Operation):
         power = self.settings.power if params is None else params["power"]
         maps = prediction.as_probabilities() ** np.float32(power)
         maps[1] *= np.float32(1.37)  # a power alone would change no label
-        return Prediction.of_probabilities(normalised(maps))
+        return Prediction.of_probabilities(normalise(maps))
 
     def observe(self, prediction, truth, context, max_bytes):
         powers = [np.array(power) for power in self.settings.power]
@@ -104,7 +104,7 @@ SETTINGS = '''class Sharpen(Step):
     power: SomePositive = 2.0
 
 
-class CleanUp(Step):
+class CleanUpStep(Step):
 '''
 COMPARE = """
 import sys
@@ -153,7 +153,7 @@ def test_a_step_that_is_added_as_the_guide_says_is_taken_once_by_all_images(demo
     line = "    BiasStep: BiasOperation,\n"
     replace_once(registry, line, line + "    Sharpen: SharpenOperation,\n")
     schema = source / "foldseg/config/schema/steps.py"
-    replace_once(schema, "class CleanUp(Step):\n", SETTINGS)
+    replace_once(schema, "class CleanUpStep(Step):\n", SETTINGS)
     line = "{kind: sharpen, force: true}, {kind: bias, force: true}, {kind: sharpen, power: [0.5, 2.0], force: true}, "
     (tmp_path / "compare.py").write_text(COMPARE)
     words = [
