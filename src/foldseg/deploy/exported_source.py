@@ -70,7 +70,7 @@ def open_exported_source(path: Path, options: PredictionOptions) -> ExportedSour
 
 
 def _check_inputs_and_outputs(session: Any, exported: ExportFacts, path: Path) -> None:
-    """FoldsegError unless the network takes pictures and returns a map for each class that the metadata name."""
+    """Raise FoldsegError unless the network takes pictures and returns a map for each class that the metadata name."""
     inputs = [node.name for node in session.get_inputs()]
     outputs = [node.name for node in session.get_outputs()]
     shape = session.get_outputs()[0].shape

@@ -75,7 +75,7 @@ def draw_overlay(image: Image, mask: Mask, labels: LabelSet, alpha: float) -> Im
 
 
 def _bgr(picture: Image) -> Image:
-    """RGB -> BGR, which OpenCV writes."""
+    """Return an RGB picture as BGR, which OpenCV writes."""
     return picture[..., ::-1]
 
 

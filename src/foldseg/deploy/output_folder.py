@@ -41,9 +41,10 @@ class OutputFolder:
     def begin(self, settings: dict[str, Any], pictures: Sequence[Picture], hashes: Mapping[str, str]) -> None:
         """Remove results of pictures that have changed, then describe the folder in prediction.json.
 
-        `settings`: all that results depend on besides the picture. `hashes`: see `hash_pictures`. In this order a
-        result is always one of the picture whose hash is written down, even if the process is killed. FoldsegError if
-        the folder holds something else, results of other settings, or results of other pictures with the same names.
+        `settings`: all that results depend on besides the picture. `hashes`: see `hash_pictures`. Stale results are
+        removed before the new hashes are written. So a hash and its result always belong together, even if the process
+        is killed. FoldsegError if the folder holds something else, results of other settings, or results of other
+        pictures with the same names.
         """
         file, old = self.path / DESCRIPTION, dict[str, Any]()
         if file.is_file():
@@ -96,7 +97,7 @@ class OutputFolder:
     def _check_same_pictures(
         self, old: Mapping[str, Any], pictures: Sequence[Picture], hashes: Mapping[str, str]
     ) -> None:
-        """FoldsegError if a result would replace another picture's result, and that picture is still in its place."""
+        """Raise FoldsegError if a result would replace that of another picture which is still in its place."""
         for picture in pictures:
             name, result = picture.name, self.result_of(picture.name)
             old_path = old.get("paths", {}).get(name)

@@ -202,7 +202,7 @@ def _write_logits(store: PredictionStore, name: str, logits: Tensor, enlargement
 
 
 def _check_form(run: RunFolder, form: str, view: PredictView, tta: Tta) -> None:
-    """FoldsegError where a store cannot hold logits: where several predictions are merged there are none."""
+    """Raise FoldsegError if a store cannot hold logits: merged predictions have none."""
     if form == "logits" and (tta != PLAIN or not view.has_logits):
         what = f"TTA {tta.slug}" if tta != PLAIN else f"view {view_slug(view)}"
         raise FoldsegError(

@@ -171,7 +171,7 @@ class PredictionStore:
         return [name for name in self.metadata.ids if not self._file(name).is_file()]
 
     def require_complete(self, expected: StoreMetadata | None = None) -> None:
-        """FoldsegError, which says what is wrong, unless every image is there.
+        """Raise FoldsegError, which says what is wrong, unless every image is there.
 
         With `expected`, the images must also have been predicted as it says.
         """

@@ -127,7 +127,7 @@ class Merger:
 
 
 def check_probabilities(maps: Tensor, name: str) -> None:
-    """FoldsegError unless (..., classes, H, W) holds numbers from 0 to 1 that sum to 1 at every pixel.
+    """Raise FoldsegError unless (..., classes, H, W) holds numbers from 0 to 1 that sum to 1 at every pixel.
 
     Looks at one pixel in 256, which is enough: logits, or the output of a network that overflows, are wrong at most
     pixels.

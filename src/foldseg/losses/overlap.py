@@ -15,7 +15,7 @@ _TINY = 1e-12
 
 
 def dice(pixels: Pixels) -> Tensor:
-    """1 - mean soft Dice (Milletari et al., 2016, arXiv:1606.04797)."""
+    """Return 1 - mean soft Dice (Milletari et al., 2016, arXiv:1606.04797)."""
     return _mean(1 - _dice(pixels), pixels)
 
 
@@ -25,7 +25,7 @@ def log_dice(pixels: Pixels) -> Tensor:
 
 
 def jaccard(pixels: Pixels) -> Tensor:
-    """1 - mean soft intersection over union."""
+    """Return 1 - mean soft intersection over union."""
     return _mean(1 - _jaccard(pixels), pixels)
 
 
@@ -38,7 +38,10 @@ def log_jaccard(pixels: Pixels) -> Tensor:
 
 
 def tversky(pixels: Pixels, fp: float = 0.3, fn: float = 0.7) -> Tensor:
-    """1 - mean Tversky index, with weights of false positives and negatives (Salehi et al., 2017, arXiv:1706.05721)."""
+    """Return 1 - mean Tversky index (Salehi et al., 2017, arXiv:1706.05721).
+
+    `fp` and `fn`: weights of false positives and of false negatives.
+    """
     return _mean(1 - _tversky(pixels, fp, fn), pixels)
 
 
@@ -48,7 +51,7 @@ def focal_tversky(pixels: Pixels, fp: float = 0.3, fn: float = 0.7, gamma: float
 
 
 def mcc(pixels: Pixels) -> Tensor:
-    """1 - mean Matthews correlation of probability and truth (Abhishek and Hamarneh, 2021, arXiv:2010.13454).
+    """Return 1 - mean Matthews correlation of probability and truth (Abhishek and Hamarneh, 2021, arXiv:2010.13454).
 
     Only classes that some but not all pixels have count, because correlation with a constant is not defined.
     """

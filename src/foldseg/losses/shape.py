@@ -29,7 +29,7 @@ def lovasz_hinge(pixels: Pixels) -> Tensor:
 
 
 def boundary(pixels: Pixels, tolerance: int = 2) -> Tensor:
-    """1 - mean boundary F1 score (Bokhovkin and Burnaev, 2019, arXiv:1905.07852).
+    """Return 1 - mean boundary F1 score (Bokhovkin and Burnaev, 2019, arXiv:1905.07852).
 
     Boundaries match within `tolerance` pixels. A pixel is on a class's boundary to the degree to which a neighbour is
     less of that class. Void pixels and the outside of the image are no neighbours. Pixels far from boundaries have no

@@ -115,7 +115,7 @@ class WideBlock(nn.Module):
             self.shortcut = nn.Conv2d(inputs, channels[-1], 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, inputs, H, W) -> (N, channels[-1], H, W)."""
+        """Return (N, channels[-1], H, W) from (N, inputs, H, W)."""
         activated = self.before(x)
         shortcut = x if isinstance(self.shortcut, nn.Identity) else self.shortcut(activated)
         total: Tensor = shortcut + self.branch(activated)

@@ -18,7 +18,7 @@ _LARGEST = 2048
 
 
 def check_input(network: SegmentationNetwork, size: tuple[int, int], batch: int, *, training: bool, key: str) -> None:
-    """FoldsegError, beginning with `key`, if the network cannot take `batch` images of `size` (height, width).
+    """Raise FoldsegError, which begins with `key`, if the network cannot take `batch` images of `size` (height, width).
 
     This takes little time, because only shapes are computed. If that fails, the images are really computed, and only an
     error of that counts.

@@ -76,7 +76,7 @@ class RecomputedScores:
 
 
 def require_fresh(source: Path, opened: OpenedData) -> None:
-    """FoldsegError if the images, masks, weights or classes of a submission have changed since it was made."""
+    """Raise FoldsegError if the images, masks, weights or classes of a submission have changed since it was made."""
     changes = changes_since(source, opened) if SubmissionFolder(source).is_finished else []
     if changes:
         raise FoldsegError(
@@ -86,7 +86,7 @@ def require_fresh(source: Path, opened: OpenedData) -> None:
 
 
 def require_equal(statements: Sequence[Statement]) -> None:
-    """FoldsegError that lists the numbers that differ, if there are any."""
+    """Raise FoldsegError that lists the numbers that differ, if there are any."""
     wrong = [s for s in statements if s.is_wrong]
     if wrong:
         lines = [f"{s.where}: {s.what} is {s.stated!r}, recomputed it is {s.recomputed!r}" for s in wrong]
@@ -217,7 +217,7 @@ def _check_submission(
 
 
 def _check_left_out(submission: SubmissionFolder, scores: Mapping[str, Any]) -> None:
-    """FoldsegError unless score.json, `scores`, and fitted.npz name the same steps as left out."""
+    """Raise FoldsegError unless score.json, `scores`, and fitted.npz name the same steps as left out."""
     stated = sorted(step["place"] for step in scores.get("left_out", []))
     fitted = [place + 1 for place in read_left_out(submission.fitted)]
     if stated != fitted:
@@ -228,7 +228,10 @@ def _check_left_out(submission: SubmissionFolder, scores: Mapping[str, Any]) -> 
 
 
 def _check_file(path: Path, scores: Mapping[str, Any]) -> None:
-    """FoldsegError if the submission file is not the one that was written. An older score.json does not tell that."""
+    """Raise FoldsegError if the submission file is not the one that was written.
+
+    An older score.json does not state its hash, and nothing is checked then.
+    """
     stated = scores.get(KEY, {}).get("submission")
     if stated is not None and (is_absent(path) or hash_of_submission(path) != stated):
         raise FoldsegError(f"{path}: is not what foldseg ensemble wrote there; run it again")

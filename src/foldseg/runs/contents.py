@@ -86,7 +86,7 @@ def hash_contents(
 
 
 def _weights(experiment: Experiment, fold: int) -> dict[str, Path]:
-    """Setting -> file of weights that a run starts from or is taught by, of those that are there."""
+    """Return the files of weights that a run starts from or is taught by: setting -> file. Absent ones are left out."""
     model, weights = experiment.model, {}
     if model.start_from is not None:
         weights["model.start_from"] = find_start(model.start_from)

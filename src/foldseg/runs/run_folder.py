@@ -141,7 +141,7 @@ class RunFolder:
         return hash_file(self.existing_checkpoint(name))
 
     def check_folds(self, data: DataSet) -> None:
-        """FoldsegError unless the data set is divided into folds as it was when the run was trained.
+        """Raise FoldsegError unless the data set is divided into folds as it was when the run was trained.
 
         Otherwise images that the run trained on could pass for OOF.
         """

@@ -19,7 +19,7 @@ _FREE_SETTINGS = ("workers", "cache", "device", "devices", "compile", "runs", "d
 
 
 def check_same(run: RunFolder, experiment: Experiment) -> None:
-    """FoldsegError if settings of `experiment` differ from the run's, other than the free ones. It names them.
+    """Raise FoldsegError if settings of `experiment` differ from the run's, other than the free ones. It names them.
 
     A run folder holds one configuration. If another one went on in it, its config.yaml would be wrong.
     """
@@ -42,7 +42,7 @@ def save_free_settings(run: RunFolder, experiment: Experiment) -> RunFolder:
 
 
 def require_same_contents(run: RunFolder, experiment: Experiment, data: DataSet, *, accept: bool) -> None:
-    """FoldsegError if a run was trained on other images, masks, weights or label set than `experiment` has now.
+    """Raise FoldsegError if a run was trained on other images, masks, weights or label set than `experiment` has now.
 
     The message names the first of each kind. With `accept` there is no error. The run then takes over what there is
     now, and provenance.json says when it did so and what was different. Runs of older versions have no data.csv, so

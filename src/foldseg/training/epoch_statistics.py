@@ -89,7 +89,7 @@ class EpochStatistics:
             )
 
     def check(self) -> None:
-        """FoldsegError if the last loss or gradient was not finite, with policy stop."""
+        """Raise FoldsegError if the last loss or gradient was not finite, with policy stop."""
         if self._policy == "skip" or not self._unchecked:
             return
         loss, *norms = torch.stack(self._unchecked).tolist()

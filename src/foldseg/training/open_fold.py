@@ -61,7 +61,7 @@ def compute_class_weights(experiment: Experiment, fold_data: FoldData) -> Tensor
 
 
 def check_masks(experiment: Experiment, fold_data: FoldData) -> None:
-    """FoldsegError if all training pixels are void, or if a number that training needs is undefined in validation."""
+    """Raise FoldsegError if all training pixels are void, or if validation cannot give a number that is needed."""
     data, labels, fold = fold_data.data, fold_data.labels, fold_data.fold
     mask_areas = class_areas(fold_data.train, data, labels)
     if not experiment.sampling.sources and not any(areas.any() for areas in mask_areas):

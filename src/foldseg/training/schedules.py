@@ -81,7 +81,7 @@ def exponential(step: int, steps: int, config: schema.Exponential) -> float:
 def lower_on_plateau(schedule: "RateSchedule", value: float, config: schema.Plateau) -> None:
     """Lower the rate if the last validations, of which `value` is the latest, were no better. Higher is better.
 
-    The rate falls from the next step but one.
+    The lower rate holds from two steps later.
     """
     if value > schedule.best + config.threshold:
         schedule.best, schedule.waited = value, 0
@@ -143,7 +143,7 @@ class RateSchedule(LambdaLR):
 
 
 def check_watched_metric(experiment: Experiment, labels: LabelSet) -> None:
-    """FoldsegError if the schedule watches a number that validation does not give."""
+    """Raise FoldsegError if the schedule watches a number that validation does not give."""
     metric = experiment.schedule.find_watched_metric(experiment.monitor)
     valid = [*LOSSES, *SCORES, *(f"iou/{name}" for name in labels.names)]
     if metric is not None and metric not in valid:

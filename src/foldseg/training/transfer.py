@@ -36,7 +36,7 @@ def with_start_file(model: Model) -> Model:
 
 
 def check_start_is_no_leak(experiment: Experiment, validation: pd.DataFrame, opened: OpenedData) -> None:
-    """FoldsegError if the weights that a run starts from were trained on images that it validates on.
+    """Raise FoldsegError if the weights that a run starts from were trained on images that it validates on.
 
     Its scores would be too high. The runs that it started from are checked one after the other, and must be finished. A
     run on another data set is no leak itself, but its own start may be one. Nothing is known of a checkpoint outside of

@@ -57,7 +57,10 @@ class EpochPlan:
 
 
 def repeat_factors(present: NDArray[np.bool_], below: float) -> Weights:
-    """Repeat factor sampling, Gupta et al., 2019 (1908.03195): present (frames, classes) -> (frames,), at least 1.
+    """Return how often each frame is drawn, relative to the others: (frames,), at least 1.
+
+    This is repeat factor sampling (Gupta et al., 2019, 1908.03195). `present` (frames, classes): whether a frame
+    shows a class.
 
     A class that a share f of the frames shows has the factor max(1, sqrt(below / f)). A frame has the largest factor of
     its classes.

@@ -189,7 +189,7 @@ def random_pixel(mask: Mask, classes: Sequence[int], rng: np.random.Generator) -
 
 
 def _is_any_of(mask: Mask, classes: Sequence[int]) -> Flags:
-    """(H, W) class indices -> (H, W) bool: whether a pixel is of one of `classes`."""
+    """Return whether each pixel is of one of `classes`: class indices (H, W) -> bool (H, W)."""
     table = np.zeros(256, np.uint8)
     table[list(classes)] = 1
     return np.asarray(cv2.LUT(mask, table), np.uint8).view(np.bool_)

@@ -9,12 +9,12 @@ from foldseg.data.labels import Image, Mask
 
 
 def as_tensor(image: Image) -> Tensor:
-    """(H, W, 3) uint8 array -> (3, H, W) uint8 tensor of the same memory, in which channels stay last."""
+    """Return an image (H, W, 3) uint8 as a tensor (3, H, W) of the same memory, in which channels stay last."""
     return torch.from_numpy(own_memory(image)).permute(2, 0, 1)
 
 
 def mask_as_tensor(mask: Mask) -> Tensor:
-    """(H, W) uint8 array -> (H, W) uint8 tensor of the same memory."""
+    """Return a mask (H, W) uint8 as a tensor (H, W) of the same memory."""
     return torch.from_numpy(own_memory(mask))
 
 
