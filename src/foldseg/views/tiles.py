@@ -20,7 +20,7 @@ Network = Callable[[Tensor], Tensor]
 _BATCH_PIXELS = {"cpu": 1 << 18, "cuda": 1 << 22}
 """The most pixels of tiles that are predicted together. A larger tile is predicted alone."""
 _SIGMA = 1 / 8  # standard deviation of the gaussian, as a share of a tile's side
-_SMALLEST_WEIGHT = 1e-3  # of the gaussian: pixels that only corners of tiles cover keep all their digits
+_SMALLEST_WEIGHT = 1e-3  # the gaussian is at least this, so pixels in corners of tiles keep all their digits
 
 
 @dataclass(frozen=True)
