@@ -45,7 +45,7 @@ from foldseg.training.stages import Loaders, list_stage_settings
 from foldseg.training.stopping import build_early_stopping, find_stop_reason
 from foldseg.training.transfer import check_start_is_no_leak, with_start_file, with_start_of_fold
 from foldseg.views.build import build_train_samples, build_validation_samples
-from foldseg.views.epoch_plan import WHOLE, Part
+from foldseg.views.epoch_plan import SINGLE_PROCESS, TrainingProcess
 
 logger = logging.getLogger(__name__)
 
@@ -160,8 +160,8 @@ def _fit(run: RunFolder, module: FoldModule, fold_data: FoldData, resume: bool) 
     """Train until the schedule ends or the monitored number gets no better, then write summary.json."""
     config, stride = module.experiment, module.network.stride
     stages = [build_train_samples(stage, fold_data, stride) for stage in list_stage_settings(config)]
-    part = Part(get_rank(), config.devices) if config.devices > 1 else WHOLE
-    loaders = Loaders(config, stages, build_validation_samples(config, fold_data, stride), part)
+    process = TrainingProcess(get_rank(), config.devices) if config.devices > 1 else SINGLE_PROCESS
+    loaders = Loaders(config, stages, build_validation_samples(config, fold_data, stride), process)
     module.stage_steps = loaders.steps
     module.distiller = build_distiller(config, fold_data, module.network)
     ema = EmaWeights(config.ema) if config.ema else None

@@ -43,7 +43,7 @@ class Samples(Protocol):
 
     def __getitem__(self, place: Any) -> Any: ...
 
-    def name(self, place: Any) -> str:
+    def get_id(self, place: Any) -> str:
         """Return the id of a sample's image, for messages."""
         ...
 
@@ -125,7 +125,7 @@ class _WorkerDataset(Dataset[Any]):
             raise
         except Exception as error:
             raise FoldsegError(
-                f"{self._samples.name(place)}: could not be prepared: {describe_error(error)}"
+                f"{self._samples.get_id(place)}: could not be prepared: {describe_error(error)}"
             ) from error
 
 
