@@ -25,7 +25,7 @@ from table import HEADER, Row, check, duration, times_faster
 from foldseg.data.labels import LabelSet, find_raw_ids
 from foldseg.data.signate import LABELS
 from foldseg.ensemble.blend import argmax
-from foldseg.ensemble.steps.thresholds import best_thresholds, curves
+from foldseg.ensemble.steps.thresholds import count_at_thresholds, find_best_thresholds
 from foldseg.inference.map_file import quantise_array
 from foldseg.inference.store import PredictionStore
 from foldseg.scoring.counts import Counts, confusion_matrix, count_pixels, count_rles
@@ -177,11 +177,16 @@ def thresholds(maps: Maps) -> Iterator[Row]:
         for number, (_, soft) in enumerate(pairs):
             store.write(str(number), soft)
         for truth, soft in pairs:
-            check(np.array_equal(segment_again(truth, soft, 255), curves(truth, soft, labels, "overlapping")), "curves")
+            check(
+                np.array_equal(
+                    segment_again(truth, soft, 255), count_at_thresholds(truth, soft, labels, "overlapping")
+                ),
+                "count_at_thresholds",
+            )
         again, ours = in_turns(
             list(range(len(pairs))),
             lambda number: segment_again(pairs[number][0], store.read(str(number)), 8),
-            lambda number: curves(pairs[number][0], store.read(str(number)), labels, "overlapping"),
+            lambda number: count_at_thresholds(pairs[number][0], store.read(str(number)), labels, "overlapping"),
         )
         yield times_faster("255 thresholds x 4 categories of an image, from the store", again * 255 / 8, ours)
         tracemalloc.start()
@@ -189,8 +194,8 @@ def thresholds(maps: Maps) -> Iterator[Row]:
         images = np.empty((FITTED_IMAGES, 4, 256, 3), np.int32)
         for number in range(FITTED_IMAGES):
             truth = pairs[number % len(pairs)][0]
-            images[number] = curves(truth, store.read(str(number % len(pairs))), labels, "overlapping")
-        best_thresholds("image_mean_iou_present", images)
+            images[number] = count_at_thresholds(truth, store.read(str(number % len(pairs))), labels, "overlapping")
+        find_best_thresholds("image_mean_iou_present", images)
         seconds, peak = time.process_time() - start, tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     found = f"{seconds:.1f} s, {peak / 2**20:.0f} MiB"

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from foldseg.config import load_experiment
-from foldseg.config.schema import Crf
+from foldseg.config.schema import CrfStep
 from foldseg.data.datasets import DataSet
 from foldseg.data.reading import read_image
 from foldseg.ensemble.blend import argmax
@@ -27,7 +27,7 @@ from foldseg.ensemble.steps.crf import dense_crf, kernels
 from foldseg.inference.store import PredictionStore
 
 SIZE = (1936, 1216)
-SETTINGS = Crf(iterations=5, smooth_weight=1.0, appearance_weight=2.0)
+SETTINGS = CrfStep(iterations=5, smooth_weight=1.0, appearance_weight=2.0)
 WAYS = {
     "likely classes": SETTINGS,
     "... at half size": SETTINGS.model_copy(update={"scale": 0.5}),
@@ -65,7 +65,7 @@ def plain(frame: Frame) -> tuple[np.ndarray, float]:
     return argmax(refined), time.process_time() - started
 
 
-def quick(settings: Crf, frame: Frame) -> tuple[np.ndarray, float]:
+def quick(settings: CrfStep, frame: Frame) -> tuple[np.ndarray, float]:
     maps, image = frame.read()
     started = time.process_time()
     return argmax(dense_crf(maps, image, settings)), time.process_time() - started

@@ -22,7 +22,7 @@ from foldseg.config.schema import MeanBlend
 from foldseg.data.labels import LabelClass, LabelSet
 from foldseg.ensemble.image import ImageTask, MemberStores
 from foldseg.ensemble.line import Line
-from foldseg.ensemble.parallel import processed
+from foldseg.ensemble.parallel import map_in_processes
 from foldseg.ensemble.passes import Pass, run_pass
 from foldseg.ensemble.prediction import EnsembleSpec
 from foldseg.ensemble.sample import MAX_BYTES
@@ -81,7 +81,7 @@ def main() -> None:
         for members in args.members:
             tasks = make(Path(folder), members, args.images)
             watch, before, start = MemoryWatch(os.getpid()), os.times(), time.monotonic()
-            for _ in processed(partial(run_pass, pass_of(members)), tasks, args.workers, "blending"):
+            for _ in map_in_processes(partial(run_pass, pass_of(members)), tasks, args.workers, "blending"):
                 pass
             wall, after, peak = time.monotonic() - start, os.times(), watch.end()
             cpu = sum(after[i] - before[i] for i in range(4))

@@ -73,7 +73,10 @@ def test_no_two_settings_have_one_name() -> None:
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("tta=vflip", r"tta\.symmetries \(the command line\): .*'flips' or 'd4'; found 'vflip'"),
+        (
+            "tta=vflip",
+            r"tta\.symmetries \(the command line\): .*'flips' or 'd4' \(did you mean flip\?\); found 'vflip'",
+        ),
         ("tta=[flip, rot90]", r"tta\.symmetries .*found \['flip', 'rot90'\]"),
         ("tta.scales=[0.1]", r"tta\.scales\.0 .*greater than or equal to 0\.25"),
         ("tta.merge=sum", r"tta\.merge .*'geometric_mean', 'max', 'vote' or 'tsharpen'"),

@@ -10,7 +10,7 @@ import pytest
 from foldseg.config.schema import Step
 from foldseg.config.schema.steps import Place
 from foldseg.ensemble.prediction import ImageContext, Params, Prediction
-from foldseg.ensemble.steps import STEPS, operation_of
+from foldseg.ensemble.steps import STEPS, build_operation
 from made_up_members import CLASSES, blended, context_of, member_of, spec_of, truth_of, write_picture
 
 IMAGES = 6
@@ -39,7 +39,7 @@ def fitted(settings: Step, images: list[tuple[np.ndarray, ImageContext]]) -> Par
     """Fit a step as an ensemble does; None if there is nothing to fit."""
     if settings.package is not None and find_spec(settings.package.module.partition(".")[0]) is None:
         pytest.skip(f"{settings.package.module} is not installed")
-    operation = operation_of(settings)
+    operation = build_operation(settings)
     if not operation.is_fitted:
         return None
     observations = [operation.observe(given(context), truth, context, 1 << 20) for truth, context in images]
@@ -54,7 +54,7 @@ def given(context: ImageContext) -> Prediction:
 @every_step
 def test_a_step_gives_what_its_place_says(settings: Step, images) -> None:
     params, (truth, context) = fitted(settings, images), images[0]
-    result = operation_of(settings).apply(given(context), context, params)
+    result = build_operation(settings).apply(given(context), context, params)
     assert result.labels.shape == truth.shape and result.labels.dtype == np.uint8
     assert result.labels.max() < CLASSES
     if settings.place.gives_probabilities:
@@ -74,7 +74,7 @@ def test_a_step_is_deterministic_and_leaves_its_input_alone(settings: Step, imag
     params, again = fitted(settings, images), fitted(settings, images)
     for name in params or {}:
         assert np.array_equal(params[name], again[name])
-    operation = operation_of(settings)
+    operation = build_operation(settings)
     first, second = (operation.apply(before, context, params).labels for _ in range(2))
     assert first.tolist() == second.tolist()
     assert before.quantised().tolist() == maps.tolist() and before.labels.tolist() == labels.tolist()
@@ -86,7 +86,7 @@ def test_what_is_fitted_is_arrays_and_is_said_in_plain_numbers(settings: Step, i
     if params is None:
         return
     assert all(isinstance(value, np.ndarray) for value in params.values())
-    json.dumps(operation_of(settings).describe(params, spec_of(2)), allow_nan=False)
+    json.dumps(build_operation(settings).describe(params, spec_of(2)), allow_nan=False)
 
 
 @every_step
@@ -94,7 +94,7 @@ def test_a_step_on_labels_also_changes_masks_that_overlap(settings: Step, images
     """If masks were not changed, the step would do nothing to what is scored and handed in."""
     if settings.place is not Place.LABELS:
         return
-    params, operation = fitted(settings, images), operation_of(settings)
+    params, operation = fitted(settings, images), build_operation(settings)
     changes_labels, changes_masks = [], []
     for _, context in images:
         before = given(context)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from foldseg.config.schema import CleanUp, MeanBlend
+from foldseg.config.schema import CleanUpStep, MeanBlend
 from foldseg.data.labels import LabelClass, LabelSet
 from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Prediction
 from foldseg.ensemble.steps import clean_up as module
@@ -133,7 +133,7 @@ def noisy(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("overlapping", [False, True])
 def test_areas_are_fitted_to_what_cleaning_each_class_by_itself_would_score(overlapping: bool) -> None:
-    settings = CleanUp(min_area=(4, 9), hole_area=(0, 5))
+    settings = CleanUpStep(min_area=(4, 9), hole_area=(0, 5))
     operation = CleanUpOperation(settings)
     context = ImageContext("a", SPEC, list, list)
     truths, observations, results = [], [], []
@@ -163,5 +163,5 @@ def test_areas_are_fitted_to_what_cleaning_each_class_by_itself_would_score(over
 
 
 def test_given_areas_are_not_fitted() -> None:
-    assert not CleanUpOperation(CleanUp(min_area=4)).is_fitted
-    assert CleanUpOperation(CleanUp(min_area=(4,))).is_fitted
+    assert not CleanUpOperation(CleanUpStep(min_area=4)).is_fitted
+    assert CleanUpOperation(CleanUpStep(min_area=(4,))).is_fitted

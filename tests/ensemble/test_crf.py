@@ -5,10 +5,10 @@ import sys
 import numpy as np
 import pytest
 
-from foldseg.config.schema import Crf
+from foldseg.config.schema import CrfStep
 from foldseg.errors import FoldsegError
 
-CONFIG = Crf(iterations=5, appearance_colour_std=10.0)
+CONFIG = CrfStep(iterations=5, appearance_colour_std=10.0)
 
 
 def test_a_missing_pydensecrf_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,11 +90,11 @@ def test_a_pixel_where_no_class_is_likely_is_no_nan(dense_crf: object) -> None:
 
 def test_no_iteration_leaves_the_order_of_classes(dense_crf: object) -> None:
     _, image, p = scene()
-    weak = Crf(iterations=1, smooth_weight=0.0, appearance_weight=0.0)
+    weak = CrfStep(iterations=1, smooth_weight=0.0, appearance_weight=0.0)
     assert np.array_equal(dense_crf(p, image, weak).argmax(0), p.argmax(0))  # type: ignore[operator]
 
 
-def plain(p: np.ndarray, image: np.ndarray, config: Crf) -> np.ndarray:
+def plain(p: np.ndarray, image: np.ndarray, config: CrfStep) -> np.ndarray:
     """pydensecrf's own two-dimensional class, at full size, with all classes."""
     from pydensecrf.densecrf import DenseCRF2D
 
@@ -153,7 +153,7 @@ def test_lists_are_fitted(dense_crf: object, tmp_path) -> None:
     from foldseg.ensemble.steps.crf import CrfOperation, kernels
     from made_up_members import LABELS, context_of, spec_of, write_picture
 
-    settings = Crf(smooth_weight=(0.0, 3.0), appearance_weight=(0.0, 6.0), appearance_colour_std=10.0)
+    settings = CrfStep(smooth_weight=(0.0, 3.0), appearance_weight=(0.0, 6.0), appearance_colour_std=10.0)
     operation = CrfOperation(settings)
     assert operation.is_fitted and not CrfOperation(CONFIG).is_fitted
     assert len(kernels(settings)) == 4
@@ -175,4 +175,4 @@ def test_lists_are_fitted(dense_crf: object, tmp_path) -> None:
 def test_too_many_combinations_are_refused() -> None:
     many = tuple(float(i) for i in range(1, 10))
     with pytest.raises(ValueError, match="make 81 combinations"):
-        Crf(smooth_std=many, appearance_std=many)
+        CrfStep(smooth_std=many, appearance_std=many)

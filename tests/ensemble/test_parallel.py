@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from foldseg.ensemble.parallel import processed
+from foldseg.ensemble.parallel import map_in_processes
 from foldseg.errors import FoldsegError
 
 PARENT = """
 import os, time
-from foldseg.ensemble.parallel import processed
+from foldseg.ensemble.parallel import map_in_processes
 def pid(_):
     return os.getpid()
 if __name__ == "__main__":
-    for worker in processed(pid, range(9), 2, "waiting"):
+    for worker in map_in_processes(pid, range(9), 2, "waiting"):
         print(worker, flush=True)
         time.sleep(60)
 """
@@ -26,12 +26,12 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_results_come_in_the_order_of_tasks(workers: int) -> None:
-    assert list(processed(abs, range(-20, 0), workers, "counting")) == list(range(20, 0, -1))
+    assert list(map_in_processes(abs, range(-20, 0), workers, "counting")) == list(range(20, 0, -1))
 
 
 def test_a_worker_that_is_killed_is_told_of() -> None:
     with pytest.raises(FoldsegError, match="workers: one of the 2 blending processes was killed"):
-        list(processed(os._exit, [1, 1], 2, "dying"))
+        list(map_in_processes(os._exit, [1, 1], 2, "dying"))
 
 
 def test_worker_processes_end_when_their_parent_is_killed(tmp_path: Path):

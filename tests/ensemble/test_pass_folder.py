@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from foldseg.config.schema import BiasStep, CleanUp
+from foldseg.config.schema import BiasStep, CleanUpStep
 from foldseg.ensemble import pass_folder
 from foldseg.ensemble.image import ImageTask, MemberStores
 from foldseg.ensemble.line import Line
@@ -36,7 +36,7 @@ def tasks(tmp_path: Path) -> list[ImageTask]:
         mask = tmp_path / f"{name}_mask.png"
         cv2.imwrite(str(mask), truth)
         image = write_picture(tmp_path / f"{name}.png", truth)
-        tasks.append(ImageTask(name, image, mask, members, Line.of([BiasStep(), CleanUp(min_area=4)])))
+        tasks.append(ImageTask(name, image, mask, members, Line.of([BiasStep(), CleanUpStep(min_area=4)])))
     return tasks
 
 

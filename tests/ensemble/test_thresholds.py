@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 from foldseg.config.schema import MeanBlend, ThresholdStep
 from foldseg.data.labels import LabelClass, LabelSet
 from foldseg.ensemble.fitting import fit_step, nested_parts
-from foldseg.ensemble.prediction import EnsembleSpec, best_of_rest, labels_of_masks
+from foldseg.ensemble.prediction import EnsembleSpec, find_best_unscored, flatten_masks
 from foldseg.ensemble.steps.thresholds import (
     ThresholdOperation,
-    best_thresholds,
-    counts_at,
-    curves,
-    labels_above,
-    masks_above,
+    count_at_thresholds,
+    find_best_thresholds,
     possible_categories,
+    select_counts,
+    threshold_labels,
+    threshold_masks,
 )
 from foldseg.errors import FoldsegError
 from foldseg.scoring.counts import count_masks, count_pixels
@@ -52,13 +52,13 @@ def scene(rng: np.random.Generator, labels: LabelSet, size: tuple[int, int] = (5
 def test_curves_are_the_counts_of_images_segmented_at_every_threshold(seed, classes) -> None:
     labels = label_set(*classes)
     truth, maps = scene(np.random.default_rng(seed), labels)
-    found = {categories: curves(truth, maps, labels, categories)[None] for categories in CATEGORIES}
+    found = {categories: count_at_thresholds(truth, maps, labels, categories)[None] for categories in CATEGORIES}
     for threshold in {1, 255} | set(VALUES[1:]):
         same = np.full(len(classes[1]), threshold, np.uint8)
-        masks = count_masks(truth, masks_above(maps, same, labels))
-        exclusive = count_pixels(truth, labels_above(maps, same, labels), len(labels))
-        assert counts_at(found[OVERLAPPING], same, labels)[0][classes[1]].tolist() == masks[classes[1]].tolist()
-        assert counts_at(found[EXCLUSIVE], same, labels)[0][classes[1]].tolist() == exclusive[classes[1]].tolist()
+        masks = count_masks(truth, threshold_masks(maps, same, labels))
+        exclusive = count_pixels(truth, threshold_labels(maps, same, labels), len(labels))
+        assert select_counts(found[OVERLAPPING], same, labels)[0][classes[1]].tolist() == masks[classes[1]].tolist()
+        assert select_counts(found[EXCLUSIVE], same, labels)[0][classes[1]].tolist() == exclusive[classes[1]].tolist()
 
 
 @pytest.mark.parametrize("name", SCORES)
@@ -67,16 +67,16 @@ def test_no_other_thresholds_score_higher(name: str, categories: str) -> None:
     """All pairs of thresholds that differ on these maps, by segmenting every image again."""
     rng = np.random.default_rng(4)
     scenes = [scene(rng, LABELS) for _ in range(7)]
-    images = np.stack([curves(*one, LABELS, categories) for one in scenes])
+    images = np.stack([count_at_thresholds(*one, LABELS, categories) for one in scenes])
 
     def segmented(pair: np.ndarray) -> float:
         if categories == OVERLAPPING:
-            counts = [count_masks(truth, masks_above(maps, pair, LABELS)) for truth, maps in scenes]
+            counts = [count_masks(truth, threshold_masks(maps, pair, LABELS)) for truth, maps in scenes]
         else:
-            counts = [count_pixels(truth, labels_above(maps, pair, LABELS), 4) for truth, maps in scenes]
+            counts = [count_pixels(truth, threshold_labels(maps, pair, LABELS), 4) for truth, maps in scenes]
         return score(name, np.stack(counts), LABELS).value  # type: ignore[arg-type]
 
-    best = best_thresholds(name, images)  # type: ignore[arg-type]
+    best = find_best_thresholds(name, images)  # type: ignore[arg-type]
     levels = sorted({int(v) for _, maps in scenes for v in np.unique(maps)} - {0})
     every = [segmented(np.array([a, b], np.uint8)) for a in levels for b in levels]
     assert segmented(best) == pytest.approx(max(every), abs=1e-12)
@@ -88,19 +88,22 @@ def test_of_equally_good_thresholds_the_middle_one_is_taken() -> None:
     truth = np.array([[1, 1, 0, 0]], np.uint8)
     maps = np.zeros((4, 1, 4), np.uint8)
     maps[1] = [200, 200, 99, 99]
-    assert best_thresholds("image_mean_iou_present", curves(truth, maps, LABELS, OVERLAPPING)[None])[0] == 150
+    assert (
+        find_best_thresholds("image_mean_iou_present", count_at_thresholds(truth, maps, LABELS, OVERLAPPING)[None])[0]
+        == 150
+    )
 
 
 def test_a_class_without_truth_teaches_an_images_score_nothing_and_a_sets_score_to_leave_it_out() -> None:
     """Predicted nowhere, a class is left out of a set's mean; one pixel of it would bring an IoU of 0 into the mean."""
     truth = np.zeros((2, 2), np.uint8)
     maps = np.full((4, 2, 2), 199, np.uint8)
-    images = curves(truth, maps, LABELS, OVERLAPPING)[None]
-    assert best_thresholds("image_mean_iou_present", images).tolist() == [128, 128]
-    assert best_thresholds("dataset_miou_scored", images).tolist() == [228, 228]  # the middle of 200 to 255
+    images = count_at_thresholds(truth, maps, LABELS, OVERLAPPING)[None]
+    assert find_best_thresholds("image_mean_iou_present", images).tolist() == [128, 128]
+    assert find_best_thresholds("dataset_miou_scored", images).tolist() == [228, 228]  # the middle of 200 to 255
     maps[:] = 255
-    full = curves(truth, maps, LABELS, OVERLAPPING)[None]
-    assert best_thresholds("dataset_miou_scored", full).tolist() == [128, 128]  # nothing helps
+    full = count_at_thresholds(truth, maps, LABELS, OVERLAPPING)[None]
+    assert find_best_thresholds("dataset_miou_scored", full).tolist() == [128, 128]  # nothing helps
 
 
 def test_exclusive_wants_a_class_to_fall_back_on() -> None:
@@ -116,7 +119,9 @@ def test_nested_thresholds_do_not_see_the_part_they_are_scored_on() -> None:
     def fitted(changed: bool):
         maps = np.where(truth == np.arange(4)[:, None, None], 100, 40).astype(np.uint8)
         of_images = [maps * 2 if changed and part == 1 else maps for part in parts]
-        observations = [{kind: curves(truth, maps, LABELS, kind) for kind in CATEGORIES} for maps in of_images]
+        observations = [
+            {kind: count_at_thresholds(truth, maps, LABELS, kind) for kind in CATEGORIES} for maps in of_images
+        ]
         before = np.zeros((len(parts), 4, 3), np.int64)
         return fit_step(ThresholdStep(), observations, parts, before, spec_of("image_mean_iou_present"))
 
@@ -129,17 +134,17 @@ def test_nested_thresholds_do_not_see_the_part_they_are_scored_on() -> None:
 def test_report_scores_where_it_was_fitted_and_where_not() -> None:
     rng = np.random.default_rng(2)
     scenes = [scene(rng, LABELS, (9, 9)) for _ in range(10)]
-    observations = [{c: curves(*one, LABELS, c) for c in CATEGORIES} for one in scenes]
+    observations = [{c: count_at_thresholds(*one, LABELS, c) for c in CATEGORIES} for one in scenes]
     parts = np.arange(10) % 3
     before = np.stack([count_pixels(truth, maps.argmax(0).astype(np.uint8), 4) for truth, maps in scenes])
     operation, spec = ThresholdOperation(ThresholdStep()), spec_of("dataset_miou_scored")
     report = operation.compare_alternatives(observations, parts, before, spec)["categories"]
     for categories in CATEGORIES:
         images = np.stack([one[categories] for one in observations])
-        nested = np.stack([best_thresholds("dataset_miou_scored", images[parts != part]) for part in parts])
-        same = best_thresholds("dataset_miou_scored", images)
+        nested = np.stack([find_best_thresholds("dataset_miou_scored", images[parts != part]) for part in parts])
+        same = find_best_thresholds("dataset_miou_scored", images)
         for key, thresholds in (("same_oof", same), ("nested", nested)):
-            counts = counts_at(images, thresholds, LABELS)
+            counts = select_counts(images, thresholds, LABELS)
             assert report[categories][key] == score("dataset_miou_scored", counts, LABELS).value
         assert report[categories]["argmax"] == score("dataset_miou_scored", before, LABELS).value
         assert list(report[categories]["thresholds"]) == ["c1", "c3"]
@@ -158,16 +163,16 @@ def test_parts_are_the_folds_or_the_groups_of_the_only_fold() -> None:
 
 def test_exclusive_gives_what_is_below_to_the_best_class_that_is_not_scored() -> None:
     maps = np.array([[[10, 10, 90]], [[100, 99, 100]], [[20, 20, 30]], [[0, 100, 100]]], np.uint8)
-    found = labels_above(maps, np.array([100, 101], np.uint8), LABELS)
+    found = threshold_labels(maps, np.array([100, 101], np.uint8), LABELS)
     assert found.tolist() == [[1, 2, 1]]  # the second is class 3 below its threshold; the third is a tie
 
 
 def test_overlapping_masks_as_labels_show_the_most_probable_category() -> None:
     maps = np.array([[[200, 10]], [[100, 99]], [[20, 20]], [[101, 0]]], np.uint8)
-    masks = masks_above(maps, np.array([100, 100], np.uint8), LABELS)
+    masks = threshold_masks(maps, np.array([100, 100], np.uint8), LABELS)
     assert masks[:, 0].tolist() == [[False, False], [True, False], [False, False], [True, False]]
-    assert labels_of_masks(masks, maps, LABELS).tolist() == [[3, 2]]
-    assert best_of_rest(maps, LABELS).tolist() == [[0, 2]]
+    assert flatten_masks(masks, maps, LABELS).tolist() == [[3, 2]]
+    assert find_best_unscored(maps, LABELS).tolist() == [[0, 2]]
     filled = np.zeros((4, 1, 2), bool)
     filled[3] = True  # as clean_up fills a hole, where the class itself has no probability
-    assert labels_of_masks(filled, np.zeros_like(maps), LABELS).tolist() == [[3, 3]]
+    assert flatten_masks(filled, np.zeros_like(maps), LABELS).tolist() == [[3, 3]]

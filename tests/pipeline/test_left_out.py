@@ -11,7 +11,7 @@ from made_up_stores import biased_by_fold, fill_stores, guessing, knowing
 
 from command.line import CommandLine, Finished
 from foldseg.config import load_ensemble
-from foldseg.ensemble.fitted import read_line
+from foldseg.ensemble.fitted import read_fitted_steps
 from foldseg.files import read_json, write_json
 from tiny_demo import REPOSITORY, TinyDemo, ensemble_overrides
 
@@ -62,7 +62,7 @@ def test_a_given_step_that_does_harm_is_left_out_of_all_that_is_written(command_
     assert pd.read_csv(folder.parent / "ledger.csv").set_index("name").loc["harm", "steps"] == "clean_up:left_out"
     steps = load_ensemble(folder / "config.yaml").steps
     assert len(steps) == 1  # what was asked for
-    assert read_line(folder / "fitted.npz", steps).left_out == {0}
+    assert read_fitted_steps(folder / "fitted.npz", steps).left_out == {0}
     assert [row.split()[-2:] for row in harm.stdout.splitlines() if row.startswith("clean_up")] == [["left", "out"]]
     for more in ([], ["--from-stores"]):
         again = command_line.run("verify", folder, *more)

@@ -104,7 +104,7 @@ SETTINGS = '''class Sharpen(Step):
     power: SomePositive = 2.0
 
 
-class CleanUp(Step):
+class CleanUpStep(Step):
 '''
 COMPARE = """
 import sys
@@ -153,7 +153,7 @@ def test_a_step_that_is_added_as_the_guide_says_is_taken_once_by_all_images(demo
     line = "    BiasStep: BiasOperation,\n"
     replace_once(registry, line, line + "    Sharpen: SharpenOperation,\n")
     schema = source / "foldseg/config/schema/steps.py"
-    replace_once(schema, "class CleanUp(Step):\n", SETTINGS)
+    replace_once(schema, "class CleanUpStep(Step):\n", SETTINGS)
     line = "{kind: sharpen, force: true}, {kind: bias, force: true}, {kind: sharpen, power: [0.5, 2.0], force: true}, "
     (tmp_path / "compare.py").write_text(COMPARE)
     words = [

@@ -13,7 +13,13 @@ from foldseg.data.signate import LABELS
 from foldseg.ensemble.blend import blend
 from foldseg.ensemble.members import find_members
 from foldseg.ensemble.run import EnsembleResult, predict_ensemble
-from foldseg.ensemble.steps.thresholds import best_thresholds, counts_at, curves, labels_above, masks_above
+from foldseg.ensemble.steps.thresholds import (
+    curves,
+    find_best_thresholds,
+    select_counts,
+    threshold_labels,
+    threshold_masks,
+)
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json
 from foldseg.inference.map_file import quantise_array
@@ -62,18 +68,18 @@ def test_the_nested_score_can_be_recomputed_from_the_stores(demo: TinyDemo, resu
     all_curves = np.stack([curves(t, m, SCORED, categories) for t, m in zip(truths, maps, strict=True)])
     counts = []
     for truth, planes, fold in zip(truths, maps, folds, strict=True):
-        thresholds = best_thresholds(SCORE, all_curves[folds != fold])
+        thresholds = find_best_thresholds(SCORE, all_curves[folds != fold])
         if categories == "overlapping":
-            counts.append(count_masks(truth, masks_above(planes, thresholds, SCORED)))
+            counts.append(count_masks(truth, threshold_masks(planes, thresholds, SCORED)))
         else:
-            counts.append(count_pixels(truth, labels_above(planes, thresholds, SCORED), len(SCORED)))
+            counts.append(count_pixels(truth, threshold_labels(planes, thresholds, SCORED), len(SCORED)))
     nested = score(SCORE, np.stack(counts), SCORED).value
     for result in results.values():  # both settings are in the report, whichever is handed in
         assert categories_of(result)[categories]["nested"] == pytest.approx(nested, abs=1e-12)
     found = results[categories]
     assert found.scores["oof"]["blend + thresholds"][SCORE] == pytest.approx(nested, abs=1e-12)
-    everything = best_thresholds(SCORE, all_curves)
-    same = score(SCORE, counts_at(all_curves, everything, SCORED), SCORED).value
+    everything = find_best_thresholds(SCORE, all_curves)
+    same = score(SCORE, select_counts(all_curves, everything, SCORED), SCORED).value
     assert categories_of(found)[categories]["same_oof"] == pytest.approx(same, abs=1e-12)
 
 
@@ -83,7 +89,7 @@ def test_the_submission_is_what_reaches_the_thresholds_of_all_oof_images(demo: T
     thresholds = np.array(list(categories_of(result)["overlapping"]["thresholds"].values()))
     overlap = 0
     for name in submission.names:
-        masks = masks_above(blended(members, name, "test"), (thresholds * 255).round().astype(np.uint8), SCORED)
+        masks = threshold_masks(blended(members, name, "test"), (thresholds * 255).round().astype(np.uint8), SCORED)
         for mask, runs in zip(masks, submission.read(name, SIZE), strict=True):
             assert np.array_equal(decode_rle(runs, SIZE), mask)
         overlap += int((masks.sum(0) > 1).sum())

@@ -14,7 +14,7 @@ from foldseg.config import Data, Ensemble, Experiment, save
 from foldseg.data.camvid import LABELS
 from foldseg.data.datasets import DataSet, make_folds_file
 from foldseg.data.labels import Mask
-from foldseg.ensemble.fitted import write_line
+from foldseg.ensemble.fitted import write_fitted_steps
 from foldseg.ensemble.line import Line
 from foldseg.inference.run_stores import expected_metadata
 from foldseg.inference.store import PredictionStore
@@ -93,7 +93,7 @@ class World:
         label_png.write(folder / "oof", ((i, prediction(cars.get(i, 1.0))) for i in self.ids), LABELS)
         stages = [*(m["experiment"] for m in members), "blend"]
         scores = {stage: {"dataset_miou": 0.5} for stage in stages}
-        write_line(folder / "fitted.npz", Line())
+        write_fitted_steps(folder / "fitted.npz", Line())
         (folder / "score.json").write_text(
             json.dumps({"score": "dataset_miou", "folds": [0, 1], "oof": scores, "steps": {}})
         )

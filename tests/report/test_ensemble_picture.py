@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from foldseg.config.schema import CleanUp, Tta
+from foldseg.config.schema import CleanUpStep, Tta
 from foldseg.ensemble.members import find_members
 from foldseg.errors import FoldsegError
 from foldseg.report.ensemble_picture import choose_images, draw_ensemble, read_stage_labels, write_ensemble_picture
@@ -41,7 +41,7 @@ def test_stages_are_members_blend_and_what_was_scored(world, ensemble):
 
 
 def test_blend_is_weighted(world, ensemble):
-    with_step = ensemble.model_copy(update={"steps": (CleanUp(min_area=2),)})
+    with_step = ensemble.model_copy(update={"steps": (CleanUpStep(min_area=2),)})
     oof = open_oof(world.root / "subs/both")
     results = read_stage_labels(find_members(with_step), oof, WRONG, "blend + clean_up")
     assert list(results) == ["good", "bad", "blend", "blend + clean_up"]

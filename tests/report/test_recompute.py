@@ -9,7 +9,7 @@ import pytest
 
 from foldseg.config import save
 from foldseg.data.camvid import LABELS
-from foldseg.ensemble.fitted import write_line
+from foldseg.ensemble.fitted import write_fitted_steps
 from foldseg.ensemble.line import Line
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json, write_json
@@ -61,7 +61,7 @@ def submission(world, experiment, cars) -> Path:
     found = bootstrap("dataset_miou", counts_of(world, cars, world.ids), LABELS, np.arange(6), 300).interval()
     blocks["oof"]["blend"]["interval"] = found
     write_json(folder / "score.json", {"score": "dataset_miou", "folds": [0, 1], "steps": {}, **blocks})
-    write_line(folder / "fitted.npz", Line())
+    write_fitted_steps(folder / "fitted.npz", Line())
     oof, test = (blocks[part]["blend"]["dataset_miou"] for part in ("oof", "test"))
     numbers = {"oof": oof, "oof_low": found[0], "oof_high": found[1], "test": test}
     ledger = folder.parent / "ledger.csv"

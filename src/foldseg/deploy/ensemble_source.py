@@ -13,10 +13,10 @@ from foldseg.data.hashes import hash_file
 from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.deploy.interface import PLAIN, PredictionOptions
 from foldseg.ensemble.blend import Levels, merge_classes, weighted_sum
-from foldseg.ensemble.fitted import read_line
+from foldseg.ensemble.fitted import read_fitted_steps
 from foldseg.ensemble.image import cached_members, predict
 from foldseg.ensemble.line import Line
-from foldseg.ensemble.made_from import KEY, changed_weights
+from foldseg.ensemble.made_from import KEY, find_changed_checkpoints
 from foldseg.ensemble.members import find_members
 from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Prediction
 from foldseg.errors import FoldsegError
@@ -83,7 +83,7 @@ def open_ensemble_source(path: Path, options: PredictionOptions) -> EnsembleSour
     config = submission.read_settings()
     members = find_members(config)
     stated = submission.read_scores().get(KEY, {})
-    if changes := changed_weights(config, stated.get("members", {})):
+    if changes := find_changed_checkpoints(config, stated.get("members", {})):
         raise FoldsegError(f"{path}: was fitted with other weights: {changes[0]}; run foldseg ensemble again")
     loaded, weights = [], []
     for member in config.members:
@@ -93,7 +93,7 @@ def open_ensemble_source(path: Path, options: PredictionOptions) -> EnsembleSour
             Predictor.load(run, options.device or run.experiment.device, member.view, member.checkpoint) for run in runs
         ]
         loaded.append(MemberNetworks(tuple(predictors), members.tta(member), members.into[member.name]))
-    line = read_line(submission.fitted, config.steps)
+    line = read_fitted_steps(submission.fitted, config.steps)
     provenance = {
         "source": f"ensemble {config.name}",
         "weights": weights,

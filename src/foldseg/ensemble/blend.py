@@ -21,7 +21,7 @@ Probabilities = NDArray[np.float32]
 Planes = Quantised | NDArray[np.uint16]
 """(classes, H, W): round(255 p), or sums of such planes."""
 Levels = NDArray[np.float32]
-"""(classes, H, W): 255 p. In this unit, sums of stored maps are exact, and ties stay ties."""
+"""(classes, H, W): 255 p. In this unit, sums of stored maps with weights of 1 are exact, and ties stay ties."""
 
 
 def merge_classes(quantised: Quantised, into: NDArray[np.intp]) -> Planes:
@@ -47,20 +47,20 @@ def weighted_sum(maps: Iterable[tuple[Planes, float]], name: str = "") -> Levels
     total: Levels | None = None
     for planes, weight in maps:
         part = planes * np.float32(weight)
-        total = part if total is None else _added(total, part, name)
+        total = part if total is None else _add_in_place(total, part, name)
     if total is None:
         raise FoldsegError(f"{name}: no member has predicted it")
     return total
 
 
-def _added(total: Levels, part: Levels, name: str) -> Levels:
+def _add_in_place(total: Levels, part: Levels, name: str) -> Levels:
     if total.shape != part.shape:
         raise FoldsegError(f"{name}: members differ in classes or size: {total.shape} and {part.shape}")
     total += part
     return total
 
 
-def normalised(total: Probabilities) -> Probabilities:
+def normalise(total: Probabilities) -> Probabilities:
     """Scale a weighted sum, in place, so that the classes sum to 1 at every pixel.
 
     Rounding leaves sums a little off. A pixel that is 0 in every class cannot be, with fewer than 510 classes.
@@ -71,7 +71,7 @@ def normalised(total: Probabilities) -> Probabilities:
 
 def blend(maps: Iterable[tuple[Planes, float]], name: str = "") -> Probabilities:
     """Return the weighted mean of quantised maps: (classes, H, W) float32 whose classes sum to 1 at every pixel."""
-    return normalised(weighted_sum(maps, name))
+    return normalise(weighted_sum(maps, name))
 
 
 def _unchanged(maps: Levels, top: NDArray[np.uint8]) -> Levels:
@@ -106,7 +106,7 @@ def _exponential_of_mean(total: Levels, weight: NDArray[np.float32]) -> Levels:
     return np.exp(total / weight)
 
 
-def _sum(total: Levels, weight: NDArray[np.float32]) -> Levels:
+def _keep_total(total: Levels, weight: NDArray[np.float32]) -> Levels:
     return total
 
 
@@ -116,7 +116,7 @@ class Rule:
 
     term: Callable[[Levels, NDArray[np.uint8]], Levels]
     """Of a member's map (classes, H, W) and its argmax (H, W)."""
-    finish: Callable[[Levels, NDArray[np.float32]], Levels] = _sum
+    finish: Callable[[Levels, NDArray[np.float32]], Levels] = _keep_total
     """Of the sum and the sum of the weights. Its classes are scaled to sum to 1 afterwards."""
 
 
@@ -154,7 +154,7 @@ class Blender:
         part = self._rule.term(maps, top) * share
         if self._union:
             self._add_to_union(part, top, share)
-        self._total = part if self._total is None else _added(self._total, part, name)
+        self._total = part if self._total is None else _add_in_place(self._total, part, name)
         self._weight = self._weight + share
 
     def _add_to_union(self, part: Levels, top: NDArray[np.uint8], share: NDArray[np.float32]) -> None:
@@ -173,7 +173,7 @@ class Blender:
             union_total, union_weight = self._of_union
             wins = union_weight > 0
             total, weight = np.where(wins, union_total, total), np.where(wins, union_weight, weight)
-        return normalised(self._rule.finish(total, weight))
+        return normalise(self._rule.finish(total, weight))
 
 
 def argmax(maps: NDArray[Any]) -> NDArray[np.uint8]:

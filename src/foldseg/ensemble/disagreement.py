@@ -9,11 +9,8 @@ from foldseg.data.labels import IGNORE_INDEX, Mask
 from foldseg.ensemble.blend import RULES, Levels, argmax
 from foldseg.ensemble.operation import Observation
 from foldseg.ensemble.prediction import EnsembleSpec, ImageContext
-from foldseg.ensemble.sample import PixelSample, draw_places, observe_pixels
+from foldseg.ensemble.sample import DRAWN, PixelSample, draw_places, observe_pixels
 from foldseg.scoring.counts import Counts
-
-_DRAWN = 16
-"""Times as many pixels are drawn as may be kept, since most pixels turn out to be settled."""
 
 
 def observe_members(
@@ -32,7 +29,7 @@ def observe_members(
     places: NDArray[np.intp] | None = None
     for maps in context.read_members():
         if places is None:
-            places = draw_places(context.id, truth.size, max(1, _DRAWN * max_bytes // len(maps)))
+            places = draw_places(context.id, truth.size, max(1, DRAWN * max_bytes // len(maps)))
         tops.append(argmax(maps))
         vectors.append((maps.reshape(len(maps), -1)[:, places] + np.float32(0.5)).astype(np.uint8))
         if per_class:

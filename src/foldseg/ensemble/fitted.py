@@ -24,7 +24,7 @@ _LEFT_OUT, _CHECKSUM = "left_out", "sha256"
 _REMEDY = "run foldseg ensemble again"
 
 
-def write_line(path: Path, line: Line) -> None:
+def write_fitted_steps(path: Path, line: Line) -> None:
     """Write the parameters of a line, and which of its steps are left out."""
     arrays: dict[str, NDArray[Any]] = {}
     for place, params in enumerate(line.params):
@@ -33,7 +33,7 @@ def write_line(path: Path, line: Line) -> None:
     write_arrays(path, arrays | {_CHECKSUM: _checksum(arrays)})
 
 
-def read_line(path: Path, steps: Sequence[Step]) -> Line:
+def read_fitted_steps(path: Path, steps: Sequence[Step]) -> Line:
     """Return the line of these steps with the parameters that were fitted on all OOF images.
 
     FoldsegError when the file is missing or damaged, or is of other steps.

@@ -12,7 +12,7 @@ from foldseg.config.schema import Step
 from foldseg.ensemble.operation import Observation
 from foldseg.ensemble.prediction import EnsembleSpec, Params
 from foldseg.ensemble.sample import PixelSample
-from foldseg.ensemble.steps import operation_of
+from foldseg.ensemble.steps import build_operation
 from foldseg.errors import FoldsegError
 from foldseg.scoring.compare import Comparison
 from foldseg.scoring.counts import Counts
@@ -35,7 +35,7 @@ class Fitted:
     """What score.json says of them."""
 
     def for_part(self, part: int) -> Params:
-        """Return what was fitted without a part. If no image of the part was observed, that is what all give."""
+        """Return the parameters that were fitted without a part, or `on_all` if no image of the part was observed."""
         return self.without.get(part, self.on_all)
 
 
@@ -65,7 +65,7 @@ def fit_step(
 
     parts (images,): number of each image's part, from 0 on. before (images, classes, 3): counts before the step.
     """
-    operation = operation_of(step)
+    operation = build_operation(step)
     logger.info("fitting %s on %d OOF images", step.kind, len(observations))
     on_all = operation.fit(observations, spec)
     without = {}
@@ -73,7 +73,7 @@ def fit_step(
         others = [observation for observation, part in zip(observations, parts, strict=True) if part != left_out]
         without[int(left_out)] = operation.fit(others, spec)
     description: dict[str, Any] = {"fitted": operation.describe(on_all, spec)}
-    if "stands_for" in observations[0]:  # they are of single pixels
+    if PixelSample.can_join(observations):
         sample = PixelSample.of(observations)
         description["pixels"] = "all" if sample.is_exact else f"a sample of {len(sample.truth)}"
     alternatives = operation.compare_alternatives(observations, parts, before, spec)
@@ -86,7 +86,7 @@ def spread_evenly(number: int, most: int) -> NDArray[np.intp]:
 
 
 def is_worth_taking(step: Step, gain: Comparison) -> bool:
-    """Whether a step is taken, by its nested gain on OOF. A gain is above noise if its 95% interval is.
+    """Whether a step is taken, by its nested gain on OOF. A gain or loss is above noise if its 95% interval excludes 0.
 
     A step that must gain is taken if its gain is above noise. Any other step is taken unless its loss is above noise.
     """

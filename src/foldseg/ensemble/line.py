@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from foldseg.config.schema import Step
 from foldseg.ensemble.prediction import ImageContext, Params, Prediction
-from foldseg.ensemble.steps import operation_of
+from foldseg.ensemble.steps import build_operation
 
 
 class Taken(NamedTuple):
@@ -73,7 +73,7 @@ class Line:
 
     def take(self, place: int, prediction: Prediction, context: ImageContext, params: Params | None) -> Prediction:
         """Take the step at a place with given parameters."""
-        return operation_of(self.steps[place]).apply(prediction, context, params)
+        return build_operation(self.steps[place]).apply(prediction, context, params)
 
     def rounded(self, prediction: Prediction, place: int) -> Prediction:
         """Return the prediction as the step at a place gets it: rounded where OOF images are read from a store.
@@ -85,10 +85,10 @@ class Line:
 
 def is_fitted(step: Step) -> bool:
     """Whether a step leaves something to fit on OOF images."""
-    return operation_of(step).is_fitted
+    return build_operation(step).is_fitted
 
 
-def maps_before(steps: Sequence[Step], place: int) -> int:
+def count_probability_steps(steps: Sequence[Step], place: int) -> int:
     """Return how many steps come before the step at `place` and give probabilities.
 
     They are the first in the line. Their probabilities are kept while the step is fitted, since they are slow to make.
@@ -99,7 +99,7 @@ def maps_before(steps: Sequence[Step], place: int) -> int:
 
 def rounded_places(steps: Sequence[Step]) -> set[int]:
     """Return the numbers of steps after which OOF images are kept in a store, which rounds probabilities."""
-    return {maps_before(steps, place) for place, step in enumerate(steps) if is_fitted(step)}
+    return {count_probability_steps(steps, place) for place, step in enumerate(steps) if is_fitted(step)}
 
 
 def stage_names(members: Sequence[str], steps: Sequence[Step]) -> list[str]:

@@ -25,7 +25,7 @@ KEY = "made_from"
 _CODE = ("config", "data", "ensemble", "inference", "scoring", "submission")
 
 
-def contents_of(data: DataSet, folds: list[int]) -> Contents:
+def hash_contents_of_folds(data: DataSet, folds: list[int]) -> Contents:
     """Hash the images and masks of these folds and all test images."""
     oof = data.folded[data.folded["fold"].isin(folds)]
     return Contents.of({"OOF": oof, "test": data.test.sort_values("id")}, data.root)
@@ -39,12 +39,12 @@ def made_from(members: Members, contents: Path, submission: Path) -> dict[str, A
     runs = [run for runs in members.runs.values() for run in runs.values()]
     accepted = {str(run.path): run.facts["accepted"][-1]["changes"] for run in runs if "accepted" in run.facts}
     return {
-        "members": weights_of(members),
+        "members": hash_checkpoints(members),
         **({"trained_on_other_data": accepted} if accepted else {}),
         "labels": members.labels.definition,
         "data": hash_file(contents),
-        "submission": hash_of_submission(submission),
-        "oof": hash_of_submission(SubmissionFolder(submission.parent).oof),
+        "submission": hash_submission(submission),
+        "oof": hash_submission(SubmissionFolder(submission.parent).oof),
         "folds": members.first.facts["data_fingerprint"],
         "git_commit": git_commit(),
         "code": hash_code(*_CODE),
@@ -54,17 +54,17 @@ def made_from(members: Members, contents: Path, submission: Path) -> dict[str, A
 def holds_other_label_maps(submission: SubmissionFolder) -> bool:
     """Whether the OOF label maps are others than were scored. False if an older submission has no record of them."""
     stated = submission.read_scores().get(KEY, {}).get("oof")
-    return stated is not None and hash_of_submission(submission.oof) != stated
+    return stated is not None and hash_submission(submission.oof) != stated
 
 
-def weights_of(members: Members) -> dict[str, str]:
+def hash_checkpoints(members: Members) -> dict[str, str]:
     """Return checkpoint, as a path below the folder of runs -> SHA-256 of its weights."""
     runs = [(run, member) for member in members.config.members for run in members.runs[member.name].values()]
     paths = [run.checkpoint(member.checkpoint) for run, member in runs]
     return {path.relative_to(members.config.runs).as_posix(): hash_file(path) for path in paths}
 
 
-def hash_of_submission(path: Path) -> str:
+def hash_submission(path: Path) -> str:
     """Return the SHA-256 of a submission's file, or of the names and hashes of the PNGs of a folder."""
     if not path.is_dir():
         return hash_file(path)
@@ -73,7 +73,7 @@ def hash_of_submission(path: Path) -> str:
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def changes_since(folder: Path, opened: OpenedData) -> list[str]:
+def find_changes_since(folder: Path, opened: OpenedData) -> list[str]:
     """Return which images, masks, weights and labels have changed since a submission was made. It names the first ones.
 
     FoldsegError if the data is missing, or the folds have changed. What an older submission has no record of is logged.
@@ -87,23 +87,23 @@ def changes_since(folder: Path, opened: OpenedData) -> list[str]:
             kind="submission without contents",
         )
         return []
-    recorded, run = scores[KEY], any_run(config)
+    recorded, run = scores[KEY], find_any_run(config)
     data = opened.open(run.experiment.data)
     run.check_folds(data)
     if recorded["code"] != hash_code(*_CODE):
         say_once(
             f"{folder}: was made by other code, of commit {recorded['git_commit']}", kind="submission of other code"
         )
-    now = contents_of(data, scores["folds"])
+    now = hash_contents_of_folds(data, scores["folds"])
     labels = describe_label_changes(recorded["labels"], blended_labels(config, run).definition)
     return [
         *Contents.read(submission.contents).changes(now),
-        *changed_weights(config, recorded["members"]),
+        *find_changed_checkpoints(config, recorded["members"]),
         *(f"label set: {change}" for change in labels),
     ]
 
 
-def changed_weights(config: Ensemble, recorded: dict[str, str]) -> list[str]:
+def find_changed_checkpoints(config: Ensemble, recorded: dict[str, str]) -> list[str]:
     """Return a line that names the first checkpoint whose weights have changed since a submission was made, or nothing.
 
     recorded: checkpoint -> SHA-256 then. Checkpoints that are gone are passed over.
@@ -116,7 +116,7 @@ def changed_weights(config: Ensemble, recorded: dict[str, str]) -> list[str]:
     return [f"members: {format_count(changed, 'checkpoint')} ({changed[0]})"] if changed else []
 
 
-def any_run(config: Ensemble) -> RunFolder:
+def find_any_run(config: Ensemble) -> RunFolder:
     """Return a run of the first member, which names the data of the ensemble. FoldsegError if there is none."""
     experiment = ExperimentFolder(config.runs / config.members[0].experiment)
     runs = [run for run in experiment.runs.values() if run.config.is_file()]

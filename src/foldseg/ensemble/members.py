@@ -176,7 +176,7 @@ def find_members(config: Ensemble, opened: OpenedData | None = None) -> Members:
         raise FoldsegError(f"{len(problems)} run(s) of the ensemble are not there:\n  " + "\n  ".join(problems))
     members = Members(config, runs, opened)
     _check_alike(members)
-    _check_different(members)
+    _check_no_duplicates(members)
     return members
 
 
@@ -204,7 +204,7 @@ def _merge_into(run: RunFolder, labels: LabelSet) -> NDArray[np.intp]:
         raise FoldsegError(f"{run.path}: its classes cannot be merged into the scored ones: {error}") from None
 
 
-def _check_different(members: Members) -> None:
+def _check_no_duplicates(members: Members) -> None:
     """Raise FoldsegError if two members would read the same predictions, which would count twice."""
     member_of: dict[Path, str] = {}
     for name, (store, *_) in members.sources("oof", members.folds[0]).items():
@@ -221,14 +221,14 @@ def _check_alike(members: Members) -> None:
     """
     first = members.first
     for runs in members.runs.values():
-        model = first if members.config.labels == "as_trained" else next(iter(runs.values()))
+        reference = first if members.config.labels == "as_trained" else next(iter(runs.values()))
         for run in runs.values():
-            if run.classes != model.classes:
-                is_same_member = model.path.parent == run.path.parent
+            if run.classes != reference.classes:
+                is_same_member = reference.path.parent == run.path.parent
                 cure = "" if is_same_member else " but with labels: scored, which merges them"
                 raise FoldsegError(
                     f"{run.path}: predicts the classes {', '.join(run.classes)}, "
-                    f"{model.path} predicts {', '.join(model.classes)}; they cannot be blended{cure}"
+                    f"{reference.path} predicts {', '.join(reference.classes)}; they cannot be blended{cure}"
                 )
             for key in ("dataset", "folds", "fold_splits"):
                 value, of_first = getattr(run.experiment.data, key), getattr(first.experiment.data, key)

@@ -45,7 +45,7 @@ class OofResult:
     """By place, of every step, also of those that are left out."""
     descriptions: Mapping[int, Mapping[str, Any]]
     """By place, of every step that was fitted: what score.json says of its parameters."""
-    members: Sequence[Observation]
+    disagreements: Sequence[Observation]
     """Where the members disagree, image by image. Empty if there is one member."""
 
 
@@ -91,7 +91,7 @@ class _StageCounts:
 
 
 class _OofEvaluation:
-    """The OOF images of an ensemble on their way: what was counted, fitted and left out so far."""
+    """What the passes over OOF images have counted, fitted and left out so far."""
 
     def __init__(self, members: Members, work: Path) -> None:
         oof, steps = members.oof, members.config.steps
@@ -115,7 +115,7 @@ class _OofEvaluation:
     def take(self, planned: PassRange) -> int | None:
         """Take all images along a pass. Return the place of the first step that is not worth taking, if there is one.
 
-        In that case, only the gain of that step is remembered of the pass.
+        In that case, the other results of the pass are dropped.
         """
         folder = self._open(planned)
         end = len(self._line.steps) if planned.end is None else planned.end
@@ -126,13 +126,13 @@ class _OofEvaluation:
         counts = self._counts.updated(list(np.stack([tally.counts for tally in tallies], 1)), places)
         counts_on_all = np.stack([tally.counts_on_all for tally in tallies], 1)
         for place, on_all in zip(places, counts_on_all, strict=True):
-            if place >= self._judged and not self._is_taken(place, counts, on_all):
+            if place >= self._judged and not self._judge(place, counts, on_all):
                 return place
 
         self._counts, self._judged = counts, end
         self._source = folder.plan.kept or self._source
         self._observations = [tally.observed for tally in tallies]
-        self._disagreements = self._disagreements or [tally.members for tally in tallies if tally.members]
+        self._disagreements = self._disagreements or [tally.disagreement for tally in tallies if tally.disagreement]
         self._last_pass = folder
         return None
 
@@ -146,8 +146,8 @@ class _OofEvaluation:
         plan = Pass(self._members.spec, planned, self._source, fitted_on_all=self._line, max_bytes=max_bytes)
         return PassFolder.open(self._work, "oof", plan, tasks)
 
-    def _is_taken(self, place: int, counts: _StageCounts, on_all: Counts) -> bool:
-        """Compare a step with the stage before it. Return whether it is taken: it is worth it, or forced."""
+    def _judge(self, place: int, counts: _StageCounts, on_all: Counts) -> bool:
+        """Compare a step with the stage before it, and note its gain. Return whether it is taken: worth it, or forced."""
         spec, step = self._members.spec, self._line.steps[place]
         samples = self._members.config.bootstrap_samples
         gain = compare_models(spec.score, counts.steps[place], counts.before(place), spec.labels, self._groups, samples)
@@ -181,14 +181,14 @@ class _OofEvaluation:
         return spread_evenly(number, most)
 
     def write_labels(self, folder: Path) -> None:
-        """Write the final label maps as PNGs of raw ids, at the end of the way."""
+        """Write the final label maps as PNGs of raw ids, after all passes."""
         assert self._last_pass is not None
         final = self._last_pass.final
         maps = ((task.id, final.read_labels(task.id)) for task in self._tasks)
         label_png.write(folder, maps, self._members.labels)
 
     def result(self) -> OofResult:
-        """Return what came of all, at the end of the way."""
+        """Return counts, gains and the fitted line, after all passes."""
         line = self._line
         params = tuple(None if place in line.left_out else fitted for place, fitted in enumerate(line.params))
         line = replace(line, params=params)

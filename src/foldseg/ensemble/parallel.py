@@ -25,7 +25,7 @@ TaskT = TypeVar("TaskT")
 ResultT = TypeVar("ResultT")
 
 
-def processed(
+def map_in_processes(
     function: Callable[[TaskT], ResultT], tasks: Sequence[TaskT], workers: int, what: str
 ) -> Iterator[ResultT]:
     """Yield what `function` returns for each task, in the order of tasks, with only a few results in memory.
@@ -35,13 +35,13 @@ def processed(
     `function` are passed on.
     """
     with tqdm(total=len(tasks), desc=what, unit="image", leave=False, disable=None) as bar:
-        guarded = partial(_guarded, function)
-        for result in map(guarded, tasks) if workers == 1 else _side_by_side(guarded, tasks, workers):
+        guarded = partial(_call_and_explain, function)
+        for result in map(guarded, tasks) if workers == 1 else _map_in_pool(guarded, tasks, workers):
             bar.update()
             yield result
 
 
-def _guarded(function: Callable[[TaskT], ResultT], task: TaskT) -> ResultT:
+def _call_and_explain(function: Callable[[TaskT], ResultT], task: TaskT) -> ResultT:
     """Call `function`; turn an error about memory or files into a FoldsegError that names the task's image."""
     try:
         return function(task)
@@ -60,7 +60,7 @@ def _name(task: object) -> str:
     return str(getattr(task, "id", task))
 
 
-def _side_by_side(function: Callable[[TaskT], ResultT], tasks: Sequence[TaskT], workers: int) -> Iterator[ResultT]:
+def _map_in_pool(function: Callable[[TaskT], ResultT], tasks: Sequence[TaskT], workers: int) -> Iterator[ResultT]:
     context = multiprocessing.get_context("spawn")  # torch's and OpenCV's threads do not survive a fork
     todo = iter(tasks)
     try:
@@ -75,7 +75,7 @@ def _side_by_side(function: Callable[[TaskT], ResultT], tasks: Sequence[TaskT], 
                 pool.shutdown(wait=False, cancel_futures=True)  # after an error, no waiting task is begun
     except BrokenProcessPool as error:
         raise FoldsegError(
-            f"workers: one of the {workers} blending processes was killed, most often for want of memory; lower it"
+            f"workers: one of the {workers} blending processes was killed, most often since memory ran out; lower `workers`"
         ) from error
     except OSError as error:  # those of `function` have become a FoldsegError
         raise FoldsegError(
@@ -86,7 +86,7 @@ def _side_by_side(function: Callable[[TaskT], ResultT], tasks: Sequence[TaskT], 
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Start processes that ignore Ctrl+C. This process gets it after they have started, and ends them."""
+    """Hold Ctrl+C back: processes that are started within the block ignore it. This process gets it afterwards."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

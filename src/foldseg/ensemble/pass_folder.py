@@ -65,9 +65,9 @@ class PassFolder:
         """
         if self.plan.kept is not None:
             self.plan.kept.begin(self._store_facts())
-            self.records.forget(self.plan.kept.missing())
+            self.records.remove(self.plan.kept.missing())
         if self.plan.final is not None:
-            self.records.forget([task.id for task in self.tasks if not self.plan.final.has(task.id)])
+            self.records.remove([task.id for task in self.tasks if not self.plan.final.has(task.id)])
         for arrays in self.records.process(partial(_arrays_of_pass, self.plan), self.tasks, workers, description):
             yield Tally.of(arrays)
 

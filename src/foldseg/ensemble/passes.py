@@ -18,10 +18,10 @@ from foldseg.data.labels import Mask
 from foldseg.ensemble.disagreement import observe_members
 from foldseg.ensemble.final import FinalPredictions
 from foldseg.ensemble.image import ImageTask, blend_members
-from foldseg.ensemble.line import Line, Taken, is_fitted, maps_before
+from foldseg.ensemble.line import Line, Taken, count_probability_steps, is_fitted
 from foldseg.ensemble.operation import Observation
 from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Params, Prediction
-from foldseg.ensemble.steps import operation_of
+from foldseg.ensemble.steps import build_operation
 from foldseg.errors import FoldsegError
 from foldseg.inference.store import PredictionStore
 from foldseg.scoring.counts import Counts, count_masks, count_pixels
@@ -32,7 +32,7 @@ class PassRange:
     """The part of the line that a pass takes."""
 
     start: int | None = None
-    """Number of steps behind the maps that the pass begins with. None: it begins with the members."""
+    """Number of steps that its first maps already went through. None: it begins with the members."""
     end: int | None = None
     """Place of the step before which the pass ends, and for which it observes. None: it takes all steps."""
     keeps_maps: bool = False
@@ -49,7 +49,7 @@ def plan_passes(steps: Sequence[Step]) -> list[PassRange]:
     for place, step in enumerate(steps):
         if not is_fitted(step):
             continue
-        kept = maps_before(steps, place)
+        kept = count_probability_steps(steps, place)
         ranges.append(PassRange(start, place, keeps_maps=start is None or kept > start))
         start = kept
     return [*ranges, PassRange(start)]
@@ -68,7 +68,7 @@ class Pass:
     final: FinalPredictions | None = None
     """Where the predictions after all steps are written, if they are."""
     fitted_on_all: Line | None = None
-    """The steps as fitted on all OOF images. They are counted beside those of the task's line, and score too well."""
+    """The steps as fitted on all OOF images. Used only for a second score, which is too optimistic."""
     max_bytes: int = 0
     """What observations of single pixels may take per image, about. 0: nothing is observed."""
 
@@ -81,24 +81,29 @@ class Tally:
     """(stages, classes, 3) of each member and the blend, if the pass begins with them, and of each step taken."""
     counts_on_all: Counts
     """(steps taken, classes, 3) with parameters that were fitted on all OOF images."""
-    members: Observation
+    disagreement: Observation
     """Where the members disagree (see `observe_members`)."""
     observed: Observation
     """What the step at the end of the pass is fitted from."""
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return all of it as arrays by name, to be written to a file."""
-        members = {f"members/{key}": value for key, value in self.members.items()}
+        members = {f"members/{key}": value for key, value in self.disagreement.items()}
         observed = {f"observed/{key}": value for key, value in self.observed.items()}
         return {"counts": self.counts, "counts_on_all": self.counts_on_all, **members, **observed}
 
     @staticmethod
     def of(arrays: Mapping[str, NDArray[Any]]) -> "Tally":
         """Return the tally of which `arrays` were written."""
-        return Tally(arrays["counts"], arrays["counts_on_all"], _below(arrays, "members/"), _below(arrays, "observed/"))
+        return Tally(
+            arrays["counts"],
+            arrays["counts_on_all"],
+            _select_below(arrays, "members/"),
+            _select_below(arrays, "observed/"),
+        )
 
 
-def _below(arrays: Mapping[str, NDArray[Any]], prefix: str) -> Observation:
+def _select_below(arrays: Mapping[str, NDArray[Any]], prefix: str) -> Observation:
     return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
 
 
@@ -108,7 +113,7 @@ def run_pass(plan: Pass, task: ImageTask) -> Tally:
     truth = task.read_truth(plan.spec.labels)
     counts: list[Counts] = []
     counts_on_all: list[Counts] = []
-    members: Observation = {}
+    disagreement: Observation = {}
     observed: Observation = {}
 
     if plan.source is not None:
@@ -116,14 +121,14 @@ def run_pass(plan: Pass, task: ImageTask) -> Tally:
     else:
         prediction, counts = _blend(context, truth)
         if truth is not None and plan.max_bytes and len(task.members) > 1:
-            members = observe_members(context, prediction.labels, truth, plan.max_bytes)
+            disagreement = observe_members(context, prediction.labels, truth, plan.max_bytes)
 
     for taken in task.line.walk(prediction, context, plan.range.start or 0, plan.range.end):
         prediction = taken.after
         if truth is None:
             continue
         counts.append(_count(truth, prediction, plan.spec))
-        on_all = _fitted_on_all(plan, task, taken, context)
+        on_all = _take_as_fitted_on_all(plan, task, taken, context)
         counts_on_all.append(counts[-1] if on_all is None else _count(truth, on_all, plan.spec))
 
     if plan.kept is not None:
@@ -132,10 +137,10 @@ def run_pass(plan: Pass, task: ImageTask) -> Tally:
         plan.final.write(task.id, prediction)
     if plan.range.end is not None and task.is_observed and truth is not None:
         before = task.line.rounded(prediction, plan.range.end)
-        operation = operation_of(task.line.steps[plan.range.end])
+        operation = build_operation(task.line.steps[plan.range.end])
         observed = operation.observe(before, truth, context, plan.max_bytes)
     classes = len(plan.spec.labels)
-    return Tally(_stacked(counts, classes), _stacked(counts_on_all, classes), members, observed)
+    return Tally(_stacked(counts, classes), _stacked(counts_on_all, classes), disagreement, observed)
 
 
 def _blend(context: ImageContext, truth: Mask | None) -> tuple[Prediction, list[Counts]]:
@@ -165,7 +170,7 @@ def _stacked(counts: Sequence[Counts], classes: int) -> Counts:
     return np.stack(counts) if counts else np.empty((0, classes, 3), np.int64)
 
 
-def _fitted_on_all(plan: Pass, task: ImageTask, taken: Taken, context: ImageContext) -> Prediction | None:
+def _take_as_fitted_on_all(plan: Pass, task: ImageTask, taken: Taken, context: ImageContext) -> Prediction | None:
     """Take a step again as it was fitted on all OOF images. None if it was taken with the same parameters."""
     on_all = plan.fitted_on_all.params[taken.place] if plan.fitted_on_all else None
     if on_all is None or _are_same(on_all, task.line.params[taken.place]):

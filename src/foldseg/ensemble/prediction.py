@@ -50,7 +50,7 @@ class Prediction:
     def with_masks(self, masks: NDArray[np.bool_], labels: LabelSet) -> "Prediction":
         """Return the prediction of masks (classes, H, W) bool that may overlap. Its class indices are only shown."""
         maps = self.quantised()
-        return Prediction(labels_of_masks(masks, maps, labels), maps=maps, masks=masks)
+        return Prediction(flatten_masks(masks, maps, labels), maps=maps, masks=masks)
 
     def rounded(self) -> "Prediction":
         """Return the same labels and masks with quantised maps, as a prediction store would give them back."""
@@ -114,14 +114,14 @@ class ImageContext:
         return self.spec.labels
 
 
-def labels_of_masks(masks: NDArray[np.bool_], maps: Quantised, labels: LabelSet) -> Mask:
-    """One class per pixel, to look at: the most probable of the categories that hold it, or the best of the others."""
+def flatten_masks(masks: NDArray[np.bool_], maps: Quantised, labels: LabelSet) -> Mask:
+    """Return one class per pixel, to look at: the most probable one whose mask has it, or the best unscored class."""
     scored = np.flatnonzero(labels.scored)
     top = argmax(np.where(masks[scored], maps[scored].astype(np.int16), np.int16(-1)))
-    return np.where(masks.any(0), scored.astype(np.uint8)[top], best_of_rest(maps, labels))
+    return np.where(masks.any(0), scored.astype(np.uint8)[top], find_best_unscored(maps, labels))
 
 
-def best_of_rest(maps: Quantised, labels: LabelSet) -> Mask:
-    """(H, W) uint8: the most probable of the classes that are not scored, or of all where all are."""
+def find_best_unscored(maps: Quantised, labels: LabelSet) -> Mask:
+    """Return the most probable of the classes that are not scored, or of all if all are scored: (H, W) uint8."""
     rest = np.flatnonzero(~labels.scored) if not labels.scored.all() else np.arange(len(labels))
     return rest.astype(np.uint8)[argmax(maps[rest])]

@@ -21,7 +21,7 @@ from foldseg.data.labels import LabelSet
 from foldseg.ensemble.confident import LabelingTask, label_image
 from foldseg.ensemble.line import Line, is_fitted
 from foldseg.ensemble.members import Members, find_members
-from foldseg.ensemble.parallel import processed
+from foldseg.ensemble.parallel import map_in_processes
 from foldseg.ensemble.steps import require_packages
 from foldseg.errors import FoldsegError
 from foldseg.files import write_json
@@ -75,7 +75,7 @@ def _write_fold(
         stale.unlink(missing_ok=True)
     tasks = members.test_tasks(Line.of(steps), fold)
     labelings = [LabelingTask(task, members.spec, folder / f"{task.id}.png", min_probability) for task in tasks]
-    counts = processed(label_image, labelings, members.config.workers, f"labelling for fold {fold}")
+    counts = map_in_processes(label_image, labelings, members.config.workers, f"labelling for fold {fold}")
     pixels = np.sum(list(counts), 0)
     weights = [(members.runs[member.name][fold], member.checkpoint) for member in members.config.members]
     pictures = hash_files(task.image for task in tasks)

@@ -1,4 +1,4 @@
-"""What one function returns for each of many images, kept on disk, so that work that was stopped goes on."""
+"""Keep the results of a function for each image on disk, so that work that was stopped goes on."""
 
 import hashlib
 import io
@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from foldseg.ensemble.parallel import processed
+from foldseg.ensemble.parallel import map_in_processes
 from foldseg.errors import FoldsegError
 from foldseg.files import remove_partials, write_bytes
 from foldseg.inputs import check_is_file
@@ -43,7 +43,7 @@ class Records:
     @staticmethod
     def of(parent: Path, name: str, made_from: Any) -> "Records":
         """Return the folder for what the records are `made_from` (plain types and arrays). It need not exist."""
-        content = json.dumps(made_from, sort_keys=True, default=_plain)
+        content = json.dumps(made_from, sort_keys=True, default=_to_plain)
         return Records(parent / f"{name}-{hashlib.sha256(content.encode()).hexdigest()[:16]}")
 
     @property
@@ -59,15 +59,15 @@ class Records:
         A record that is there is read instead. `description` names the progress bar.
         """
         remove_partials(self.folder)
-        yield from processed(partial(_recorded, function, self.folder), tasks, workers, description)
+        yield from map_in_processes(partial(_read_or_make, function, self.folder), tasks, workers, description)
 
-    def forget(self, names: Sequence[str]) -> None:
+    def remove(self, names: Sequence[str]) -> None:
         """Remove the records of these images. They are made again."""
         for name in names:
             (self.folder / f"{name}.npz").unlink(missing_ok=True)
 
 
-def _recorded(function: Callable[[TaskT], Arrays], folder: Path, task: TaskT) -> Arrays:
+def _read_or_make(function: Callable[[TaskT], Arrays], folder: Path, task: TaskT) -> Arrays:
     path = folder / f"{task.id}.npz"
     if path.is_file():
         with suppress(FoldsegError):  # a damaged record is made again
@@ -91,7 +91,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         content = np.load(path)
         if isinstance(content, np.lib.npyio.NpzFile):
             with content:
-                return _checked(dict(content))
+                return _check_arrays(dict(content))
     except OSError as error:
         raise FoldsegError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
@@ -99,15 +99,15 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     raise FoldsegError(f"{path}: is no .npz file")
 
 
-def _checked(arrays: dict[str, Any]) -> dict[str, NDArray[Any]]:
-    """Raise ValueError for what is no array of numbers: numpy returns the bytes of members that it does not know."""
+def _check_arrays(arrays: dict[str, Any]) -> dict[str, NDArray[Any]]:
+    """Raise ValueError for what is no array of numbers: numpy returns the bytes of entries that it does not know."""
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf":
             raise ValueError(f"{name} is no array of numbers")
     return arrays
 
 
-def _plain(value: Any) -> Any:
+def _to_plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, Mapping):

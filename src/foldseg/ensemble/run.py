@@ -15,9 +15,9 @@ from foldseg.config.schema import Step, Tta
 from foldseg.data.datasets import OpenedData
 from foldseg.data.labels import LabelSet, Mask
 from foldseg.data.rle import Rle
-from foldseg.ensemble.fitted import write_line
+from foldseg.ensemble.fitted import write_fitted_steps
 from foldseg.ensemble.line import Line
-from foldseg.ensemble.made_from import KEY, contents_of, made_from
+from foldseg.ensemble.made_from import KEY, hash_contents_of_folds, made_from
 from foldseg.ensemble.members import Members, find_members
 from foldseg.ensemble.oof import predict_oof
 from foldseg.ensemble.pass_folder import PassFolder
@@ -72,18 +72,18 @@ def predict_ensemble(config: Ensemble) -> EnsembleResult:
 
 
 def _predict(config: Ensemble) -> EnsembleResult:
-    members = _checked(config)
+    members = _find_checked_members(config)
     members.require_same_data()
     members.predict(("oof", "test"))
     folder = config.submissions / config.name
-    contents = contents_of(members.data, members.folds)
+    contents = hash_contents_of_folds(members.data, members.folds)
     submission = SubmissionFolder(folder)
     if submission.is_finished:
         _warn_of_other_settings(submission, config)
     else:
         save(config, submission.config)  # which says whose folder this is
     with scratch(folder / ".new") as new:
-        scores, path = _make(members, new, folder / "work")
+        scores, path = _blend_and_score(members, new, folder / "work")
         submission.scores.unlink(missing_ok=True)
         save(config, submission.config)
         contents.write(submission.contents)
@@ -133,13 +133,13 @@ def scores_again(folder: Path, opened: OpenedData | None = None) -> dict[str, An
 
     FoldsegError if a run or a store is missing, or is newer than the submission.
     """
-    members = _checked(SubmissionFolder(folder).read_settings(), opened)
+    members = _find_checked_members(SubmissionFolder(folder).read_settings(), opened)
     members.require_stores(("oof", "test"))
     with scratch(folder / ".again") as temporary:
-        return _make(members, temporary, temporary / "work")[0]
+        return _blend_and_score(members, temporary, temporary / "work")[0]
 
 
-def _checked(config: Ensemble, opened: OpenedData | None = None) -> Members:
+def _find_checked_members(config: Ensemble, opened: OpenedData | None = None) -> Members:
     """Find the members. FoldsegError for any mistake that can be seen before something is predicted or blended."""
     require_packages(config.steps)
     check_overlap(config.submission, config.may_overlap)
@@ -152,14 +152,14 @@ def _checked(config: Ensemble, opened: OpenedData | None = None) -> Members:
     return members
 
 
-def _make(members: Members, folder: Path, work: Path) -> tuple[dict[str, Any], Path]:
+def _blend_and_score(members: Members, folder: Path, work: Path) -> tuple[dict[str, Any], Path]:
     """Blend, fit and score; write label maps and the submission into `folder`.
 
     What is made of each image is kept in `work`, to go on there. Return the content of score.json, and the submission.
     """
     config = members.config
     scores, line = _score_oof(members, folder, work)
-    write_line(SubmissionFolder(folder).fitted, line)
+    write_fitted_steps(SubmissionFolder(folder).fitted, line)
     path = folder / FORMATS[config.submission].file_name
     test_counts = _write_submission(members, path, line, work)
     if test_counts is not None:
@@ -176,9 +176,9 @@ def _score_oof(members: Members, folder: Path, work: Path) -> tuple[dict[str, An
     scores["oof"] = stage_scores(config, oof.line.taken, oof.counts, labels, groups)
     scores["steps"] = step_gains(oof)
     scores["left_out"] = steps_left_out(oof)
-    if oof.members:
+    if oof.disagreements:
         best = best_member(config, oof.counts, labels, groups)
-        scores["members"] = {**member_worth(config, oof.members, members.spec, groups), "best": best}
+        scores["members"] = {**member_worth(config, oof.disagreements, members.spec, groups), "best": best}
         _warn_of_best_member(best, len(config.members))
     return scores, oof.line
 

@@ -5,6 +5,7 @@ example, no weighting changes it. Such pixels are only counted. The others are o
 needed to label them again. If there are too many, some of them are kept, and each stands for several.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from zlib import crc32
@@ -18,6 +19,8 @@ from foldseg.scoring.counts import PREDICTION, SHARED, TRUTH, Counts, count_pixe
 
 MAX_BYTES = 64 << 20
 """About how much memory the pixels that are kept of all images may take."""
+DRAWN = 16
+"""This many times the pixels that may be kept are drawn first, because most of them turn out to be settled."""
 
 
 def draw_places(name: str, pixels: int, max_pixels: int) -> NDArray[np.intp]:
@@ -48,7 +51,8 @@ def observe_pixels(
     is_open = is_open & (truth != IGNORE_INDEX)
     settled = np.where(is_open, np.uint8(IGNORE_INDEX), truth)
     kept = np.flatnonzero(is_open.reshape(-1)[places])
-    kept = kept[:: max(1, -(-len(kept) // max(1, max_pixels)))]
+    every = math.ceil(len(kept) / max(1, max_pixels))
+    kept = kept[:: max(1, every)]
     number = int(np.count_nonzero(is_open))
     return {
         "fixed": count_pixels(settled, labels, classes),
@@ -88,6 +92,11 @@ class PixelSample:
             np.concatenate([observation["vectors"] for observation in observations]),
             np.repeat([float(observation["stands_for"]) for observation in observations], lengths),
         )
+
+    @staticmethod
+    def can_join(observations: Sequence[Observation]) -> bool:
+        """Whether observations are those of `observe_pixels`, and not of another kind."""
+        return "stands_for" in observations[0]
 
     @property
     def is_exact(self) -> bool:

@@ -1,6 +1,6 @@
 """From counts to the tables of score.json: scores of every stage, the gain of each step, the worth of each member."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -112,8 +112,3 @@ def member_worth(
         "removing": removing,
         "pixels": "all" if sample.pixels.is_exact else f"a sample of {len(sample.pixels.truth)}",
     }
-
-
-def threshold_table(gains: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the scores of both kinds of categories, if a step compared them."""
-    return next((facts["categories"] for facts in gains.values() if "categories" in facts), None)

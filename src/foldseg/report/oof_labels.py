@@ -16,7 +16,7 @@ from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.data.reading import read_image, read_mask
 from foldseg.data.samples import shorten
 from foldseg.ensemble.blend import argmax
-from foldseg.ensemble.made_from import any_run, changes_since, holds_other_label_maps
+from foldseg.ensemble.made_from import find_any_run, find_changes_since, holds_other_label_maps
 from foldseg.ensemble.members import blended_labels
 from foldseg.errors import FoldsegError
 from foldseg.inference.run_stores import expected_metadata, store_of
@@ -138,10 +138,10 @@ def _open_store(run: RunFolder, opened: OpenedData) -> PredictionStore:
 def _open_submission(submission: SubmissionFolder, opened: OpenedData) -> OofLabels:
     """Open the label maps of an ensemble: the 8-bit PNGs of raw ids that it was scored with."""
     folder, config = submission.path, submission.read_settings()
-    run = any_run(config)
+    run = find_any_run(config)
     data, labels = opened.open(run.experiment.data), blended_labels(config, run)
     run.check_folds(data)
-    for change in changes_since(folder, opened):
+    for change in find_changes_since(folder, opened):
         logger.warning("%s: is not of what there is now: %s; run foldseg ensemble again", folder, change)
     if holds_other_label_maps(submission):
         logger.warning("%s: holds other label maps than those that were scored; run foldseg ensemble again", folder)

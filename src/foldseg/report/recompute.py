@@ -20,7 +20,7 @@ from foldseg.config.schema import ScoreName
 from foldseg.data.datasets import OpenedData
 from foldseg.data.labels import LabelSet
 from foldseg.ensemble.fitted import read_left_out
-from foldseg.ensemble.made_from import KEY, changes_since, hash_of_submission
+from foldseg.ensemble.made_from import KEY, find_changes_since, hash_submission
 from foldseg.errors import FoldsegError
 from foldseg.files import read_record
 from foldseg.inputs import is_absent, read_csv
@@ -77,7 +77,7 @@ class RecomputedScores:
 
 def require_fresh(source: Path, opened: OpenedData) -> None:
     """Raise FoldsegError if the images, masks, weights or classes of a submission have changed since it was made."""
-    changes = changes_since(source, opened) if SubmissionFolder(source).is_finished else []
+    changes = find_changes_since(source, opened) if SubmissionFolder(source).is_finished else []
     if changes:
         raise FoldsegError(
             f"{source}: is stale, what it was made from has changed since: {'; '.join(changes)}; run "
@@ -233,7 +233,7 @@ def _check_file(path: Path, scores: Mapping[str, Any]) -> None:
     An older score.json does not state its hash, and nothing is checked then.
     """
     stated = scores.get(KEY, {}).get("submission")
-    if stated is not None and (is_absent(path) or hash_of_submission(path) != stated):
+    if stated is not None and (is_absent(path) or hash_submission(path) != stated):
         raise FoldsegError(f"{path}: is not what foldseg ensemble wrote there; run it again")
 
 

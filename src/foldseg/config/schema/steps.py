@@ -114,7 +114,7 @@ class BiasStep(Step):
     """Factors are between 1/limit and limit."""
 
 
-class Crf(Step):
+class CrfStep(Step):
     """Dense CRF (Krähenbühl and Koltun, 2011); the names are those of the paper's kernels. Lists are fitted."""
 
     place = Place.PROBABILITIES
@@ -193,7 +193,7 @@ class ThresholdStep(Step):
         return cls(categories="overlapping"), cls(categories="exclusive")
 
 
-class CleanUp(Step):
+class CleanUpStep(Step):
     """Remove small components, and fill small holes: they take the class around them. Lists are fitted per class."""
 
     place = Place.LABELS

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from foldseg.config import Ensemble
-from foldseg.config.schema import BiasStep, CleanUp, Crf, StackStep, Step, ThresholdStep, WeightsStep
+from foldseg.config.schema import BiasStep, CleanUpStep, CrfStep, StackStep, Step, ThresholdStep, WeightsStep
 from foldseg.config.schema.choice import check_entries
 from foldseg.data.labels import LabelSet
 from foldseg.ensemble.operation import Operation, check_operation
@@ -24,16 +24,16 @@ STEPS: dict[type[Step], type[Operation[Any]]] = {
     WeightsStep: WeightsOperation,
     StackStep: StackOperation,
     BiasStep: BiasOperation,
-    Crf: CrfOperation,
+    CrfStep: CrfOperation,
     ThresholdStep: ThresholdOperation,
-    CleanUp: CleanUpOperation,
+    CleanUpStep: CleanUpOperation,
 }
 check_entries(STEPS, Step, "ensemble/steps/__init__.py: STEPS")
 for _operation in STEPS.values():
     check_operation(_operation)
 
 
-def operation_of(step: Step) -> Operation[Any]:
+def build_operation(step: Step) -> Operation[Any]:
     """Return what a step does, with its settings."""
     return STEPS[type(step)](step)
 
@@ -54,7 +54,7 @@ def require_packages(steps: Iterable[Step]) -> None:
 def check_steps(config: Ensemble, labels: LabelSet) -> None:
     """Raise FoldsegError if a step does not go with the classes, the score or other settings of an ensemble."""
     for step in config.steps:
-        operation_of(step).check(config, labels)
+        build_operation(step).check(config, labels)
         key = f"steps.{step.kind}.classes"
         if unknown := set(step.named_classes) - set(labels.names):
             raise FoldsegError(f"{key}: unknown {sorted(unknown)}; valid are {', '.join(labels.names)}")

@@ -13,17 +13,15 @@ from numpy.typing import NDArray
 
 from foldseg.config.schema import BiasStep
 from foldseg.data.labels import Mask
-from foldseg.ensemble.blend import normalised
+from foldseg.ensemble.blend import normalise
 from foldseg.ensemble.operation import Observation, Operation
 from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Params, Prediction
-from foldseg.ensemble.sample import PixelSample, draw_places, observe_pixels
+from foldseg.ensemble.sample import DRAWN, PixelSample, draw_places, observe_pixels
 from foldseg.scoring.counts import PREDICTION, SHARED, Counts
 
 _LEVELS = 65
 """Factors that are tried for each class, evenly on a logarithmic scale. The middle one is 1."""
 _SWEEPS = 4
-_DRAWN = 16
-"""Times as many pixels are drawn as may be kept, since most pixels turn out to be settled."""
 
 
 class BiasOperation(Operation[BiasStep]):
@@ -38,7 +36,7 @@ class BiasOperation(Operation[BiasStep]):
         """Multiply, and scale the classes to sum to 1."""
         assert params is not None
         factors = params["factors"].astype(np.float32)
-        return Prediction.of_probabilities(normalised(prediction.as_probabilities() * factors[:, None, None]))
+        return Prediction.of_probabilities(normalise(prediction.as_probabilities() * factors[:, None, None]))
 
     def observe(self, prediction: Prediction, truth: Mask, context: ImageContext, max_bytes: int) -> Observation:
         """Keep the pixels in which some class is within limit**2 of the most probable one."""
@@ -46,7 +44,7 @@ class BiasOperation(Operation[BiasStep]):
         classes = len(maps)
         top_two = np.partition(maps, -2, axis=0)[-2:] if classes > 1 else np.stack([maps[0] * 0, maps[0]])
         is_open = top_two[0] * np.float32(self.settings.limit**2) >= top_two[1]
-        places = draw_places(context.id, truth.size, max(1, max_bytes * _DRAWN // classes))
+        places = draw_places(context.id, truth.size, max(1, max_bytes * DRAWN // classes))
         vectors = maps.reshape(classes, -1)[:, places].T
         return observe_pixels(truth, prediction.labels, is_open, places, vectors, max_bytes // classes)
 

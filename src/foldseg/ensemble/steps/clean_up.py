@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from foldseg.config.schema import CleanUp
+from foldseg.config.schema import CleanUpStep
 from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
 from foldseg.ensemble.operation import Observation, Operation
 from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Params, Prediction
@@ -21,7 +21,7 @@ _MIN_AREA, _HOLE_AREA = "min_area", "hole_area"
 _KINDS = (_MIN_AREA, _HOLE_AREA)
 
 
-class CleanUpOperation(Operation[CleanUp]):
+class CleanUpOperation(Operation[CleanUpStep]):
     """Remove small components, and fill small holes."""
 
     @property
@@ -120,30 +120,30 @@ def _recount(truth: Mask, old: Mask, new: Mask, before: Counts) -> Counts:
     return before + count_pixels(right, becomes, len(before)) - count_pixels(right, was, len(before))
 
 
-def clean_up(labels: Mask, least: Areas, hole: Areas) -> Mask:
-    """Give connected components (8-neighbours) of class c below least[c] pixels the class of the nearest kept pixel.
+def clean_up(labels: Mask, min_area: Areas, hole_area: Areas) -> Mask:
+    """Give connected components (8-neighbours) of class c below min_area[c] pixels the class of the nearest kept pixel.
 
-    Afterwards, holes (4-neighbours, not at the border) of fewer than hole[c] pixels in class c become c, one class
+    Afterwards, holes (4-neighbours, not at the border) of fewer than hole_area[c] pixels in class c become c, one class
     after the other. labels (H, W) uint8 class indices -> the same shape. If nothing would be kept, the labels stay.
     """
     small = np.zeros(labels.shape, bool)
-    for index in np.flatnonzero(least):
-        small |= _small_components(labels == index, least[index])
+    for index in np.flatnonzero(min_area):
+        small |= _small_components(labels == index, min_area[index])
     labels = _taken_over(labels, small)
-    for index in np.flatnonzero(hole):
-        holes = _small_holes(labels == index, hole[index])
+    for index in np.flatnonzero(hole_area):
+        holes = _small_holes(labels == index, hole_area[index])
         if holes.any():
             labels = np.where(holes, np.uint8(index), labels)
     return labels
 
 
-def clean_up_masks(masks: NDArray[np.bool_], least: Areas, hole: Areas) -> NDArray[np.bool_]:
+def clean_up_masks(masks: NDArray[np.bool_], min_area: Areas, hole_area: Areas) -> NDArray[np.bool_]:
     """Remove small components from masks that may overlap, (classes, H, W) bool, and fill small holes in them."""
     cleaned = masks.copy()
-    for index in np.flatnonzero(least):
-        cleaned[index] &= ~_small_components(cleaned[index], least[index])
-    for index in np.flatnonzero(hole):
-        cleaned[index] |= _small_holes(cleaned[index], hole[index])
+    for index in np.flatnonzero(min_area):
+        cleaned[index] &= ~_small_components(cleaned[index], min_area[index])
+    for index in np.flatnonzero(hole_area):
+        cleaned[index] |= _small_holes(cleaned[index], hole_area[index])
     return cleaned
 
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from foldseg.config.schema import Crf
+from foldseg.config.schema import CrfStep
 from foldseg.data.labels import Image, Mask
 from foldseg.ensemble.blend import Probabilities, argmax
 from foldseg.ensemble.operation import Observation, Operation
@@ -27,7 +27,7 @@ Kernel = Mapping[str, float]
 """One value for each name of `_KERNEL`."""
 
 
-class CrfOperation(Operation[Crf]):
+class CrfOperation(Operation[CrfStep]):
     """Refine the probabilities by the edges of the picture."""
 
     @property
@@ -61,14 +61,16 @@ class CrfOperation(Operation[Crf]):
         return {key: round(float(params[key]), 6) for key in _KERNEL}
 
 
-def kernels(settings: Crf) -> list[Kernel]:
+def kernels(settings: CrfStep) -> list[Kernel]:
     """Return every combination of the values that are given or listed."""
     values = [getattr(settings, key) for key in _KERNEL]
     lists = [value if isinstance(value, tuple) else (value,) for value in values]
     return [dict(zip(_KERNEL, combination, strict=True)) for combination in product(*lists)]
 
 
-def dense_crf(probabilities: Probabilities, image: Image, settings: Crf, kernel: Kernel | None = None) -> Probabilities:
+def dense_crf(
+    probabilities: Probabilities, image: Image, settings: CrfStep, kernel: Kernel | None = None
+) -> Probabilities:
     """Refine class probabilities with the picture's edges (Krähenbühl and Koltun, 2011, arXiv:1210.5644).
 
     probabilities (classes, H, W) float32 and image (H, W, 3) uint8 RGB -> (classes, H, W) float32 that sum to 1.
@@ -85,18 +87,20 @@ def dense_crf(probabilities: Probabilities, image: Image, settings: Crf, kernel:
     part /= np.maximum(part.sum(0), _FLOOR)
     size = part.shape[1:]
     small = max(1, round(size[0] * settings.scale)), max(1, round(size[1] * settings.scale))
-    planes, picture = _resized(part, small, cv2.INTER_AREA), image
+    planes, picture = _resize_planes(part, small, cv2.INTER_AREA), image
     if small != size:
         picture = np.asarray(cv2.resize(image, small[::-1], interpolation=cv2.INTER_AREA), np.uint8)
     scaled = {**kernel, **{key: kernel[key] * settings.scale for key in ("smooth_std", "appearance_std")}}
-    open_ = _open(planes, settings.sure, scaled["smooth_std"])
-    if open_.any():
+    is_unsure = _find_unsure(planes, settings.sure, scaled["smooth_std"])
+    if is_unsure.any():
         planes = planes.copy() if planes is part else planes
-        planes[:, open_] = _inferred(planes[:, open_], open_, picture, settings.iterations, scaled)
+        planes[:, is_unsure] = _infer(planes[:, is_unsure], is_unsure, picture, settings.iterations, scaled)
         if small != size:
-            refined = _resized(planes, size, cv2.INTER_LINEAR)
-            open_ = cv2.resize(open_.view(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST_EXACT).view(np.bool_)
-            planes = refined if open_.all() else np.where(open_, refined, part)
+            refined = _resize_planes(planes, size, cv2.INTER_LINEAR)
+            is_unsure = cv2.resize(is_unsure.view(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST_EXACT).view(
+                np.bool_
+            )
+            planes = refined if is_unsure.all() else np.where(is_unsure, refined, part)
     else:
         planes = part
     result = np.zeros_like(probabilities)
@@ -104,13 +108,13 @@ def dense_crf(probabilities: Probabilities, image: Image, settings: Crf, kernel:
     return result
 
 
-def _resized(planes: Probabilities, size: tuple[int, ...], interpolation: int) -> Probabilities:
+def _resize_planes(planes: Probabilities, size: tuple[int, ...], interpolation: int) -> Probabilities:
     if planes.shape[1:] == size:
         return planes
     return np.stack([cv2.resize(plane, (size[1], size[0]), interpolation=interpolation) for plane in planes])
 
 
-def _open(planes: Probabilities, sure: float, smooth_std: float) -> NDArray[np.bool_]:
+def _find_unsure(planes: Probabilities, sure: float, smooth_std: float) -> NDArray[np.bool_]:
     """(classes, H, W) -> (H, W): pixels that are unsure, and those around them."""
     if sure == 1.0:
         return np.ones(planes.shape[1:], bool)
@@ -119,7 +123,7 @@ def _open(planes: Probabilities, sure: float, smooth_std: float) -> NDArray[np.b
     return cv2.dilate(unsure, np.ones((side, side), np.uint8)).view(np.bool_)
 
 
-def _inferred(
+def _infer(
     values: Probabilities, where: NDArray[np.bool_], image: Image, iterations: int, kernel: Kernel
 ) -> Probabilities:
     """Probabilities (classes, n) of the pixels `where` (H, W) -> refined by each other."""

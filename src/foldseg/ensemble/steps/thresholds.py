@@ -20,7 +20,7 @@ from foldseg.config.schema import ScoreName, ThresholdStep
 from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
 from foldseg.ensemble.blend import argmax
 from foldseg.ensemble.operation import Observation, Operation
-from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Params, Prediction, best_of_rest
+from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Params, Prediction, find_best_unscored
 from foldseg.errors import FoldsegError
 from foldseg.inference.store import Quantised
 from foldseg.scoring.counts import PREDICTION, SHARED, TRUTH, Counts, joint_histogram
@@ -66,18 +66,18 @@ class ThresholdOperation(Operation[ThresholdStep]):
         assert params is not None
         maps, thresholds, labels = prediction.quantised(), params["thresholds"], context.labels
         if self.settings.categories == "overlapping":
-            return prediction.with_masks(masks_above(maps, thresholds, labels), labels)
-        return Prediction(labels_above(maps, thresholds, labels), maps=maps)
+            return prediction.with_masks(threshold_masks(maps, thresholds, labels), labels)
+        return Prediction(threshold_labels(maps, thresholds, labels), maps=maps)
 
     def observe(self, prediction: Prediction, truth: Mask, context: ImageContext, max_bytes: int) -> Observation:
         """Count at every threshold, for each kind of categories that is possible: score.json compares them."""
         maps, labels = prediction.quantised(), context.labels
-        return {kind: curves(truth, maps, labels, kind) for kind in possible_categories(labels)}
+        return {kind: count_at_thresholds(truth, maps, labels, kind) for kind in possible_categories(labels)}
 
     def fit(self, observations: Sequence[Observation], spec: EnsembleSpec) -> Params:
         """Return the thresholds of the highest score."""
         images = np.stack([observation[self.settings.categories] for observation in observations])
-        return {"thresholds": best_thresholds(spec.score, images)}
+        return {"thresholds": find_best_thresholds(spec.score, images)}
 
     def describe(self, params: Params, spec: EnsembleSpec) -> dict[str, Any]:
         """Return scored class -> least probability."""
@@ -96,26 +96,26 @@ class ThresholdOperation(Operation[ThresholdStep]):
         table: dict[str, Any] = {}
         for kind in possible_categories(labels):
             images = np.stack([observation[kind] for observation in observations])
-            on_all = best_thresholds(spec.score, images)
+            on_all = find_best_thresholds(spec.score, images)
             nested = np.empty(images.shape[:2], np.uint8)
             for part in np.unique(parts):
-                nested[parts == part] = best_thresholds(spec.score, images[parts != part])
+                nested[parts == part] = find_best_thresholds(spec.score, images[parts != part])
             table[kind] = {
                 "argmax": score(spec.score, before, labels).value,
-                "same_oof": score(spec.score, counts_at(images, on_all, labels), labels).value,
-                "nested": score(spec.score, counts_at(images, nested, labels), labels).value,
+                "same_oof": score(spec.score, select_counts(images, on_all, labels), labels).value,
+                "nested": score(spec.score, select_counts(images, nested, labels), labels).value,
                 "thresholds": self.describe({"thresholds": on_all}, spec),
             }
         return {"categories": table}
 
 
 def possible_categories(labels: LabelSet) -> tuple[Categories, ...]:
-    """Return what categories may be: exclusive only where a class is not scored."""
+    """Return the kinds of categories that are possible: exclusive needs a class that is not scored."""
     return ("overlapping",) if labels.scored.all() else ("overlapping", "exclusive")
 
 
-def curves(truth: Mask, maps: Quantised, labels: LabelSet, categories: Categories) -> Curves:
-    """Counts of one image for all 256 thresholds of every scored class.
+def count_at_thresholds(truth: Mask, maps: Quantised, labels: LabelSet, categories: Categories) -> Curves:
+    """Return the counts of one image at all 256 thresholds of every scored class.
 
     truth (H, W) uint8 class indices, void 255; maps (classes, H, W) uint8 = round(255 p).
     """
@@ -128,63 +128,63 @@ def curves(truth: Mask, maps: Quantised, labels: LabelSet, categories: Categorie
     if categories == "overlapping":
         tables = np.stack([joint_histogram([rows, maps[index]], [number + 2, 256]) for index in scored])
     else:
-        top, value = _top(maps[scored])
+        top, value = _find_top(maps[scored])
         tables = joint_histogram([top, rows, value], [number, number + 2, 256])
     own = tables[np.arange(number), np.arange(number)]
     result = np.empty((number, 256, 3), np.int32)
-    result[..., SHARED] = _from_above(own)
+    result[..., SHARED] = _sum_from_above(own)
     result[..., TRUTH] = np.bincount(rows.ravel(), minlength=number)[:number, None]
-    result[..., PREDICTION] = _from_above(tables[:, : number + 1].sum(1))
+    result[..., PREDICTION] = _sum_from_above(tables[:, : number + 1].sum(1))
     return result
 
 
-def _from_above(histogram: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(..., 256) pixels of each value -> pixels of at least that value."""
+def _sum_from_above(histogram: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Turn (..., 256) pixels of each value into pixels of at least that value."""
     return histogram[..., ::-1].cumsum(-1)[..., ::-1]
 
 
-def _top(maps: Quantised) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """(classes, H, W) -> which class is largest at every pixel, and its value."""
+def _find_top(maps: Quantised) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return the class that is largest at every pixel of (classes, H, W), and its value, (H, W) each."""
     return argmax(maps), maps.max(0)
 
 
-def best_thresholds(name: ScoreName, images: NDArray[np.int32]) -> Thresholds:
-    """Return the thresholds of the highest score of a set of images, exactly; `images` is a stack of their curves.
+def find_best_thresholds(name: ScoreName, curves: NDArray[np.int32]) -> Thresholds:
+    """Return the thresholds of the highest score of a set of images, whose `curves` are stacked. The result is exact.
 
-    Of thresholds that are equally good, the middle one. A class that the truth does not have teaches an image's score
-    nothing (128), and a set's score to predict none of it.
+    Of thresholds that are equally good, the middle one is taken. If no truth has a class, a score of images gives it the
+    threshold 128, and a score of the set gives it one that predicts none of it.
     """
     if SCORES[name].mean_iou_of == "images":
-        share = 1 / np.maximum((images[:, :, 0, TRUTH] > 0).sum(1), 1)
-        values = np.zeros(images.shape[1:3])
-        for one, weight in zip(images, share, strict=True):  # image by image: float64 curves of all would be large
-            values += weight * np.nan_to_num(present_iou(one))
+        share = 1 / np.maximum((curves[:, :, 0, TRUTH] > 0).sum(1), 1)
+        values = np.zeros(curves.shape[1:3])
+        for of_image, weight in zip(curves, share, strict=True):  # one at a time: float64 curves of all would be large
+            values += weight * np.nan_to_num(present_iou(of_image))
     else:  # a class that is nowhere is left out of the mean, which is better than an IoU of 0
-        values = np.nan_to_num(iou(images.sum(0, dtype=np.int64)), nan=1.0)
+        values = np.nan_to_num(iou(curves.sum(0, dtype=np.int64)), nan=1.0)
     candidates = [np.flatnonzero(curve[1:] >= curve[1:].max() - 1e-12) + 1 for curve in values]
     return np.array([best[len(best) // 2] for best in candidates], np.uint8)
 
 
-def counts_at(images: NDArray[np.int32], thresholds: NDArray[np.uint8], labels: LabelSet) -> Counts:
-    """Counts (images, classes, 3) at thresholds (classes,) or (images, classes); 0 for classes that are not scored."""
-    number = images.shape[:2]
+def select_counts(curves: NDArray[np.int32], thresholds: NDArray[np.uint8], labels: LabelSet) -> Counts:
+    """Return the counts (images, classes, 3) at thresholds (classes,) or (images, classes); 0 for unscored classes."""
+    number = curves.shape[:2]
     chosen = np.broadcast_to(thresholds, number).astype(np.intp)
     counts = np.zeros((number[0], len(labels), 3), np.int64)
-    counts[:, labels.scored] = np.take_along_axis(images, chosen[:, :, None, None], 2)[:, :, 0]
+    counts[:, labels.scored] = np.take_along_axis(curves, chosen[:, :, None, None], 2)[:, :, 0]
     return counts
 
 
-def masks_above(maps: Quantised, thresholds: Thresholds, labels: LabelSet) -> NDArray[np.bool_]:
-    """Overlapping categories: (classes, H, W) bool, False for classes that are not scored."""
+def threshold_masks(maps: Quantised, thresholds: Thresholds, labels: LabelSet) -> NDArray[np.bool_]:
+    """Return overlapping categories, (classes, H, W) bool; they are False for classes that are not scored."""
     masks = np.zeros(maps.shape, bool)
     for index, threshold in zip(np.flatnonzero(labels.scored), thresholds, strict=True):
         np.greater_equal(maps[index], threshold, out=masks[index])
     return masks
 
 
-def labels_above(maps: Quantised, thresholds: Thresholds, labels: LabelSet) -> Mask:
-    """Exclusive categories: (H, W) uint8 class indices."""
+def threshold_labels(maps: Quantised, thresholds: Thresholds, labels: LabelSet) -> Mask:
+    """Return exclusive categories, (H, W) uint8 class indices."""
     scored = np.flatnonzero(labels.scored)
-    top, value = _top(maps[scored])
+    top, value = _find_top(maps[scored])
     accepted = value >= thresholds[top]
-    return np.where(accepted, scored.astype(np.uint8)[top], best_of_rest(maps, labels))
+    return np.where(accepted, scored.astype(np.uint8)[top], find_best_unscored(maps, labels))
