@@ -64,7 +64,7 @@ class Village(DatasetKind):
 
     kind: Literal["village"] = "village"
 '''
-VILLAGE_LINE = "    Village: Family(village.scan, village.LABELS),\n"
+VILLAGE_LINE = "    Village: DatasetDefinition(village.scan, village.LABELS),\n"
 LINES = [
     # A view: a class
     ("config/schema/views.py", '        """The view itself."""\n        return self\n', PATCHES_VIEW),
@@ -87,7 +87,7 @@ LINES = [
     ("config/schema/names.py", "SubmissionName = Literal[", '"run_csv", '),
     # A data set: a class, a module, a line
     ("config/schema/datasets.py", 'the layout of the folder `data.root`, and the classes."""\n', VILLAGE),
-    ("data/datasets.py", "\nDATASETS: dict[type[DatasetKind], Family] = {\n", VILLAGE_LINE),
+    ("data/datasets.py", "\nDATASETS: dict[type[DatasetKind], DatasetDefinition] = {\n", VILLAGE_LINE),
     ("data/datasets.py", "from foldseg.data import ", "village, "),
     ("data/datasets.py", "from foldseg.config.schema.datasets import ", "Village, "),
 ]

@@ -18,7 +18,7 @@ from foldseg.inference.run_stores import MEMORY_CURES, Predictor, select_split
 from foldseg.inference.tta import MERGES, Merge, check_probabilities
 from foldseg.report.tables import format_number, format_table
 from foldseg.resources import explained_resources
-from foldseg.runs.contents import warn_of_changes
+from foldseg.runs.data_changes import warn_of_changes
 from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.trained import trained_labels
 from foldseg.scoring.compare import Comparison, compare_models

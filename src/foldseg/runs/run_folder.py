@@ -70,8 +70,8 @@ class RunFolder:
         return self.config.is_file() and self.provenance.is_file()
 
     @property
-    def contents(self) -> Path:
-        """What the images and masks held that the run learned from; see `foldseg.runs.contents`."""
+    def sample_hashes(self) -> Path:
+        """Hashes of the images, masks and weights that the run learned from; see `foldseg.runs.data_changes`."""
         return self.path / "data.csv"
 
     @property

@@ -6,10 +6,10 @@ from typing import Any
 
 from foldseg.config import Experiment, save
 from foldseg.data.datasets import DataSet
-from foldseg.data.hashes import Contents
+from foldseg.data.hashes import SampleHashes
 from foldseg.errors import FoldsegError
 from foldseg.files import read_record, write_json
-from foldseg.runs.contents import CURE, content_changes, hash_contents, label_set_changes
+from foldseg.runs.data_changes import CURE, hash_training_data, list_data_changes, list_label_set_changes
 from foldseg.runs.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -48,13 +48,15 @@ def require_same_contents(run: RunFolder, experiment: Experiment, data: DataSet,
     now, and provenance.json says when it did so and what was different. Runs of older versions have no data.csv, so
     nothing is known of their data. That is logged.
     """
-    changes = [*label_set_changes(run, experiment), *content_changes(run, experiment, data)]
+    changes = [*list_label_set_changes(run, experiment), *list_data_changes(run, experiment, data)]
     if not changes:
         return
     if not accept:
         raise FoldsegError(f"{run.path}: was trained on something else than there is now: {'; '.join(changes)}. {CURE}")
-    before = Contents.read(run.contents)
-    hash_contents(experiment, run.fold, data, before.ids("train"), before.ids("validation")).write(run.contents)
+    before = SampleHashes.read(run.sample_hashes)
+    hash_training_data(experiment, run.fold, data, before.ids("train"), before.ids("validation")).write(
+        run.sample_hashes
+    )
     now = datetime.now(UTC).isoformat(timespec="seconds")
     accepted = [*run.facts.get("accepted", []), {"date": now, "changes": changes}]
     changed_entries = {"labels": data.labels.definition, "accepted": accepted}

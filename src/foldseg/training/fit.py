@@ -40,7 +40,7 @@ from foldseg.training.open_fold import check_masks, compute_class_weights, open_
 from foldseg.training.recorder import Recorder
 from foldseg.training.resuming import check_checkpoints
 from foldseg.training.schedules import check_watched_metric
-from foldseg.training.sessions import TRAINING_CODE, begin_session, describe_run, write_contents
+from foldseg.training.sessions import TRAINING_CODE, begin_session, describe_run, write_sample_hashes
 from foldseg.training.stages import Loaders, list_stage_settings
 from foldseg.training.stopping import build_early_stopping, find_stop_reason
 from foldseg.training.transfer import check_start_is_no_leak, with_start_file, with_start_of_fold
@@ -102,7 +102,7 @@ def _train(
         check_checkpoints(run, module)
     else:
         describe_run(run, experiment, fold, data.labels.names, data)
-        write_contents(run, experiment, fold_data)
+        write_sample_hashes(run, experiment, fold_data)
     begin_session(run)
     if experiment.devices > 1:
         launch(experiment.devices, _fit_in_process, run.path, fold_data, resume)

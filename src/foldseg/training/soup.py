@@ -21,7 +21,7 @@ from foldseg.files import locked, write_json
 from foldseg.models.device import choose_device
 from foldseg.models.network import SegmentationNetwork
 from foldseg.runs.checkpoints import network_state, network_weights, read_checkpoint, write_weights
-from foldseg.runs.contents import warn_of_changes
+from foldseg.runs.data_changes import warn_of_changes
 from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.trained import load_network
 from foldseg.training.averaging import State, average_weights, update_batch_norms
