@@ -36,7 +36,7 @@ class Stripes:
 
     def predict_probabilities(self, picture: Image) -> Image:
         classes = np.arange(len(self.labels))[:, None, None]
-        return np.where(self.mask(picture) == classes, 255, 0).astype(np.uint8)
+        return np.where(self.predict_label_map(picture) == classes, 255, 0).astype(np.uint8)
 
 
 @pytest.fixture
