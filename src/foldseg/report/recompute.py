@@ -258,33 +258,35 @@ def _check_ledger(row: "pd.Series[str]", recomputed: Mapping[str, StageScores], 
     return statements
 
 
-def remake(folder: Path, opened: OpenedData | None = None) -> Sequence[Statement]:
-    """Blend, fit and score a finished ensemble again from its stores, and compare every number of its score.json.
+def recompute_ensemble(folder: Path, opened: OpenedData | None = None) -> Sequence[Statement]:
+    """Return every number of a finished ensemble's score.json, beside the same number recomputed from its stores.
+
+    The members are blended, and the steps fitted and scored again.
 
     FoldsegError if a store is missing, or is of other weights than its run has now.
     """
     from foldseg.ensemble.run import scores_again  # it imports torch
 
     require_kind(folder, SubmissionFolder)
-    stated = _numbers(SubmissionFolder.open(folder).read_scores())
-    recomputed = _numbers(scores_again(folder, opened))
+    stated = _list_numbers(SubmissionFolder.open(folder).read_scores())
+    recomputed = _list_numbers(scores_again(folder, opened))
     return [
         Statement("score.json", what, stated.get(what, math.nan), recomputed.get(what, math.nan), EXACT)
         for what in dict.fromkeys([*stated, *recomputed])
     ]
 
 
-def _numbers(content: Any, path: str = "") -> dict[str, float]:
+def _list_numbers(content: Any, path: str = "") -> dict[str, float]:
     """Return every number of nested mappings and lists, by its path, e.g. `oof, blend, interval[0]`."""
     if isinstance(content, str):
         return {}
     numbers: dict[str, float] = {}
     if isinstance(content, Mapping):
         for key, value in content.items():
-            numbers |= _numbers(value, f"{path}, {key}" if path else str(key))
+            numbers |= _list_numbers(value, f"{path}, {key}" if path else str(key))
     elif isinstance(content, Sequence):
         for index, value in enumerate(content):
-            numbers |= _numbers(value, f"{path}[{index}]")
+            numbers |= _list_numbers(value, f"{path}[{index}]")
     else:
         numbers[path] = math.nan if content is None else float(content)
     return numbers
@@ -294,7 +296,7 @@ def summarise_statements(statements: Sequence[Statement]) -> str:
     """Say in a line how many numbers were computed again, and the largest difference."""
     differences = [abs(s.recomputed - s.stated) for s in statements]
     largest = max((difference for difference in differences if not math.isnan(difference)), default=0)
-    return f"{len(statements)} numbers made again from the stores; the largest difference is {largest:.1e}"
+    return f"{len(statements)} numbers recomputed from the stores; the largest difference is {largest:.1e}"
 
 
 def format_recomputed(recomputed: RecomputedScores) -> str:
@@ -311,7 +313,7 @@ def format_recomputed(recomputed: RecomputedScores) -> str:
             [f"{s.where}: {s.what}", f"{s.stated:.9f}", f"{s.recomputed:.9f}", f"{s.recomputed - s.stated:+.1e}"]
             for s in recomputed.statements
         ]
-        blocks.append(format_table(["stated", "there", "recomputed", "difference"], rows))
+        blocks.append(format_table(["number", "stated", "recomputed", "difference"], rows))
     return "\n\n".join([*blocks, *recomputed.remarks])
 
 
