@@ -171,7 +171,7 @@ def test_overfit_trains_and_validates_on_the_same_images_until_they_are_known(to
         "augment=strong",
     ]
     config = experiment(toy, tmp_path, *more)
-    data = open_fold(fit.debug_settings(config), 0, DataSet(config.data))
+    data = open_fold(fit.apply_debug_mode(config), 0, DataSet(config.data))
     assert set(data.train["id"]) == set(data.validation["id"])
     assert len(data.train) == 6
     assert data.train["id"].nunique() == 2

@@ -68,7 +68,7 @@ class DataSet:
 
     settings: Data
     shares_tables_with: "DataSet | None" = None
-    """A data set of the same images and folds, with other classes, whose tables are used. None: this one reads its own."""
+    """A data set of the same images and folds, with other classes, whose tables are used. None: it reads its own."""
 
     @property
     def root(self) -> Path:

@@ -54,9 +54,8 @@ def require_same_contents(run: RunFolder, experiment: Experiment, data: DataSet,
     if not accept:
         raise FoldsegError(f"{run.path}: was trained on something else than there is now: {'; '.join(changes)}. {CURE}")
     before = SampleHashes.read(run.sample_hashes)
-    hash_training_data(experiment, run.fold, data, before.ids("train"), before.ids("validation")).write(
-        run.sample_hashes
-    )
+    current_hashes = hash_training_data(experiment, run.fold, data, before.ids("train"), before.ids("validation"))
+    current_hashes.write(run.sample_hashes)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     accepted = [*run.facts.get("accepted", []), {"date": now, "changes": changes}]
     changed_entries = {"labels": data.labels.definition, "accepted": accepted}

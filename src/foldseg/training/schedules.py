@@ -126,7 +126,9 @@ def compute_rate(step: int, steps: int, config: schema.Schedule) -> float:
 class RateSchedule(LambdaLR):
     """Multiplies every group's peak rate by `compute_rate`, and by a factor that falls on plateaus.
 
-    It is stepped after each of `steps` optimiser steps. Its own attributes are plain numbers, saved with its state.
+    It is stepped after each of `steps` optimiser steps. Its own attributes are plain numbers, saved with its state, so
+    they keep their names: `fall` is the factor by which plateaus have lowered the rate so far, `best` the best value
+    of a validation, `waited` the number of validations without gain since the last gain or fall.
     """
 
     def __init__(self, config: schema.Schedule, optimizer: Optimizer, steps: int) -> None:
