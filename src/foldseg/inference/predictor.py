@@ -61,7 +61,7 @@ class Predictor:
         return self(eval_sample("", picture, None, self.view, self.network.stride, tta.scales[1:]), tta)
 
     def __call__(self, sample: EvalSample, tta: Tta = PLAIN) -> Tensor:
-        """Class probabilities (classes, H, W) float32 on the image's original grid, on the predictor's device."""
+        """Return class probabilities (classes, H, W) float32 on the image's original grid, on the device."""
         return self.batch([sample], tta)[0]
 
     @torch.inference_mode()

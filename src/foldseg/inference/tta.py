@@ -86,7 +86,10 @@ def _logarithm(maps: Tensor) -> Tensor:
 
 
 def _softmax_of_mean(total: Tensor, number: int) -> Tensor:
-    """The exponential of the mean logarithm, divided by its sum over classes, is the softmax of that mean."""
+    """Return the normalised geometric mean of `number` maps from the sum of their logarithms.
+
+    The exponential of the mean logarithm, divided by its sum over classes, is the softmax of that mean.
+    """
     return (total / number).softmax(-3)
 
 

@@ -20,7 +20,10 @@ def dice(pixels: Pixels) -> Tensor:
 
 
 def log_dice(pixels: Pixels) -> Tensor:
-    """Mean of -log soft Dice. For a class that is missed it is as steep as cross-entropy for a pixel that is missed."""
+    """Return the mean of -log soft Dice.
+
+    For a class that is missed it is as steep as cross-entropy for a pixel that is missed.
+    """
     return _mean(-_dice(pixels).log(), pixels)
 
 
@@ -30,7 +33,7 @@ def jaccard(pixels: Pixels) -> Tensor:
 
 
 def log_jaccard(pixels: Pixels) -> Tensor:
-    """Mean of -log soft intersection over union (Iglovikov et al., 2017, arXiv:1706.06169).
+    """Return the mean of -log soft intersection over union (Iglovikov et al., 2017, arXiv:1706.06169).
 
     The AI Edge predecessor's loss, (1 - w) cross-entropy - w log J, is `{cross_entropy: 1 - w, log_jaccard: w}`.
     """
@@ -46,7 +49,10 @@ def tversky(pixels: Pixels, fp: float = 0.3, fn: float = 0.7) -> Tensor:
 
 
 def focal_tversky(pixels: Pixels, fp: float = 0.3, fn: float = 0.7, gamma: float = 0.75) -> Tensor:
-    """Mean of (1 - Tversky index)^gamma (Abraham and Khan, 2019, arXiv:1810.07842; their 1/gamma is our gamma)."""
+    """Return the mean of (1 - Tversky index)^gamma (Abraham and Khan, 2019, arXiv:1810.07842).
+
+    Their 1/gamma is our gamma.
+    """
     return _mean((1 - _tversky(pixels, fp, fn)).clamp(min=_TINY) ** gamma, pixels)
 
 

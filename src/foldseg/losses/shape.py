@@ -14,14 +14,14 @@ _SMOOTH = 1e-8
 
 
 def lovasz(pixels: Pixels) -> Tensor:
-    """Lovász-Softmax (Berman et al., 2018, arXiv:1705.08790)."""
+    """Return the Lovász-Softmax loss (Berman et al., 2018, arXiv:1705.08790)."""
     present = _find_present(pixels)
     truth = _flatten_classes(pixels.truth, present).float()
     return _lovasz_extension((truth - _flatten_classes(pixels.probabilities, present)).abs(), truth, pixels)
 
 
 def lovasz_hinge(pixels: Pixels) -> Tensor:
-    """Lovász hinge of the logits, one class against the rest (Berman et al., 2018, equation 7)."""
+    """Return the Lovász hinge of the logits, one class against the rest (Berman et al., 2018, equation 7)."""
     present = _find_present(pixels)
     truth = _flatten_classes(pixels.truth, present).float()
     margins = _flatten_classes(pixels.logits, present) * (2 * truth - 1)

@@ -137,7 +137,7 @@ class RunFolder:
         return self.hash_of("best")
 
     def hash_of(self, name: str) -> str:
-        """SHA-256 of a checkpoint. FoldsegError when the run has none of that name."""
+        """Return the SHA-256 of a checkpoint. FoldsegError when the run has none of that name."""
         return hash_file(self.existing_checkpoint(name))
 
     def check_folds(self, data: DataSet) -> None:

@@ -32,7 +32,7 @@ class Prepared(Protocol):
     """What a loader yields: a batch to train on, or an image that is prepared for prediction."""
 
     def tensors(self) -> list[Tensor]:
-        """All tensors in it."""
+        """Return all tensors in it."""
         ...
 
 
@@ -169,7 +169,7 @@ class _WatchedIterator(Iterator[Any]):
 
 
 def _check_room(workers: int) -> None:
-    """OSError when there is no room for the queues and files of so many workers.
+    """Raise OSError if there is no room for the queues and files of so many workers.
 
     It is tried here since a DataLoader that fails halfway prints errors of its own later. A queue has semaphores in
     /dev/shm and two open files, and starting a process opens four.
