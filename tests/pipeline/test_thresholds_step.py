@@ -14,7 +14,7 @@ from foldseg.ensemble.blend import blend
 from foldseg.ensemble.members import find_members
 from foldseg.ensemble.run import EnsembleResult, predict_ensemble
 from foldseg.ensemble.steps.thresholds import (
-    curves,
+    count_at_thresholds,
     find_best_thresholds,
     select_counts,
     threshold_labels,
@@ -65,7 +65,7 @@ def test_the_nested_score_can_be_recomputed_from_the_stores(demo: TinyDemo, resu
     truths = [read_mask(demo.root / "city" / row.mask, SCORED) for row in rows]
     maps = [blended(members, row.id, "oof", int(row.fold)) for row in rows]
     folds = np.array([row.fold for row in rows])
-    all_curves = np.stack([curves(t, m, SCORED, categories) for t, m in zip(truths, maps, strict=True)])
+    all_curves = np.stack([count_at_thresholds(t, m, SCORED, categories) for t, m in zip(truths, maps, strict=True)])
     counts = []
     for truth, planes, fold in zip(truths, maps, folds, strict=True):
         thresholds = find_best_thresholds(SCORE, all_curves[folds != fold])

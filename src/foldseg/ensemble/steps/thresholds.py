@@ -151,8 +151,8 @@ def _find_top(maps: Quantised) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 def find_best_thresholds(name: ScoreName, curves: NDArray[np.int32]) -> Thresholds:
     """Return the thresholds of the highest score of a set of images, whose `curves` are stacked. The result is exact.
 
-    Of thresholds that are equally good, the middle one is taken. If no truth has a class, a score of images gives it the
-    threshold 128, and a score of the set gives it one that predicts none of it.
+    Of thresholds that are equally good, the middle one is taken. If no truth has a class, a score of images gives it
+    the threshold 128, and a score of the set gives it one that predicts none of it.
     """
     if SCORES[name].mean_iou_of == "images":
         share = 1 / np.maximum((curves[:, :, 0, TRUTH] > 0).sum(1), 1)
