@@ -22,7 +22,7 @@ from foldseg.config.schema import CrfStep
 from foldseg.data.datasets import DataSet
 from foldseg.data.reading import read_image
 from foldseg.ensemble.blend import argmax
-from foldseg.ensemble.parallel import processed
+from foldseg.ensemble.parallel import map_in_processes
 from foldseg.ensemble.steps.crf import dense_crf, kernels
 from foldseg.inference.store import PredictionStore
 
@@ -74,7 +74,7 @@ def quick(settings: CrfStep, frame: Frame) -> tuple[np.ndarray, float]:
 def timed(function: object, frames: list[Frame], workers: int) -> tuple[list[np.ndarray], float, float]:
     """Labels, CPU seconds of the CRF itself an image, wall seconds of all images together."""
     started = time.monotonic()
-    results = list(processed(function, frames, workers, "CRF"))
+    results = list(map_in_processes(function, frames, workers, "CRF"))
     return [labels for labels, _ in results], float(np.mean([cpu for _, cpu in results])), time.monotonic() - started
 
 

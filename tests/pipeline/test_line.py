@@ -62,7 +62,7 @@ MODULE = '''
 
 import numpy as np
 
-from foldseg.ensemble.blend import normalised
+from foldseg.ensemble.blend import normalise
 from foldseg.ensemble.prediction import Prediction
 from foldseg.ensemble.operation import Operation
 from foldseg.scoring.counts import count_pixels
@@ -77,7 +77,7 @@ class SharpenOperation(Operation):
         power = self.settings.power if params is None else params["power"]
         maps = prediction.as_probabilities() ** np.float32(power)
         maps[1] *= np.float32(1.37)  # a power alone would change no label
-        return Prediction.of_probabilities(normalised(maps))
+        return Prediction.of_probabilities(normalise(maps))
 
     def observe(self, prediction, truth, context, max_bytes):
         powers = [np.array(power) for power in self.settings.power]

@@ -155,8 +155,8 @@ def test_one_fold_is_scored_by_its_groups(demo: TinyDemo):
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        (["score=dataset_miou"], "score dataset_miou is not of those alone; use dataset_miou_scored or image_mean"),
-        (["score=pixel_accuracy"], "score pixel_accuracy is not of those alone"),
+        (["score=dataset_miou"], "which score dataset_miou is not; use dataset_miou_scored or image_mean"),
+        (["score=pixel_accuracy"], "which score pixel_accuracy is not"),
         (
             ["steps=[thresholds, {kind: clean_up, min_area: 4, classes: [background]}]"],
             "background is not scored, and where categories overlap",

@@ -147,7 +147,7 @@ class _OofEvaluation:
         return PassFolder.open(self._work, "oof", plan, tasks)
 
     def _judge(self, place: int, counts: _StageCounts, on_all: Counts) -> bool:
-        """Compare a step with the stage before it, and note its gain. Return whether it is taken: worth it, or forced."""
+        """Compare a step with the stage before it, and note its gain. Return whether it is taken."""
         spec, step = self._members.spec, self._line.steps[place]
         samples = self._members.config.bootstrap_samples
         gain = compare_models(spec.score, counts.steps[place], counts.before(place), spec.labels, self._groups, samples)

@@ -75,7 +75,7 @@ def _map_in_pool(function: Callable[[TaskT], ResultT], tasks: Sequence[TaskT], w
                 pool.shutdown(wait=False, cancel_futures=True)  # after an error, no waiting task is begun
     except BrokenProcessPool as error:
         raise FoldsegError(
-            f"workers: one of the {workers} blending processes was killed, most often since memory ran out; lower `workers`"
+            f"workers: one of the {workers} blending processes was killed, most often since memory ran out; use fewer"
         ) from error
     except OSError as error:  # those of `function` have become a FoldsegError
         raise FoldsegError(
