@@ -11,7 +11,8 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from foldseg.config import Experiment, schema
+from foldseg.config import Experiment
+from foldseg.config.schema import schedules as schema
 from foldseg.config.schema.choice import check_entries
 from foldseg.config.schema.definitions import LOSSES
 from foldseg.data.labels import LabelSet
