@@ -73,7 +73,7 @@ LINES = [
     ("losses/total.py", "import overlap, pixelwise, shape\n", "from foldseg.losses.brier import brier\n"),
     ("config/schema/loss.py", '"""Weight of the boundary loss."""\n', "    brier: TermWeight = 0.0\n"),
     # A form of predicted pictures: a function and a line, its name
-    ("deploy/forms.py", '    return Form(".png", _predict_mask, open_writer, uses_alpha)\n', GREYS_FORM),
+    ("deploy/forms.py", '    return Form(".png", _predict_label_map, open_writer, uses_alpha)\n', GREYS_FORM),
     ("deploy/forms.py", "\nFORMS: dict[str, Form] = {\n", '    "greys": _make_png_form(_draw_greys),\n'),
     ("config/schema/names.py", "PictureForm = Literal[", '"greys", '),
     ("cli/prediction.py", "Form = Literal[", '"greys", '),
