@@ -37,8 +37,8 @@ def test_an_experiment_of_a_new_data_set_is_skipped_with_a_word(tmp_path: Path) 
     replace_once(data / "datasets.py", "schema.datasets import CamVid", "schema.datasets import Village, CamVid")
     replace_once(
         data / "datasets.py",
-        "    CamVid: Family(",
-        "    Village: Family(village.scan, village.LABELS),\n    CamVid: Family(",
+        "    CamVid: DatasetDefinition(",
+        "    Village: DatasetDefinition(village.scan, village.LABELS),\n    CamVid: DatasetDefinition(",
     )
     with (tmp_path / "src/foldseg/config/schema/datasets.py").open("a") as kinds:
         kinds.write(KIND)

@@ -157,21 +157,21 @@ class PredictionStore:
             return ["things that its damaged store.json does not tell"]
 
     def replaced(self, expected: StoreMetadata) -> list[str]:
-        """Ids whose picture differs from the one that was predicted, as far as both are known."""
+        """Return ids whose picture differs from the one that was predicted, as far as both are known."""
         recorded = self.metadata.picture_hashes
         return [name for name, now in expected.picture_hashes.items() if recorded.get(name, now) != now]
 
     def unverified(self) -> list[str]:
-        """Ids with a map whose picture was not recorded."""
+        """Return ids with a map whose picture was not recorded."""
         recorded, missing = self.metadata.picture_hashes, set(self.missing())
         return [name for name in self.metadata.ids if name not in recorded and name not in missing]
 
     def missing(self) -> list[str]:
-        """Ids that belong to the store and are not written yet."""
+        """Return ids that belong to the store and are not written yet."""
         return [name for name in self.metadata.ids if not self.file_of(name).is_file()]
 
     def require_complete(self, expected: StoreMetadata | None = None) -> None:
-        """FoldsegError, which says what is wrong, unless every image is there.
+        """Raise FoldsegError, which says what is wrong, unless every image is there.
 
         With `expected`, the images must also have been predicted as it says.
         """
