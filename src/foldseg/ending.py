@@ -20,6 +20,7 @@ import shlex
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from typing import NoReturn
 from foldseg.errors import FoldsegError, printable
 from foldseg.resources import explain_resources
 
+_SECONDS_TO_END = 20.0
 _MISTAKE, _DEFECT, _INTERRUPTED, _UNREAD, _TERMINATED = 1, 70, 130, 141, 143
 _CHATTY = ("pytorch_lightning", "lightning", "httpx", "huggingface_hub", "matplotlib")
 """Libraries of which only errors are logged."""
@@ -80,7 +82,20 @@ def run(main: Callable[[], object]) -> NoReturn:
         status = _explain(KeyboardInterrupt()) if is_interrupted else _exit_status(end)
     except BaseException as error:
         status = _explain(error)
+    if status in (_INTERRUPTED, _TERMINATED):
+        _exit_in_time(status)
     sys.exit(_flush(status))
+
+
+def _exit_in_time(status: int) -> None:
+    """End the process after `_SECONDS_TO_END`, if Python has not ended by then.
+
+    A worker process that is killed while it sends a result leaves a thread of its pool waiting for the rest. Python
+    would wait for that thread for ever.
+    """
+    timer = threading.Timer(_SECONDS_TO_END, os._exit, [status])
+    timer.daemon = True
+    timer.start()
 
 
 def _exit_status(end: SystemExit) -> int:

@@ -31,7 +31,7 @@ def _escape(letter: str) -> str:
 
 
 def raise_if_any(problems: Sequence[str], noun: str) -> None:
-    """FoldsegError that lists the problems, if there are any, at most 20 of them.
+    """Raise FoldsegError that lists the problems, if there are any, at most 20 of them.
 
     `noun` says of what they are: `3 masks cannot be used: ...`.
     """

@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # pandas takes a second to import
 
 
 def check_is_file(path: Path) -> None:
-    """FoldsegError unless `path` is a plain file. Reading a named pipe or a device might never end."""
+    """Raise FoldsegError unless `path` is a plain file. Reading a named pipe or a device might never end."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError as error:

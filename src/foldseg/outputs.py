@@ -34,7 +34,7 @@ _SIGNS: dict[str, Callable[[bytes], bool]] = {
 def check_output(
     path: Path, suffix: str, reads: Iterable[Path | None] = (), header: Iterable[str] = (), begins: str = ""
 ) -> None:
-    """FoldsegError unless `path` can be written without loss: a new file, or one of the kind that is replaced.
+    """Raise FoldsegError unless `path` can be written without loss: a new file, or one of the kind that is replaced.
 
     suffix: `path` must end in it. It is one of `.png .mp4 .onnx .json .md .pth .csv`.
     reads: files and folders that the command reads. `path` must be none of them, under any name. It must be no file
@@ -69,7 +69,7 @@ def check_output(
 
 
 def require_own(folder: Path, what: str, is_ours: Callable[[Path], bool]) -> None:
-    """FoldsegError if `folder` holds files that foldseg did not make. A new or an empty folder is fine.
+    """Raise FoldsegError if `folder` holds files that foldseg did not make. A new or an empty folder is fine.
 
     `what`: what the folder is for, for the message. `is_ours`: tells whether foldseg made the files of a folder. Hidden
     files and empty folders do not count.
@@ -120,7 +120,7 @@ def is_within(path: Path, folder: Path) -> bool:
 
 
 def _check_place(path: Path) -> None:
-    """FoldsegError if a parent of the path is a file, so that nothing can be below it."""
+    """Raise FoldsegError if a parent of the path is a file, so that nothing can be below it."""
     for parent in path.parents:
         if parent.is_dir():
             return

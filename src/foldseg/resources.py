@@ -15,7 +15,7 @@ _WORKER_DIED = ("DataLoader worker (pid", "Pin memory thread exited")
 
 
 @contextmanager
-def explained_resources(memory_cures: str) -> Iterator[None]:
+def explain_resource_errors(memory_cures: str) -> Iterator[None]:
     """Turn errors inside the block about missing memory, files or processes into a FoldsegError that says what to do.
 
     `memory_cures`: what a user may do if memory is too small, as a clause without a full stop.
@@ -46,7 +46,7 @@ def _find_cause(error: BaseException) -> FoldsegError | None:
 
 
 def explain_resources(error: Exception, memory_cures: str) -> str | None:
-    """Return a message for users, or None if `error` is about something else. See `explained_resources`."""
+    """Return a message for users, or None if `error` is about something else. See `explain_resource_errors`."""
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     if is_out_of_files(error):
         return (

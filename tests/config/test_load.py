@@ -372,3 +372,20 @@ def test_the_data_block_is_read_alone(tmp_path: Path) -> None:
 def test_a_file_without_data_block_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FoldsegError, match="has no `data:` block"):
         load_data(write(tmp_path / "x.yaml", {"seed": 1}))
+
+
+@pytest.mark.parametrize("text", ["data: &a {dataset: *a}", "data: &a [1, *a]"])
+def test_yaml_that_refers_to_itself_is_an_error(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "circle.yaml"
+    path.write_text(text)
+    with pytest.raises(FoldsegError, match=r"circle.yaml: not valid YAML: an alias \(\*\) refers to a mapping or list"):
+        load_experiment(path)
+    with pytest.raises(FoldsegError, match=r"is not a YAML value"):
+        load_experiment(REPOSITORY / "configs/experiments/toy_full.yaml", ["data=&a {dataset: *a}"])
+
+
+@pytest.mark.parametrize("seed", ["seed", "data.fold_seed", "data.dataset.seed"])
+@pytest.mark.parametrize("value", ["-1", "99999999999999999999999"])
+def test_a_seed_that_no_generator_takes_is_an_error(seed: str, value: str) -> None:
+    with pytest.raises(FoldsegError, match=seed):
+        load_experiment(REPOSITORY / "configs/experiments/toy_full.yaml", [f"{seed}={value}"])

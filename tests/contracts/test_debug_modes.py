@@ -7,7 +7,7 @@ import pytest
 
 from foldseg.config import Experiment, load_experiment
 from foldseg.runs.run_folder import RunFolder
-from foldseg.training.debug import MODES, debug_settings, debug_tables
+from foldseg.training.debug import MODES, apply_debug_mode, select_debug_samples
 
 REPOSITORY = Path(__file__).parents[2]
 TRAIN = pd.DataFrame({"id": [f"train_{number:02}" for number in range(20)]})
@@ -31,9 +31,9 @@ def experiment(*overrides: str) -> Experiment:
 @every_mode
 @every_variant
 def test_a_mode_changes_settings_into_valid_ones(mode: str, overrides: list[str]) -> None:
-    changed = debug_settings(experiment(f"debug={mode}", *overrides))
+    changed = apply_debug_mode(experiment(f"debug={mode}", *overrides))
     assert Experiment.model_validate(changed.model_dump()) == changed
-    assert debug_settings(changed) == changed
+    assert apply_debug_mode(changed) == changed
     assert isinstance(changed.batch_size, int)
     assert changed.early_stopping is None
 
@@ -41,7 +41,7 @@ def test_a_mode_changes_settings_into_valid_ones(mode: str, overrides: list[str]
 @every_mode
 def test_a_mode_keeps_the_network_the_data_and_the_loss(mode: str) -> None:
     before = experiment(f"debug={mode}")
-    after = debug_settings(before)
+    after = apply_debug_mode(before)
     for name in ("name", "data", "model", "view", "loss", "optimizer", "monitor", "seed", "debug"):
         assert getattr(after, name) == getattr(before, name), name
 
@@ -49,13 +49,13 @@ def test_a_mode_keeps_the_network_the_data_and_the_loss(mode: str) -> None:
 @every_mode
 @every_variant
 def test_a_mode_trains_on_training_images_and_validates_on_some(mode: str, overrides: list[str]) -> None:
-    changed = debug_settings(experiment(f"debug={mode}", *overrides))
-    train, validation = debug_tables(changed, TRAIN, VALIDATION)
+    changed = apply_debug_mode(experiment(f"debug={mode}", *overrides))
+    train, validation = select_debug_samples(changed, TRAIN, VALIDATION)
     assert 0 < len(train) <= len(TRAIN)
     assert set(train["id"]) <= set(TRAIN["id"])
     assert 0 < len(validation) <= changed.debug_images
     assert validation["id"].is_unique
-    again = debug_tables(changed, TRAIN, VALIDATION)
+    again = select_debug_samples(changed, TRAIN, VALIDATION)
     assert train.equals(again[0])
     assert validation.equals(again[1])
 
@@ -67,7 +67,7 @@ def test_a_mode_has_a_run_folder_of_its_own(mode: str) -> None:
 
 def test_without_a_mode_nothing_changes() -> None:
     plain = experiment()
-    assert debug_settings(plain) is plain
-    train, validation = debug_tables(plain, TRAIN, VALIDATION)
+    assert apply_debug_mode(plain) is plain
+    train, validation = select_debug_samples(plain, TRAIN, VALIDATION)
     assert train is TRAIN
     assert validation is VALIDATION

@@ -29,14 +29,14 @@ class Stripes:
     def provenance(self) -> dict[str, Any]:
         return {"source": "stripes", "weights": ["ab" * 32], "view": {"kind": "full"}, "tta": []}
 
-    def mask(self, picture: Image) -> Mask:
+    def predict_label_map(self, picture: Image) -> Mask:
         self.pictures += 1
         height, width = picture.shape[:2]
         return np.tile(np.arange(width, dtype=np.uint8) // 8 % len(self.labels), (height, 1))
 
-    def probabilities(self, picture: Image) -> Image:
+    def predict_probabilities(self, picture: Image) -> Image:
         classes = np.arange(len(self.labels))[:, None, None]
-        return np.where(self.mask(picture) == classes, 255, 0).astype(np.uint8)
+        return np.where(self.predict_label_map(picture) == classes, 255, 0).astype(np.uint8)
 
 
 @pytest.fixture

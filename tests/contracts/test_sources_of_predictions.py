@@ -52,10 +52,10 @@ def test_a_source_predicts_pictures_of_any_size(source: Source, demo: TinyDemo) 
     first = next(iter(sorted((demo.root / "city/seg_test_images").iterdir())))
     for area in (np.s_[:], np.s_[:41, :57], np.s_[:1, :1]):
         picture = read_image(first)[area]
-        mask, probabilities = source.mask(picture), source.probabilities(picture)
+        mask, probabilities = source.predict_label_map(picture), source.predict_probabilities(picture)
         assert mask.shape == picture.shape[:2] and mask.dtype == np.uint8
         assert probabilities.shape == (len(source.labels), *mask.shape) and probabilities.dtype == np.uint8
         assert mask.max() < len(source.labels)
-        assert np.array_equal(source.mask(picture), mask)
+        assert np.array_equal(source.predict_label_map(picture), mask)
         # Rounding moves each of the classes by half a level, and the most probable one by one more
         assert np.abs(probabilities.astype(int).sum(0) - 255).max() <= len(source.labels)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from foldseg.data import camvid, hashes
-from foldseg.data.hashes import Contents, hash_code, hash_file, hash_files, hash_readable_files
+from foldseg.data.hashes import SampleHashes, hash_code, hash_file, hash_files, hash_readable_files
 from foldseg.data.labels import describe_label_changes
 from foldseg.errors import FoldsegError
 
@@ -119,27 +119,27 @@ def test_code_is_told_apart_by_rooms_and_modules() -> None:
     assert len({hash_code("data"), hash_code("data", "views"), hash_code("data/reading.py")}) == 3
 
 
-def contents_of(root: Path) -> Contents:
+def contents_of(root: Path) -> SampleHashes:
     table = pd.DataFrame({"id": ["a", "b", "c"], "image": ["0.png", "1.png", "2.png"], "mask": ["0.png", "", "2.png"]})
-    return Contents.of({"train": table.iloc[:2], "test": table.iloc[2:]}, root)
+    return SampleHashes.of({"train": table.iloc[:2], "test": table.iloc[2:]}, root)
 
 
 def test_contents_come_back_and_their_changes_are_told_by_part(hashed: list[Path], tmp_path: Path) -> None:
     paths = files(tmp_path / "data")
     before = contents_of(tmp_path / "data")
     before.write(tmp_path / "data.csv")
-    assert Contents.read(tmp_path / "data.csv") == before
+    assert SampleHashes.read(tmp_path / "data.csv") == before
     assert before.changes(contents_of(tmp_path / "data")) == []
     for path in paths:
         path.write_bytes(b"other")
     now = contents_of(tmp_path / "data")
     assert before.changes(now) == ["train: 2 images (a, ...), 1 mask (a)", "test: 1 image (c), 1 mask (c)"]
-    fewer = Contents({key: value for key, value in before.rows.items() if key != ("train", "a")})
+    fewer = SampleHashes({key: value for key, value in before.rows.items() if key != ("train", "a")})
     assert before.changes(fewer) == ["train: 1 missing sample (a)"]
     assert fewer.changes(before) == ["train: 1 new sample (a)"]
     (tmp_path / "data.csv").write_text("part,id\n")
     with pytest.raises(FoldsegError, match=r"data\.csv: should have the columns part, id, image, mask"):
-        Contents.read(tmp_path / "data.csv")
+        SampleHashes.read(tmp_path / "data.csv")
 
 
 def test_a_label_sets_changes_are_told_class_by_class() -> None:

@@ -99,8 +99,8 @@ def test_a_file_of_one_size_predicts_any_picture_in_tiles(finished: RunFolder, e
     export_onnx(finished, tmp_path / "fixed.onnx", size=(64, 96))
     fixed, free = open_source(tmp_path / "fixed.onnx"), open_source(exported)
     whole = COLOURS[blocks(64, 96)]
-    assert (fixed.mask(whole) == free.mask(whole)).mean() > 0.999
-    assert fixed.mask(COLOURS[blocks(50, 131)]).shape == (50, 131)
+    assert (fixed.predict_label_map(whole) == free.predict_label_map(whole)).mean() > 0.999
+    assert fixed.predict_label_map(COLOURS[blocks(50, 131)]).shape == (50, 131)
     with pytest.raises(FoldsegError, match=r"cannot predict in .*: it takes tiles of \[64, 96\] only"):
         export_onnx(finished, tmp_path / "x.onnx", TilesView(kind="tiles", size=(64, 64)), size=(64, 96))
 

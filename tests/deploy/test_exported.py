@@ -24,8 +24,8 @@ VOTES = PredictionOptions(view=("view.predict={kind: tiles, size: [32, 64], merg
 
 def assert_alike(ours: Source, theirs: Source, size: tuple[int, int]) -> None:
     picture = COLOURS[blocks(*size, seed=size[0])]
-    assert (ours.mask(picture) != theirs.mask(picture)).mean() < 0.002
-    difference = ours.probabilities(picture).astype(int) - theirs.probabilities(picture)
+    assert (ours.predict_label_map(picture) != theirs.predict_label_map(picture)).mean() < 0.002
+    difference = ours.predict_probabilities(picture).astype(int) - theirs.predict_probabilities(picture)
     assert np.abs(difference).max() <= 1
 
 
@@ -53,7 +53,10 @@ def test_a_file_predicts_what_its_run_predicts(
 
 def test_flipping_changes_something(exported: Path) -> None:
     picture = COLOURS[blocks(64, 96)]
-    assert (open_source(exported).probabilities(picture) != open_source(exported, FLIPPED).probabilities(picture)).any()
+    assert (
+        open_source(exported).predict_probabilities(picture)
+        != open_source(exported, FLIPPED).predict_probabilities(picture)
+    ).any()
 
 
 def test_the_file_says_what_it_is(finished: RunFolder, exported: Path) -> None:

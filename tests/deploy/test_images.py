@@ -238,7 +238,7 @@ def test_damaged_pictures_are_named_once_all_others_are_done(folder: Path) -> No
 
 def test_pictures_that_cannot_be_predicted_are_named(folder: Path) -> None:
     class Small(Painter):
-        def mask(self, picture: np.ndarray) -> np.ndarray:
+        def predict_label_map(self, picture: np.ndarray) -> np.ndarray:
             raise FoldsegError("does not fit")
 
     with pytest.raises(FoldsegError, match=r"3 of 3 pictures could not .*\n.*in/a\.png: does not fit\n"):

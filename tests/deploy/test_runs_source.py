@@ -36,9 +36,9 @@ def test_a_run_predicts_any_picture_as_it_predicts_its_own(runs: list[RunFolder]
     source = open_source(runs[0].path)
     expected = probabilities_of(runs[0])
     assert source.labels == camvid.LABELS
-    assert np.array_equal(source.mask(PICTURE), expected.argmax(0))
-    assert len(np.unique(source.mask(PICTURE))) > 2  # or the test says little
-    found = source.probabilities(PICTURE)
+    assert np.array_equal(source.predict_label_map(PICTURE), expected.argmax(0))
+    assert len(np.unique(source.predict_label_map(PICTURE))) > 2  # or the test says little
+    found = source.predict_probabilities(PICTURE)
     assert found.dtype == np.uint8
     assert np.array_equal(found, quantise_array(expected))
     assert np.array_equal(found.argmax(0), expected.argmax(0))
@@ -49,8 +49,8 @@ def test_an_experiment_is_the_mean_of_its_folds(runs: list[RunFolder]) -> None:
     parts = [probabilities_of(run, FLIP) for run in runs]
     assert np.abs(parts[0] - parts[1]).max() > 0.1
     # Half a step, and one more of the most probable class, which stays the first of those that round to the same
-    assert np.abs(source.probabilities(PICTURE) / 255 - np.mean(parts, 0)).max() <= 1.5 / 255 + 1e-5
-    assert (source.mask(PICTURE) == np.mean(parts, 0).argmax(0)).mean() > 0.999
+    assert np.abs(source.predict_probabilities(PICTURE) / 255 - np.mean(parts, 0)).max() <= 1.5 / 255 + 1e-5
+    assert (source.predict_label_map(PICTURE) == np.mean(parts, 0).argmax(0)).mean() > 0.999
     assert source.provenance == {
         "source": "x",
         "weights": [run.hash_of("best") for run in runs],
@@ -62,10 +62,10 @@ def test_an_experiment_is_the_mean_of_its_folds(runs: list[RunFolder]) -> None:
 def test_view_and_checkpoint_can_be_chosen(runs: list[RunFolder]) -> None:
     write_checkpoint(runs[0], seed=9, name="last")
     best, last = (open_source(runs[0].path, PredictionOptions(checkpoint=name)) for name in (None, "last"))
-    assert (best.mask(PICTURE) != last.mask(PICTURE)).any()
+    assert (best.predict_label_map(PICTURE) != last.predict_label_map(PICTURE)).any()
     resized = open_source(runs[0].path, PredictionOptions(view=("view.predict={kind: resized, factor: 0.5}",)))
     assert resized.provenance["view"] == {"kind": "resized", "factor": 0.5}
-    assert (best.mask(PICTURE) != resized.mask(PICTURE)).any()
+    assert (best.predict_label_map(PICTURE) != resized.predict_label_map(PICTURE)).any()
 
 
 @pytest.mark.parametrize(
@@ -131,4 +131,4 @@ def test_a_picture_that_the_device_has_no_room_for_is_told(
 
     monkeypatch.setattr(Predictor, "image", full)
     with pytest.raises(FoldsegError, match=r"a picture of 70x50 does not fit .*; tiles take less: view\.predict="):
-        open_runs_source([runs[0].path], PredictionOptions()).mask(PICTURE)
+        open_runs_source([runs[0].path], PredictionOptions()).predict_label_map(PICTURE)

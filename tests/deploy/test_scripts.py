@@ -57,7 +57,7 @@ def test_pictures_are_predicted_from_the_file_alone(exported: Path, pictures: Pa
     source = open_source(exported, PredictionOptions((HALF,), FLIP))
     for number, size in enumerate([(64, 96), (50, 71), (33, 40)]):
         found = cv2.imread(str(tmp_path / f"out/{number}.png"), cv2.IMREAD_UNCHANGED)
-        expected = camvid.LABELS.decode(source.mask(COLOURS[blocks(*size, seed=number)]))
+        expected = camvid.LABELS.decode(source.predict_label_map(COLOURS[blocks(*size, seed=number)]))
         assert np.array_equal(found, expected)
     assert read_json(tmp_path / "out/prediction.json")["view"] == {"kind": "resized", "factor": 0.5}
 
@@ -88,6 +88,6 @@ def test_a_video_is_predicted_from_the_file_alone(exported: Path, tmp_path: Path
     assert len(found) == 3
     for frame, picture in zip(frames, found, strict=True):
         assert picture.shape[1] == 192
-        expected = camvid.LABELS.colourise(source.mask(frame))
+        expected = camvid.LABELS.colourise(source.predict_label_map(frame))
         seen = np.abs(picture[:64, 96:, None].astype(int) - COLOURS).sum(-1).argmin(-1)
         assert (COLOURS[seen] == expected).all(-1).mean() > 0.8  # all but edges, where colours run into each other

@@ -13,7 +13,7 @@ from tiny import COLOURS, Painter, blocks
 from foldseg.data import camvid
 from foldseg.data.labels import Image
 from foldseg.deploy.drawing import legend, overlay
-from foldseg.deploy.video import Look, draw_frame, predict_video
+from foldseg.deploy.video import DrawingOptions, draw_frame, predict_video
 from foldseg.errors import FoldsegError
 from foldseg.submission.label_png import write_png
 
@@ -70,15 +70,17 @@ def mean_error(found: Image, expected: Image) -> float:
 
 
 @pytest.mark.parametrize("size", [(64, 96), (63, 97), (32, 161)])
-@pytest.mark.parametrize("look", [Look(), Look(1.0, True)], ids=["overlay", "side by side"])
-def test_a_folder_becomes_a_video_of_what_is_drawn(tmp_path: Path, size: tuple[int, int], look: Look) -> None:
+@pytest.mark.parametrize("drawing", [DrawingOptions(), DrawingOptions(1.0, True)], ids=["overlay", "side by side"])
+def test_a_folder_becomes_a_video_of_what_is_drawn(
+    tmp_path: Path, size: tuple[int, int], drawing: DrawingOptions
+) -> None:
     folder = folder_of(tmp_path / "frames", *size)
-    assert predict_video(Painter(), folder, tmp_path / "out.mp4", look, fps=7.5) == 5
+    assert predict_video(Painter(), folder, tmp_path / "out.mp4", drawing, fps=7.5) == 5
     found, fps = by_opencv(tmp_path / "out.mp4")
     assert (len(found), fps) == (5, 7.5)
     for number, picture in enumerate(found):
         original = frame(*size, number)
-        expected = draw_frame(original, blocks(*size, seed=number, side=SIDE), camvid.LABELS, look)
+        expected = draw_frame(original, blocks(*size, seed=number, side=SIDE), camvid.LABELS, drawing)
         assert picture.shape == expected.shape
         assert picture.shape[0] % 2 == picture.shape[1] % 2 == 0
         assert mean_error(picture, expected) < CLOSE
@@ -86,7 +88,7 @@ def test_a_folder_becomes_a_video_of_what_is_drawn(tmp_path: Path, size: tuple[i
 
 def test_a_drawn_frame_has_a_legend_below_and_the_frame_on_the_left() -> None:
     image, mask = frame(33, 65, 0), blocks(33, 65, seed=0, side=SIDE)
-    found = draw_frame(image, mask, camvid.LABELS, Look(0.3, side_by_side=True))
+    found = draw_frame(image, mask, camvid.LABELS, DrawingOptions(0.3, side_by_side=True))
     assert found.shape[1] == 130
     assert np.array_equal(found[:33, :65], image)
     assert np.array_equal(found[:33, 65:], overlay(image, mask, camvid.LABELS, 0.3))
@@ -99,7 +101,7 @@ def test_a_video_keeps_its_frames_and_their_times(tmp_path: Path) -> None:
     frames = [frame(64, 96, number) for number in range(6)]
     source, times = Painter(), [0, 10, 20, 50, 55, 90]  # not at one rate
     video = video_of(tmp_path / "in.mp4", frames, times)
-    assert predict_video(source, video, tmp_path / "out.mp4", Look(1.0)) == 6
+    assert predict_video(source, video, tmp_path / "out.mp4", DrawingOptions(1.0)) == 6
     assert source.seen == [(64, 96, 3)] * 6
     assert times_of(tmp_path / "out.mp4") == pytest.approx(np.divide(times, 100), abs=1e-3)
     found, _ = by_opencv(tmp_path / "out.mp4")
@@ -113,7 +115,7 @@ def test_a_video_is_turned_upright(tmp_path: Path, turn: int, quarters: int) -> 
     video = video_of(tmp_path / "in.mp4", [frame(64, 96, number) for number in range(2)], turn=turn)
     upright = by_opencv(video)[0][0]
     assert mean_error(upright, np.rot90(frame(64, 96, 0), quarters)) < CLOSE
-    predict_video(Painter(), video, tmp_path / "out.mp4", Look(0.0))
+    predict_video(Painter(), video, tmp_path / "out.mp4", DrawingOptions(0.0))
     found = by_opencv(tmp_path / "out.mp4")[0][0]
     assert mean_error(found[: upright.shape[0]], upright) < CLOSE
 
@@ -121,7 +123,7 @@ def test_a_video_is_turned_upright(tmp_path: Path, turn: int, quarters: int) -> 
 def test_frames_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "frames", 32, 48, count=12)
     (folder / "frame_3.png").rename(folder / "frame_003.png")
-    predict_video(Painter(), folder, tmp_path / "out.mp4", Look(0.0))
+    predict_video(Painter(), folder, tmp_path / "out.mp4", DrawingOptions(0.0))
     for number, picture in enumerate(by_opencv(tmp_path / "out.mp4")[0]):
         assert mean_error(picture[:32], frame(32, 48, number)) < CLOSE
 

@@ -32,12 +32,13 @@ class Painter:
     def provenance(self) -> dict[str, Any]:
         return {"source": "painter", "weights": [self.weights], "view": {"kind": "full"}, "tta": []}
 
-    def mask(self, picture: Image) -> Mask:
+    def predict_label_map(self, picture: Image) -> Mask:
         self.seen.append(picture.shape)
         return np.abs(picture[:, :, None].astype(int) - COLOURS).sum(-1).argmin(-1).astype(np.uint8)
 
-    def probabilities(self, picture: Image) -> Image:
-        return np.where(np.arange(len(COLOURS))[:, None, None] == self.mask(picture), 255, 0).astype(np.uint8)
+    def predict_probabilities(self, picture: Image) -> Image:
+        classes = np.arange(len(COLOURS))[:, None, None]
+        return np.where(self.predict_label_map(picture) == classes, 255, 0).astype(np.uint8)
 
 
 def blocks(height: int, width: int, seed: int = 0, side: int = 8) -> Mask:

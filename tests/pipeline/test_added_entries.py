@@ -26,7 +26,7 @@ def _recalls(counts: Counts, labels: LabelSet | None = None) -> Ratios:
     """Share of each class's pixels that are found, a term per class."""
     return Ratios(counts[..., SHARED].astype(np.float64), counts[..., TRUTH].astype(np.float64))
 '''
-RECALL_LINE = '    "dataset_mean_recall": ScoreDefinition(_recalls, "all", None, _recalls),\n'
+RECALL_LINE = '    "dataset_mean_recall": ScoreDefinition(_recalls, ClassValue("recall", _recalls), "all", None),\n'
 PATCHES_VIEW = '''
 
 class PatchesView(TrainView, PredictView):
@@ -64,7 +64,7 @@ class Village(DatasetKind):
 
     kind: Literal["village"] = "village"
 '''
-VILLAGE_LINE = "    Village: Family(village.scan, village.LABELS),\n"
+VILLAGE_LINE = "    Village: DatasetDefinition(village.scan, village.LABELS),\n"
 LINES = [
     # A view: a class
     ("config/schema/views.py", '        """The view itself."""\n        return self\n', PATCHES_VIEW),
@@ -73,8 +73,8 @@ LINES = [
     ("losses/total.py", "import overlap, pixelwise, shape\n", "from foldseg.losses.brier import brier\n"),
     ("config/schema/loss.py", '"""Weight of the boundary loss."""\n', "    brier: TermWeight = 0.0\n"),
     # A form of predicted pictures: a function and a line, its name
-    ("deploy/forms.py", '    return Form(".png", _predict_mask, open_writer, uses_alpha)\n', GREYS_FORM),
-    ("deploy/forms.py", "\nFORMS: dict[str, Form] = {\n", '    "greys": _drawn(_draw_greys),\n'),
+    ("deploy/forms.py", '    return Form(".png", _predict_label_map, open_writer, uses_alpha)\n', GREYS_FORM),
+    ("deploy/forms.py", "\nFORMS: dict[str, Form] = {\n", '    "greys": _make_png_form(_draw_greys),\n'),
     ("config/schema/names.py", "PictureForm = Literal[", '"greys", '),
     ("cli/prediction.py", "Form = Literal[", '"greys", '),
     # A score: a function and a line, its name
@@ -87,7 +87,7 @@ LINES = [
     ("config/schema/names.py", "SubmissionName = Literal[", '"run_csv", '),
     # A data set: a class, a module, a line
     ("config/schema/datasets.py", 'the layout of the folder `data.root`, and the classes."""\n', VILLAGE),
-    ("data/datasets.py", "\nDATASETS: dict[type[DatasetKind], Family] = {\n", VILLAGE_LINE),
+    ("data/datasets.py", "\nDATASETS: dict[type[DatasetKind], DatasetDefinition] = {\n", VILLAGE_LINE),
     ("data/datasets.py", "from foldseg.data import ", "village, "),
     ("data/datasets.py", "from foldseg.config.schema.datasets import ", "Village, "),
 ]

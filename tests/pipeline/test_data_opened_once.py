@@ -12,7 +12,7 @@ import typer
 from foldseg.cli.app import app
 from foldseg.config.schema import Data, ToyCity
 from foldseg.data import datasets
-from foldseg.data.datasets import DATASETS, DataSet, Family, OpenedData
+from foldseg.data.datasets import DATASETS, DataSet, DatasetDefinition, OpenedData
 from tiny_demo import TinyDemo
 
 REPOSITORY = Path(__file__).parents[2]
@@ -28,17 +28,17 @@ class Counts:
 
 @pytest.fixture
 def counts(monkeypatch: pytest.MonkeyPatch) -> Counts:
-    counts, family, load_folds = Counts(), DATASETS[ToyCity], datasets.load_folds
+    counts, definition, load_folds = Counts(), DATASETS[ToyCity], datasets.load_folds
 
     def scan(root: Path) -> pd.DataFrame:
         counts.scans += 1
-        return family.scan(root)
+        return definition.scan(root)
 
     def load(path: Path, table: pd.DataFrame) -> pd.DataFrame:
         counts.folds += 1
         return load_folds(path, table)
 
-    monkeypatch.setitem(DATASETS, ToyCity, Family(scan, family.labels))
+    monkeypatch.setitem(DATASETS, ToyCity, DatasetDefinition(scan, definition.labels))
     monkeypatch.setattr(datasets, "load_folds", load)
     return counts
 

@@ -27,12 +27,12 @@ def test_it_labels_test_images_as_it_handed_them_in(demo: TinyDemo) -> None:
     assert source.labels.names == LABELS.select("scored").names
     for name in submission.names:
         picture = read_image(demo.root / "city/seg_test_images" / f"{name}.jpg")
-        mask = source.mask(picture)
+        mask = source.predict_label_map(picture)
         handed_in = np.zeros_like(mask)
         for index, runs in enumerate(submission.read(name, mask.shape)):
             handed_in[decode_rle(runs, mask.shape)] = index
         assert (mask == handed_in).mean() > 0.999
-        assert source.probabilities(picture).shape == (len(source.labels), *mask.shape)
+        assert source.predict_probabilities(picture).shape == (len(source.labels), *mask.shape)
 
 
 def test_the_script_takes_a_submission_folder(demo: TinyDemo, command_line: CommandLine, tmp_path: Path) -> None:

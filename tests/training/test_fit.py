@@ -123,7 +123,7 @@ def test_run_describes_itself_before_the_first_batch(toy, tmp_path, monkeypatch)
         seen["files"] = sorted(p.name for p in run.path.iterdir())
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fit, "_fit", stop)
+    monkeypatch.setattr(fit, "_train_to_end", stop)
     with pytest.raises(KeyboardInterrupt):
         train_fold(experiment(toy, tmp_path), 0)
     assert seen["files"] == ["config.yaml", "data.csv", "provenance.json"]
@@ -150,13 +150,13 @@ def test_a_part_of_the_training_images_is_drawn_and_the_run_can_still_be_predict
 def test_folds_start_from_the_same_weights(toy, tmp_path, monkeypatch):
     """Defect 22: nothing of one fold's training may reach the next."""
     first = []
-    original = fit._fit
+    original = fit._train_to_end
 
     def remember(run, module, data, resume):
         first.append({k: v.clone() for k, v in module.state_dict().items()})
         original(run, module, data, resume)
 
-    monkeypatch.setattr(fit, "_fit", remember)
+    monkeypatch.setattr(fit, "_train_to_end", remember)
     for fold in (0, 1):
         train_fold(experiment(toy, tmp_path, "schedule.epochs=1"), fold)
     assert same(*first)

@@ -32,7 +32,7 @@ from foldseg.training.fit import train_fold
 from foldseg.training.open_fold import open_fold
 from foldseg.training.stages import build_stages_schedule, find_stage, list_snapshot_epochs
 from foldseg.views.build import build_train_samples, build_validation_samples
-from foldseg.views.epoch_plan import EpochSampler, Part
+from foldseg.views.epoch_plan import EpochSampler, TrainingProcess
 from foldseg.views.eval_samples import eval_loader
 
 REPOSITORY = Path(__file__).parents[2]
@@ -171,7 +171,7 @@ def test_overfit_trains_and_validates_on_the_same_images_until_they_are_known(to
         "augment=strong",
     ]
     config = experiment(toy, tmp_path, *more)
-    data = open_fold(fit.debug_settings(config), 0, DataSet(config.data))
+    data = open_fold(fit.apply_debug_mode(config), 0, DataSet(config.data))
     assert set(data.train["id"]) == set(data.validation["id"])
     assert len(data.train) == 6
     assert data.train["id"].nunique() == 2
@@ -185,7 +185,7 @@ def test_overfit_trains_and_validates_on_the_same_images_until_they_are_known(to
 
 @pytest.mark.parametrize(("length", "batch", "of"), [(13, 4, 2), (12, 6, 3), (5, 4, 4)])
 def test_parts_of_batches_are_together_the_batches_of_one_process(length, batch, of):
-    whole, parts = EpochSampler(length, 7), [EpochSampler(length, 7, batch, Part(i, of)) for i in range(of)]
+    whole, parts = EpochSampler(length, 7), [EpochSampler(length, 7, batch, TrainingProcess(i, of)) for i in range(of)]
     for sampler in (whole, *parts):
         sampler.set_epoch(3)
     own = [list(part) for part in parts]

@@ -64,7 +64,7 @@ class Samples:
             self._act()
         return Batch(torch.full((2, 2), place))
 
-    def name(self, place: int) -> str:
+    def get_id(self, place: int) -> str:
         return "abcdef"[place]
 
 

@@ -11,10 +11,10 @@ from foldseg.views.mixing import (
     Mixing,
     Region,
     apply_cut_mix,
+    draw_pixel,
+    draw_region,
     find_standing_place,
     paste_region,
-    random_pixel,
-    random_region,
 )
 
 SKY, ROAD, PAVEMENT, CAR = 0, 1, 2, 3
@@ -106,19 +106,19 @@ def test_a_region_is_connected_large_enough_and_of_its_class() -> None:
     mask[5:15, 50:53] = SKY
     areas = set()
     for seed in range(30):
-        region = random_region(painted(mask), mask, CAR, 50, rng(seed))
+        region = draw_region(painted(mask), mask, CAR, 50, rng(seed))
         assert region is not None
         assert (region.image[region.inside] == 30).all()
         areas.add(int(region.inside.sum()))
     assert areas == {100, 150}
-    assert random_region(painted(mask), mask, CAR, 151, rng()) is None
-    assert random_region(*street(), CAR, 1, rng()) is None
+    assert draw_region(painted(mask), mask, CAR, 151, rng()) is None
+    assert draw_region(*street(), CAR, 1, rng()) is None
 
 
 def test_a_region_of_odd_shape_keeps_its_shape() -> None:
     mask = np.zeros((40, 40), np.uint8)
     cv2.circle(mask, (20, 18), 9, CAR, -1)
-    region = random_region(painted(mask), mask, CAR, 10, rng())
+    region = draw_region(painted(mask), mask, CAR, 10, rng())
     assert region is not None
     assert region.inside.shape == (19, 19)
     assert region.inside.sum() == (mask == CAR).sum()
@@ -130,7 +130,7 @@ def test_a_region_leaves_out_others_within_its_box() -> None:
     mask[10:20, 15:25] = CAR
     found = {
         int(region.inside.sum())
-        for region in (random_region(painted(mask), mask, CAR, 50, rng(s)) for s in range(9))
+        for region in (draw_region(painted(mask), mask, CAR, 50, rng(s)) for s in range(9))
         if region
     }
     assert found == {100, 224}
@@ -231,7 +231,7 @@ def test_classes_that_are_unknown_or_nowhere_are_told() -> None:
 
 def test_a_random_pixel_is_of_the_classes_asked_for() -> None:
     _, mask = street()
-    found = [random_pixel(mask, [ROAD, CAR], rng(seed)) for seed in range(50)]
+    found = [draw_pixel(mask, [ROAD, CAR], rng(seed)) for seed in range(50)]
     assert all(place is not None and mask[place] == ROAD for place in found)
     assert len(set(found)) > 40
-    assert random_pixel(mask, [CAR], rng()) is None
+    assert draw_pixel(mask, [CAR], rng()) is None

@@ -41,7 +41,7 @@ class ImageSize(NamedTuple):
 
 
 def parse_size(text: str) -> ImageSize:
-    """WIDTHxHEIGHT -> (height, width)."""
+    """Return (height, width) from `WIDTHxHEIGHT`."""
     match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
     if not match:
         raise typer.BadParameter(f"{text!r} is no WIDTHxHEIGHT, e.g. 1936x1216")
@@ -49,7 +49,7 @@ def parse_size(text: str) -> ImageSize:
 
 
 def parse_score(text: str) -> Any:
-    """Name of a score -> itself, as a `ScoreName`. The settings are imported when they are asked: they take 0.4 s."""
+    """Return the name of a score as a `ScoreName`. The settings are imported here since that takes 0.4 s."""
     from foldseg.config.schema import ScoreName
 
     if text not in get_args(ScoreName):
@@ -58,7 +58,7 @@ def parse_score(text: str) -> Any:
 
 
 def parse_class_share(text: str) -> tuple[str, float]:
-    """CLASS=PROBABILITY -> (class, probability)."""
+    """Return (class, probability) from `CLASS=PROBABILITY`."""
     name, _, value = text.rpartition("=")
     try:
         return name, float(value)

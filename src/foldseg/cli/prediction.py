@@ -140,14 +140,14 @@ def predict_video(
             raise typer.BadParameter(f"{value:g} is not above 0", param_hint=name)
     from foldseg.deploy.interface import parse_options
     from foldseg.deploy.sources import open_source
-    from foldseg.deploy.video import Look
+    from foldseg.deploy.video import DrawingOptions
     from foldseg.deploy.video import predict_video as write_video
     from foldseg.outputs import check_output
 
     check_output(out, ".mp4", [source, video])
     resized = [] if scale is None else [f"view.predict={{kind: resized, factor: {scale}}}"]
     opened = open_source(source, parse_options([*(overrides or ()), *resized], tta, device, checkpoint))
-    write_video(opened, video, out, Look(alpha, side_by_side), fps)
+    write_video(opened, video, out, DrawingOptions(alpha, side_by_side), fps)
 
 
 def tta_gains(

@@ -95,7 +95,7 @@ def verify(
 
     opened = OpenedData()
     if from_stores:
-        statements = recompute.remake(source, opened)
+        statements = recompute.recompute_ensemble(source, opened)
         print(recompute.summarise_statements(statements), flush=True)
     else:
         recomputed = recompute.recompute(source, opened)

@@ -22,7 +22,7 @@ def translate(content: Block) -> Block:
 
 
 def refuse_old(content: Block, source: str, *, is_override: bool = False) -> None:
-    """FoldsegError, which says the new spelling, if a setting is spelled in an old way.
+    """Raise FoldsegError if a setting is spelled in an old way. It says the new spelling.
 
     `source`: the file or override, for the message; `is_override`: whether to say the new spelling as an override.
     """
@@ -63,7 +63,7 @@ def _drop_other_kinds(choice: type[Choice], block: Block) -> Block:
 
 
 def _data(block: Any) -> Any:
-    """`{dataset: toy_city, toy_city: {seed: 3}}` -> `{dataset: {kind: toy_city, seed: 3}}`."""
+    """Turn `{dataset: toy_city, toy_city: {seed: 3}}` into `{dataset: {kind: toy_city, seed: 3}}`."""
     kind = ToyCity.kind_name()
     if not isinstance(block, dict) or kind not in block:
         return block
@@ -77,7 +77,7 @@ def _data(block: Any) -> Any:
 
 
 def _schedule(block: Any) -> Any:
-    """`{name: plateau, plateau: {patience: 2}}` -> `{kind: plateau, patience: 2}`."""
+    """Turn `{name: plateau, plateau: {patience: 2}}` into `{kind: plateau, patience: 2}`."""
     if not isinstance(block, dict) or not block.keys() & {"name", "plateau"}:
         return block
     block = _rename_key(block, "name", "kind")
@@ -88,14 +88,17 @@ def _schedule(block: Any) -> Any:
 
 
 def _optimizer(block: Any) -> Any:
-    """`{name: sgd, lr: 0.1}` -> `{kind: sgd, lr: 0.1}`."""
+    """Turn `{name: sgd, lr: 0.1}` into `{kind: sgd, lr: 0.1}`."""
     if not isinstance(block, dict) or "name" not in block:
         return block
     return _drop_other_kinds(Optimizer, _rename_key(block, "name", "kind"))
 
 
 def _loss(block: Any) -> Any:
-    """`{class_weights: effective_number, effective_number_beta: 0.9}` -> `{class_weights: {kind: ..., beta: 0.9}}`."""
+    """Turn `{class_weights: effective_number, effective_number_beta: 0.9}` into a block.
+
+    The block is `{class_weights: {kind: effective_number, beta: 0.9}}`.
+    """
     if not isinstance(block, dict) or "effective_number_beta" not in block:
         return block
     block = dict(block)
@@ -106,7 +109,7 @@ def _loss(block: Any) -> Any:
 
 
 def _sampling(block: Any) -> Any:
-    """`{class_crops: {share: 0.5}, positive: null}` -> `{balance: {kind: class_crops, share: 0.5}}`."""
+    """Turn `{class_crops: {share: 0.5}, positive: null}` into `{balance: {kind: class_crops, share: 0.5}}`."""
     kinds = Balance.kinds()
     if not isinstance(block, dict) or not block.keys() & kinds.keys():
         return block
@@ -116,17 +119,17 @@ def _sampling(block: Any) -> Any:
 
 
 def _blend(block: Any) -> Any:
-    """`{rule: vote}` -> `{kind: vote}`."""
+    """Turn `{rule: vote}` into `{kind: vote}`."""
     return _rename_key(block, "rule", "kind") if isinstance(block, dict) else block
 
 
 def _steps(block: Any) -> Any:
-    """`[{crf: {iterations: 2}}, {bias: {}}]` -> `[{kind: crf, iterations: 2}, bias]`."""
+    """Turn `[{crf: {iterations: 2}}, {bias: {}}]` into `[{kind: crf, iterations: 2}, bias]`."""
     return [_step(step) for step in block] if isinstance(block, list | tuple) else block
 
 
 def _step(step: Any) -> Any:
-    """`{crf: {iterations: 2}}` -> `{kind: crf, iterations: 2}`, `{bias: {}}` -> `bias`."""
+    """Turn `{crf: {iterations: 2}}` into `{kind: crf, iterations: 2}`, and `{bias: {}}` into `bias`."""
     if not isinstance(step, dict) or "kind" in step or not step.keys() <= Step.kinds().keys():
         return step
     kinds = [(kind, settings) for kind, settings in step.items() if settings is not None]
@@ -139,7 +142,7 @@ def _step(step: Any) -> Any:
 
 
 def _nest_search(settings: Block) -> Block:
-    """`{search: hill_climbing, rounds: 9}` -> `{search: {kind: hill_climbing, rounds: 9}}`."""
+    """Turn `{search: hill_climbing, rounds: 9}` into `{search: {kind: hill_climbing, rounds: 9}}`."""
     settings = {"search": next(iter(WeightSearch.kinds())), **settings}
     rounds = settings.pop("rounds", None)
     if rounds is None:

@@ -33,8 +33,8 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Family:
-    """What a data set is: `scan(root)` returns its samples table; `labels` are all its classes.
+class DatasetDefinition:
+    """What code needs to know of a kind of data set: `scan(root)` returns its samples table; `labels` are all classes.
 
     `prepare(settings, root)` builds the data set if its root does not exist, or checks what is there. `settings` are
     those of its kind. None: nothing is built.
@@ -45,10 +45,10 @@ class Family:
     prepare: Callable[[Any, Path], None] | None = None
 
 
-DATASETS: dict[type[DatasetKind], Family] = {
-    CamVid: Family(camvid.scan, camvid.LABELS),
-    Signate: Family(signate.scan, signate.LABELS),
-    ToyCity: Family(signate.scan, signate.LABELS, prepare_toy_city),
+DATASETS: dict[type[DatasetKind], DatasetDefinition] = {
+    CamVid: DatasetDefinition(camvid.scan, camvid.LABELS),
+    Signate: DatasetDefinition(signate.scan, signate.LABELS),
+    ToyCity: DatasetDefinition(signate.scan, signate.LABELS, prepare_toy_city),
 }
 check_entries(DATASETS, DatasetKind, "data/datasets.py: DATASETS")
 
@@ -67,8 +67,8 @@ class DataSet:
     """
 
     settings: Data
-    same_files: "DataSet | None" = None
-    """A data set of the same images and folds, with other classes. This one shares its tables."""
+    shares_tables_with: "DataSet | None" = None
+    """A data set of the same images and folds, with other classes, whose tables are used. None: it reads its own."""
 
     @property
     def root(self) -> Path:
@@ -97,8 +97,8 @@ class DataSet:
         See `foldseg.data.samples`. The toy city is built if its root does not exist yet. FoldsegError if the data is
         missing, or not in its layout.
         """
-        if self.same_files is not None:
-            return self.same_files.samples
+        if self.shares_tables_with is not None:
+            return self.shares_tables_with.samples
         return scan(self.settings)
 
     @cached_property
@@ -107,8 +107,8 @@ class DataSet:
 
         Group and stratum are those of the folds file. FoldsegError if the folds file is missing or does not fit.
         """
-        if self.same_files is not None:
-            return self.same_files.folded
+        if self.shares_tables_with is not None:
+            return self.shares_tables_with.folded
         settings, table = self.settings, _select_fold_splits(self.samples, self.settings)
         folds = load_folds(settings.folds, table)
         count = folds["fold"].nunique()
@@ -159,7 +159,7 @@ class DataSet:
     def with_labels(self, labels: str | tuple[str, ...]) -> "DataSet":
         """Return the same images and folds with other classes, e.g. "scored". Nothing is read again."""
         settings = self.settings.model_copy(update={"labels": labels})
-        return DataSet(settings, self.same_files or self)
+        return DataSet(settings, self.shares_tables_with or self)
 
 
 class OpenedData:
@@ -180,10 +180,10 @@ class OpenedData:
 
 def scan(settings: Data) -> pd.DataFrame:
     """Return the samples table of a data set. The toy city is built if its root does not exist yet."""
-    family = DATASETS[type(settings.dataset)]
-    if family.prepare is not None:
-        family.prepare(settings.dataset, settings.root)
-    return family.scan(settings.root)
+    definition = DATASETS[type(settings.dataset)]
+    if definition.prepare is not None:
+        definition.prepare(settings.dataset, settings.root)
+    return definition.scan(settings.root)
 
 
 def _select_fold_splits(table: pd.DataFrame, settings: Data) -> pd.DataFrame:

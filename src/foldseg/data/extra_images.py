@@ -79,7 +79,7 @@ def _folders(source: Source, fold: int) -> tuple[Path, Path]:
 
 
 def _check_pseudo(path: Path, fold: int, labels: LabelSet, data_fingerprint: str, images: Sequence[Path]) -> None:
-    """FoldsegError if pseudo labels may not be used for training `fold`, as their description `path` says.
+    """Raise FoldsegError if pseudo labels may not be used for training `fold`, as their description `path` says.
 
     Their models must not have seen an image that the fold is validated on, or its OOF score would be too good.
     """
@@ -102,7 +102,10 @@ def _check_pseudo(path: Path, fold: int, labels: LabelSet, data_fingerprint: str
 
 
 def _check_pictures_are_the_same(path: Path, pictures: Mapping[str, str] | None, images: Sequence[Path]) -> None:
-    """FoldsegError if an image has changed since it was labelled; `pictures`: id -> SHA-256, None in older files."""
+    """Raise FoldsegError if an image has changed since it was labelled.
+
+    `pictures`: id -> SHA-256 of the image that was labelled. None in older files: the images are not checked then.
+    """
     if pictures is None:
         say_once(f"{path}: which pictures were labelled was not recorded", kind="pseudo labels without contents")
         return

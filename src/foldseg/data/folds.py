@@ -168,7 +168,7 @@ def _read_folds(path: Path) -> pd.DataFrame:
 
 
 def _check_ids(folds: pd.DataFrame, table: pd.DataFrame, path: Path) -> None:
-    """FoldsegError unless folds file and samples have the same ids, each once."""
+    """Raise FoldsegError unless folds file and samples have the same ids, each once."""
     repeated = folds["id"][folds["id"].duplicated()].unique()
     if len(repeated):
         raise FoldsegError(f"{path}: {len(repeated)} id(s) are in it twice: {shorten(repeated)}")
@@ -181,7 +181,10 @@ def _check_ids(folds: pd.DataFrame, table: pd.DataFrame, path: Path) -> None:
 
 
 def _check_groups(folds: pd.DataFrame, path: Path, whose: str) -> None:
-    """FoldsegError if a group has images in several folds; `whose`: where the groups come from, for the message."""
+    """Raise FoldsegError if a group has images in several folds.
+
+    `whose`: where the groups come from, for the message.
+    """
     folds_per_group = folds.groupby("group")["fold"].nunique()
     divided = folds_per_group.index[folds_per_group > 1].tolist()
     if divided:

@@ -168,31 +168,31 @@ def hash_code(*parts: str) -> str:
 
 
 @dataclass(frozen=True)
-class Contents:
-    """What samples held: (part, id) -> SHA-256 of image and mask, "" if there is none. Parts are train, test, ...."""
+class SampleHashes:
+    """The SHA-256 of samples' images and masks, by (part, id); "" if there is none. Parts are train, test, ...."""
 
     rows: Mapping[tuple[str, str], tuple[str, str]]
 
     @staticmethod
-    def of(parts: Mapping[str, pd.DataFrame], root: Path) -> "Contents":
+    def of(parts: Mapping[str, pd.DataFrame], root: Path) -> "SampleHashes":
         """Hash the files of samples; each part is a table with the columns id, image and mask, relative to `root`."""
         rows: dict[tuple[str, str], tuple[Path | None, Path | None]] = {}
         for part, table in parts.items():
             for name, *files in zip(table["id"], table["image"], table["mask"], strict=True):
                 image, mask = (root / str(file) if file else None for file in files)
                 rows[part, str(name)] = image, mask
-        return Contents.of_files(rows)
+        return SampleHashes.of_files(rows)
 
     @staticmethod
-    def of_files(rows: Mapping[tuple[str, str], tuple[Path | None, Path | None]]) -> "Contents":
+    def of_files(rows: Mapping[tuple[str, str], tuple[Path | None, Path | None]]) -> "SampleHashes":
         """Hash the files of samples: (part, id) -> image and mask, None if there is none."""
         paths = [path for pair in rows.values() for path in pair if path is not None]
         hashes: dict[Path | None, str] = {None: ""}
         hashes |= dict(zip(paths, hash_files(paths), strict=True))
-        return Contents({key: (hashes[image], hashes[mask]) for key, (image, mask) in rows.items()})
+        return SampleHashes({key: (hashes[image], hashes[mask]) for key, (image, mask) in rows.items()})
 
     @staticmethod
-    def read(path: Path) -> "Contents":
+    def read(path: Path) -> "SampleHashes":
         """Read what `write` wrote. FoldsegError when it is missing or damaged."""
         try:
             header, *lines = csv.reader(path.read_text().splitlines())
@@ -200,7 +200,7 @@ class Contents:
             raise FoldsegError(f"{path}: is not a readable CSV ({error}); remove it to go on unverified") from error
         if header != _HEADER or any(len(line) != len(_HEADER) for line in lines):
             raise FoldsegError(f"{path}: should have the columns {', '.join(_HEADER)}; remove it to go on unverified")
-        return Contents({(part, name): (image, mask) for part, name, image, mask in lines})
+        return SampleHashes({(part, name): (image, mask) for part, name, image, mask in lines})
 
     def write(self, path: Path) -> None:
         """Write a CSV of part, id, image, mask."""
@@ -214,7 +214,7 @@ class Contents:
         """Return the ids of a part, in order."""
         return [name for part_of_row, name in self.rows if part_of_row == part]
 
-    def changes(self, now: "Contents") -> list[str]:
+    def changes(self, now: "SampleHashes") -> list[str]:
         """Say for each part what differs now: how many images and masks, and the first of them.
 
         A part that only one of the two has is left out, since there is nothing to compare it with.
@@ -224,7 +224,7 @@ class Contents:
         lines = [self._changes_of(part, now) for part in parts]
         return [line for line in lines if line]
 
-    def _changes_of(self, part: str, now: "Contents") -> str:
+    def _changes_of(self, part: str, now: "SampleHashes") -> str:
         """Say what differs in a part that both have; "" if nothing does."""
         before, after = ({name: c.rows[part, name] for name in c.ids(part)} for c in (self, now))
         in_both = [name for name in before if name in after]

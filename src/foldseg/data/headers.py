@@ -130,7 +130,7 @@ def _read_png(path: Path, stream: BinaryIO, check_sums: bool) -> Header:
 
 
 def _check_chunk(path: Path, name: bytes, content: bytes, is_first: bool) -> None:
-    """FoldsegError for damage of which libpng would only print a line that names no file.
+    """Raise FoldsegError for damage of which libpng would only print a line that names no file.
 
     `is_first`: whether it is the first chunk of its name.
     """
@@ -247,7 +247,7 @@ def _read_tiff(path: Path, stream: BinaryIO) -> Header:
 
 
 def _check_tiff_is_whole(path: Path, page: Directory, size: int) -> None:
-    """FoldsegError if strips or tiles of pixels lie behind the end of the file, which has `size` bytes."""
+    """Raise FoldsegError if strips or tiles of pixels lie behind the end of the file, which has `size` bytes."""
     for start_tag, length_tag in ((273, 279), (324, 325)):
         starts, lengths = page.tags.get(start_tag, ()), page.tags.get(length_tag, ())
         if any(start + length > size for start, length in zip(starts, lengths, strict=False)):

@@ -91,7 +91,7 @@ def _has_zeroed_hole(content: bytes, scan: int | None) -> bool:
 
 
 def _check_warning(path: Path, warning: str) -> None:
-    """FoldsegError if a warning of libjpeg means that pixels are wrong."""
+    """Raise FoldsegError if a warning of libjpeg means that pixels are wrong."""
     left_over = _LEFT_OVER.search(warning)
     if left_over and int(left_over[1]) > _PADDING and left_over[2] in _AFTER_PIXELS:
         raise FoldsegError(

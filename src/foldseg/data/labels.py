@@ -1,4 +1,4 @@
-"""Label sets: ordered classes, their colours and raw ids, and the views of them that a model is trained on."""
+"""Label sets: ordered classes, their colours and raw ids, and the selections of classes that a model is trained on."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

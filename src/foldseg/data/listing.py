@@ -58,7 +58,7 @@ class Listing:
         return Listing(self.folder, files, self.passed_over)
 
     def require_all(self) -> None:
-        """FoldsegError if a picture or a folder was passed over, since a result of this folder would lack it."""
+        """Raise FoldsegError if a picture or a folder was passed over, since a result of this folder would lack it."""
         other_files = self.passed_over.get(OTHER_KIND, [])
         pictures = [name for name in other_files if Path(name).suffix.lower() in _OTHER_PICTURES]
         missed = pictures + self.passed_over.get(FOLDER, [])

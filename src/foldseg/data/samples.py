@@ -33,8 +33,9 @@ logger = logging.getLogger(__name__)
 
 COLUMNS = ["id", "image", "mask", "split", "group", "stratum"]
 _TURNED = {
-    "upright": "%s: has an EXIF orientation (%d of %d images do) and is turned upright; its mask has to be so, and its "
-    "prediction is. For masks that were drawn on the stored pixels: data.pictures.orientation=stored",
+    "upright": "%s: has an EXIF orientation (%d of %d images do) and is turned upright; its mask must be "
+    "upright, too; its prediction will be. For masks that were drawn on the stored pixels: "
+    "data.pictures.orientation=stored",
     "stored": "%s: has an EXIF orientation (%d of %d images do) and is not turned (data.pictures.orientation=stored)",
 }
 _OBLONG = "%s: says that its pixels are not square (%d of %d images do); they are taken as they are stored"
@@ -148,7 +149,7 @@ def count_mask_pixels(
 def check_mask_values(
     table: pd.DataFrame, root: Path, labels: LabelSet, pictures: Pictures = AS_SHOWN, encoded: bool = False
 ) -> None:
-    """FoldsegError for masks that hold unknown ids or colours; warns of masks that hold nothing but void.
+    """Raise FoldsegError for masks that hold unknown ids or colours; warn of masks that hold nothing but void.
 
     It is called before training and reads all masks. 2,243 masks of 1936x1216 take about a minute and a half of
     processor time, divided by the cores.

@@ -44,7 +44,7 @@ def _build_toy_city(root: Path, settings: dict[str, Any]) -> None:
 
 
 def _check_toy_city(root: Path, settings: dict[str, Any]) -> None:
-    """FoldsegError when the city in `root` was built with other settings.
+    """Raise FoldsegError if the city in `root` was built with other settings.
 
     Size and number of frames are those of the files, the seed is that of toy_city.json. What neither says is not
     checked.

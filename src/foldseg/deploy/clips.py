@@ -19,14 +19,14 @@ from foldseg.errors import FoldsegError
 
 logger = logging.getLogger(__name__)
 
-Frames = Iterator[tuple[str, Image, int]]
-"""The name of a frame, its picture (H, W, 3) uint8 RGB, upright, and its time in units of the time base."""
+VideoFrames = Iterator[tuple[str, Image, int]]
+"""Frames of a video: name, picture (H, W, 3) uint8 RGB, upright, and time in units of the time base."""
 
 _FOLDER_FPS = 10
-_UNITS_PER_SECOND = 1_000_000  # of a container's times
+_CONTAINER_UNITS_PER_SECOND = 1_000_000
 _DURATION = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")  # hours, minutes, seconds
-_HDR = {16: "PQ", 18: "HLG"}  # ffmpeg's numbers of transfer functions
-_LARGEST_ASPECT = 4  # of a pixel: a wider or higher one is a mistake in the video
+_HDR_TRANSFERS = {16: "PQ", 18: "HLG"}  # by ffmpeg's numbers
+_LARGEST_PIXEL_ASPECT = 4  # if pixels are wider or higher, the video states them by mistake
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Clip:
     of times, in seconds. `problems`: what could not be read in the frames that were taken so far.
     """
 
-    frames: Frames
+    frames: VideoFrames
     total: int | None
     rate: Fraction
     time_base: Fraction
@@ -85,7 +85,7 @@ class _Video:
         stated = self._stream.frames or round((self._length() or 0) * self._rate) or None
         return Clip(self._frames(stated), stated, self._rate, self._stream.time_base, self._problems)
 
-    def _frames(self, stated: int | None) -> Frames:
+    def _frames(self, stated: int | None) -> VideoFrames:
         """Yield all frames that can be decoded. Add to the problems what cannot be, and what is missing at the end."""
         step = max(1, round(1 / (self._rate * self._stream.time_base)))
         number, start, time, end = 0, None, -step, 0
@@ -149,7 +149,7 @@ class _Video:
             return None
         if stream.duration:
             return float(stream.duration * stream.time_base)
-        return self._container.duration / _UNITS_PER_SECOND if self._container.duration else None
+        return self._container.duration / _CONTAINER_UNITS_PER_SECOND if self._container.duration else None
 
     def _picture_of(self, frame: Any) -> Image:
         """Return a frame as (H, W, 3) uint8 RGB, with square pixels, upright."""
@@ -163,7 +163,7 @@ class _Video:
         """Log what of the video the network does not see as it is meant to be seen."""
         if frame.interlaced_frame:
             logger.warning("%s: is interlaced; what moves has combed edges, which networks are not used to", self._path)
-        if (transfer := _HDR.get(int(frame.color_trc or 0))) is not None:
+        if (transfer := _HDR_TRANSFERS.get(int(frame.color_trc or 0))) is not None:
             logger.warning("%s: is of high dynamic range (%s); its colours are pale to a network", self._path, transfer)
         if any(part.is_alpha for part in frame.format.components):
             logger.info("%s: is predicted without its transparency", self._path)
@@ -177,7 +177,7 @@ def _square_size_of(path: Path, stream: Any) -> Callable[[int, int], tuple[int, 
     ratio = stream.sample_aspect_ratio
     if not ratio or ratio == 1:
         return None
-    if not 1 / _LARGEST_ASPECT <= ratio <= _LARGEST_ASPECT:
+    if not 1 / _LARGEST_PIXEL_ASPECT <= ratio <= _LARGEST_PIXEL_ASPECT:
         logger.warning("%s: says that its pixels are %s times as wide as high; taken for a mistake", path, ratio)
         return None
     logger.info("%s: its pixels are %s:%s; frames are made square", path, *ratio.as_integer_ratio())
@@ -197,7 +197,7 @@ def _open_folder(path: Path, fps: float) -> Clip:
         raise FoldsegError(f"{path}: holds no frames ({', '.join(PICTURES)})")
     problems: list[str] = []
 
-    def frames() -> Frames:
+    def frames() -> VideoFrames:
         for time, file in enumerate(files):
             try:
                 yield str(file), read_image(file), time

@@ -10,8 +10,8 @@ from PIL import ImageDraw, ImageFont
 from foldseg.data.labels import IGNORE_INDEX, Image, LabelSet, Mask
 
 _BACKGROUND, _TEXT, _OUTLINE = (255, 255, 255), (0, 0, 0), (115, 115, 115)
-_SMALLEST, _LARGEST = 11, 28  # font sizes, pixels
-_FONT_SHARE = 1 / 55  # of the picture's width
+_SMALLEST_FONT, _LARGEST_FONT = 11, 28  # pixels
+_FONT_SHARE = 1 / 55  # the size of the font, as a share of the picture's width
 
 
 def overlay(image: Image, mask: Mask, labels: LabelSet, alpha: float = 0.5) -> Image:
@@ -36,7 +36,7 @@ def legend(labels: LabelSet, width: int) -> Image:
 
     The font grows with the width. In a very narrow legend names are cut off.
     """
-    font_size = round(min(max(width * _FONT_SHARE, _SMALLEST), _LARGEST))
+    font_size = round(min(max(width * _FONT_SHARE, _SMALLEST_FONT), _LARGEST_FONT))
     font = ImageFont.load_default(font_size)
     column_width = max(round(font.getlength(name)) for name in labels.names) + 3 * font_size
     columns = min(max(1, width // column_width), len(labels))

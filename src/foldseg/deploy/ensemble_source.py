@@ -57,11 +57,11 @@ class EnsembleSource:
         """The classes, in the order of the probabilities."""
         return self.spec.labels
 
-    def probabilities(self, picture: Image) -> Quantised:
+    def predict_probabilities(self, picture: Image) -> Quantised:
         """Return (classes, H, W) uint8, round(255 p), after the last step that works on probabilities."""
         return self._predict(picture).quantised()
 
-    def mask(self, picture: Image) -> Mask:
+    def predict_label_map(self, picture: Image) -> Mask:
         """Return class indices (H, W) uint8; where categories overlap, the most probable one that holds a pixel."""
         return self._predict(picture).labels
 

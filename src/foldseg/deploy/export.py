@@ -1,4 +1,7 @@
-"""Exports a finished run to an ONNX file, and compares the predictions of both."""
+"""Exports a finished run to an ONNX file, and compares the outputs of both networks on random noise.
+
+`deploy/check_export.py` compares their predictions of real pictures.
+"""
 
 import io
 import logging
@@ -98,7 +101,7 @@ def onnx_bytes(network: SegmentationNetwork, size: tuple[int, int] | None, archi
 
 
 class _Probabilities(nn.Module):
-    """Images (N, 3, H, W) uint8 -> probabilities (N, classes, H, W) float32."""
+    """A network that turns images (N, 3, H, W) uint8 into probabilities (N, classes, H, W) float32."""
 
     def __init__(self, network: SegmentationNetwork) -> None:
         super().__init__()

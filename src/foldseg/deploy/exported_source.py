@@ -30,15 +30,15 @@ class ExportedSource:
     plan: Plan
     flip: bool
 
-    def probabilities(self, picture: Image) -> Quantised:
-        """Return (classes, H, W) uint8, round(255 p)."""
-        return (self.mean(picture) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
+    def predict_probabilities(self, picture: Image) -> Quantised:
+        """Return the probabilities of the classes, (classes, H, W) uint8: round(255 p)."""
+        return (self.predict_mean(picture) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
 
-    def mask(self, picture: Image) -> Mask:
+    def predict_label_map(self, picture: Image) -> Mask:
         """Return class indices (H, W) uint8."""
-        return argmax(self.mean(picture))
+        return argmax(self.predict_mean(picture))
 
-    def mean(self, picture: Image) -> Maps:
+    def predict_mean(self, picture: Image) -> Maps:
         """Return class probabilities (classes, H, W) float32, the mean over test-time augmentation."""
         maps = predict(self.network, picture, self.plan)
         if not self.flip:
@@ -70,7 +70,7 @@ def open_exported_source(path: Path, options: PredictionOptions) -> ExportedSour
 
 
 def _check_inputs_and_outputs(session: Any, exported: ExportFacts, path: Path) -> None:
-    """FoldsegError unless the network takes pictures and returns a map for each class that the metadata name."""
+    """Raise FoldsegError unless the network takes pictures and returns a map for each class that the metadata name."""
     inputs = [node.name for node in session.get_inputs()]
     outputs = [node.name for node in session.get_outputs()]
     shape = session.get_outputs()[0].shape

@@ -43,20 +43,20 @@ Writer = Callable[[PredictedPicture], None]
 class Form:
     """How predicted pictures are written.
 
-    `suffix`: of the file of each picture. `predict`: what it needs of a source's prediction for a picture.
-    `open_writer`: prepares the folder. `uses_alpha`: whether the share of colour changes the files. `is_closed`:
-    whether all pictures have to be known at the beginning, so that none can be added later.
+    `suffix`: ends the names of the files. `predict`: calls the source for what is written of a picture. `open_writer`:
+    prepares the folder and returns the function that writes into it. `uses_alpha`: whether the share of colour changes
+    the files. `needs_all_names`: whether all pictures must be known at the beginning, so that none can be added later.
     """
 
     suffix: str
     predict: Callable[[Source, Image], Mask | Quantised]
     open_writer: Callable[[WriterContext], Writer]
     uses_alpha: bool = False
-    is_closed: bool = False
+    needs_all_names: bool = False
 
 
-Draw = Callable[[Image, Mask, LabelSet, float], Image]
-"""(picture RGB, class indices, classes, alpha) -> what is written as PNG: (H, W) or BGR (H, W, 3), uint8."""
+DrawFunction = Callable[[Image, Mask, LabelSet, float], Image]
+"""Returns what is written as PNG: (picture RGB, class indices, classes, alpha) -> (H, W) or BGR (H, W, 3), uint8."""
 
 
 def draw_raw_ids(image: Image, mask: Mask, labels: LabelSet, alpha: float) -> Image:
@@ -75,11 +75,11 @@ def draw_overlay(image: Image, mask: Mask, labels: LabelSet, alpha: float) -> Im
 
 
 def _bgr(picture: Image) -> Image:
-    """RGB -> BGR, which OpenCV writes."""
+    """Return an RGB picture as BGR, which OpenCV writes."""
     return picture[..., ::-1]
 
 
-def _drawn(draw: Draw, uses_alpha: bool = False) -> Form:
+def _make_png_form(draw: DrawFunction, uses_alpha: bool = False) -> Form:
     """Return the form whose files are PNGs that `draw` draws."""
 
     def open_writer(context: WriterContext) -> Writer:
@@ -89,15 +89,15 @@ def _drawn(draw: Draw, uses_alpha: bool = False) -> Form:
 
         return write
 
-    return Form(".png", _predict_mask, open_writer, uses_alpha)
+    return Form(".png", _predict_label_map, open_writer, uses_alpha)
 
 
-def _predict_mask(source: Source, image: Image) -> Mask:
-    return source.mask(image)
+def _predict_label_map(source: Source, image: Image) -> Mask:
+    return source.predict_label_map(image)
 
 
 def _predict_probabilities(source: Source, image: Image) -> Quantised:
-    return source.probabilities(image)
+    return source.predict_probabilities(image)
 
 
 def _open_store(context: WriterContext) -> Writer:
@@ -126,10 +126,10 @@ def _open_store(context: WriterContext) -> Writer:
 
 
 FORMS: dict[str, Form] = {
-    "masks": _drawn(draw_raw_ids),
-    "colours": _drawn(draw_colours),
-    "overlay": _drawn(draw_overlay, uses_alpha=True),
-    "probabilities": Form(".prob", _predict_probabilities, _open_store, is_closed=True),
+    "masks": _make_png_form(draw_raw_ids),
+    "colours": _make_png_form(draw_colours),
+    "overlay": _make_png_form(draw_overlay, uses_alpha=True),
+    "probabilities": Form(".prob", _predict_probabilities, _open_store, needs_all_names=True),
 }
 """Name -> how pictures are written."""
 check_entries(FORMS, PictureForm, "deploy/forms.py: FORMS")

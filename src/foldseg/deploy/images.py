@@ -12,22 +12,22 @@ from foldseg.config.schema import Pictures
 from foldseg.data.labels import Image, LabelSet
 from foldseg.data.reading import read_image
 from foldseg.deploy.forms import FORMS, Form, PredictedPicture, Writer, WriterContext
-from foldseg.deploy.interface import Source, no_room_for
+from foldseg.deploy.interface import Source, build_memory_error
 from foldseg.deploy.output_folder import OutputFolder, hash_pictures
-from foldseg.deploy.picture_files import Picture
+from foldseg.deploy.picture_files import PictureFile
 from foldseg.deploy.threads import map_ahead, thread_pool
 from foldseg.errors import FoldsegError
 from foldseg.resources import is_out_of_memory
 
 logger = logging.getLogger(__name__)
 
-_THREADS = 2  # of each kind: as many pictures are read ahead, and wait to be written
+_THREADS = 2  # so many pictures are read ahead, and so many wait to be written
 _SHOWN_PROBLEMS = 20
 
 
 def predict_images(
     source: Source,
-    pictures: Sequence[Picture],
+    pictures: Sequence[PictureFile],
     out: Path,
     form: str,
     alpha: float = 0.5,
@@ -48,7 +48,7 @@ def predict_images(
         settings["alpha"] = alpha
     if white_level is not None:
         settings["white_level"] = white_level
-    if chosen_form.is_closed:
+    if chosen_form.needs_all_names:
         settings["pictures"] = [picture.name for picture in pictures]
     folder = OutputFolder(out, chosen_form.suffix)
     folder.begin(settings, pictures, hashes)
@@ -68,7 +68,7 @@ def predict_images(
 
 
 def _predict_all(
-    source: Source, form: Form, todo: Sequence[Picture], reading: Pictures, write: Writer, title: str
+    source: Source, form: Form, todo: Sequence[PictureFile], reading: Pictures, write: Writer, title: str
 ) -> list[str]:
     """Read pictures and write results in threads, while this thread predicts. Return what went wrong."""
     problems: list[str] = []
@@ -81,7 +81,7 @@ def _predict_all(
     return problems
 
 
-def _read(picture: Picture, reading: Pictures) -> tuple[Picture, Image | FoldsegError]:
+def _read(picture: PictureFile, reading: Pictures) -> tuple[PictureFile, Image | FoldsegError]:
     """Return a picture's image, or the error that says why it cannot be read."""
     try:
         return picture, read_image(picture.path, reading)
@@ -90,7 +90,7 @@ def _read(picture: Picture, reading: Pictures) -> tuple[Picture, Image | Foldseg
 
 
 def _predict(
-    source: Source, form: Form, images: Iterable[tuple[Picture, Image | FoldsegError]], problems: list[str]
+    source: Source, form: Form, images: Iterable[tuple[PictureFile, Image | FoldsegError]], problems: list[str]
 ) -> Iterator[PredictedPicture]:
     """Predict the images that could be read; add to `problems` what is wrong with the others."""
     for picture, image in images:
@@ -104,7 +104,7 @@ def _predict(
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            problems.append(f"{picture.path}: {no_room_for(image, source.provenance['view'])}")
+            problems.append(f"{picture.path}: {build_memory_error(image, source.provenance['view'])}")
 
 
 def _write(write: Writer, problems: list[str], picture: PredictedPicture) -> None:

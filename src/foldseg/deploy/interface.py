@@ -27,10 +27,10 @@ class Source(Protocol):
         It has the keys `source` (a name), `weights` (a list of SHA-256), `view` and `tta`, and may have others.
         """
 
-    def probabilities(self, picture: Image) -> Quantised:
-        """Return (classes, H, W) uint8, round(255 p)."""
+    def predict_probabilities(self, picture: Image) -> Quantised:
+        """Return the probabilities of the classes, (classes, H, W) uint8: round(255 p)."""
 
-    def mask(self, picture: Image) -> Mask:
+    def predict_label_map(self, picture: Image) -> Mask:
         """Return class indices (H, W) uint8."""
 
 
@@ -64,7 +64,7 @@ def parse_options(
     return PredictionOptions(view_overrides, load_tta([*from_option, *tta_overrides]), device, checkpoint)
 
 
-def no_room_for(picture: Image, view: Any) -> FoldsegError:
+def build_memory_error(picture: Image, view: Any) -> FoldsegError:
     """Return the error that says that a picture is too large for the memory, and which view needs less."""
     return FoldsegError(
         f"a picture of {picture.shape[1]}x{picture.shape[0]} does not fit into memory in view.predict={view}; "

@@ -24,7 +24,7 @@ Weights = NDArray[np.float32]
 Network = Callable[[Image], Maps]
 """Picture (H, W, 3) uint8 of a size that the network takes -> its probabilities."""
 
-_OVERLAP = 0.5  # of the tiles by which a network of one fixed size predicts pictures of other sizes
+_OVERLAP = 0.5  # a network of one fixed size predicts pictures of other sizes in tiles with this overlap
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 from foldseg.config.old_spellings import translate
 from foldseg.data.hashes import format_count, hash_code, hash_readable_files
-from foldseg.deploy.picture_files import Picture
+from foldseg.deploy.picture_files import PictureFile
 from foldseg.errors import FoldsegError
 from foldseg.files import read_record, remove_partials, write_json
 
@@ -38,12 +38,13 @@ class OutputFolder:
         """Return where the result of a picture belongs."""
         return self.path / f"{name}{self.suffix}"
 
-    def begin(self, settings: dict[str, Any], pictures: Sequence[Picture], hashes: Mapping[str, str]) -> None:
+    def begin(self, settings: dict[str, Any], pictures: Sequence[PictureFile], hashes: Mapping[str, str]) -> None:
         """Remove results of pictures that have changed, then describe the folder in prediction.json.
 
-        `settings`: all that results depend on besides the picture. `hashes`: see `hash_pictures`. In this order a
-        result is always one of the picture whose hash is written down, even if the process is killed. FoldsegError if
-        the folder holds something else, results of other settings, or results of other pictures with the same names.
+        `settings`: all that results depend on besides the picture. `hashes`: see `hash_pictures`. Stale results are
+        removed before the new hashes are written. So a hash and its result always belong together, even if the process
+        is killed. FoldsegError if the folder holds something else, results of other settings, or results of other
+        pictures with the same names.
         """
         file, old = self.path / DESCRIPTION, dict[str, Any]()
         if file.is_file():
@@ -66,7 +67,7 @@ class OutputFolder:
         if new != old:
             write_json(file, new)
 
-    def remove_replaced(self, pictures: Sequence[Picture], hashes: Mapping[str, str]) -> list[Picture]:
+    def remove_replaced(self, pictures: Sequence[PictureFile], hashes: Mapping[str, str]) -> list[PictureFile]:
         """Remove the results of pictures whose files have changed since `hashes` was made; return these pictures."""
         now = hash_pictures(pictures)
         replaced = [picture for picture in pictures if now[picture.name] != hashes[picture.name]]
@@ -94,9 +95,9 @@ class OutputFolder:
             )
 
     def _check_same_pictures(
-        self, old: Mapping[str, Any], pictures: Sequence[Picture], hashes: Mapping[str, str]
+        self, old: Mapping[str, Any], pictures: Sequence[PictureFile], hashes: Mapping[str, str]
     ) -> None:
-        """FoldsegError if a result would replace another picture's result, and that picture is still in its place."""
+        """Raise FoldsegError if a result would replace that of another picture which is still in its place."""
         for picture in pictures:
             name, result = picture.name, self.result_of(picture.name)
             old_path = old.get("paths", {}).get(name)
@@ -131,7 +132,7 @@ class OutputFolder:
             )
 
 
-def hash_pictures(pictures: Iterable[Picture]) -> dict[str, str]:
+def hash_pictures(pictures: Iterable[PictureFile]) -> dict[str, str]:
     """Return name -> SHA-256 of the file. It is "" for a file that cannot be read: its error comes when it is read."""
     pictures = list(pictures)
     hashes = hash_readable_files(picture.path for picture in pictures)

@@ -11,7 +11,7 @@ from torch import Tensor
 from foldseg.config import override_view
 from foldseg.config.schema import Tta
 from foldseg.data.labels import Image, LabelSet, Mask
-from foldseg.deploy.interface import PredictionOptions, no_room_for
+from foldseg.deploy.interface import PredictionOptions, build_memory_error
 from foldseg.errors import FoldsegError
 from foldseg.inference.predictor import Predictor
 from foldseg.inference.quantise import quantise
@@ -29,22 +29,25 @@ class RunsSource:
     predictors: tuple[Predictor, ...]
     tta: Tta
 
-    def probabilities(self, picture: Image) -> Quantised:
-        """Return (classes, H, W) uint8, round(255 p)."""
-        return quantise(self.mean(picture)).cpu().numpy()
+    def predict_probabilities(self, picture: Image) -> Quantised:
+        """Return the probabilities of the classes, (classes, H, W) uint8: round(255 p)."""
+        return quantise(self.predict_mean(picture)).cpu().numpy()
 
-    def mask(self, picture: Image) -> Mask:
+    def predict_label_map(self, picture: Image) -> Mask:
         """Return class indices (H, W) uint8."""
-        return self.mean(picture).argmax(0).to(torch.uint8).cpu().numpy()
+        return self.predict_mean(picture).argmax(0).to(torch.uint8).cpu().numpy()
 
-    def mean(self, picture: Image) -> Tensor:
-        """Return class probabilities (classes, H, W) float32. FoldsegError when the device has no room for them."""
+    def predict_mean(self, picture: Image) -> Tensor:
+        """Return the mean of the networks' probabilities, (classes, H, W) float32.
+
+        FoldsegError when the device has no room for them.
+        """
         try:
             total = self.predictors[0].image(picture, self.tta)
             for predictor in self.predictors[1:]:
                 total = total + predictor.image(picture, self.tta)
         except torch.OutOfMemoryError as error:
-            raise no_room_for(picture, self.provenance["view"]) from error
+            raise build_memory_error(picture, self.provenance["view"]) from error
         return total if len(self.predictors) == 1 else total / len(self.predictors)
 
 

@@ -22,7 +22,7 @@ from foldseg.outputs import check_output
 
 logger = logging.getLogger(__name__)
 
-_QUALITY = {"crf": "20", "preset": "veryfast"}  # of x264: looks almost like the frames, in half the time of medium
+_X264_OPTIONS = {"crf": "20", "preset": "veryfast"}  # almost like the frames, in half the time of preset medium
 _FAST_START = {"movflags": "+faststart"}  # the video can be played before it is loaded completely
 _BT709 = 1  # ffmpeg's number of this colour space, and of its primaries and transfer function
 _LIMITED = 1  # ffmpeg's number of the limited colour range
@@ -30,14 +30,16 @@ _SHOWN_PROBLEMS = 20
 
 
 @dataclass(frozen=True)
-class Look:
+class DrawingOptions:
     """How frames are drawn: the share of colour, and whether the original frame is shown on the left."""
 
     alpha: float = 0.5
     side_by_side: bool = False
 
 
-def predict_video(source: Source, path: Path, out: Path, look: Look = Look(), fps: float | None = None) -> int:
+def predict_video(
+    source: Source, path: Path, out: Path, drawing: DrawingOptions = DrawingOptions(), fps: float | None = None
+) -> int:
     """Predict a video or a folder of frames, one by one, into an H.264 video `out`. Return the number of frames.
 
     Frames of a video keep their times. Frames of a folder are sorted by name (frame_2 before frame_10) and shown at
@@ -57,7 +59,7 @@ def predict_video(source: Source, path: Path, out: Path, look: Look = Look(), fp
             if image.shape[:2] != size:
                 clip.problems.append(f"{name}: is {image.shape[:2]}, the frames before it {size} (height, width)")
                 continue
-            write(draw_frame(image, source.mask(image), source.labels, look), time)
+            write(draw_frame(image, source.predict_label_map(image), source.labels, drawing), time)
             count += 1
         if not count:
             raise FoldsegError(f"{path}: holds no frames" + "".join(f"\n  {problem}" for problem in clip.problems[:1]))
@@ -71,10 +73,10 @@ def predict_video(source: Source, path: Path, out: Path, look: Look = Look(), fp
     return count
 
 
-def draw_frame(image: Image, mask: Mask, labels: LabelSet, look: Look) -> Image:
+def draw_frame(image: Image, mask: Mask, labels: LabelSet, drawing: DrawingOptions) -> Image:
     """Draw a frame (H, W, 3) with its class indices (H, W). The picture has even sides, as H.264 needs them."""
-    picture = overlay(image, mask, labels, look.alpha)
-    if look.side_by_side:
+    picture = overlay(image, mask, labels, drawing.alpha)
+    if drawing.side_by_side:
         picture = np.concatenate([image, picture], 1)
     picture = with_legend(picture, labels)
     down, right = picture.shape[0] % 2, picture.shape[1] % 2
@@ -90,7 +92,7 @@ def _open_encoder(out: Path, clip: Clip) -> Iterator[Callable[[Image, int], None
         _explain_errors(av.FFmpegError, out),
         av.open(str(partial), "w", format="mp4", options=_FAST_START) as container,
     ):
-        stream = container.add_stream("libx264", rate=clip.rate, options=_QUALITY)
+        stream = container.add_stream("libx264", rate=clip.rate, options=_X264_OPTIONS)
 
         def write(picture: Image, time: int) -> None:
             if not stream.codec_context.is_open:

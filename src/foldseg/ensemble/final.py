@@ -27,15 +27,15 @@ class FinalPredictions:
     """Whether masks that may overlap are kept, too."""
 
     def write(self, name: str, prediction: Prediction) -> None:
-        """Write one image's prediction. The labels are written last: if they are there, all is there."""
+        """Write one image's prediction."""
         if self.keeps_masks:
             assert prediction.masks is not None
             self._masks.write(name, prediction.masks * np.uint8(255))
         write_png(self._labels(name), prediction.labels)
 
-    def has(self, name: str) -> bool:
-        """Whether an image has been written."""
-        return self._labels(name).is_file()
+    def files_of(self, name: str) -> list[Path]:
+        """Return the files of one image."""
+        return [self._labels(name), *([self._masks.file_of(name)] if self.keeps_masks else [])]
 
     def read_labels(self, name: str) -> Mask:
         """Read class indices, (H, W) uint8. FoldsegError names a file that is damaged."""

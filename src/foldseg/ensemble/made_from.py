@@ -10,7 +10,7 @@ from typing import Any
 
 from foldseg.config import Ensemble
 from foldseg.data.datasets import DataSet, OpenedData
-from foldseg.data.hashes import Contents, format_count, hash_code, hash_file, hash_files
+from foldseg.data.hashes import SampleHashes, format_count, hash_code, hash_file, hash_files
 from foldseg.data.labels import describe_label_changes
 from foldseg.ensemble.members import Members, blended_labels
 from foldseg.errors import FoldsegError
@@ -25,10 +25,10 @@ KEY = "made_from"
 _CODE = ("config", "data", "ensemble", "inference", "scoring", "submission")
 
 
-def hash_contents_of_folds(data: DataSet, folds: list[int]) -> Contents:
+def hash_contents_of_folds(data: DataSet, folds: list[int]) -> SampleHashes:
     """Hash the images and masks of these folds and all test images."""
     oof = data.folded[data.folded["fold"].isin(folds)]
-    return Contents.of({"OOF": oof, "test": data.test.sort_values("id")}, data.root)
+    return SampleHashes.of({"OOF": oof, "test": data.test.sort_values("id")}, data.root)
 
 
 def made_from(members: Members, contents: Path, submission: Path) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def find_changes_since(folder: Path, opened: OpenedData) -> list[str]:
     """
     submission = SubmissionFolder(folder)
     config, scores = submission.read_settings(), submission.read_scores()
-    if not submission.contents.is_file() or KEY not in scores:
+    if not submission.sample_hashes.is_file() or KEY not in scores:
         say_once(
             f"{folder}: what it was made from was not recorded (an older version); whether that has changed since "
             "cannot be told",
@@ -97,7 +97,7 @@ def find_changes_since(folder: Path, opened: OpenedData) -> list[str]:
     now = hash_contents_of_folds(data, scores["folds"])
     labels = describe_label_changes(recorded["labels"], blended_labels(config, run).definition)
     return [
-        *Contents.read(submission.contents).changes(now),
+        *SampleHashes.read(submission.sample_hashes).changes(now),
         *find_changed_checkpoints(config, recorded["members"]),
         *(f"label set: {change}" for change in labels),
     ]

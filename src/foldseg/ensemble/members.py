@@ -20,7 +20,7 @@ from foldseg.ensemble.prediction import EnsembleSpec
 from foldseg.errors import FoldsegError
 from foldseg.inference.run_stores import expected_metadata, predict_run, store_of
 from foldseg.inference.store import PredictionStore
-from foldseg.runs.contents import CURE, content_changes
+from foldseg.runs.data_changes import CURE, list_data_changes
 from foldseg.runs.experiment_folder import ExperimentFolder
 from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.trained import trained_labels
@@ -143,7 +143,7 @@ class Members:
         for run in different.values():
             data = self.opened.open(run.experiment.data)
             run.check_folds(data)
-            if changes_of_run := content_changes(run, run.experiment, data):
+            if changes_of_run := list_data_changes(run, run.experiment, data):
                 changes[run.path] = changes_of_run
         if changes:
             path, first = next(iter(changes.items()))

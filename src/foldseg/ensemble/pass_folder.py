@@ -65,10 +65,8 @@ class PassFolder:
         """
         if self.plan.kept is not None:
             self.plan.kept.begin(self._store_facts())
-            self.records.remove(self.plan.kept.missing())
-        if self.plan.final is not None:
-            self.records.remove([task.id for task in self.tasks if not self.plan.final.has(task.id)])
-        for arrays in self.records.process(partial(_arrays_of_pass, self.plan), self.tasks, workers, description):
+        function, outputs_of = partial(_arrays_of_pass, self.plan), self.plan.outputs_of
+        for arrays in self.records.process(function, self.tasks, outputs_of, workers, description):
             yield Tally.of(arrays)
 
     def _store_facts(self) -> StoreMetadata:

@@ -8,6 +8,7 @@ Imported by worker processes, so neither this module nor what it imports may nee
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,12 @@ class Pass:
     """The steps as fitted on all OOF images. Used only for a second score, which is too optimistic."""
     max_bytes: int = 0
     """What observations of single pixels may take per image, about. 0: nothing is observed."""
+
+    def outputs_of(self, name: str) -> list[Path]:
+        """Return the files that the pass writes for one image."""
+        kept = [] if self.kept is None else [self.kept.file_of(name)]
+        final = [] if self.final is None else self.final.files_of(name)
+        return kept + final
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,12 @@ from numpy.typing import NDArray
 from foldseg.ensemble.parallel import map_in_processes
 from foldseg.errors import FoldsegError
 from foldseg.files import remove_partials, write_bytes
-from foldseg.inputs import check_is_file
+from foldseg.inputs import check_is_file, read_bytes
 
 Arrays = Mapping[str, NDArray[Any]]
+
+_SEAL = "seal"
+"""Name of the array in a record that says which image, pass and files it is of."""
 
 
 class HasId(Protocol):
@@ -52,29 +55,48 @@ class Records:
         return self.folder.name.rpartition("-")[2]
 
     def process(
-        self, function: Callable[[TaskT], Arrays], tasks: Sequence[TaskT], workers: int, description: str
+        self,
+        function: Callable[[TaskT], Arrays],
+        tasks: Sequence[TaskT],
+        outputs_of: Callable[[str], list[Path]],
+        workers: int,
+        description: str,
     ) -> Iterator[Arrays]:
         """Yield what `function` returns for each task, in order, with only a few of them in memory.
 
-        A record that is there is read instead. `description` names the progress bar.
+        A record that is there is read instead. An image is made again if its record is damaged, or of another image or
+        pass, or if a file that `function` wrote for it is missing or changed. `outputs_of` returns the files of an id.
+        `description` names the progress bar.
         """
         remove_partials(self.folder)
-        yield from map_in_processes(partial(_read_or_make, function, self.folder), tasks, workers, description)
-
-    def remove(self, names: Sequence[str]) -> None:
-        """Remove the records of these images. They are made again."""
-        for name in names:
-            (self.folder / f"{name}.npz").unlink(missing_ok=True)
+        read_or_make = partial(_read_or_make, function, outputs_of, self.folder)
+        yield from map_in_processes(read_or_make, tasks, workers, description)
 
 
-def _read_or_make(function: Callable[[TaskT], Arrays], folder: Path, task: TaskT) -> Arrays:
-    path = folder / f"{task.id}.npz"
+def _read_or_make(
+    function: Callable[[TaskT], Arrays], outputs_of: Callable[[str], list[Path]], folder: Path, task: TaskT
+) -> Arrays:
+    path, outputs = folder / f"{task.id}.npz", outputs_of(task.id)
     if path.is_file():
         with suppress(FoldsegError):  # a damaged record is made again
-            return read_arrays(path)
-    arrays = function(task)
-    write_arrays(path, arrays)
+            arrays = read_arrays(path)
+            seal = arrays.pop(_SEAL, np.empty(0))
+            if np.array_equal(seal, _seal(folder, task.id, outputs)):
+                return arrays
+    arrays = dict(function(task))
+    write_arrays(path, {**arrays, _SEAL: _seal(folder, task.id, outputs)})
     return arrays
+
+
+def _seal(folder: Path, name: str, outputs: Sequence[Path]) -> NDArray[np.uint8]:
+    """Return a hash, (32,) uint8, of the folder's name, the image's id, and the content of its files.
+
+    FoldsegError if one of them cannot be read.
+    """
+    digest = hashlib.sha256(f"{folder.name} {name}".encode())
+    for path in outputs:
+        digest.update(hashlib.sha256(read_bytes(path)).digest())
+    return np.frombuffer(digest.digest(), np.uint8)
 
 
 def write_arrays(path: Path, arrays: Arrays) -> None:

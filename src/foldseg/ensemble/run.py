@@ -86,11 +86,11 @@ def _predict(config: Ensemble) -> EnsembleResult:
         scores, path = _blend_and_score(members, new, folder / "work")
         submission.scores.unlink(missing_ok=True)
         save(config, submission.config)
-        contents.write(submission.contents)
+        contents.write(submission.sample_hashes)
         _move_into(folder, new)
     path = folder / path.name
     _remove_other_formats(folder, path)
-    write_json(submission.scores, {**scores, KEY: made_from(members, submission.contents, path)})
+    write_json(submission.scores, {**scores, KEY: made_from(members, submission.sample_hashes, path)})
     logger.info("%s: %d images, read back and valid", path, len(members.test))
     _append_to_ledger(members, scores)
     rmtree(folder / "work", ignore_errors=True)

@@ -41,7 +41,7 @@ class LogitsPredictor:
 
     @torch.inference_mode()
     def __call__(self, samples: Sequence[EvalSample]) -> tuple[Tensor, Enlargement]:
-        """Samples on equal grids, in the full view -> logits (N, classes, h, w) float16, and how to enlarge them."""
+        """Return logits (N, classes, h, w) float16 of samples on equal grids (full view), and how to enlarge them."""
         grid = samples[0].grid
         logits = self.predictor.logits(torch.cat([sample.inputs for sample in samples]))
         return logits.half(), Enlargement(grid.padded, grid.original, self.align_corners)

@@ -57,11 +57,11 @@ class Predictor:
         return EvalSamples(frames, self.view, self.network.stride, tta.scales[1:])
 
     def image(self, picture: Image, tta: Tta = PLAIN) -> Tensor:
-        """Picture (H, W, 3) uint8 RGB -> class probabilities (classes, H, W) float32 on the predictor's device."""
+        """Return class probabilities (classes, H, W) float32, on the device, of a picture (H, W, 3) uint8 RGB."""
         return self(eval_sample("", picture, None, self.view, self.network.stride, tta.scales[1:]), tta)
 
     def __call__(self, sample: EvalSample, tta: Tta = PLAIN) -> Tensor:
-        """Class probabilities (classes, H, W) float32 on the image's original grid, on the predictor's device."""
+        """Return class probabilities (classes, H, W) float32 on the image's original grid, on the device."""
         return self.batch([sample], tta)[0]
 
     @torch.inference_mode()
@@ -104,7 +104,7 @@ class Predictor:
 
     @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:
-        """Images (N, 3, H, W) uint8 of a size that the network takes -> its logits, on the predictor's device."""
+        """Return the network's logits, on its device, for images (N, 3, H, W) uint8 of a size that it takes."""
         images = images.to(self.device, non_blocking=True).contiguous(memory_format=self.memory_format)
         autocast = torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None)
         with explained_forward(self.network, images), autocast:

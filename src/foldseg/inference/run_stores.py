@@ -23,7 +23,7 @@ from foldseg.inference.predictor import Predictor as Predictor
 from foldseg.inference.quantise import quantise_on_device
 from foldseg.inference.store import PredictionStore, StoreMetadata, StoreState
 from foldseg.notices import say_once
-from foldseg.resources import explained_resources
+from foldseg.resources import explain_resource_errors
 from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.trained import trained_labels
 from foldseg.views.eval_samples import batches, eval_loader
@@ -104,7 +104,7 @@ def expected_metadata(
     )
 
 
-@explained_resources(MEMORY_CURES)
+@explain_resource_errors(MEMORY_CURES)
 def predict_run(
     run: RunFolder,
     splits: Sequence[str] = SPLITS,
@@ -202,7 +202,7 @@ def _write_logits(store: PredictionStore, name: str, logits: Tensor, enlargement
 
 
 def _check_form(run: RunFolder, form: str, view: PredictView, tta: Tta) -> None:
-    """FoldsegError where a store cannot hold logits: where several predictions are merged there are none."""
+    """Raise FoldsegError if a store cannot hold logits: merged predictions have none."""
     if form == "logits" and (tta != PLAIN or not view.has_logits):
         what = f"TTA {tta.slug}" if tta != PLAIN else f"view {view_slug(view)}"
         raise FoldsegError(

@@ -130,7 +130,7 @@ class PredictionStore:
         if not expected.pictures:
             return self.metadata
         for name in self.replaced(expected):
-            self._file(name).unlink(missing_ok=True)
+            self.file_of(name).unlink(missing_ok=True)
         missing, recorded = set(self.missing()), self.metadata.picture_hashes
         # The picture of a map that was written without a record stays unknown
         pictures = [
@@ -157,21 +157,21 @@ class PredictionStore:
             return ["things that its damaged store.json does not tell"]
 
     def replaced(self, expected: StoreMetadata) -> list[str]:
-        """Ids whose picture differs from the one that was predicted, as far as both are known."""
+        """Return ids whose picture differs from the one that was predicted, as far as both are known."""
         recorded = self.metadata.picture_hashes
         return [name for name, now in expected.picture_hashes.items() if recorded.get(name, now) != now]
 
     def unverified(self) -> list[str]:
-        """Ids with a map whose picture was not recorded."""
+        """Return ids with a map whose picture was not recorded."""
         recorded, missing = self.metadata.picture_hashes, set(self.missing())
         return [name for name in self.metadata.ids if name not in recorded and name not in missing]
 
     def missing(self) -> list[str]:
-        """Ids that belong to the store and are not written yet."""
-        return [name for name in self.metadata.ids if not self._file(name).is_file()]
+        """Return ids that belong to the store and are not written yet."""
+        return [name for name in self.metadata.ids if not self.file_of(name).is_file()]
 
     def require_complete(self, expected: StoreMetadata | None = None) -> None:
-        """FoldsegError, which says what is wrong, unless every image is there.
+        """Raise FoldsegError, which says what is wrong, unless every image is there.
 
         With `expected`, the images must also have been predicted as it says.
         """
@@ -198,15 +198,15 @@ class PredictionStore:
 
     def write(self, name: str, planes: Quantised) -> None:
         """Write one image's probabilities, (classes, H, W) uint8 = round(255 p)."""
-        write_bytes(self._file(name), encode_planes(planes))
+        write_bytes(self.file_of(name), encode_planes(planes))
 
     def write_logits(self, name: str, logits: NDArray[np.float16], enlargement: Enlargement) -> None:
         """Write one image's logits (classes, h, w) float16. `read` enlarges them and takes their softmax."""
-        write_bytes(self._file(name), encode_logits(logits, enlargement))
+        write_bytes(self.file_of(name), encode_logits(logits, enlargement))
 
     def read(self, name: str) -> Quantised:
         """Read one image's probabilities, (classes, H, W) uint8 = round(255 p). FoldsegError names file and reason."""
-        path = self._file(name)
+        path = self.file_of(name)
         if is_absent(path):
             raise FoldsegError(f"{self.path}: has no prediction for {name}")
         content = read_bytes(path)
@@ -219,5 +219,6 @@ class PredictionStore:
     def _description(self) -> Path:
         return self.path / "store.json"
 
-    def _file(self, name: str) -> Path:
+    def file_of(self, name: str) -> Path:
+        """Return the path of one image's predictions, whether they are written or not."""
         return self.path / f"{name}{_SUFFIX}"

@@ -86,7 +86,10 @@ def _logarithm(maps: Tensor) -> Tensor:
 
 
 def _softmax_of_mean(total: Tensor, number: int) -> Tensor:
-    """The exponential of the mean logarithm, divided by its sum over classes, is the softmax of that mean."""
+    """Return the normalised geometric mean of `number` maps from the sum of their logarithms.
+
+    The exponential of the mean logarithm, divided by its sum over classes, is the softmax of that mean.
+    """
     return (total / number).softmax(-3)
 
 
@@ -127,7 +130,7 @@ class Merger:
 
 
 def check_probabilities(maps: Tensor, name: str) -> None:
-    """FoldsegError unless (..., classes, H, W) holds numbers from 0 to 1 that sum to 1 at every pixel.
+    """Raise FoldsegError unless (..., classes, H, W) holds numbers from 0 to 1 that sum to 1 at every pixel.
 
     Looks at one pixel in 256, which is enough: logits, or the output of a network that overflows, are wrong at most
     pixels.

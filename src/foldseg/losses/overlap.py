@@ -15,22 +15,25 @@ _TINY = 1e-12
 
 
 def dice(pixels: Pixels) -> Tensor:
-    """1 - mean soft Dice (Milletari et al., 2016, arXiv:1606.04797)."""
+    """Return 1 - mean soft Dice (Milletari et al., 2016, arXiv:1606.04797)."""
     return _mean(1 - _dice(pixels), pixels)
 
 
 def log_dice(pixels: Pixels) -> Tensor:
-    """Mean of -log soft Dice. For a class that is missed it is as steep as cross-entropy for a pixel that is missed."""
+    """Return the mean of -log soft Dice.
+
+    For a class that is missed it is as steep as cross-entropy for a pixel that is missed.
+    """
     return _mean(-_dice(pixels).log(), pixels)
 
 
 def jaccard(pixels: Pixels) -> Tensor:
-    """1 - mean soft intersection over union."""
+    """Return 1 - mean soft intersection over union."""
     return _mean(1 - _jaccard(pixels), pixels)
 
 
 def log_jaccard(pixels: Pixels) -> Tensor:
-    """Mean of -log soft intersection over union (Iglovikov et al., 2017, arXiv:1706.06169).
+    """Return the mean of -log soft intersection over union (Iglovikov et al., 2017, arXiv:1706.06169).
 
     The AI Edge predecessor's loss, (1 - w) cross-entropy - w log J, is `{cross_entropy: 1 - w, log_jaccard: w}`.
     """
@@ -38,17 +41,23 @@ def log_jaccard(pixels: Pixels) -> Tensor:
 
 
 def tversky(pixels: Pixels, fp: float = 0.3, fn: float = 0.7) -> Tensor:
-    """1 - mean Tversky index, with weights of false positives and negatives (Salehi et al., 2017, arXiv:1706.05721)."""
+    """Return 1 - mean Tversky index (Salehi et al., 2017, arXiv:1706.05721).
+
+    `fp` and `fn`: weights of false positives and of false negatives.
+    """
     return _mean(1 - _tversky(pixels, fp, fn), pixels)
 
 
 def focal_tversky(pixels: Pixels, fp: float = 0.3, fn: float = 0.7, gamma: float = 0.75) -> Tensor:
-    """Mean of (1 - Tversky index)^gamma (Abraham and Khan, 2019, arXiv:1810.07842; their 1/gamma is our gamma)."""
+    """Return the mean of (1 - Tversky index)^gamma (Abraham and Khan, 2019, arXiv:1810.07842).
+
+    Their 1/gamma is our gamma.
+    """
     return _mean((1 - _tversky(pixels, fp, fn)).clamp(min=_TINY) ** gamma, pixels)
 
 
 def mcc(pixels: Pixels) -> Tensor:
-    """1 - mean Matthews correlation of probability and truth (Abhishek and Hamarneh, 2021, arXiv:2010.13454).
+    """Return 1 - mean Matthews correlation of probability and truth (Abhishek and Hamarneh, 2021, arXiv:2010.13454).
 
     Only classes that some but not all pixels have count, because correlation with a constant is not defined.
     """

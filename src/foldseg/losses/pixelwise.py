@@ -13,9 +13,10 @@ _TINY = 1e-12
 
 
 def cross_entropy(pixels: Pixels, weights: Tensor | None = None, smoothing: float = 0.0) -> Tensor:
-    """Mean cross-entropy in nats; with class weights (classes,) the weighted mean, as torch defines it.
+    """Return the mean cross-entropy in nats.
 
-    `smoothing` is the share of the truth that is spread over all classes (Szegedy et al., 2016, arXiv:1512.00567).
+    With class weights (classes,) it is the weighted mean, as torch defines it. `smoothing` is the share of
+    the truth that is spread over all classes (Szegedy et al., 2016, arXiv:1512.00567).
     """
     log_probabilities = pixels.log_probabilities
     total = functional.nll_loss(log_probabilities, pixels.target, weights, ignore_index=IGNORE_INDEX, reduction="sum")
@@ -30,20 +31,23 @@ def cross_entropy(pixels: Pixels, weights: Tensor | None = None, smoothing: floa
 
 
 def binary_cross_entropy(pixels: Pixels) -> Tensor:
-    """Mean over pixels and classes of the cross-entropy of a sigmoid per class, in nats: one class against the rest."""
+    """Return the mean over pixels and classes of the cross-entropy of a sigmoid per class, in nats.
+
+    It is one class against the rest, for each class.
+    """
     losses = functional.softplus(pixels.logits) - torch.where(pixels.truth, pixels.logits, 0.0)
     return (losses.mean(1) * pixels.valid).sum() / pixels.count
 
 
 def focal(pixels: Pixels, gamma: float = 2.0) -> Tensor:
-    """Mean of (1 - p)^gamma * cross-entropy (Lin et al., 2017, arXiv:1708.02002)."""
+    """Return the mean of (1 - p)^gamma * cross-entropy (Lin et al., 2017, arXiv:1708.02002)."""
     losses = pixels.cross_entropies
     probabilities = torch.exp(-losses)
     return ((1 - probabilities).clamp(min=_TINY) ** gamma * losses).sum() / pixels.count
 
 
 def ohem(pixels: Pixels, threshold: float = 0.7, min_kept: float = 0.0625, weights: Tensor | None = None) -> Tensor:
-    """Mean cross-entropy of the hard pixels: online hard example mining.
+    """Return the mean cross-entropy of the hard pixels: online hard example mining.
 
     A pixel is hard if its own class has a probability of at most `threshold`. At least a share `min_kept` of the valid
     pixels counts, the hardest ones. With class weights (classes,) it is the weighted mean. Shrivastava et al., 2016,

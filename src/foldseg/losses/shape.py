@@ -14,14 +14,14 @@ _SMOOTH = 1e-8
 
 
 def lovasz(pixels: Pixels) -> Tensor:
-    """Lovász-Softmax (Berman et al., 2018, arXiv:1705.08790)."""
+    """Return the Lovász-Softmax loss (Berman et al., 2018, arXiv:1705.08790)."""
     present = _find_present(pixels)
     truth = _flatten_classes(pixels.truth, present).float()
     return _lovasz_extension((truth - _flatten_classes(pixels.probabilities, present)).abs(), truth, pixels)
 
 
 def lovasz_hinge(pixels: Pixels) -> Tensor:
-    """Lovász hinge of the logits, one class against the rest (Berman et al., 2018, equation 7)."""
+    """Return the Lovász hinge of the logits, one class against the rest (Berman et al., 2018, equation 7)."""
     present = _find_present(pixels)
     truth = _flatten_classes(pixels.truth, present).float()
     margins = _flatten_classes(pixels.logits, present) * (2 * truth - 1)
@@ -29,7 +29,7 @@ def lovasz_hinge(pixels: Pixels) -> Tensor:
 
 
 def boundary(pixels: Pixels, tolerance: int = 2) -> Tensor:
-    """1 - mean boundary F1 score (Bokhovkin and Burnaev, 2019, arXiv:1905.07852).
+    """Return 1 - mean boundary F1 score (Bokhovkin and Burnaev, 2019, arXiv:1905.07852).
 
     Boundaries match within `tolerance` pixels. A pixel is on a class's boundary to the degree to which a neighbour is
     less of that class. Void pixels and the outside of the image are no neighbours. Pixels far from boundaries have no

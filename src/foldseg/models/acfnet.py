@@ -40,7 +40,10 @@ class ACFDecoder(nn.Module):
         self.fused = Conv2dReLU(2 * channels, channels, 1)
 
     def forward(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """The encoder's maps -> (N, channels, h, w), and coarse logits (N, classes, h, w), which are supervised."""
+        """Return maps (N, channels, h, w), and coarse logits (N, classes, h, w), which are supervised.
+
+        `features`: the encoder's maps.
+        """
         reduced = self.reduced(features[-1])
         coarse = self.coarse(features[-1])
         probabilities = coarse.float().softmax(1)

@@ -25,7 +25,7 @@ class AttentionGate(nn.Module):
         self.psi = nn.Conv2d(middle, 1, 1)
 
     def forward(self, skip: Tensor, gating: Tensor) -> Tensor:
-        """skip (N, C, 2h, 2w) and gating (N, G, h, w) -> (N, C, 2h, 2w)."""
+        """Return (N, C, 2h, 2w) from skip (N, C, 2h, 2w) and gating (N, G, h, w)."""
         combined = functional.relu(self.of_skip(skip) + self.of_gating(gating))
         weight = torch.sigmoid(self.psi(combined))
         return skip * functional.interpolate(weight, size=skip.shape[2:], mode="bilinear", align_corners=False)
@@ -41,7 +41,7 @@ class AttentionBlock(nn.Module):
         self.conv2 = Conv2dReLU(outputs, outputs, 3, 1, use_norm=use_norm)
 
     def forward(self, x: Tensor, skip: Tensor | None) -> Tensor:
-        """x (N, inputs, h, w) and skip (N, skip, 2h, 2w) -> (N, outputs, 2h, 2w)."""
+        """Return (N, outputs, 2h, 2w) from x (N, inputs, h, w) and skip (N, skip, 2h, 2w)."""
         larger = functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
         if self.gate is not None and skip is not None:
             larger = torch.cat([larger, self.gate(skip, x)], 1)
@@ -63,7 +63,7 @@ class AttentionUnetDecoder(nn.Module):
         )
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        """Maps (N, C_i, H / 2^i, W / 2^i) for i from 0 -> (N, channels[-1], H, W)."""
+        """Return (N, channels[-1], H, W) from maps (N, C_i, H / 2^i, W / 2^i) for i from 0."""
         x, *skips = reversed(features[1:])
         for block, skip in zip(self.blocks, [*skips, None], strict=True):
             x = block(x, skip)

@@ -7,7 +7,7 @@ from foldseg.errors import FoldsegError
 
 
 def check_device(device: str, precision: str = "fp32") -> None:
-    """FoldsegError if there is no GPU, but the device (auto, cpu or gpu) or the precision needs one."""
+    """Raise FoldsegError if there is no GPU, but the device (auto, cpu or gpu) or the precision needs one."""
     if torch.cuda.is_available():
         return
     if device == "gpu":

@@ -26,7 +26,7 @@ class _FixedStride(EncoderMixin, nn.Module):  # type: ignore[misc]
         self._depth, self._in_channels, self._out_channels, self._output_stride = depth, 3, out_channels, output_stride
 
     def make_dilated(self, output_stride: int) -> None:
-        """ValueError, as with smp's VGG."""
+        """Raise ValueError, as smp's VGG does."""
         raise ValueError(
             f"{type(self).__name__} halves its maps by pooling and cannot have output stride {output_stride}"
         )
@@ -115,7 +115,7 @@ class WideBlock(nn.Module):
             self.shortcut = nn.Conv2d(inputs, channels[-1], 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, inputs, H, W) -> (N, channels[-1], H, W)."""
+        """Return (N, channels[-1], H, W) from (N, inputs, H, W)."""
         activated = self.before(x)
         shortcut = x if isinstance(self.shortcut, nn.Identity) else self.shortcut(activated)
         total: Tensor = shortcut + self.branch(activated)

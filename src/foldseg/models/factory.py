@@ -130,7 +130,7 @@ def _choose_supervised_stages(network: SegmentationNetwork, model: Model) -> lis
 
 
 def check_model(model: Model) -> None:
-    """FoldsegError if a name is unknown or a file of weights is missing. Nothing is built."""
+    """Raise FoldsegError if a name is unknown or a file of weights is missing. Nothing is built."""
     _check_name("model.architecture", model.architecture, list(ARCHITECTURES))
     if get_timm_name(model.encoder) is not None:
         encoders = [f"tu-{name}" for name in timm.list_models()]
@@ -145,7 +145,7 @@ def check_model(model: Model) -> None:
 
 
 def _check_options(model: Model) -> None:
-    """FoldsegError on an option that neither decoder nor encoder knows.
+    """Raise FoldsegError for an option that neither decoder nor encoder knows.
 
     smp passes options that it does not know on to the encoder, and most encoders ignore them silently. Encoders of timm
     have options of their own, and refuse those that they do not know.
@@ -184,7 +184,7 @@ def _unknown_option_error(model: Model, option: str, valid: set[str]) -> Foldseg
 
 
 def check_norm(norm: str, device: str, devices: int) -> None:
-    """FoldsegError if several processes are to share the norm's statistics on the CPU: torch does that on GPUs only."""
+    """Raise FoldsegError if processes are to share the norm's statistics on the CPU: torch does that on GPUs only."""
     if NORM_DEFINITIONS[norm].shares_statistics and devices > 1 and choose_device(device).type == "cpu":
         raise FoldsegError(
             f"model.norm: {norm} works on GPUs only, and {devices} processes are to train on the CPU; use "
@@ -193,7 +193,7 @@ def check_norm(norm: str, device: str, devices: int) -> None:
 
 
 def check_view(view: PredictView, stride: int) -> None:
-    """FoldsegError if tiles have a size that the network cannot take."""
+    """Raise FoldsegError if tiles have a size that the network cannot take."""
     if view.tiles is not None and any(side % stride for side in view.tiles.size):
         size = list(view.tiles.size)
         raise FoldsegError(f"view.predict.size: {size} should be multiples of {stride} for this network")

@@ -24,7 +24,7 @@ class Upsampling(nn.Module):
             self.layer.weight.data = build_bilinear_kernel(classes, factor)
 
     def forward(self, scores: Tensor) -> Tensor:
-        """(N, classes, h, w) -> (N, classes, factor h, factor w)."""
+        """Return (N, classes, factor h, factor w) from (N, classes, h, w)."""
         larger: Tensor = self.layer(scores)
         return larger
 
@@ -54,7 +54,7 @@ class FCNDecoder(nn.Module):
             )  # fmt: skip
 
     def forward(self, features: list[Tensor]) -> list[Tensor]:
-        """Maps (N, C_i, H / 2^i, W / 2^i) for i from 0 -> the last `maps` of them, the coarsest first."""
+        """Return the last `maps` of the maps (N, C_i, H / 2^i, W / 2^i) for i from 0, the coarsest first."""
         deepest, *finer = reversed(features)
         return [self.fc(deepest), *finer[: self.maps - 1]]
 
@@ -77,7 +77,7 @@ class FCNHead(nn.Module):
                 nn.init.zeros_(score.bias)  # type: ignore[arg-type]
 
     def forward(self, maps: list[Tensor]) -> Tensor:
-        """Maps, coarsest first -> logits (N, classes, H, W)."""
+        """Return logits (N, classes, H, W) from maps, the coarsest first."""
         total = self.scores[0](maps[0])
         for step, score, finer in zip(self.steps, list(self.scores)[1:], maps[1:], strict=True):
             total = step(total) + score(finer)

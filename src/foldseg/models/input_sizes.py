@@ -18,7 +18,7 @@ _LARGEST = 2048
 
 
 def check_input(network: SegmentationNetwork, size: tuple[int, int], batch: int, *, training: bool, key: str) -> None:
-    """FoldsegError, beginning with `key`, if the network cannot take `batch` images of `size` (height, width).
+    """Raise FoldsegError, which begins with `key`, if the network cannot take `batch` images of `size` (height, width).
 
     This takes little time, because only shapes are computed. If that fails, the images are really computed, and only an
     error of that counts.
@@ -34,7 +34,8 @@ def check_input(network: SegmentationNetwork, size: tuple[int, int], batch: int,
 def explained_forward(network: SegmentationNetwork, images: Tensor) -> Iterator[None]:
     """Turn an error inside of the block, where a network computes images (N, 3, H, W), into a FoldsegError.
 
-    It names network and images. Errors about memory and other resources are left to `resources.explained_resources`.
+    It names network and images. Errors about memory and other resources are left to
+    `resources.explain_resource_errors`.
     """
     try:
         yield

@@ -24,7 +24,7 @@ class PlainBlock(nn.Module):
         self.convolve = build_double_convolution(enlarged + skip, outputs, batch_norm)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """x (N, inputs, h, w) and skip (N, skip, 2h, 2w) -> (N, outputs, 2h, 2w)."""
+        """Return (N, outputs, 2h, 2w) from x (N, inputs, h, w) and skip (N, skip, 2h, 2w)."""
         decoded: Tensor = self.convolve(torch.cat([self.enlarge(x), skip], 1))
         return decoded
 
@@ -47,7 +47,7 @@ class PlainUnetDecoder(nn.Module):
         )
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        """Maps (N, C_i, H / 2^i, W / 2^i) for i from 0 -> (N, channels[-1], H, W)."""
+        """Return (N, channels[-1], H, W) from maps (N, C_i, H / 2^i, W / 2^i) for i from 0."""
         x, *skips = reversed(features)
         for block, skip in zip(self.blocks, skips, strict=True):
             x = block(x, skip)

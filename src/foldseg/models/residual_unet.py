@@ -23,7 +23,7 @@ class Residual(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, H, W)."""
+        """Return (N, C, H, W) from (N, C, H, W)."""
         return functional.relu(x + self.branch(x), inplace=True)
 
 
@@ -53,7 +53,7 @@ class ResidualUnetDecoder(nn.Module):
         self.last = nn.Sequential(nn.Conv2d(filters, filters, 3, padding=1), nn.ReLU(inplace=True))
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        """Maps (N, C_i, H / 2^i, W / 2^i) for i from 0 to 5 -> (N, filters, H, W)."""
+        """Return (N, filters, H, W) from maps (N, C_i, H / 2^i, W / 2^i) for i from 0 to 5."""
         skips = [self.dropout(features[i]) for i in (5, 4, 3, 2)]
         x = self.center(functional.max_pool2d(skips[0], 2, ceil_mode=True))
         # Where a side is no multiple of 64, the map is longer by one

@@ -114,7 +114,7 @@ def load_encoder_weights(encoder: nn.Module, path: Path, optional: tuple[str, ..
 
 
 def check_start(path: Path) -> None:
-    """FoldsegError if the checkpoint that `model.start_from` means is no file."""
+    """Raise FoldsegError if the checkpoint that `model.start_from` means is no file."""
     if not path.is_file():
         raise FoldsegError(f"model.start_from: {path}: no such file; valid are a run's folder, an experiment's, a file")
 
@@ -168,7 +168,7 @@ def load_strictly(module: nn.Module, state: Mapping[str, Tensor], source: Path) 
 
 
 def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """FoldsegError if a tensor holds NaN or an infinity: all predictions with it would be NaN."""
+    """Raise FoldsegError if a tensor holds NaN or an infinity: all predictions with it would be NaN."""
     names = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
     if names:
         raise FoldsegError(f"{path}: {len(names)} of {len(tensors)} tensors hold NaN or infinity, e.g. {names[0]}")

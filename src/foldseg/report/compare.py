@@ -107,7 +107,7 @@ def _name_sources(paths: Sequence[Path], sources: Sequence[OofLabels]) -> list[s
 
 
 def _check_comparable(first_name: str, first: OofLabels, name: str, other: OofLabels) -> None:
-    """FoldsegError unless two sources have the same data set, classes and folds."""
+    """Raise FoldsegError unless two sources have the same data set, classes and folds."""
     ours, theirs = first.data.settings.dataset.kind, other.data.settings.dataset.kind
     if ours != theirs:
         raise FoldsegError(f"{name}: is of {theirs}, {first_name} of {ours}")

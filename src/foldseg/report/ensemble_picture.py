@@ -47,7 +47,7 @@ def write_ensemble_picture(ensemble: Ensemble, path: Path, image_id: str | None 
 
 
 def _check_settings(ensemble: Ensemble, folder: Path) -> None:
-    """FoldsegError unless a submission was made with these settings."""
+    """Raise FoldsegError unless a submission was made with these settings."""
     submission = SubmissionFolder(folder)
     if not submission.config.is_file():
         raise FoldsegError(f"{folder}: no such submission; make it with foldseg ensemble")
@@ -106,7 +106,7 @@ def _divide_into_rows(pictures: list[Picture | None]) -> list[list[Picture | Non
 
 
 def read_stage_labels(members: Members, oof: OofLabels, name: str, final: str) -> dict[str, Mask]:
-    """Stage (see `foldseg.ensemble.line.stage_names`) -> class indices: every member, the blend, the final result.
+    """Return the class indices of every member, the blend and the final result: stage (see `ensemble/line.py`) -> mask.
 
     `final` is the name of the last stage, which is read as it was scored; stages between are not shown.
     """

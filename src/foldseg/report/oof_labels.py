@@ -21,7 +21,7 @@ from foldseg.ensemble.members import blended_labels
 from foldseg.errors import FoldsegError
 from foldseg.inference.run_stores import expected_metadata, store_of
 from foldseg.inference.store import PredictionStore
-from foldseg.runs.contents import warn_of_changes
+from foldseg.runs.data_changes import warn_of_changes
 from foldseg.runs.experiment_folder import ExperimentFolder
 from foldseg.runs.kinds import require_kind
 from foldseg.runs.run_folder import RunFolder

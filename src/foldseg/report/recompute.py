@@ -76,7 +76,7 @@ class RecomputedScores:
 
 
 def require_fresh(source: Path, opened: OpenedData) -> None:
-    """FoldsegError if the images, masks, weights or classes of a submission have changed since it was made."""
+    """Raise FoldsegError if the images, masks, weights or classes of a submission have changed since it was made."""
     changes = find_changes_since(source, opened) if SubmissionFolder(source).is_finished else []
     if changes:
         raise FoldsegError(
@@ -86,7 +86,7 @@ def require_fresh(source: Path, opened: OpenedData) -> None:
 
 
 def require_equal(statements: Sequence[Statement]) -> None:
-    """FoldsegError that lists the numbers that differ, if there are any."""
+    """Raise FoldsegError that lists the numbers that differ, if there are any."""
     wrong = [s for s in statements if s.is_wrong]
     if wrong:
         lines = [f"{s.where}: {s.what} is {s.stated!r}, recomputed it is {s.recomputed!r}" for s in wrong]
@@ -217,7 +217,7 @@ def _check_submission(
 
 
 def _check_left_out(submission: SubmissionFolder, scores: Mapping[str, Any]) -> None:
-    """FoldsegError unless score.json, `scores`, and fitted.npz name the same steps as left out."""
+    """Raise FoldsegError unless score.json, `scores`, and fitted.npz name the same steps as left out."""
     stated = sorted(step["place"] for step in scores.get("left_out", []))
     fitted = [place + 1 for place in read_left_out(submission.fitted)]
     if stated != fitted:
@@ -228,7 +228,10 @@ def _check_left_out(submission: SubmissionFolder, scores: Mapping[str, Any]) -> 
 
 
 def _check_file(path: Path, scores: Mapping[str, Any]) -> None:
-    """FoldsegError if the submission file is not the one that was written. An older score.json does not tell that."""
+    """Raise FoldsegError if the submission file is not the one that was written.
+
+    An older score.json does not state its hash, and nothing is checked then.
+    """
     stated = scores.get(KEY, {}).get("submission")
     if stated is not None and (is_absent(path) or hash_submission(path) != stated):
         raise FoldsegError(f"{path}: is not what foldseg ensemble wrote there; run it again")
@@ -255,33 +258,35 @@ def _check_ledger(row: "pd.Series[str]", recomputed: Mapping[str, StageScores], 
     return statements
 
 
-def remake(folder: Path, opened: OpenedData | None = None) -> Sequence[Statement]:
-    """Blend, fit and score a finished ensemble again from its stores, and compare every number of its score.json.
+def recompute_ensemble(folder: Path, opened: OpenedData | None = None) -> Sequence[Statement]:
+    """Return every number of a finished ensemble's score.json, beside the same number recomputed from its stores.
+
+    The members are blended, and the steps fitted and scored again.
 
     FoldsegError if a store is missing, or is of other weights than its run has now.
     """
     from foldseg.ensemble.run import scores_again  # it imports torch
 
     require_kind(folder, SubmissionFolder)
-    stated = _numbers(SubmissionFolder.open(folder).read_scores())
-    recomputed = _numbers(scores_again(folder, opened))
+    stated = _list_numbers(SubmissionFolder.open(folder).read_scores())
+    recomputed = _list_numbers(scores_again(folder, opened))
     return [
         Statement("score.json", what, stated.get(what, math.nan), recomputed.get(what, math.nan), EXACT)
         for what in dict.fromkeys([*stated, *recomputed])
     ]
 
 
-def _numbers(content: Any, path: str = "") -> dict[str, float]:
+def _list_numbers(content: Any, path: str = "") -> dict[str, float]:
     """Return every number of nested mappings and lists, by its path, e.g. `oof, blend, interval[0]`."""
     if isinstance(content, str):
         return {}
     numbers: dict[str, float] = {}
     if isinstance(content, Mapping):
         for key, value in content.items():
-            numbers |= _numbers(value, f"{path}, {key}" if path else str(key))
+            numbers |= _list_numbers(value, f"{path}, {key}" if path else str(key))
     elif isinstance(content, Sequence):
         for index, value in enumerate(content):
-            numbers |= _numbers(value, f"{path}[{index}]")
+            numbers |= _list_numbers(value, f"{path}[{index}]")
     else:
         numbers[path] = math.nan if content is None else float(content)
     return numbers
@@ -291,7 +296,7 @@ def summarise_statements(statements: Sequence[Statement]) -> str:
     """Say in a line how many numbers were computed again, and the largest difference."""
     differences = [abs(s.recomputed - s.stated) for s in statements]
     largest = max((difference for difference in differences if not math.isnan(difference)), default=0)
-    return f"{len(statements)} numbers made again from the stores; the largest difference is {largest:.1e}"
+    return f"{len(statements)} numbers recomputed from the stores; the largest difference is {largest:.1e}"
 
 
 def format_recomputed(recomputed: RecomputedScores) -> str:
@@ -308,7 +313,7 @@ def format_recomputed(recomputed: RecomputedScores) -> str:
             [f"{s.where}: {s.what}", f"{s.stated:.9f}", f"{s.recomputed:.9f}", f"{s.recomputed - s.stated:+.1e}"]
             for s in recomputed.statements
         ]
-        blocks.append(format_table(["stated", "there", "recomputed", "difference"], rows))
+        blocks.append(format_table(["number", "stated", "recomputed", "difference"], rows))
     return "\n\n".join([*blocks, *recomputed.remarks])
 
 

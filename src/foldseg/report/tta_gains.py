@@ -17,8 +17,8 @@ from foldseg.errors import FoldsegError
 from foldseg.inference.run_stores import MEMORY_CURES, Predictor, select_split
 from foldseg.inference.tta import MERGES, Merge, check_probabilities
 from foldseg.report.tables import format_number, format_table
-from foldseg.resources import explained_resources
-from foldseg.runs.contents import warn_of_changes
+from foldseg.resources import explain_resource_errors
+from foldseg.runs.data_changes import warn_of_changes
 from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.trained import trained_labels
 from foldseg.scoring.compare import Comparison, compare_models
@@ -94,7 +94,7 @@ def measure_tta_gains(
         data = opened.open(run.experiment.data)
         tables.append(select_split(run, "oof", data))
         warn_of_changes(run, data)
-        with explained_resources(MEMORY_CURES):
+        with explain_resource_errors(MEMORY_CURES):
             predictor = Predictor.load(run, device or run.experiment.device, view, checkpoint)
             frames = FileFrames.of(tables[-1], data.root, trained_labels(run), pictures=data.pictures)
             counts += _count_images(run, predictor, frames, tta)

@@ -70,8 +70,8 @@ class RunFolder:
         return self.config.is_file() and self.provenance.is_file()
 
     @property
-    def contents(self) -> Path:
-        """What the images and masks held that the run learned from; see `foldseg.runs.contents`."""
+    def sample_hashes(self) -> Path:
+        """Hashes of the images, masks and weights that the run learned from; see `foldseg.runs.data_changes`."""
         return self.path / "data.csv"
 
     @property
@@ -137,11 +137,11 @@ class RunFolder:
         return self.hash_of("best")
 
     def hash_of(self, name: str) -> str:
-        """SHA-256 of a checkpoint. FoldsegError when the run has none of that name."""
+        """Return the SHA-256 of a checkpoint. FoldsegError when the run has none of that name."""
         return hash_file(self.existing_checkpoint(name))
 
     def check_folds(self, data: DataSet) -> None:
-        """FoldsegError unless the data set is divided into folds as it was when the run was trained.
+        """Raise FoldsegError unless the data set is divided into folds as it was when the run was trained.
 
         Otherwise images that the run trained on could pass for OOF.
         """

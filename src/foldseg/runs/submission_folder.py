@@ -48,7 +48,7 @@ class SubmissionFolder:
         return self.path / "score.json"
 
     @property
-    def contents(self) -> Path:
+    def sample_hashes(self) -> Path:
         """Hashes of the images and masks that the submission was made from."""
         return self.path / "data.csv"
 

@@ -9,7 +9,7 @@ from foldseg.models.factory import build_network
 from foldseg.models.network import SegmentationNetwork
 from foldseg.models.weights import load_strictly
 from foldseg.runs.checkpoints import network_state, read_checkpoint
-from foldseg.runs.contents import CURE, label_set_changes
+from foldseg.runs.data_changes import CURE, list_label_set_changes
 from foldseg.runs.run_folder import RunFolder
 
 
@@ -30,6 +30,6 @@ def load_network(run: RunFolder, path: Path | None = None) -> SegmentationNetwor
 
 def trained_labels(run: RunFolder) -> LabelSet:
     """Return the label set of a run; FoldsegError if its data set has other classes, raw ids or colours now."""
-    if changes := label_set_changes(run, run.experiment):
+    if changes := list_label_set_changes(run, run.experiment):
         raise FoldsegError(f"{run.path}: was trained with another label set than there is now: {changes[0]}. {CURE}")
     return get_label_set(run.experiment.data)

@@ -144,7 +144,7 @@ FOR_THRESHOLDS = tuple(name for name in OF_SCORED_CLASSES if SCORES[name].mean_i
 
 
 def check_score(name: ScoreName, labels: LabelSet, key: str) -> None:
-    """FoldsegError, which begins with `key`, if a score depends on scored classes and the label set has none."""
+    """Raise FoldsegError, which begins with `key`, if a score depends on scored classes and the label set has none."""
     if name in OF_SCORED_CLASSES and not labels.scored.any():
         raise FoldsegError(f"{key}: {name} needs a scored class; of {', '.join(labels.names)} none is scored")
 

@@ -17,7 +17,7 @@ from foldseg.scoring.scores import SCORES, score
 def check_defined(
     wanted: Mapping[str, str], choices: Sequence[str], table: pd.DataFrame, data: DataSet, labels: LabelSet, where: str
 ) -> None:
-    """FoldsegError when a score is undefined on the images of `table`. `where` says which images these are.
+    """Raise FoldsegError if a score is undefined on the images of `table`. `where` says which images these are.
 
     `wanted`: the setting that needs it -> a score, `iou/<class>`, or another number of a validation. `choices`: what
     may be used instead. Masks are read until all scores are defined, so this takes long only where one is undefined.

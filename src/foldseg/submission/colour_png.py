@@ -152,7 +152,7 @@ def _read_test_sizes(data: DataSet) -> Sizes | None:
 
 
 def _check_names(path: Path, folder: Path, names: list[str]) -> None:
-    """FoldsegError unless there are names, all can be names of files, and the folder holds no other PNGs."""
+    """Raise FoldsegError unless there are names, all can be names of files, and the folder holds no other PNGs."""
     if not names:
         raise FoldsegError(f"{path}: holds no images")
     for name in names:

@@ -31,7 +31,7 @@ def format_of(path: Path) -> Format:
 
 
 def check_overlap(name: SubmissionName, may_overlap: bool) -> None:
-    """FoldsegError if categories may overlap, but the format gives every pixel one class."""
+    """Raise FoldsegError if categories may overlap, but the format gives every pixel one class."""
     if may_overlap and not FORMATS[name].may_overlap:
         others = [other for other, kind in FORMATS.items() if kind.may_overlap]
         raise FoldsegError(
@@ -41,7 +41,7 @@ def check_overlap(name: SubmissionName, may_overlap: bool) -> None:
 
 
 def check_classes(name: SubmissionName, labels: LabelSet) -> None:
-    """FoldsegError if the format cannot express a class of the label set."""
+    """Raise FoldsegError if the format cannot express a class of the label set."""
     merged = [label for label in labels.classes if len(label.raw_ids) > 1]
     if merged and not FORMATS[name].has_merged_classes:
         others = [other for other, kind in FORMATS.items() if kind.has_merged_classes]

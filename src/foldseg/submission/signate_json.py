@@ -157,7 +157,7 @@ def _check_inside(rle: Rle, size: tuple[int, int], where: str) -> None:
 
 
 def _refuse(rle: Rle, is_bad: NDArray[np.bool_], why: str, where: str) -> None:
-    """FoldsegError that names the first bad segment, if there is one."""
+    """Raise FoldsegError that names the first bad segment, if there is one."""
     if is_bad.any():
         row, first, last = rle[int(is_bad.argmax())].tolist()
         raise FoldsegError(f"{where}, row {row}: segment [{first}, {last}] {why}")

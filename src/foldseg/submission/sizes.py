@@ -16,7 +16,10 @@ def read_sizes(data: DataSet, split: str | None = None) -> Sizes:
 
 
 def check_size_option(option: Size, sizes: Mapping[str, tuple[int, int]]) -> None:
-    """FoldsegError if the option --size differs from the size of an image file. `sizes`: name -> (height, width)."""
+    """Raise FoldsegError if the option --size differs from the size of an image file.
+
+    `sizes`: name -> (height, width).
+    """
     for name, size in sizes.items():
         if option is not None and size != option:
             raise FoldsegError(

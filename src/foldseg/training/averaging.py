@@ -73,7 +73,7 @@ class EmaWeights(Callback):
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Load the average into the network."""
-        if self._is_validated and trainer.state.fn == "fit":
+        if self._average_is_validated and trainer.state.fn == "fit":
             self._network_state = self._load_average(_get_network(pl_module))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -85,7 +85,7 @@ class EmaWeights(Callback):
     @contextmanager
     def with_validated_weights(self, network: SegmentationNetwork) -> Iterator[None]:
         """Load the weights that were validated into the network, for the time of the block."""
-        if not self._is_validated:
+        if not self._average_is_validated:
             yield
             return
         network_state = self._load_average(network)
@@ -95,7 +95,8 @@ class EmaWeights(Callback):
             network.load_state_dict(network_state)
 
     @property
-    def _is_validated(self) -> bool:
+    def _average_is_validated(self) -> bool:
+        """Whether validations use the average instead of the network's own weights."""
         return self._config.validated and self._steps > 0
 
     def _load_average(self, network: SegmentationNetwork) -> State:

@@ -6,10 +6,10 @@ from typing import Any
 
 from foldseg.config import Experiment, save
 from foldseg.data.datasets import DataSet
-from foldseg.data.hashes import Contents
+from foldseg.data.hashes import SampleHashes
 from foldseg.errors import FoldsegError
 from foldseg.files import read_record, write_json
-from foldseg.runs.contents import CURE, content_changes, hash_contents, label_set_changes
+from foldseg.runs.data_changes import CURE, hash_training_data, list_data_changes, list_label_set_changes
 from foldseg.runs.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ _FREE_SETTINGS = ("workers", "cache", "device", "devices", "compile", "runs", "d
 
 
 def check_same(run: RunFolder, experiment: Experiment) -> None:
-    """FoldsegError if settings of `experiment` differ from the run's, other than the free ones. It names them.
+    """Raise FoldsegError if settings of `experiment` differ from the run's, other than the free ones. It names them.
 
     A run folder holds one configuration. If another one went on in it, its config.yaml would be wrong.
     """
@@ -42,19 +42,20 @@ def save_free_settings(run: RunFolder, experiment: Experiment) -> RunFolder:
 
 
 def require_same_contents(run: RunFolder, experiment: Experiment, data: DataSet, *, accept: bool) -> None:
-    """FoldsegError if a run was trained on other images, masks, weights or label set than `experiment` has now.
+    """Raise FoldsegError if a run was trained on other images, masks, weights or label set than `experiment` has now.
 
     The message names the first of each kind. With `accept` there is no error. The run then takes over what there is
     now, and provenance.json says when it did so and what was different. Runs of older versions have no data.csv, so
     nothing is known of their data. That is logged.
     """
-    changes = [*label_set_changes(run, experiment), *content_changes(run, experiment, data)]
+    changes = [*list_label_set_changes(run, experiment), *list_data_changes(run, experiment, data)]
     if not changes:
         return
     if not accept:
         raise FoldsegError(f"{run.path}: was trained on something else than there is now: {'; '.join(changes)}. {CURE}")
-    before = Contents.read(run.contents)
-    hash_contents(experiment, run.fold, data, before.ids("train"), before.ids("validation")).write(run.contents)
+    before = SampleHashes.read(run.sample_hashes)
+    current_hashes = hash_training_data(experiment, run.fold, data, before.ids("train"), before.ids("validation"))
+    current_hashes.write(run.sample_hashes)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     accepted = [*run.facts.get("accepted", []), {"date": now, "changes": changes}]
     changed_entries = {"labels": data.labels.definition, "accepted": accepted}

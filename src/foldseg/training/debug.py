@@ -27,12 +27,12 @@ class DebugFunctions:
     """A function of the changed settings and of the tables of training and validation."""
 
 
-def debug_settings(experiment: Experiment) -> Experiment:
+def apply_debug_mode(experiment: Experiment) -> Experiment:
     """Return the settings that the experiment's debug mode trains with. Without a mode, they stay as they are."""
     return experiment if experiment.debug is None else MODES[experiment.debug].change_settings(experiment)
 
 
-def debug_tables(experiment: Experiment, train: pd.DataFrame, validation: pd.DataFrame) -> Tables:
+def select_debug_samples(experiment: Experiment, train: pd.DataFrame, validation: pd.DataFrame) -> Tables:
     """Return the rows that a debug mode trains and validates on. Without a mode, they stay as they are."""
     if experiment.debug is None:
         return train, validation

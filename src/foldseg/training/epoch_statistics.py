@@ -30,7 +30,7 @@ class EpochStatistics:
         self.start(0)
 
     def start(self, epoch: int) -> None:
-        """Forget the numbers of the last epoch."""
+        """Reset the numbers for a new epoch."""
         self._epoch, self._names = epoch, ["train_loss"]
         self._losses: Tensor | None = None  # (2, losses): sum and number of the finite ones
         self._norms: Tensor | None = None  # (4,): sum, largest and number of the finite ones; number of the others
@@ -89,7 +89,7 @@ class EpochStatistics:
             )
 
     def check(self) -> None:
-        """FoldsegError if the last loss or gradient was not finite, with policy stop."""
+        """Raise FoldsegError if the last loss or gradient was not finite, with policy stop."""
         if self._policy == "skip" or not self._unchecked:
             return
         loss, *norms = torch.stack(self._unchecked).tolist()

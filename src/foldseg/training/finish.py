@@ -19,7 +19,7 @@ from foldseg.training.averaging import EmaWeights, State, SwaWeights, average_we
 from foldseg.training.module import FoldModule
 from foldseg.training.recorder import Recorder
 from foldseg.training.stages import Loaders
-from foldseg.views.epoch_plan import WHOLE
+from foldseg.views.epoch_plan import SINGLE_PROCESS
 from foldseg.views.train_samples import epoch_sampler
 
 logger = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ def _score_and_save(
 
 def _yield_training_images(module: FoldModule, loaders: Loaders, device: torch.device) -> Iterator[Tensor]:
     """Yield the images of the epoch that would follow the last one. Every process gets all of them."""
-    loader = loaders.stage_loader(-1, WHOLE)
+    loader = loaders.stage_loader(-1, SINGLE_PROCESS)
     epoch_sampler(loader).set_epoch(module.experiment.schedule.epochs)
     for batch in loader:
         yield batch.images.to(device, non_blocking=True)

@@ -29,23 +29,23 @@ from foldseg.runs.run_folder import RunFolder
 from foldseg.scoring.scores import check_score
 from foldseg.training.averaging import EmaWeights, SwaWeights
 from foldseg.training.checks import check_same, require_same_contents, save_free_settings
-from foldseg.training.debug import debug_settings
+from foldseg.training.debug import apply_debug_mode
 from foldseg.training.devices import SameBuffers, get_rank, launch
 from foldseg.training.distillation import build_distiller
 from foldseg.training.finish import finish_averages
 from foldseg.training.input_sizes import check_inputs
-from foldseg.training.memory import choose_device_to_fill, explained_memory, find_batch_size
+from foldseg.training.memory import choose_device_to_fill, explain_memory_errors, find_batch_size
 from foldseg.training.module import FoldModule
 from foldseg.training.open_fold import check_masks, compute_class_weights, open_fold
 from foldseg.training.recorder import Recorder
 from foldseg.training.resuming import check_checkpoints
 from foldseg.training.schedules import check_watched_metric
-from foldseg.training.sessions import TRAINING_CODE, begin_session, describe_run, write_contents
+from foldseg.training.sessions import TRAINING_CODE, begin_session, describe_run, write_sample_hashes
 from foldseg.training.stages import Loaders, list_stage_settings
 from foldseg.training.stopping import build_early_stopping, find_stop_reason
-from foldseg.training.transfer import check_start_is_no_leak, with_start_file, with_start_of_fold
+from foldseg.training.transfer import check_start_is_no_leak, resolve_start_file, resolve_start_fold
 from foldseg.views.build import build_train_samples, build_validation_samples
-from foldseg.views.epoch_plan import WHOLE, Part
+from foldseg.views.epoch_plan import SINGLE_PROCESS, TrainingProcess
 
 logger = logging.getLogger(__name__)
 
@@ -66,18 +66,19 @@ def train_fold(
     for line in describe_unused_settings(experiment):
         logger.warning(line)
     check_norm(experiment.model.norm, experiment.device, experiment.devices)
-    experiment = with_start_of_fold(experiment, fold)
-    check_model(with_start_file(experiment.model))
-    experiment = debug_settings(experiment)
+    experiment = resolve_start_fold(experiment, fold)
+    check_model(resolve_start_file(experiment.model))
+    experiment = apply_debug_mode(experiment)
     run = RunFolder.of(experiment, fold)
     require_own(run.path, "run", may_hold_run)
-    with locked(run.path), explained_memory(experiment):
-        return _train(run, experiment, fold, opened or OpenedData(), accept_changed_data)
+    with locked(run.path), explain_memory_errors(experiment):
+        return _prepare_and_train(run, experiment, fold, opened or OpenedData(), accept_changed_data)
 
 
-def _train(
+def _prepare_and_train(
     run: RunFolder, experiment: Experiment, fold: int, opened: OpenedData, accept_changed_data: bool
 ) -> RunFolder:
+    """Train a run that is locked by this process: check it, begin or resume it, and return it when it is finished."""
     data = opened.open(experiment.data)
     if run.config.is_file():
         if experiment.batch_size == "auto":
@@ -95,19 +96,19 @@ def _train(
     for folder in (run.path, run.last.parent):
         remove_partials(folder)
     if experiment.batch_size == "auto":
-        experiment = _with_batch_size(experiment, fold_data)
+        experiment = _resolve_batch_size(experiment, fold_data)
     module = _build_module(experiment, fold_data, resume)
     check_inputs(module.network, experiment, fold_data)
     if resume:
         check_checkpoints(run, module)
     else:
         describe_run(run, experiment, fold, data.labels.names, data)
-        write_contents(run, experiment, fold_data)
+        write_sample_hashes(run, experiment, fold_data)
     begin_session(run)
     if experiment.devices > 1:
-        launch(experiment.devices, _fit_in_process, run.path, fold_data, resume)
+        launch(experiment.devices, _train_in_process, run.path, fold_data, resume)
     else:
-        _fit(run, module, fold_data, resume)
+        _train_to_end(run, module, fold_data, resume)
     return run
 
 
@@ -133,7 +134,7 @@ def _describe_other_code(run: RunFolder) -> str:
     return f" (trained by other code, of commit {last['git_commit'] or 'unknown'})"
 
 
-def _with_batch_size(experiment: Experiment, fold_data: FoldData) -> Experiment:
+def _resolve_batch_size(experiment: Experiment, fold_data: FoldData) -> Experiment:
     """Return the experiment with the largest batch size that fits instead of `auto`."""
     device = choose_device_to_fill(experiment)
     network = build_network(experiment.model, len(fold_data.labels), pretrained=False)
@@ -143,25 +144,25 @@ def _with_batch_size(experiment: Experiment, fold_data: FoldData) -> Experiment:
 
 def _build_module(experiment: Experiment, fold_data: FoldData, resume: bool) -> FoldModule:
     pl.seed_everything(experiment.seed, verbose=False)  # every fold starts from the same weights
-    model = with_start_file(experiment.model)
+    model = resolve_start_file(experiment.model)
     network = build_network(model, len(fold_data.labels), pretrained=not resume)
     check_view(experiment.view.predict, network.stride)
     return FoldModule(experiment, fold_data.labels, network, compute_class_weights(experiment, fold_data))
 
 
-def _fit_in_process(path: Path, fold_data: FoldData, resume: bool) -> None:
+def _train_in_process(path: Path, fold_data: FoldData, resume: bool) -> None:
     """Do the work of one of several processes that train a run together."""
     run = RunFolder(path)
-    with explained_memory(run.experiment):
-        _fit(run, _build_module(run.experiment, fold_data, resume), fold_data, resume)
+    with explain_memory_errors(run.experiment):
+        _train_to_end(run, _build_module(run.experiment, fold_data, resume), fold_data, resume)
 
 
-def _fit(run: RunFolder, module: FoldModule, fold_data: FoldData, resume: bool) -> None:
+def _train_to_end(run: RunFolder, module: FoldModule, fold_data: FoldData, resume: bool) -> None:
     """Train until the schedule ends or the monitored number gets no better, then write summary.json."""
     config, stride = module.experiment, module.network.stride
     stages = [build_train_samples(stage, fold_data, stride) for stage in list_stage_settings(config)]
-    part = Part(get_rank(), config.devices) if config.devices > 1 else WHOLE
-    loaders = Loaders(config, stages, build_validation_samples(config, fold_data, stride), part)
+    process = TrainingProcess(get_rank(), config.devices) if config.devices > 1 else SINGLE_PROCESS
+    loaders = Loaders(config, stages, build_validation_samples(config, fold_data, stride), process)
     module.stage_steps = loaders.steps
     module.distiller = build_distiller(config, fold_data, module.network)
     ema = EmaWeights(config.ema) if config.ema else None

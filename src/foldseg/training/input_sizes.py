@@ -10,7 +10,7 @@ from foldseg.views.geometry import grid_of, padded_size, scale_size
 
 
 def check_inputs(network: SegmentationNetwork, experiment: Experiment, fold_data: FoldData) -> None:
-    """FoldsegError if the network cannot take a batch of a stage's training view, or an image of the prediction view.
+    """Raise FoldsegError if the network cannot take a stage's training batch, or an image of the prediction view.
 
     If images differ in size, only the first one is checked.
     """

@@ -16,7 +16,7 @@ from foldseg.losses import outputs_loss
 from foldseg.models.device import choose_autocast, choose_device
 from foldseg.models.input_sizes import explained_forward
 from foldseg.models.network import SegmentationNetwork
-from foldseg.resources import explained_resources, is_out_of_memory
+from foldseg.resources import explain_resource_errors, is_out_of_memory
 from foldseg.training.optimizers import build_optimizer
 from foldseg.views.train_samples import TrainSamples
 
@@ -57,9 +57,9 @@ def _find_in_glibc(name: str) -> Any:
     return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
 
 
-def explained_memory(experiment: Experiment) -> AbstractContextManager[None]:
-    """Turn "out of memory" inside of the block into a FoldsegError that says which settings to lower."""
-    return explained_resources(f"{_advise(experiment)}. The last checkpoint is kept")
+def explain_memory_errors(experiment: Experiment) -> AbstractContextManager[None]:
+    """Return a context that turns "out of memory" into a FoldsegError that says which settings to lower."""
+    return explain_resource_errors(f"{_advise(experiment)}. The last checkpoint is kept")
 
 
 def _advise(experiment: Experiment) -> str:

@@ -71,7 +71,7 @@ class FoldModule(pl.LightningModule):
             self.distiller.to(self.device)
 
     def on_train_epoch_start(self) -> None:
-        """Forget the last epoch's numbers."""
+        """Reset the numbers of the epoch."""
         keep_freed_memory()
         self.metrics, self.pictures = {}, []
         self._statistics.start(self.current_epoch)
@@ -139,7 +139,7 @@ class FoldModule(pl.LightningModule):
     # Validation
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the last validation."""
+        """Reset the validation."""
         self._validation.start()
 
     def validation_step(self, sample: EvalSample, batch_idx: int) -> None:

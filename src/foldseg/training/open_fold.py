@@ -13,7 +13,7 @@ from foldseg.errors import FoldsegError
 from foldseg.losses import CLASS_WEIGHTS
 from foldseg.scoring.scores import SCORES
 from foldseg.scoring.undefined_scores import check_defined, class_areas
-from foldseg.training.debug import debug_tables
+from foldseg.training.debug import select_debug_samples
 
 
 def open_fold(experiment: Experiment, fold: int, data: DataSet) -> FoldData:
@@ -31,7 +31,7 @@ def open_fold(experiment: Experiment, fold: int, data: DataSet) -> FoldData:
         if count > len(train):
             raise FoldsegError(f"train_images: {count} is more than the {len(train)} that fold {fold} is trained on")
         train = train.sample(count, random_state=experiment.seed).sort_values("id")
-    train, validation = debug_tables(experiment, train, validation)
+    train, validation = select_debug_samples(experiment, train, validation)
     return FoldData(data, fold, train, validation)
 
 
@@ -61,7 +61,7 @@ def compute_class_weights(experiment: Experiment, fold_data: FoldData) -> Tensor
 
 
 def check_masks(experiment: Experiment, fold_data: FoldData) -> None:
-    """FoldsegError if all training pixels are void, or if a number that training needs is undefined in validation."""
+    """Raise FoldsegError if all training pixels are void, or if validation cannot give a number that is needed."""
     data, labels, fold = fold_data.data, fold_data.labels, fold_data.fold
     mask_areas = class_areas(fold_data.train, data, labels)
     if not experiment.sampling.sources and not any(areas.any() for areas in mask_areas):

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
-from foldseg.config import schema
+from foldseg.config.schema import optimizers as schema
 from foldseg.config.schema.choice import check_entries
 from foldseg.errors import FoldsegError
 from foldseg.models.network import SegmentationNetwork

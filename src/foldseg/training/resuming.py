@@ -15,7 +15,7 @@ _TRAINING_KEYS = ("state_dict", "loops", "callbacks", "optimizer_states", "lr_sc
 
 
 def check_checkpoints(run: RunFolder, module: FoldModule) -> None:
-    """FoldsegError unless last.ckpt is a state of `module`'s training and the best and top checkpoints are whole.
+    """Raise FoldsegError unless last.ckpt is a state of `module`'s training and the best and top checkpoints are whole.
 
     Nothing can replace a damaged last.ckpt. The state of the epoch before is not kept, because it would take as much
     space as everything else.

@@ -11,7 +11,8 @@ from typing import Any
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from foldseg.config import Experiment, schema
+from foldseg.config import Experiment
+from foldseg.config.schema import schedules as schema
 from foldseg.config.schema.choice import check_entries
 from foldseg.config.schema.definitions import LOSSES
 from foldseg.data.labels import LabelSet
@@ -81,7 +82,7 @@ def exponential(step: int, steps: int, config: schema.Exponential) -> float:
 def lower_on_plateau(schedule: "RateSchedule", value: float, config: schema.Plateau) -> None:
     """Lower the rate if the last validations, of which `value` is the latest, were no better. Higher is better.
 
-    The rate falls from the next step but one.
+    The lower rate holds from two steps later.
     """
     if value > schedule.best + config.threshold:
         schedule.best, schedule.waited = value, 0
@@ -126,7 +127,9 @@ def compute_rate(step: int, steps: int, config: schema.Schedule) -> float:
 class RateSchedule(LambdaLR):
     """Multiplies every group's peak rate by `compute_rate`, and by a factor that falls on plateaus.
 
-    It is stepped after each of `steps` optimiser steps. Its own attributes are plain numbers, saved with its state.
+    It is stepped after each of `steps` optimiser steps. Its own attributes are plain numbers, saved with its state, so
+    they keep their names: `fall` is the factor by which plateaus have lowered the rate so far, `best` the best value
+    of a validation, `waited` the number of validations without gain since the last gain or fall.
     """
 
     def __init__(self, config: schema.Schedule, optimizer: Optimizer, steps: int) -> None:
@@ -143,7 +146,7 @@ class RateSchedule(LambdaLR):
 
 
 def check_watched_metric(experiment: Experiment, labels: LabelSet) -> None:
-    """FoldsegError if the schedule watches a number that validation does not give."""
+    """Raise FoldsegError if the schedule watches a number that validation does not give."""
     metric = experiment.schedule.find_watched_metric(experiment.monitor)
     valid = [*LOSSES, *SCORES, *(f"iou/{name}" for name in labels.names)]
     if metric is not None and metric not in valid:

@@ -14,7 +14,7 @@ from foldseg.data.fold_data import FoldData
 from foldseg.data.hashes import hash_code
 from foldseg.files import read_record, write_json
 from foldseg.models.device import choose_device
-from foldseg.runs.contents import hash_contents
+from foldseg.runs.data_changes import hash_training_data
 from foldseg.runs.provenance import LIBRARIES, git_commit, installed_version
 from foldseg.runs.run_folder import RunFolder
 
@@ -52,10 +52,10 @@ def describe_run(run: RunFolder, experiment: Experiment, fold: int, classes: lis
     )
 
 
-def write_contents(run: RunFolder, experiment: Experiment, fold_data: FoldData) -> None:
+def write_sample_hashes(run: RunFolder, experiment: Experiment, fold_data: FoldData) -> None:
     """Write the run's data.csv: hashes of what it is trained and validated on."""
     train, validation = (table["id"].tolist() for table in (fold_data.train, fold_data.validation))
-    hash_contents(experiment, run.fold, fold_data.data, train, validation).write(run.contents)
+    hash_training_data(experiment, run.fold, fold_data.data, train, validation).write(run.sample_hashes)
 
 
 def begin_session(run: RunFolder) -> None:

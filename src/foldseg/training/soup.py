@@ -21,11 +21,11 @@ from foldseg.files import locked, write_json
 from foldseg.models.device import choose_device
 from foldseg.models.network import SegmentationNetwork
 from foldseg.runs.checkpoints import network_state, network_weights, read_checkpoint, write_weights
-from foldseg.runs.contents import warn_of_changes
+from foldseg.runs.data_changes import warn_of_changes
 from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.trained import load_network
 from foldseg.training.averaging import State, average_weights, update_batch_norms
-from foldseg.training.memory import explained_memory
+from foldseg.training.memory import explain_memory_errors
 from foldseg.training.open_fold import open_fold
 from foldseg.training.stages import list_stage_settings
 from foldseg.training.validation import Validation, make_comparable
@@ -42,7 +42,7 @@ def make_soup(run: RunFolder, names: Sequence[str] = (), *, greedy: bool = True,
     `names`: checkpoints to choose from; () for all that the run has. FoldsegError if there are fewer than two, or if a
     name is unknown.
     """
-    with locked(run.path), explained_memory(run.experiment):
+    with locked(run.path), explain_memory_errors(run.experiment):
         candidates = list(names) or sorted({path.stem for path in run.best.parent.glob("[!.]*.ckpt")} - {"soup"})
         states = {name: network_state(read_checkpoint(run.existing_checkpoint(name))) for name in candidates}
         if len(states) < 2:

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from foldseg.config import Experiment
 from foldseg.training.schedules import build_schedule, compute_rate
-from foldseg.views.epoch_plan import WHOLE, Part
+from foldseg.views.epoch_plan import SINGLE_PROCESS, TrainingProcess
 from foldseg.views.eval_samples import EvalSample, EvalSamples, eval_loader
 from foldseg.views.train_samples import TrainSamples, epoch_sampler, train_loader
 
@@ -85,15 +85,19 @@ def build_stages_schedule(experiment: Experiment, optimizer: Optimizer, steps: S
 
 
 class Loaders(pl.LightningDataModule):
-    """The batches of every epoch, and the validation images. Of several processes, each has its own `part` of them."""
+    """The batches of every epoch, and the validation images. Each of several processes has an equal share of them."""
 
     def __init__(
-        self, experiment: Experiment, stages: Sequence[TrainSamples], validation: EvalSamples, part: Part = WHOLE
+        self,
+        experiment: Experiment,
+        stages: Sequence[TrainSamples],
+        validation: EvalSamples,
+        process: TrainingProcess = SINGLE_PROCESS,
     ) -> None:
         super().__init__()
         self._experiment, self._settings = experiment, list_stage_settings(experiment)
-        self._samples, self._part = stages, part
-        self._validation = eval_loader(validation, experiment.workers, part)
+        self._samples, self._process = stages, process
+        self._validation = eval_loader(validation, experiment.workers, process)
         self._loader: tuple[int, DataLoader[Any]] | None = None  # number and loader of the current stage
         for number in range(len(stages)):
             # Building all loaders here reports what cannot be loaded before the first epoch
@@ -112,13 +116,13 @@ class Loaders(pl.LightningDataModule):
             steps.append(math.ceil(batches / self._experiment.accumulate) * epochs)
         return steps
 
-    def stage_loader(self, number: int, part: Part | None = None) -> DataLoader[Any]:
-        """Build the loader of a stage; `part`: None for this process's part."""
+    def stage_loader(self, number: int, process: TrainingProcess | None = None) -> DataLoader[Any]:
+        """Build the loader of a stage; `process`: None for the one that these loaders belong to."""
         size = self._settings[number].batch_size
         assert isinstance(size, int)
         experiment = self._experiment
-        part = self._part if part is None else part
-        return train_loader(self._samples[number], size, experiment.workers, experiment.seed, part)
+        process = self._process if process is None else process
+        return train_loader(self._samples[number], size, experiment.workers, experiment.seed, process)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Return the loader of the next epoch.

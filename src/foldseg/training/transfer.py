@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 _ENCODER_PREFIX = "net.encoder."
 
 
-def with_start_of_fold(experiment: Experiment, fold: int) -> Experiment:
+def resolve_start_fold(experiment: Experiment, fold: int) -> Experiment:
     """Return the experiment with `model.start_from`, if that is an experiment's folder, as its run of this fold."""
     source = experiment.model.start_from
     if source is None or not (source / f"fold_{fold}").is_dir():
@@ -28,7 +28,7 @@ def with_start_of_fold(experiment: Experiment, fold: int) -> Experiment:
     return experiment.model_copy(update={"model": model})
 
 
-def with_start_file(model: Model) -> Model:
+def resolve_start_file(model: Model) -> Model:
     """Return the model with `start_from`, if that is a run's folder, as the file of its best checkpoint."""
     if model.start_from is None:
         return model
@@ -36,7 +36,7 @@ def with_start_file(model: Model) -> Model:
 
 
 def check_start_is_no_leak(experiment: Experiment, validation: pd.DataFrame, opened: OpenedData) -> None:
-    """FoldsegError if the weights that a run starts from were trained on images that it validates on.
+    """Raise FoldsegError if the weights that a run starts from were trained on images that it validates on.
 
     Its scores would be too high. The runs that it started from are checked one after the other, and must be finished. A
     run on another data set is no leak itself, but its own start may be one. Nothing is known of a checkpoint outside of

@@ -56,7 +56,7 @@ class Validation:
         self.start()
 
     def start(self) -> None:
-        """Forget all images."""
+        """Reset: no image has been predicted."""
         self.pictures: list[Image] = []
         self.counts: list[Counts] = []
         self._losses: dict[str, list[Tensor]] = {name: [] for name in IMAGE_LOSSES}

@@ -37,7 +37,7 @@ check_entries(CLASS_WEIGHTS, ClassRule, "views/balance.py: CLASS_WEIGHTS")
 
 
 @dataclass(frozen=True)
-class Draw:
+class PlannedSample:
     """One sample: the index of its frame, and the classes that its crop must show. Without any it may lie anywhere."""
 
     frame: int
@@ -47,7 +47,7 @@ class Draw:
 class BalancePlan(Protocol):
     """Draws the frames of an epoch so that their classes are balanced."""
 
-    def draw(self, count: int, epoch: int, rng: np.random.Generator) -> list[Draw]:
+    def draw(self, count: int, epoch: int, rng: np.random.Generator) -> list[PlannedSample]:
         """Return `count` samples of the data set's own frames."""
 
 
@@ -57,7 +57,7 @@ class PlainPlan:
     def __init__(self, weights: Weights) -> None:
         self._weights = weights
 
-    def draw(self, count: int, epoch: int, rng: np.random.Generator) -> list[Draw]:
+    def draw(self, count: int, epoch: int, rng: np.random.Generator) -> list[PlannedSample]:
         """Return `count` samples."""
         return draw_frames(self._weights, count, rng)
 
@@ -72,17 +72,17 @@ class ClassCropsPlan:
         self._class_weights = class_weights(settings, names, pixels)
         self._frames_with = [np.flatnonzero(column) for column in (pixels[:, :-1] > 0).T]  # one array per class
 
-    def draw(self, count: int, epoch: int, rng: np.random.Generator) -> list[Draw]:
+    def draw(self, count: int, epoch: int, rng: np.random.Generator) -> list[PlannedSample]:
         """Return `count` samples."""
         balanced = round(count * self._share)
         chosen_classes = draw_systematically(self._class_weights, balanced, rng)
         per_class = np.bincount(chosen_classes, minlength=len(self._frames_with))
-        draws = draw_frames(self._weights, count - balanced, rng)
+        samples = draw_frames(self._weights, count - balanced, rng)
         for index, number in enumerate(per_class.tolist()):
             frames = self._frames_with[index]
             rows = draw_systematically(self._weights[frames], number, rng)
-            draws += [Draw(int(frames[row]), (index,)) for row in rows]
-        return draws
+            samples += [PlannedSample(int(frames[row]), (index,)) for row in rows]
+        return samples
 
 
 class PositivePlan:
@@ -95,7 +95,7 @@ class PositivePlan:
         self._classes = class_indices(settings.classes, names, _KEY)
         self._is_positive = _find_positives(settings, self._classes, pixels)
 
-    def draw(self, count: int, epoch: int, rng: np.random.Generator) -> list[Draw]:
+    def draw(self, count: int, epoch: int, rng: np.random.Generator) -> list[PlannedSample]:
         """Return `count` samples. Those that are not positive come from frames without the classes."""
         positive = round(count * positive_share(self._settings, epoch, self._epochs))
         return [
@@ -113,9 +113,11 @@ frames (frames,), number of epochs)."""
 check_entries(BALANCES, Balance, "views/balance.py: BALANCES")
 
 
-def draw_frames(weights: Weights, count: int, rng: np.random.Generator, classes: tuple[int, ...] = ()) -> list[Draw]:
+def draw_frames(
+    weights: Weights, count: int, rng: np.random.Generator, classes: tuple[int, ...] = ()
+) -> list[PlannedSample]:
     """Draw `count` frames by their weights (frames,), each to be cut around a pixel of `classes`."""
-    return [Draw(row, classes) for row in draw_systematically(weights, count, rng).tolist()]
+    return [PlannedSample(row, classes) for row in draw_systematically(weights, count, rng).tolist()]
 
 
 def draw_systematically(weights: Weights, count: int, rng: np.random.Generator) -> Rows:

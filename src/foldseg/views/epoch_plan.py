@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 from foldseg.config.schema import Sampling
-from foldseg.views.balance import BALANCES, BalancePlan, Draw, PlainPlan, Weights, draw_systematically
+from foldseg.views.balance import BALANCES, BalancePlan, PlainPlan, PlannedSample, Weights, draw_systematically
 
 
 class EpochPlan:
@@ -44,20 +44,23 @@ class EpochPlan:
         if sampling.balance is not None:
             self._balance_plan = BALANCES[type(sampling.balance)](sampling.balance, names, pixels, weights, epochs)
 
-    def draw_epoch(self, epoch: int) -> list[Draw]:
+    def draw_epoch(self, epoch: int) -> list[PlannedSample]:
         """Return the samples of an epoch. Their order has no meaning: `EpochSampler` shuffles them."""
         rng = np.random.default_rng(np.random.SeedSequence([self._seed, epoch], spawn_key=(1,)))
         origins = draw_systematically(self._ratios, self.length, rng)
         counts = np.bincount(origins, minlength=len(self._sizes)).tolist()
-        draws, start = self._balance_plan.draw(counts[0], epoch, rng), self._sizes[0]
+        samples, start = self._balance_plan.draw(counts[0], epoch, rng), self._sizes[0]
         for size, count in zip(self._sizes[1:], counts[1:], strict=True):
-            draws += [Draw(start + row) for row in draw_systematically(np.ones(size), count, rng).tolist()]
+            samples += [PlannedSample(start + row) for row in draw_systematically(np.ones(size), count, rng).tolist()]
             start += size
-        return draws
+        return samples
 
 
 def repeat_factors(present: NDArray[np.bool_], below: float) -> Weights:
-    """Repeat factor sampling, Gupta et al., 2019 (1908.03195): present (frames, classes) -> (frames,), at least 1.
+    """Return how often each frame is drawn, relative to the others: (frames,), at least 1.
+
+    This is repeat factor sampling (Gupta et al., 2019, 1908.03195). `present` (frames, classes): whether a frame
+    shows a class.
 
     A class that a share f of the frames shows has the factor max(1, sqrt(below / f)). A frame has the largest factor of
     its classes.
@@ -68,15 +71,15 @@ def repeat_factors(present: NDArray[np.bool_], below: float) -> Weights:
 
 
 @dataclass(frozen=True)
-class Part:
-    """One of several processes that divide every batch, and the validation images: `number` (from 0) of `of`."""
+class TrainingProcess:
+    """One of the `world_size` processes that divide every batch, and the validation images. `rank` counts from 0."""
 
-    number: int = 0
-    of: int = 1
+    rank: int = 0
+    world_size: int = 1
 
 
-WHOLE = Part()
-"""All of the work: there is one process."""
+SINGLE_PROCESS = TrainingProcess()
+"""The only process, which does all of the work."""
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -88,9 +91,9 @@ class EpochSampler(Sampler[tuple[int, int]]):
     `iter()`.
     """
 
-    def __init__(self, length: int, seed: int, batch_size: int = 1, part: Part = WHOLE) -> None:
+    def __init__(self, length: int, seed: int, batch_size: int = 1, process: TrainingProcess = SINGLE_PROCESS) -> None:
         self._length, self._seed, self._epoch = length, seed, 0
-        self._batch_size, self._part = batch_size, part
+        self._batch_size, self._process = batch_size, process
         self.begun: int | None = None
 
     def set_epoch(self, epoch: int) -> None:
@@ -98,15 +101,16 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self._epoch = epoch
 
     def __len__(self) -> int:
-        if self._part.of == 1:
+        if self._process.world_size == 1:
             return self._length
-        return self._length // self._batch_size * self._batch_size // self._part.of
+        return self._length // self._batch_size * self._batch_size // self._process.world_size
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         self.begun = self._epoch
         order = np.random.default_rng([self._seed, self._epoch]).permutation(self._length)
-        if self._part.of > 1:
+        if self._process.world_size > 1:
             full_batches = order[: self._length // self._batch_size * self._batch_size]
-            divided = full_batches.reshape(-1, self._part.of, self._batch_size // self._part.of)
-            order = divided[:, self._part.number].ravel()
+            world_size = self._process.world_size
+            divided = full_batches.reshape(-1, world_size, self._batch_size // world_size)
+            order = divided[:, self._process.rank].ravel()
         return iter([(self._epoch, int(index)) for index in order])

@@ -10,10 +10,10 @@ from torch.utils.data import Dataset
 from foldseg.config.schema import PredictView
 from foldseg.data.frames import Frames
 from foldseg.data.labels import Image, Mask
-from foldseg.views.epoch_plan import WHOLE, Part
+from foldseg.views.epoch_plan import SINGLE_PROCESS, TrainingProcess
 from foldseg.views.geometry import Grid, grid_of, prepare_image, resize_image
 from foldseg.views.loader import Loader, limit_threads
-from foldseg.views.tensors import as_tensor, own_memory
+from foldseg.views.tensors import as_tensor, as_writable
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class EvalSamples(Dataset[EvalSample]):
         image, mask = self._frames.read(index)
         return eval_sample(self._frames.ids[index], image, mask, self._view, self._stride, self._scales)
 
-    def name(self, index: int) -> str:
+    def get_id(self, index: int) -> str:
         """Return the id of an image."""
         return self._frames.ids[index]
 
@@ -68,7 +68,7 @@ def eval_sample(
     for scale in scales:
         scaled_size = grid_of(size, view, stride, scale).resized
         scaled[scale] = as_tensor(resize_image(image, scaled_size))[None]
-    return EvalSample(name, inputs, None if mask is None else own_memory(mask), grid, scaled)
+    return EvalSample(name, inputs, None if mask is None else as_writable(mask), grid, scaled)
 
 
 def batches(samples: Iterable[EvalSample], size: int) -> Iterator[list[EvalSample]]:
@@ -83,13 +83,13 @@ def batches(samples: Iterable[EvalSample], size: int) -> Iterator[list[EvalSampl
         yield batch
 
 
-def eval_loader(samples: EvalSamples, workers: int, part: Part = WHOLE) -> Loader:
+def eval_loader(samples: EvalSamples, workers: int, process: TrainingProcess = SINGLE_PROCESS) -> Loader:
     """Return a loader of single images, in the table's order. Of n processes, each gets every n-th image."""
     return Loader(
         samples,
         workers=workers,
         batch_size=None,
-        sampler=range(part.number, len(samples), part.of),
+        sampler=range(process.rank, len(samples), process.world_size),
         worker_init_fn=limit_threads,
         pin_memory=torch.cuda.is_available(),
     )

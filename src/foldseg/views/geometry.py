@@ -1,7 +1,11 @@
 """Padding, resizing and cropping of images, and the way back from a prediction to the original grid.
 
-Images are (H, W, 3) uint8, masks (H, W) uint8 with 255 for void, sizes (height, width). Padding is added below and
-to the right: reflected for images, void for masks. Masks are resampled by nearest neighbour only.
+Images are (H, W, 3) uint8, masks (H, W) uint8 with 255 for void, sizes (height, width). Masks are resampled by nearest
+neighbour only.
+
+Padding is added below and to the right. It is void in masks and the picture's reflection in images. There are two
+exceptions in prediction: a grid's `offset` puts some padding above and to the left, and its `border` "replicate"
+repeats the outermost pixels of the image.
 """
 
 from dataclasses import dataclass
@@ -80,9 +84,9 @@ def pad_batch(images: Tensor, grid: Grid) -> Tensor:
 
 
 def _source_indices(length: int, before: int, total: int, border: Border) -> Tensor:
-    """Return which of the `length` pixels of an image each of `total` padded pixels shows: (total,).
+    """Return, for each padded pixel along one axis, the index of the image pixel that is copied into it: (total,).
 
-    `before` of the padded pixels come before the image.
+    The image has `length` pixels. `before` of the `total` padded pixels come before the image.
     """
     place = torch.arange(total) - before
     if border == "replicate" or length == 1:
@@ -92,7 +96,7 @@ def _source_indices(length: int, before: int, total: int, border: Border) -> Ten
 
 
 def predict_probabilities(network: Network, inputs: Tensor, view: PredictView) -> Tensor:
-    """Prepared images (N, 3, H, W) uint8 -> class probabilities (N, classes, H, W) float32 on the padded grid."""
+    """Return class probabilities of prepared images: (N, 3, H, W) uint8 -> (N, classes, H, W) float32, padded."""
     if view.tiles is None:
         return class_probabilities(network(inputs))
     return predict_tiles(network, inputs, view.tiles)
@@ -183,7 +187,10 @@ def random_crop(
 
 
 def _range_of_starts(length: int, window: int, pixel: int | None) -> tuple[int, int]:
-    """Return the range [low, high) of the first pixels of windows within `length`, if they fit, that hold `pixel`."""
+    """Return the range [low, high) from which a window's first pixel is drawn, along one axis.
+
+    The window lies within `length` pixels, or starts at 0 if it is longer. If `pixel` is given, the window contains it.
+    """
     last = max(0, length - window)
     if pixel is None:
         return 0, last + 1

@@ -32,7 +32,7 @@ class Prepared(Protocol):
     """What a loader yields: a batch to train on, or an image that is prepared for prediction."""
 
     def tensors(self) -> list[Tensor]:
-        """All tensors in it."""
+        """Return all tensors in it."""
         ...
 
 
@@ -43,7 +43,7 @@ class Samples(Protocol):
 
     def __getitem__(self, place: Any) -> Any: ...
 
-    def name(self, place: Any) -> str:
+    def get_id(self, place: Any) -> str:
         """Return the id of a sample's image, for messages."""
         ...
 
@@ -125,7 +125,7 @@ class _WorkerDataset(Dataset[Any]):
             raise
         except Exception as error:
             raise FoldsegError(
-                f"{self._samples.name(place)}: could not be prepared: {describe_error(error)}"
+                f"{self._samples.get_id(place)}: could not be prepared: {describe_error(error)}"
             ) from error
 
 
@@ -169,7 +169,7 @@ class _WatchedIterator(Iterator[Any]):
 
 
 def _check_room(workers: int) -> None:
-    """OSError when there is no room for the queues and files of so many workers.
+    """Raise OSError if there is no room for the queues and files of so many workers.
 
     It is tried here since a DataLoader that fails halfway prints errors of its own later. A queue has semaphores in
     /dev/shm and two open files, and starting a process opens four.

@@ -96,7 +96,7 @@ class Mixing:
     def _draw_region(self, donors: Donors, min_pixels: int, rng: np.random.Generator) -> Region | None:
         image, mask = self._frames.read(int(donors.frames[rng.integers(len(donors.frames))]))
         assert mask is not None
-        return random_region(image, mask, donors.index, min_pixels, rng)
+        return draw_region(image, mask, donors.index, min_pixels, rng)
 
 
 def _find_donors(copy_paste: CopyPaste, names: Sequence[str], pixels: NDArray[np.int64]) -> list[Donors]:
@@ -127,7 +127,7 @@ def apply_cut_mix(sample: Pair, other: Pair, alpha: float, rng: np.random.Genera
     return image, mask
 
 
-def random_region(image: Image, mask: Mask, index: int, min_pixels: int, rng: np.random.Generator) -> Region | None:
+def draw_region(image: Image, mask: Mask, index: int, min_pixels: int, rng: np.random.Generator) -> Region | None:
     """Return one of the connected regions of class `index` that have `min_pixels`; None if there is none."""
     is_class = (mask == index).view(np.uint8)
     left, top, width, height = cv2.boundingRect(is_class)
@@ -179,7 +179,7 @@ def find_standing_place(ground: Flags, inside: Flags, rng: np.random.Generator) 
     return (int(tops[good[0]]), int(lefts[good[0]])) if len(good) else None
 
 
-def random_pixel(mask: Mask, classes: Sequence[int], rng: np.random.Generator) -> tuple[int, int] | None:
+def draw_pixel(mask: Mask, classes: Sequence[int], rng: np.random.Generator) -> tuple[int, int] | None:
     """Return (row, column) of a random pixel of one of `classes`, or None if there is none."""
     places = np.flatnonzero(_is_any_of(mask, classes))
     if not len(places):
@@ -189,7 +189,7 @@ def random_pixel(mask: Mask, classes: Sequence[int], rng: np.random.Generator) -
 
 
 def _is_any_of(mask: Mask, classes: Sequence[int]) -> Flags:
-    """(H, W) class indices -> (H, W) bool: whether a pixel is of one of `classes`."""
+    """Return whether each pixel is of one of `classes`: class indices (H, W) -> bool (H, W)."""
     table = np.zeros(256, np.uint8)
     table[list(classes)] = 1
     return np.asarray(cv2.LUT(mask, table), np.uint8).view(np.bool_)

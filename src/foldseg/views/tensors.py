@@ -9,15 +9,18 @@ from foldseg.data.labels import Image, Mask
 
 
 def as_tensor(image: Image) -> Tensor:
-    """(H, W, 3) uint8 array -> (3, H, W) uint8 tensor of the same memory, in which channels stay last."""
-    return torch.from_numpy(own_memory(image)).permute(2, 0, 1)
+    """Return an image (H, W, 3) uint8 as a tensor (3, H, W) of the same memory, in which channels stay last."""
+    return torch.from_numpy(as_writable(image)).permute(2, 0, 1)
 
 
 def mask_as_tensor(mask: Mask) -> Tensor:
-    """(H, W) uint8 array -> (H, W) uint8 tensor of the same memory."""
-    return torch.from_numpy(own_memory(mask))
+    """Return a mask (H, W) uint8 as a tensor (H, W) of the same memory."""
+    return torch.from_numpy(as_writable(mask))
 
 
-def own_memory(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return `picture` as a contiguous, writable array. It is copied only if it is a part of a cache's memory."""
+def as_writable(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return `picture` as a contiguous, writable array. It is copied only if it is not so already.
+
+    A picture from a cache is a part of a file that is mapped into memory, and is copied.
+    """
     return np.require(picture, requirements=["C", "W"])

@@ -20,7 +20,7 @@ Network = Callable[[Tensor], Tensor]
 _BATCH_PIXELS = {"cpu": 1 << 18, "cuda": 1 << 22}
 """The most pixels of tiles that are predicted together. A larger tile is predicted alone."""
 _SIGMA = 1 / 8  # standard deviation of the gaussian, as a share of a tile's side
-_SMALLEST_WEIGHT = 1e-3  # of the gaussian: pixels that only corners of tiles cover keep all their digits
+_SMALLEST_WEIGHT = 1e-3  # the gaussian is at least this, so pixels in corners of tiles keep all their digits
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def _constant(height: int, width: int) -> Tensor:
 
 
 def _pyramid(height: int, width: int) -> Tensor:
-    """Weights (height, width) that fall evenly from 1 in the middle towards the border, never to 0."""
+    """Return weights (height, width) that fall evenly from 1 in the middle towards the border, never to 0."""
 
     def ramp(length: int) -> Tensor:
         position = torch.arange(length) + 0.5
@@ -167,7 +167,10 @@ def _pyramid(height: int, width: int) -> Tensor:
 
 
 def _gaussian(height: int, width: int) -> Tensor:
-    """Weights (height, width): a bell with a standard deviation of an eighth of a side, as in MONAI; at least 0.001."""
+    """Return weights (height, width), at least 0.001: a bell.
+
+    Its standard deviation is an eighth of a side, as in MONAI.
+    """
 
     def bell(length: int) -> Tensor:
         position = torch.arange(length) - (length - 1) / 2

@@ -18,11 +18,11 @@ from foldseg.data.frames import Frames
 from foldseg.data.labels import Image, Mask
 from foldseg.errors import FoldsegError
 from foldseg.views.augment import augmentation
-from foldseg.views.balance import Draw
-from foldseg.views.epoch_plan import WHOLE, EpochPlan, EpochSampler, Part
+from foldseg.views.balance import PlannedSample
+from foldseg.views.epoch_plan import SINGLE_PROCESS, EpochPlan, EpochSampler, TrainingProcess
 from foldseg.views.geometry import pad_image, pad_mask, padded_size, random_crop, resize_image, resize_mask, scale_size
 from foldseg.views.loader import Loader, limit_threads
-from foldseg.views.mixing import Mixing, random_pixel
+from foldseg.views.mixing import Mixing, draw_pixel
 from foldseg.views.tensors import as_tensor, mask_as_tensor
 
 
@@ -68,16 +68,16 @@ class TrainSamples(Dataset[tuple[Tensor, Tensor, str]]):
         self._augment = augmentation(augment)
         self._plan, self._mixing = plan, mixing
         self._planned_epoch = -1
-        self._planned_draws: list[Draw] = []
+        self._planned_samples: list[PlannedSample] = []
 
     def __len__(self) -> int:
         return self._plan.length if self._plan is not None else len(self._frames.ids)
 
     def __getitem__(self, place: tuple[int, int]) -> tuple[Tensor, Tensor, str]:
         epoch, index = place
-        draw = self._draw_of(epoch, index)
+        planned = self._find_planned(epoch, index)
         view_seed, augment_seed = np.random.SeedSequence([self._seed, epoch, index]).generate_state(2).tolist()
-        image, mask = self._cut(draw, np.random.default_rng(view_seed))
+        image, mask = self._cut(planned, np.random.default_rng(view_seed))
         if self._mixing is not None:
             mixing_rng = np.random.default_rng(np.random.SeedSequence([self._seed, epoch, index], spawn_key=(1,)))
             image, mask = self._mixing(image, mask, self._cut_frame, self._view.scale_range, mixing_rng)
@@ -88,39 +88,41 @@ class TrainSamples(Dataset[tuple[Tensor, Tensor, str]]):
         return (
             as_tensor(pad_image(augmented["image"], size)),
             mask_as_tensor(pad_mask(augmented["mask"], size)),
-            self._frames.ids[draw.frame],
+            self._frames.ids[planned.frame],
         )
 
-    def name(self, place: tuple[int, int]) -> str:
+    def get_id(self, place: tuple[int, int]) -> str:
         """Return the id of the image of a sample."""
-        return self._frames.ids[self._draw_of(*place).frame]
+        return self._frames.ids[self._find_planned(*place).frame]
 
-    def _draw_of(self, epoch: int, index: int) -> Draw:
+    def _find_planned(self, epoch: int, index: int) -> PlannedSample:
         """Return a sample's entry in the plan of its epoch. Every worker draws that plan once, by itself."""
         if self._plan is None:
-            return Draw(index)
+            return PlannedSample(index)
         if self._planned_epoch != epoch:
-            self._planned_draws = self._plan.draw_epoch(epoch)
+            self._planned_samples = self._plan.draw_epoch(epoch)
             self._planned_epoch = epoch
-        return self._planned_draws[index]
+        return self._planned_samples[index]
 
     def _cut_frame(self, frame: int, rng: np.random.Generator) -> tuple[Image, Mask]:
-        return self._cut(Draw(frame), rng)
+        return self._cut(PlannedSample(frame), rng)
 
-    def _cut(self, draw: Draw, rng: np.random.Generator) -> tuple[Image, Mask]:
+    def _cut(self, planned: PlannedSample, rng: np.random.Generator) -> tuple[Image, Mask]:
         """Read a frame and return the view's part of it. Do not write to it: it may be a part of a cache's memory."""
         view = self._view
-        image, mask = self._frames.read(draw.frame)
+        image, mask = self._frames.read(planned.frame)
         assert mask is not None
         if view.window is None:
             size = scale_size(mask.shape, view.resize_factor)
             return resize_image(image, size), resize_mask(mask, size)
-        around = random_pixel(mask, draw.classes, rng) if draw.classes else None
+        around = draw_pixel(mask, planned.classes, rng) if planned.classes else None
         return random_crop(image, mask, view.window, view.scale_range, rng, around)
 
 
-def train_loader(samples: TrainSamples, batch_size: int, workers: int, seed: int, part: Part = WHOLE) -> Loader:
-    """Return a loader of batches of `batch_size` samples, or of the `part` of each batch that this process trains on.
+def train_loader(
+    samples: TrainSamples, batch_size: int, workers: int, seed: int, process: TrainingProcess = SINGLE_PROCESS
+) -> Loader:
+    """Return a loader of batches of `batch_size` samples, or of what `process` trains on of each batch.
 
     A last, smaller batch is left out: batch norm would compute poor statistics of it. FoldsegError when there are fewer
     samples than one batch holds.
@@ -131,8 +133,8 @@ def train_loader(samples: TrainSamples, batch_size: int, workers: int, seed: int
         samples,
         _stack,
         workers=workers,
-        batch_size=batch_size // part.of,
-        sampler=EpochSampler(len(samples), seed, batch_size, part),
+        batch_size=batch_size // process.world_size,
+        sampler=EpochSampler(len(samples), seed, batch_size, process),
         drop_last=True,
         worker_init_fn=limit_threads,
         persistent_workers=workers > 0,

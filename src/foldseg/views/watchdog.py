@@ -42,7 +42,7 @@ class Watchdog:
             raise FoldsegError(self._reason or self._explain_killed_worker(error) or describe_error(error)) from error
 
     def _explain_killed_worker(self, error: Exception) -> str | None:
-        """Say which worker was killed, if torch has met its broken pipe before it noticed that."""
+        """Return which worker was killed, if torch saw the broken pipe first. None if no worker was killed."""
         if not isinstance(error, EOFError | ConnectionError):
             return None
         for worker in self._workers:

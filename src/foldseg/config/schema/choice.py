@@ -133,7 +133,7 @@ class Choice(Settings):
 
 
 def check_entries(registry: Collection[Any], choice: type[Choice] | tuple[str, ...] | Any, place: str) -> None:
-    """TypeError unless a registry has exactly one entry for each kind or name that the settings offer.
+    """Raise TypeError unless a registry has exactly one entry for each kind or name that the settings offer.
 
     `choice`: a class of settings with kinds, a Literal of names, or the names themselves. `place`: the module and name
     of the registry, for the message.

@@ -11,7 +11,7 @@ from pathlib import Path
 from foldseg.config import Experiment
 from foldseg.data.datasets import DataSet, get_label_set
 from foldseg.data.extra_images import has_folders, pair_source_files
-from foldseg.data.hashes import WEIGHTS, Contents
+from foldseg.data.hashes import WEIGHTS, SampleHashes
 from foldseg.data.labels import describe_label_changes
 from foldseg.errors import FoldsegError
 from foldseg.notices import say_once
@@ -29,30 +29,30 @@ CURE = (
 )
 
 
-def content_changes(run: RunFolder, experiment: Experiment, data: DataSet) -> list[str]:
+def list_data_changes(run: RunFolder, experiment: Experiment, data: DataSet) -> list[str]:
     """Say which images, masks and weights a run was trained on that are others now: `train: 1 mask (train_0001)`.
 
     `data` has been checked by `RunFolder.check_folds`.
     """
-    if not run.contents.is_file():
+    if not run.sample_hashes.is_file():
         say_once(
             f"{run.path}: what its images and masks held when it was trained was not recorded (an older version); "
             "whether they have changed cannot be told, here and of other runs",
             kind="run without contents",
         )
         return []
-    before = Contents.read(run.contents)
-    now = hash_contents(experiment, run.fold, data, before.ids("train"), before.ids("validation"))
+    before = SampleHashes.read(run.sample_hashes)
+    now = hash_training_data(experiment, run.fold, data, before.ids("train"), before.ids("validation"))
     return before.changes(now)
 
 
 def warn_of_changes(run: RunFolder, data: DataSet) -> None:
-    """Log what a run was trained on and is another now, where its predictions are only scored or looked at."""
-    for change in content_changes(run, run.experiment, data):
+    """Log what has changed since a run was trained. Its predictions are only scored or looked at, so it is no error."""
+    for change in list_data_changes(run, run.experiment, data):
         logger.warning("%s: was trained on something else than there is now: %s", run.path, change)
 
 
-def label_set_changes(run: RunFolder, experiment: Experiment) -> list[str]:
+def list_label_set_changes(run: RunFolder, experiment: Experiment) -> list[str]:
     """Say how the label set that a run was trained with differs from the one that its data set has now."""
     labels = get_label_set(experiment.data)
     if labels.names != run.classes:
@@ -61,17 +61,15 @@ def label_set_changes(run: RunFolder, experiment: Experiment) -> list[str]:
             f"{', '.join(labels.names)}; train it anew (name=..., or remove the folder)"
         )
     before = run.facts.get("labels")
-    return (
-        []
-        if before is None
-        else [f"label set: {change}" for change in describe_label_changes(before, labels.definition)]
-    )
+    if before is None:
+        return []
+    return [f"label set: {change}" for change in describe_label_changes(before, labels.definition)]
 
 
-def hash_contents(
+def hash_training_data(
     experiment: Experiment, fold: int, data: DataSet, train: Collection[str], validation: Collection[str]
-) -> Contents:
-    """Hash all that a run learns from; a source or weights that are not there any more are a part that is left out."""
+) -> SampleHashes:
+    """Return the hashes of all that a run learns from. Sources and weights that do not exist any more are left out."""
     root, by_id = data.root, data.folded.set_index("id")
     rows: dict[tuple[str, str], tuple[Path | None, Path | None]] = {}
     for part, ids in (("train", train), ("validation", validation)):
@@ -82,11 +80,11 @@ def hash_contents(
         for image, mask in pair_source_files(source, fold, held_out) if has_folders(source, fold) else []:
             rows[f"source {number}", image.stem] = image, mask
     rows |= {(f"{WEIGHTS} of {name}", path.name): (path, None) for name, path in _weights(experiment, fold).items()}
-    return Contents.of_files(rows)
+    return SampleHashes.of_files(rows)
 
 
 def _weights(experiment: Experiment, fold: int) -> dict[str, Path]:
-    """Setting -> file of weights that a run starts from or is taught by, of those that are there."""
+    """Return the files of weights that a run starts from or is taught by: setting -> file. Absent ones are left out."""
     model, weights = experiment.model, {}
     if model.start_from is not None:
         weights["model.start_from"] = find_start(model.start_from)
