@@ -33,13 +33,19 @@ def test_a_path_that_does_not_exist_is_named(tmp_path: Path, name: str) -> None:
 
 def test_the_folder_of_an_ensemble_is_refused_with_the_submission_in_it(tmp_path: Path) -> None:
     labels, other = tmp_path / "labels", tmp_path / "submission.json"
+    for name in ("score.json", "summary.png"):
+        (tmp_path / name).touch()
     labels.mkdir()
     (labels / "a.png").touch()
-    with pytest.raises(FoldsegError, match=re.escape(f"{tmp_path}: is no submission; its submission is {labels}")):
+    with pytest.raises(
+        FoldsegError, match=re.escape(f"{tmp_path}: is the folder of an ensemble; its submission is {labels}")
+    ):
         format_of(tmp_path)
     shutil.rmtree(labels)
     other.touch()
-    with pytest.raises(FoldsegError, match=re.escape(f"{tmp_path}: is no submission; its submission is {other}")):
+    with pytest.raises(
+        FoldsegError, match=re.escape(f"{tmp_path}: is the folder of an ensemble; its submission is {other}")
+    ):
         format_of(tmp_path)
 
 
