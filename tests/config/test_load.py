@@ -111,6 +111,9 @@ def test_the_file_that_says_it_last_is_blamed(tmp_path: Path) -> None:
         ("view.predict.kind=crop", f"there is no kind crop; valid are {list_kinds(PredictView)}"),
         ("data.labels=road", "data.labels (the command line)"),
         ("loss={cross_entropy: 0}", "all terms are 0"),
+        ("loss={dice:1}", "loss.dice:1 (the command line): unknown key; a blank is missing after the colon"),
+        ("data.dataset={kind: toy_city, width:96}", "a blank is missing after the colon: write width: 96"),
+        ("view.train={kind: resized, factor:0.5}", "1 wrong setting(s)"),
         (
             "loss={cross_entropy: 0, dice: 1, class_weights: inverse_log}",
             "the terms are dice: add one of the two, or set",

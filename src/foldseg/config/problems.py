@@ -161,6 +161,9 @@ def _explain_unknown(draft: Draft, keys: Keys) -> tuple[str | None, str]:
     if block is None:
         return None, "unknown key"
     valid = list(block.model_fields)
+    name, colon, value = key.partition(":")
+    if colon and name in valid:
+        return name, f"unknown key; a blank is missing after the colon: write {name}: {value}"
     near = difflib.get_close_matches(key, valid, 1)
     other_kinds = _describe_kinds_with(block, key)
     meant = block.mistaken_names.get(key) or (near[0] if near and not other_kinds else None)
