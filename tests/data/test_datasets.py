@@ -30,6 +30,22 @@ def test_a_folds_file_that_divides_otherwise_is_not_overwritten(camvid_root: Pat
     assert (camvid_root.parent / "f.csv").read_bytes() == before
 
 
+def test_a_missing_folds_file_is_refused_with_the_command_that_makes_it(
+    camvid_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    configs = tmp_path / "configs/data"
+    configs.mkdir(parents=True)
+    (configs / "broken.yaml").write_text("data: [")
+    (configs / "mine.yaml").write_text("data: {dataset: camvid, root: elsewhere, folds: folds/mine.csv}\n")
+    with pytest.raises(
+        FoldsegError, match=r"folds/mine\.csv: no .*; make it with foldseg folds configs/data/mine\.yaml$"
+    ):
+        _ = DataSet(data(camvid_root, folds="folds/mine.csv")).folded
+    with pytest.raises(FoldsegError, match=r"f\.csv: no such folds file; make it with foldseg folds$"):
+        _ = DataSet(data(camvid_root)).folded
+
+
 def test_toy_city_is_built_once_when_its_root_is_missing(tmp_path: Path):
     toy = {"kind": "toy_city", "width": 64, "height": 48, "train_frames": 4, "test_frames": 1}
     city = data(tmp_path / "city", dataset=toy, labels="scored")

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from foldseg.config import load_data
 from foldseg.config.schema import Data, Pictures
 from foldseg.config.schema.choice import check_entries
 from foldseg.config.schema.datasets import CamVid, DatasetKind, Signate, ToyCity
@@ -110,6 +111,9 @@ class DataSet:
         if self.shares_tables_with is not None:
             return self.shares_tables_with.folded
         settings, table = self.settings, _select_fold_splits(self.samples, self.settings)
+        if is_absent(settings.folds):
+            command = _suggest_folds_command(settings)
+            raise FoldsegError(f"{settings.folds}: no such folds file; make it with {command}")
         folds = load_folds(settings.folds, table)
         count = folds["fold"].nunique()
         if count != settings.fold_count:
@@ -184,6 +188,18 @@ def scan(settings: Data) -> pd.DataFrame:
     if definition.prepare is not None:
         definition.prepare(settings.dataset, settings.root)
     return definition.scan(settings.root)
+
+
+def _suggest_folds_command(settings: Data) -> str:
+    """Return the command that makes the folds file, with the data configuration if it is in configs/data."""
+    for path in sorted(Path("configs/data").glob("*.yaml")):
+        try:
+            candidate = load_data(path)
+        except FoldsegError:
+            continue
+        if (candidate.dataset.kind, candidate.folds) == (settings.dataset.kind, settings.folds):
+            return f"foldseg folds {path}"
+    return "foldseg folds"
 
 
 def _select_fold_splits(table: pd.DataFrame, settings: Data) -> pd.DataFrame:
