@@ -90,8 +90,8 @@ def run(main: Callable[[], object]) -> NoReturn:
 def _exit_in_time(status: int) -> None:
     """End the process after `_SECONDS_TO_END`, if Python has not ended by then.
 
-    A worker process that is killed while it sends a result leaves a thread of its pool waiting for the rest of it.
-    Python would wait for that thread for ever.
+    A worker process that is killed while it sends a result leaves a thread of its pool waiting for the rest. Python
+    would wait for that thread for ever.
     """
     timer = threading.Timer(_SECONDS_TO_END, os._exit, [status])
     timer.daemon = True

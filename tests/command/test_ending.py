@@ -49,6 +49,14 @@ def test_what_a_user_can_mend_is_one_line(body: str, status: int, says: str) -> 
     assert len(done.stderr.splitlines()) == 1 and "Traceback" not in done.stderr
 
 
+def test_an_interrupted_command_ends_though_a_thread_waits_for_ever() -> None:
+    wait = "ending._SECONDS_TO_END = 0.2; import threading; threading.Thread(target=threading.Event().wait).start()"
+    started = time.monotonic()
+    done = ended(f"{wait}; raise KeyboardInterrupt")
+    assert done.returncode == 130 and "interrupted" in done.stderr
+    assert time.monotonic() - started < 60
+
+
 def test_an_error_of_a_worker_is_its_last_line() -> None:
     text = "Caught in DataLoader worker process 0.\\nOriginal Traceback (most recent call last):\\n  File 1"
     done = ended(f"raise FoldsegError('{text}\\nfoldseg.errors.FoldsegError: a.png: is damaged\\n  see b')")

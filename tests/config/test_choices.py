@@ -23,15 +23,14 @@ from foldseg.runs.run_folder import RunFolder
 from foldseg.training.checks import check_same
 
 KINDS = [(choice, kind) for choice in choices() for kind in choice.kinds().values()]
-NEEDED: dict[str, Any] = {"size": [64, 64], "factor": 0.5, "classes": ["car"], "weights": [1.0, 2.0]}
-"""Values for settings that have no default."""
 
 every_kind = pytest.mark.parametrize(("choice", "kind"), KINDS, ids=lambda one: one.__name__)
 
 
 def needed(kind: type[Choice]) -> dict[str, Any]:
     """Return the settings that a kind cannot do without."""
-    return {name: NEEDED[name] for name, field in kind.model_fields.items() if field.is_required()}
+    example = kind.examples()[0]
+    return {name: getattr(example, name) for name, field in kind.model_fields.items() if field.is_required()}
 
 
 def own_names(choice: type[Choice], kind: type[Choice]) -> set[str]:

@@ -1,14 +1,11 @@
 """What every view, every merge of tiles and every weight of a tile's pixels promises."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from foldseg.config.schema import PredictView, TrainView, view_slug
-from foldseg.config.schema.choice import Choice
 from foldseg.data.labels import Image, Mask
 from foldseg.deploy import numpy_views
 from foldseg.views import tiles
@@ -19,18 +16,10 @@ from foldseg.views.train_samples import TrainSamples
 from identity import PALETTE, blocks, identity
 
 STRIDE = 16
-REQUIRED: dict[str, Any] = {"size": (32, 48), "factor": 0.75}
-"""Values for settings that have no default."""
 SIZES = [(1, 1), (31, 47), (48, 64), (90, 131)]
 
-
-def example_of(kind: type[Choice]) -> Any:
-    """Return a view of a kind, with the defaults of all settings that have one."""
-    return kind(**{name: REQUIRED[name] for name, field in kind.model_fields.items() if field.is_required()})
-
-
-TRAIN_VIEWS = [example_of(kind) for kind in TrainView.kinds().values()]
-PREDICT_VIEWS = [example_of(kind) for kind in PredictView.kinds().values()]
+TRAIN_VIEWS = [view for kind in TrainView.kinds().values() for view in kind.examples()]
+PREDICT_VIEWS = [view for kind in PredictView.kinds().values() for view in kind.examples()]
 every_train_view = pytest.mark.parametrize("view", TRAIN_VIEWS, ids=view_slug)
 every_predict_view = pytest.mark.parametrize("view", PREDICT_VIEWS, ids=view_slug)
 every_size = pytest.mark.parametrize("size", SIZES)

@@ -131,7 +131,7 @@ def test_nothing_but_the_view_is_overridden(run: RunFolder, override: str) -> No
     [
         ("view.predict.merge=max", r"view\.predict\.merge \(the command line\): .*'mean' or 'vote'"),
         ("view.predict.overlp=0.1", "did you mean 'overlap'"),
-        ("view.predict={kind: crop}", "'full', 'resized', 'tiles'"),
+        ("view.predict={kind: crop}", "valid are " + ", ".join(PredictView.kinds())),
         ("view.predict", "should read key=value"),
     ],
 )

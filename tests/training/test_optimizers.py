@@ -92,7 +92,7 @@ def optimizer(name: str, **settings: object) -> schema.Optimizer:
 
 
 @pytest.mark.parametrize("lookahead", [None, {}])
-@pytest.mark.parametrize("name", list(schema.Optimizer.kinds()))
+@pytest.mark.parametrize("name", NAMES)
 def test_the_optimiser_is_the_one_that_is_named(name: str, lookahead: dict[str, float] | None) -> None:
     """Defect 26: the configuration says AdamW, the code builds Adam."""
     built = build_optimizer(optimizer(name, lookahead=lookahead), network())

@@ -171,7 +171,7 @@ def _read_text(path: Path) -> str:
 def _parse(text: str, path: Path) -> dict[str, Any]:
     """Return the mapping that a YAML text holds. FoldsegError if it is no YAML or no mapping."""
     try:
-        content = yaml.safe_load(text)  # not CSafeLoader: deep nesting would crash the process
+        content = _load(text)
     except RecursionError as error:
         raise FoldsegError(f"{path}: not valid YAML: it is nested too deeply") from error
     except (yaml.YAMLError, ValueError) as error:
@@ -183,13 +183,31 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
     return content
 
 
+def _load(text: str) -> Any:
+    """Return the value of a YAML text. YAMLError, ValueError or RecursionError if it is none, or refers to itself."""
+    value = yaml.safe_load(text)  # not CSafeLoader: deep nesting would crash the process
+    _refuse_circle(value, [], set())
+    return value
+
+
+def _refuse_circle(value: Any, around: list[int], checked: set[int]) -> None:
+    """Raise ValueError if an alias refers to a mapping or list that it is in. `around`: ids of those around a value."""
+    if id(value) in around:
+        raise ValueError("an alias (*) refers to a mapping or list that it is in")
+    if id(value) in checked or not isinstance(value, dict | list):
+        return
+    for inner in value.values() if isinstance(value, dict) else value:
+        _refuse_circle(inner, [*around, id(value)], checked)
+    checked.add(id(value))
+
+
 def _parse_override(text: str) -> dict[str, Any]:
     """Return the mapping that an override stands for: `a.b=1` -> {"a": {"b": 1}}. The value is YAML."""
     keys, separator, value = text.partition("=")
     if not separator or not all(keys.split(".")):
         raise FoldsegError(f"override {text!r} should read key=value or key.sub=value")
     try:
-        result: Any = yaml.safe_load(value)
+        result = _load(value)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise FoldsegError(f"override {text!r}: {value!r} is not a YAML value") from error
     for key in reversed(keys.split(".")):

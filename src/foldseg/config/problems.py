@@ -176,12 +176,16 @@ def _without_tags(location: Keys, content: Any, *, keep_last: bool) -> Keys:
     `keep_last`: the last part is a key, although the file lacks it.
     """
     keys: list[Any] = []
+    tagged: Any = None
     for index, part in enumerate(location):
+        if isinstance(content, str):
+            content = {"kind": content}  # the short form of a choice
         if isinstance(content, dict):
+            if part == content.get("kind") and content is not tagged:
+                tagged = content  # pydantic names the kind before a key of it, which may have the same name
+                continue
             is_last = index == len(location) - 1
             if part not in content and not (is_last and keep_last):
-                continue
-            if part not in content and part == content.get("kind"):
                 continue
             content = content.get(part)
         elif isinstance(content, list | tuple) and isinstance(part, int) and part < len(content):

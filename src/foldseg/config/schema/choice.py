@@ -102,6 +102,15 @@ class Choice(Settings):
         value = cls.with_kind(value)
         return cast(Self, cls.class_of(value).model_validate(value))
 
+    @classmethod
+    def examples(cls) -> tuple[Self, ...]:
+        """Return settings of this kind that the contract tests try: the defaults.
+
+        A kind that has a setting without a default overrides this. A kind also does if other settings do
+        something else.
+        """
+        return (cls.model_validate({}),)
+
     @model_validator(mode="before")
     @classmethod
     def _is_of_a_kind(cls, values: Any) -> Any:

@@ -1,6 +1,6 @@
 """Weights of the classes in the loss. They are computed in `foldseg.losses.class_weights`."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -58,3 +58,8 @@ class GivenWeights(ClassWeights):
     kind: Literal["given"] = "given"
     weights: Annotated[tuple[Weight, ...], Field(min_length=1)]
     """One weight per class."""
+
+    @classmethod
+    def examples(cls) -> tuple[Self, ...]:
+        """Return settings that the contract tests try, for four classes."""
+        return (cls(weights=(1.0, 2.0, 0.5, 1.0)),)

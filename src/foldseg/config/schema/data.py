@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from foldseg.config.schema.base import Settings, UserPath
+from foldseg.config.schema.base import Seed, Settings, UserPath
 from foldseg.config.schema.datasets import DatasetKind
 
 WhiteLevel = Annotated[int, Field(ge=255, le=65535)]
@@ -47,7 +47,7 @@ class Data(Settings):
     """Number of folds that `foldseg folds` makes."""
     fold_splits: tuple[str, ...] = ("train",)
     """Official splits whose images are divided into folds."""
-    fold_seed: int = 0
+    fold_seed: Seed = 0
     """Seed of the division into folds."""
     labels: Literal["all", "scored"] | tuple[str, ...] = "all"
     """Classes that are learned: all, the scored ones, or a list of names. All other classes become `background`."""

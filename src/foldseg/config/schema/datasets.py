@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from foldseg.config.schema.base import Count
+from foldseg.config.schema.base import Count, Seed
 from foldseg.config.schema.choice import Choice
 
 
@@ -39,5 +39,5 @@ class ToyCity(DatasetKind):
     """Number of training frames. null: 60 are drawn."""
     test_frames: Count | None = None
     """Number of test frames. null: 20 are drawn."""
-    seed: int | None = None
+    seed: Seed | None = None
     """Another seed gives another city. null: 0."""

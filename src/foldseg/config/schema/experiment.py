@@ -10,6 +10,7 @@ from foldseg.config.schema.base import (
     Count,
     Name,
     Positive,
+    Seed,
     Settings,
     UserPath,
 )
@@ -104,7 +105,7 @@ class Experiment(Settings):
     """What happens when a loss or gradient is not finite: stop the run, or skip the step."""
     max_skipped: Count = 25
     """With `on_non_finite: skip`, the run ends after more than this many skipped steps in a row."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of the weights, the samples and the augmentation."""
     workers: Annotated[int, Field(ge=0)] = 2
     """Processes that read and augment samples. 0: none."""

@@ -56,6 +56,11 @@ class PositiveShare(Balance):
     min_pixels: Count = 1
     """An image counts as one that has the classes from this number of their pixels on."""
 
+    @classmethod
+    def examples(cls) -> tuple[Self, ...]:
+        """Return settings that the contract tests try."""
+        return (cls(classes=("car",)),)
+
 
 class Source(Settings):
     """More images to train on (external, coarse, pseudo-labelled): two folders whose files have the same names

@@ -88,6 +88,11 @@ class CropView(TrainView):
             raise ValueError(f"scale [{self.scale[0]}, {self.scale[1]}] should be [low, high]")
         return self
 
+    @classmethod
+    def examples(cls) -> tuple[Self, ...]:
+        """Return settings that the contract tests try."""
+        return (cls(size=(32, 48)),)
+
     @property
     def window(self) -> tuple[int, int]:
         """Height and width of the random window."""
@@ -106,6 +111,11 @@ class ResizedView(TrainView, PredictView):
     kind: Literal["resized"] = "resized"
     factor: Annotated[float, Field(gt=0.0, le=4.0)]
     """The image is resized by this factor."""
+
+    @classmethod
+    def examples(cls) -> tuple[Self, ...]:
+        """Return settings that the contract tests try."""
+        return (cls(factor=0.75),)
 
     @property
     def resize_factor(self) -> float:
@@ -153,6 +163,11 @@ class TilesView(PredictView):
         if self.stride[0] > self.size[0] or self.stride[1] > self.size[1]:
             raise ValueError(f"stride {list(self.stride)} leaves gaps between windows of {list(self.size)}")
         return self
+
+    @classmethod
+    def examples(cls) -> tuple[Self, ...]:
+        """Return settings that the contract tests try."""
+        return (cls(size=(32, 48)),)
 
     @property
     def tiles(self) -> "TilesView":
