@@ -20,6 +20,11 @@ _MOST_LINES = 12
 """So many wrong settings are listed; the others are counted."""
 _LONGEST_VALUE = 200
 """So many letters of a wrong value are shown."""
+_BLOCKS = {
+    "model_attributes_type": "should be the name of a kind, or a mapping of its settings",
+    "model_type": "should be a mapping of settings",
+}
+"""What is said in place of pydantic's message if a value is no block."""
 _VALID_KEYS = "valid keys here: "
 
 
@@ -74,6 +79,7 @@ class _Problem:
             message = f"there is no kind {tag}{_suggest(tag, valid)}; valid are {', '.join(valid)}"
             return _Problem(keys, name, source, message, "", False)
         message = details["msg"].removeprefix("Value error, ").replace("valid tuple", "list")
+        message = _BLOCKS.get(kind, message)
         if kind == "literal_error" and isinstance(details["input"], str):
             message += _suggest(details["input"], _quoted_words(details["ctx"]["expected"]))
         is_block = isinstance(details["input"], dict | BaseModel)
