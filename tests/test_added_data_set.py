@@ -12,6 +12,13 @@ from foldseg.data.camvid import LABELS as LABELS
 from foldseg.data.camvid import scan as scan
 """
 
+ENTRY = """
+from foldseg.config.schema.datasets import Village
+from foldseg.data import village
+
+DATASETS[Village] = DatasetDefinition(village.scan, village.LABELS)
+"""
+
 KIND = '''
 
 class Village(DatasetKind):
@@ -33,13 +40,7 @@ def test_an_experiment_of_a_new_data_set_is_skipped_with_a_word(tmp_path: Path) 
     shutil.copy(REPOSITORY / "pyproject.toml", tmp_path)
     data = tmp_path / "src/foldseg/data"
     (data / "village.py").write_text(FAMILY)
-    replace_once(data / "datasets.py", "import camvid, signate", "import camvid, signate, village")
-    replace_once(data / "datasets.py", "schema.datasets import CamVid", "schema.datasets import Village, CamVid")
-    replace_once(
-        data / "datasets.py",
-        "    CamVid: DatasetDefinition(",
-        "    Village: DatasetDefinition(village.scan, village.LABELS),\n    CamVid: DatasetDefinition(",
-    )
+    replace_once(data / "datasets.py", "\ncheck_entries(DATASETS", ENTRY + "\ncheck_entries(DATASETS")
     with (tmp_path / "src/foldseg/config/schema/datasets.py").open("a") as kinds:
         kinds.write(KIND)
     configs = tmp_path / "configs"

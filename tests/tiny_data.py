@@ -1,6 +1,6 @@
-"""A tiny folder of each data set, so that every committed experiment can be built and stepped once.
+"""A tiny folder of each data set: its samples table is tested, and its committed experiments are trained for one epoch.
 
-A data set that is added gets a line in `TINY`. Until then its experiments are skipped, with a word.
+A data set that is added gets a line in `TINY`. Until then these tests are skipped, with a word.
 """
 
 from collections.abc import Callable

@@ -155,8 +155,8 @@ def _report_defect(error: BaseException) -> str:
         path = tempfile.mkstemp(".txt", f"foldseg-defect-{time.strftime('%Y%m%d-%H%M%S')}-")[1]
         Path(path).write_text(f"$ {shlex.join(sys.argv)}\n\n{details}", "utf-8", "backslashreplace")
     except OSError:
-        return f"{details}{message}; please report it with the lines above"
-    return f"{message}; please report it with the file {path}, or see it with FOLDSEG_TRACEBACK=1"
+        return f"{details}{message}; please report it with the lines above, unless you changed the code"
+    return f"{message}; please report it with the file {path}. If you changed the code, FOLDSEG_TRACEBACK=1 shows where"
 
 
 def _print_error(text: str) -> None:

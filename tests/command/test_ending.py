@@ -68,6 +68,7 @@ def test_a_defect_is_said_to_be_one_and_its_traceback_is_kept(tmp_path: Path) ->
     assert done.returncode == 70 and len(done.stderr.splitlines()) == 1
     assert "defect of foldseg, not of your input: KeyError: 'key'" in done.stderr
     (report,) = tmp_path.glob("foldseg-defect-*.txt")
+    assert done.stderr.endswith("If you changed the code, FOLDSEG_TRACEBACK=1 shows where\n")
     assert str(report) in done.stderr and "Traceback (most recent call last)" in report.read_text()
     assert "Traceback (most recent call last)" in ended("{}['key']", FOLDSEG_TRACEBACK="1").stderr
 

@@ -111,6 +111,10 @@ def test_the_file_that_says_it_last_is_blamed(tmp_path: Path) -> None:
         ("view.predict.kind=crop", f"there is no kind crop; valid are {list_kinds(PredictView)}"),
         ("data.labels=road", "data.labels (the command line)"),
         ("loss={cross_entropy: 0}", "all terms are 0"),
+        (
+            "loss={cross_entropy: 0, dice: 1, class_weights: inverse_log}",
+            "the terms are dice: add one of the two, or set",
+        ),
         ("loss={cross_entropy: 1, presence: 1}", "loss.presence is the weight of a head: set model.presence_head too"),
         ("optimizer.nesterov=true", "optimizer.nesterov (the command line): unknown key; adamw has no nesterov, which"),
         ("optimizer={kind: sgd, nesterov: true, momentum: 0}", "nesterov needs momentum above 0"),

@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from foldseg.config.schema import CamVid, Data, DatasetKind, Signate
+from foldseg.config import load_data
+from foldseg.config.schema import DatasetKind
 from foldseg.data.datasets import DATASETS, DataSet
 from foldseg.data.labels import IGNORE_INDEX
 from foldseg.data.samples import COLUMNS
 from foldseg.errors import FoldsegError
+from tiny_data import Surroundings, tiny_data
 
 every_kind = pytest.mark.parametrize("kind", DATASETS, ids=lambda kind: kind.kind_name())
 
@@ -45,13 +47,31 @@ def test_a_folder_that_is_not_there_is_named(kind: type[DatasetKind], tmp_path: 
         DATASETS[kind].scan(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("kind", [CamVid, Signate])
+def write_config(folder: Path, dataset: str) -> Path:
+    path = folder / "config.yaml"
+    path.write_text(f"data: {{dataset: {dataset}, root: nowhere, folds: nowhere.csv}}\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Overrides that describe a toy city of 12 frames of 96x64, which is built."""
+    root = tmp_path_factory.mktemp("toy")
+    city = "{kind: toy_city, width: 96, height: 64, train_frames: 10, test_frames: 2}"
+    overrides = [f"data.root={root / 'city'}", f"data.folds={root / 'folds.csv'}", f"data.dataset={city}"]
+    _ = DataSet(load_data(write_config(root, "toy_city"), overrides)).samples
+    return overrides
+
+
+@every_kind
 def test_a_samples_table_is_of_strings_unique_ids_and_files_that_are_there(
-    kind: type[DatasetKind], request: pytest.FixtureRequest
+    kind: type[DatasetKind], toy: list[str], camvid_root: Path, tmp_path: Path
 ) -> None:
-    root = request.getfixturevalue(f"{kind.kind_name()}_root")
-    data = DataSet(Data(dataset=kind(), root=root, folds=root / "folds.csv"))
+    config = write_config(tmp_path, kind.kind_name())
+    overrides = tiny_data(kind.kind_name(), Surroundings(config, tmp_path, toy, camvid_root))
+    data = DataSet(load_data(config, overrides))
     table = data.samples
+    assert len(table) > 0
     assert list(table.columns) == COLUMNS
     assert all(isinstance(cell, str) for row in table.itertuples(index=False) for cell in row)
     assert table["id"].is_unique

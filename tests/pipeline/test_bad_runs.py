@@ -213,7 +213,7 @@ def test_interrupted_training_exits_with_an_error_and_goes_on(
         ),
         (["predict", "runs/nothing/fold_0"], "runs/nothing/fold_0: no such run"),
         (["ensemble", "configs/ensembles/toy.yaml", "--workers", "0"], "workers (the command line)"),
-        (["score", "configs/data/toy_city.yaml", "nothing.json"], "nothing.json: is no submission"),
+        (["score", "configs/data/toy_city.yaml", "nothing.json"], "nothing.json: no such file or folder"),
     ],
 )
 def test_scripts_print_one_error_without_a_traceback_and_exit_with_1(

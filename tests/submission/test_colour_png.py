@@ -269,4 +269,4 @@ def test_the_script_converts_there_and_back_and_says_what_it_did_not_check(
 def test_the_script_says_what_is_wrong_without_a_traceback(command_line: CommandLine, tmp_path: Path) -> None:
     done = command_line.run("convert", tmp_path / "nothing.json", tmp_path / "out", "data.root=nowhere")
     assert done.status == 1
-    assert "nothing.json: is no submission" in done.stderr and "Traceback" not in done.stderr
+    assert "nothing.json: no such file or folder" in done.stderr and "Traceback" not in done.stderr

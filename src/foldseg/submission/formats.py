@@ -8,6 +8,7 @@ from foldseg.config.schema.names import SubmissionName
 from foldseg.data.labels import LabelSet
 from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
+from foldseg.inputs import is_absent
 from foldseg.submission import label_png, signate_json
 from foldseg.submission.interface import Format, Sizes, Submission
 
@@ -17,11 +18,18 @@ check_entries(FORMATS, SubmissionName, "submission/formats.py: FORMATS")
 
 
 def format_of(path: Path) -> Format:
-    """Return the format of an existing submission. FoldsegError unless exactly one format recognises it."""
+    """Return the format of an existing submission. FoldsegError unless exactly one format recognises it.
+
+    The folder of an ensemble is no submission. Then the error names the submission in it.
+    """
+    if is_absent(path):
+        raise FoldsegError(f"{path}: no such file or folder")
     matches = {name: kind for name, kind in FORMATS.items() if kind.recognises(path)}
     if not matches:
         expected = " or ".join(kind.description for kind in reversed(FORMATS.values()))
-        raise FoldsegError(f"{path}: is no submission; expected {expected}")
+        inner = [str(path / kind.file_name) for kind in FORMATS.values() if kind.recognises(path / kind.file_name)]
+        hint = f"; its submission is {' or '.join(inner)}" if inner else f"; expected {expected}"
+        raise FoldsegError(f"{path}: is no submission{hint}")
     if len(matches) > 1:
         raise FoldsegError(
             f"{path}: may be a submission of any of the formats {', '.join(matches)}; only one of them may recognise "

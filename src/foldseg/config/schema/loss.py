@@ -93,7 +93,7 @@ class Loss(Settings):
         if not self.class_weights.are_equal and not self.get_term_weights().keys() & set(weighted):
             raise ConflictError(
                 f"class_weights are taken by {' and '.join(weighted)} alone, and the terms are "
-                f"{', '.join(self.get_term_weights())}: add one of the two, or leave class_weights out",
+                f"{', '.join(self.get_term_weights())}: add one of the two, or set class_weights: none",
                 "class_weights",
             )
         return self
