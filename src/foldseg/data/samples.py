@@ -4,7 +4,8 @@ All columns are strings:
 
 - `id`: unique;
 - `image`, `mask`: paths relative to the data root; the mask is "" if there is none;
-- `split`: the part that the publishers put the image into;
+- `split`: the part that the publishers put the image into. Images of `test` are predicted for the submission. Those of
+  the splits in `data.fold_splits` (by default `train`) are divided into folds. Others are not used;
 - `group`: images that must never be divided between folds;
 - `stratum`: what folds balance.
 """

@@ -25,7 +25,7 @@ KEY = "made_from"
 _CODE = ("config", "data", "ensemble", "inference", "scoring", "submission")
 
 
-def hash_contents_of_folds(data: DataSet, folds: list[int]) -> SampleHashes:
+def hash_ensemble_samples(data: DataSet, folds: list[int]) -> SampleHashes:
     """Hash the images and masks of these folds and all test images."""
     oof = data.folded[data.folded["fold"].isin(folds)]
     return SampleHashes.of({"OOF": oof, "test": data.test.sort_values("id")}, data.root)
@@ -94,7 +94,7 @@ def find_changes_since(folder: Path, opened: OpenedData) -> list[str]:
         say_once(
             f"{folder}: was made by other code, of commit {recorded['git_commit']}", kind="submission of other code"
         )
-    now = hash_contents_of_folds(data, scores["folds"])
+    now = hash_ensemble_samples(data, scores["folds"])
     labels = describe_label_changes(recorded["labels"], blended_labels(config, run).definition)
     return [
         *SampleHashes.read(submission.sample_hashes).changes(now),

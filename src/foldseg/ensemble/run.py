@@ -17,7 +17,7 @@ from foldseg.data.labels import LabelSet, Mask
 from foldseg.data.rle import Rle
 from foldseg.ensemble.fitted import write_fitted_steps
 from foldseg.ensemble.line import Line
-from foldseg.ensemble.made_from import KEY, hash_contents_of_folds, made_from
+from foldseg.ensemble.made_from import KEY, hash_ensemble_samples, made_from
 from foldseg.ensemble.members import Members, find_members
 from foldseg.ensemble.oof import predict_oof
 from foldseg.ensemble.pass_folder import PassFolder
@@ -76,7 +76,7 @@ def _predict(config: Ensemble) -> EnsembleResult:
     members.require_same_data()
     members.predict(("oof", "test"))
     folder = config.submissions / config.name
-    contents = hash_contents_of_folds(members.data, members.folds)
+    contents = hash_ensemble_samples(members.data, members.folds)
     submission = SubmissionFolder(folder)
     if submission.is_finished:
         _warn_of_other_settings(submission, config)
