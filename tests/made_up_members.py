@@ -1,5 +1,6 @@
 """Made-up members and pictures for the steps of an ensemble."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
@@ -8,7 +9,7 @@ import numpy as np
 from foldseg.config.schema import Blend, MeanBlend
 from foldseg.data.labels import LabelClass, LabelSet
 from foldseg.data.reading import read_image
-from foldseg.ensemble.blend import argmax
+from foldseg.ensemble.blend import Planes, Probabilities, argmax, normalise, weighted_sum
 from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Prediction
 
 CLASSES = 4
@@ -52,6 +53,11 @@ def blended(context: ImageContext, weights: np.ndarray) -> Prediction:
     for maps, weight in zip(context.read_members(), weights, strict=True):
         blender.add(maps, weight, argmax(maps), context.id)
     return Prediction.of_probabilities(blender.finish())
+
+
+def mean_of(maps: Iterable[tuple[Planes, float]], name: str = "") -> Probabilities:
+    """The weighted mean of quantised maps."""
+    return normalise(weighted_sum(maps, name))
 
 
 def write_picture(path: Path, truth: np.ndarray) -> Path:

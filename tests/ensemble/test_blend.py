@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foldseg.ensemble.blend import argmax, blend, merge_classes
+from foldseg.ensemble.blend import argmax, merge_classes
 from foldseg.errors import FoldsegError
+from made_up_members import mean_of
 
 
 def member(*pixels: list[int]) -> np.ndarray:
@@ -28,7 +29,7 @@ def member(*pixels: list[int]) -> np.ndarray:
 )
 def test_means_by_hand(weights: tuple[float, ...], expected: list[float]) -> None:
     maps = [member([255, 0]), member([0, 255])]
-    found = blend(zip(maps, weights, strict=False))
+    found = mean_of(zip(maps, weights, strict=False))
     assert found.dtype == np.float32
     assert found[:, 0, 0].tolist() == pytest.approx(expected)
 
@@ -41,7 +42,7 @@ def test_classes_sum_to_one_and_stay_in_range(seed: int, members: int, classes: 
     for _ in range(members):
         p = rng.dirichlet(np.full(classes, 0.3), (3, 4)).transpose(2, 0, 1)
         maps.append(((255 * p + 0.5).astype(np.uint8), float(rng.uniform(0.1, 5))))
-    found = blend(maps)
+    found = mean_of(maps)
     assert np.allclose(found.sum(0), 1, atol=1e-6)
     assert (found >= 0).all()
     assert (found <= 1 + 1e-6).all()
@@ -49,7 +50,7 @@ def test_classes_sum_to_one_and_stay_in_range(seed: int, members: int, classes: 
 
 def test_members_are_not_changed() -> None:
     maps = member([200, 55])
-    blend([(maps, 0.5), (maps, 1.0)])
+    mean_of([(maps, 0.5), (maps, 1.0)])
     assert maps[:, 0, 0].tolist() == [200, 55]
 
 
@@ -67,7 +68,7 @@ def test_members_are_read_one_by_one() -> None:
             yield made, 1.0
             del made
 
-    blend(maps())
+    mean_of(maps())
     assert max(most) <= 2
     assert len(most) == 6
 
@@ -76,12 +77,12 @@ def test_members_are_read_one_by_one() -> None:
 def test_members_of_different_shapes_are_refused(other: tuple[int, int, int]) -> None:
     maps = [(np.ones((3, 3, 4), np.uint8), 1.0), (np.ones(other, np.uint8), 1.0)]
     with pytest.raises(FoldsegError, match=r"im7: members differ in classes or size: \(3, 3, 4\) and"):
-        blend(maps, "im7")
+        mean_of(maps, "im7")
 
 
 def test_no_member_is_refused() -> None:
     with pytest.raises(FoldsegError, match="im7: no member has predicted it"):
-        blend([], "im7")
+        mean_of([], "im7")
 
 
 @given(seed=st.integers(0, 99), classes=st.integers(1, 30), merged=st.integers(1, 6))

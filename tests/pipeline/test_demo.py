@@ -15,7 +15,7 @@ from nbclient import NotebookClient
 from command.line import CommandLine
 from foldseg.config.schema import FullView, ResizedView, TilesView
 from foldseg.data import signate
-from foldseg.ensemble.blend import argmax, blend
+from foldseg.ensemble.blend import argmax
 from foldseg.ensemble.members import find_members
 from foldseg.ensemble.run import predict_ensemble
 from foldseg.errors import FoldsegError
@@ -24,6 +24,7 @@ from foldseg.inference.store import PredictionStore
 from foldseg.runs.run_folder import RunFolder
 from foldseg.scoring.counts import count_pixels
 from foldseg.scoring.scores import score
+from made_up_members import mean_of
 from tiny_demo import REPOSITORY, TinyDemo
 
 LABELS = signate.LABELS.select("scored")
@@ -56,7 +57,7 @@ def test_reported_scores_can_be_recomputed_from_the_stores(demo: TinyDemo):
     for row in members.oof.itertuples():
         stores = [s for part in members.sources("oof", int(row.fold)).values() for s in part]
         assert len(stores) == 3
-        labels = argmax(blend([(store.read(row.id), 1.0) for store in stores]))
+        labels = argmax(mean_of([(store.read(row.id), 1.0) for store in stores]))
         counts.append(count_pixels(truth_of(demo, row.id), labels, len(LABELS)))
     recomputed = score("dataset_miou", np.stack(counts), LABELS).value
     assert recomputed == pytest.approx(demo.result.scores["oof"]["blend"]["dataset_miou"], abs=1e-9)

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from command.line import CommandLine
-from foldseg.ensemble.blend import blend
 from foldseg.ensemble.confident import confident_labels
 from foldseg.ensemble.members import find_members
 from foldseg.ensemble.pseudo import write_pseudo_labels
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json
+from made_up_members import mean_of
 from tiny_demo import TinyDemo, ensemble_overrides
 
 
@@ -32,7 +32,7 @@ def test_labels_of_a_fold_come_from_that_folds_models_alone(demo: TinyDemo, tmp_
         found = []
         for name in facts["ids"]:
             stores = [s for part in members.sources("test", fold).values() for s in part]
-            expected = confident_labels(blend([(store.read(name), 1.0) for store in stores]), least)
+            expected = confident_labels(mean_of([(store.read(name), 1.0) for store in stores]), least)
             found.append(cv2.imread(str(tmp_path / f"fold_{fold}/{name}.png"), cv2.IMREAD_UNCHANGED))
             assert np.mean(found[-1] != expected) < 1e-3  # weighted by thirds or by ones: a rounding here and there
         assert shares[fold]["void"] == pytest.approx(np.mean(np.stack(found) == 255))

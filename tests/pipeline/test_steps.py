@@ -14,16 +14,17 @@ import pytest
 from command.line import CommandLine
 from foldseg.data.reading import read_mask
 from foldseg.data.signate import LABELS
-from foldseg.ensemble.blend import argmax, blend
+from foldseg.ensemble.blend import argmax
 from foldseg.ensemble.image import ImageTask
 from foldseg.ensemble.members import find_members
 from foldseg.ensemble.passes import Pass, PassRange, Tally, plan_passes, run_pass
-from foldseg.ensemble.run import EnsembleResult, predict_ensemble, scores_again
+from foldseg.ensemble.run import EnsembleResult, predict_ensemble, recompute_scores
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json, write_json
 from foldseg.report.tables import format_ensemble
 from foldseg.scoring.counts import count_pixels
 from foldseg.scoring.scores import score
+from made_up_members import mean_of
 from tiny_demo import TinyDemo
 
 STEPS = (  # the first is not proven
@@ -63,7 +64,7 @@ def test_every_stage_is_scored_and_every_step_is_told(result: EnsembleResult) ->
 
 
 def test_every_number_can_be_made_again_from_the_stores(result: EnsembleResult) -> None:
-    again = json.loads(json.dumps(scores_again(result.folder)))
+    again = json.loads(json.dumps(recompute_scores(result.folder)))
     stated = read_json(result.folder / "score.json")
     assert again == {key: value for key, value in stated.items() if key != "made_from"}
     assert not (result.folder / "again").exists()
@@ -92,7 +93,7 @@ def test_stores_of_other_weights_are_not_taken_for_those_that_were_blended(
     with (runs / "toy_crop/fold_1/checkpoints/best.ckpt").open("ab") as weights:
         weights.write(b"trained on")
     with pytest.raises(FoldsegError, match=r"fold_1/predictions/oof-flip: is stale, .* other weights"):
-        scores_again(made)
+        recompute_scores(made)
 
 
 def test_a_fitted_step_is_better_where_it_was_fitted_than_the_step_before(result: EnsembleResult) -> None:
@@ -114,7 +115,7 @@ def test_rules_and_unions_are_scored_as_they_are_blended(demo: TinyDemo) -> None
     counts = []
     for row in members.oof.itertuples():
         tops = [
-            argmax(blend([(store.read(row.id), 1.0) for store in stores]))
+            argmax(mean_of([(store.read(row.id), 1.0) for store in stores]))
             for stores in members.sources("oof", int(row.fold)).values()
         ]
         votes = np.stack([sum((top == c).astype(int) for top in tops) for c in range(len(labels))])

@@ -10,7 +10,6 @@ import pytest
 from foldseg.data.reading import read_mask
 from foldseg.data.rle import decode_rle
 from foldseg.data.signate import LABELS
-from foldseg.ensemble.blend import blend
 from foldseg.ensemble.members import find_members
 from foldseg.ensemble.run import EnsembleResult, predict_ensemble
 from foldseg.ensemble.steps.thresholds import (
@@ -27,6 +26,7 @@ from foldseg.report.tables import format_ensemble
 from foldseg.scoring.counts import count_masks, count_pixels
 from foldseg.scoring.scores import score
 from foldseg.submission.signate_json import Submission
+from made_up_members import mean_of
 from tiny_demo import TinyDemo
 
 SCORED = LABELS.select("scored")
@@ -54,7 +54,7 @@ def jsonable(content: object) -> object:
 
 def blended(members, name: str, split: str, fold: int | None = None) -> np.ndarray:
     stores = [store for part in members.sources(split, fold).values() for store in part]
-    return quantise_array(blend([(store.read(name), 1.0) for store in stores]))
+    return quantise_array(mean_of([(store.read(name), 1.0) for store in stores]))
 
 
 @pytest.mark.parametrize("categories", ["overlapping", "exclusive"])

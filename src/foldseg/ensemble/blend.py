@@ -69,11 +69,6 @@ def normalise(total: Probabilities) -> Probabilities:
     return total
 
 
-def blend(maps: Iterable[tuple[Planes, float]], name: str = "") -> Probabilities:
-    """Return the weighted mean of quantised maps: (classes, H, W) float32 whose classes sum to 1 at every pixel."""
-    return normalise(weighted_sum(maps, name))
-
-
 def _unchanged(maps: Levels, top: NDArray[np.uint8]) -> Levels:
     return maps
 

@@ -128,7 +128,7 @@ def _remove_other_formats(folder: Path, path: Path) -> None:
             rmtree(other) if other.is_dir() else other.unlink()
 
 
-def scores_again(folder: Path, opened: OpenedData | None = None) -> dict[str, Any]:
+def recompute_scores(folder: Path, opened: OpenedData | None = None) -> dict[str, Any]:
     """Compute a finished ensemble again from its stores, in a temporary folder; return what score.json should say.
 
     FoldsegError if a run or a store is missing, or is newer than the submission.

@@ -265,11 +265,11 @@ def recompute_ensemble(folder: Path, opened: OpenedData | None = None) -> Sequen
 
     FoldsegError if a store is missing, or is of other weights than its run has now.
     """
-    from foldseg.ensemble.run import scores_again  # it imports torch
+    from foldseg.ensemble.run import recompute_scores  # it imports torch
 
     require_kind(folder, SubmissionFolder)
     stated = _list_numbers(SubmissionFolder.open(folder).read_scores())
-    recomputed = _list_numbers(scores_again(folder, opened))
+    recomputed = _list_numbers(recompute_scores(folder, opened))
     return [
         Statement("score.json", what, stated.get(what, math.nan), recomputed.get(what, math.nan), EXACT)
         for what in dict.fromkeys([*stated, *recomputed])

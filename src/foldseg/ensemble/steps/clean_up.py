@@ -161,7 +161,7 @@ def _taken_over(labels: Mask, small: NDArray[np.bool_]) -> Mask:
 
 
 def _small_components(mask: NDArray[np.bool_], area: int) -> NDArray[np.bool_]:
-    """(H, W) -> pixels of the mask's components that are smaller than `area`."""
+    """Return the pixels (H, W) of a mask's components that are smaller than `area`."""
     if not mask.any():
         return mask
     _, number, stats, _ = cv2.connectedComponentsWithStats(mask.view(np.uint8), connectivity=8)
@@ -171,7 +171,7 @@ def _small_components(mask: NDArray[np.bool_], area: int) -> NDArray[np.bool_]:
 
 
 def _small_holes(mask: NDArray[np.bool_], area: int) -> NDArray[np.bool_]:
-    """(H, W) -> pixels of the holes of the mask that are smaller than `area`; what reaches the border is no hole."""
+    """Return the pixels (H, W) of a mask's holes that are smaller than `area`. A hole does not reach the border."""
     if not mask.any():
         return mask
     _, number, stats, _ = cv2.connectedComponentsWithStats((~mask).view(np.uint8), connectivity=4)

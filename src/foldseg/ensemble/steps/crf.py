@@ -115,7 +115,7 @@ def _resize_planes(planes: Probabilities, size: tuple[int, ...], interpolation: 
 
 
 def _find_unsure(planes: Probabilities, sure: float, smooth_std: float) -> NDArray[np.bool_]:
-    """(classes, H, W) -> (H, W): pixels that are unsure, and those around them."""
+    """Return the pixels (H, W) bool of maps (classes, H, W) that are unsure, and those around them."""
     if sure == 1.0:
         return np.ones(planes.shape[1:], bool)
     unsure = (planes.max(0) < sure).view(np.uint8)
@@ -126,7 +126,7 @@ def _find_unsure(planes: Probabilities, sure: float, smooth_std: float) -> NDArr
 def _infer(
     values: Probabilities, where: NDArray[np.bool_], image: Image, iterations: int, kernel: Kernel
 ) -> Probabilities:
-    """Probabilities (classes, n) of the pixels `where` (H, W) -> refined by each other."""
+    """Return the probabilities (classes, n) of the pixels `where` (H, W), refined by each other."""
     from pydensecrf.densecrf import DenseCRF
 
     rows, columns = np.nonzero(where)
