@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from foldseg.config.schema.blends import Blend
 from foldseg.config.schema.choice import Choice
@@ -77,11 +77,6 @@ class Step(Choice):
     def named_classes(self) -> tuple[str, ...]:
         """The classes that the settings name."""
         return ()
-
-    @classmethod
-    def examples(cls) -> tuple[Self, ...]:
-        """Return settings that the contract test tries: the defaults, and more if other settings do something else."""
-        return (cls.model_validate({}),)
 
     def images_to_fit(self, images: int) -> int:
         """Return on how many of this number of OOF images the step is fitted."""
