@@ -68,7 +68,7 @@ def test_maps_are_kept_in_an_ordinary_store(tasks: list[ImageTask], tmp_path: Pa
     store = PredictionStore(folder.records.folder / "maps")
     assert store.metadata.ids == NAMES and store.metadata.classes == LABELS.names
     assert store.metadata.checkpoint == folder.records.fingerprint
-    assert store.state(folder._store_facts()) is StoreState.COMPLETE
+    assert store.state(folder.store_metadata()) is StoreState.COMPLETE
     assert store.read("im1").shape == (len(LABELS), 24, 30)
 
 

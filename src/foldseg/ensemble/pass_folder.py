@@ -1,6 +1,6 @@
 """The folder of one pass over images. If the pass is stopped, it goes on where it was.
 
-    <name>-<fingerprint>/<id>.npz       what was counted and observed of an image; written last
+    <name>-<fingerprint>/<id>.npz       what was counted and observed of an image, and a hash of its other files
     <name>-<fingerprint>/maps           an ordinary prediction store: probabilities for the next pass
     <name>-<fingerprint>/final          the predictions after all steps
 
@@ -64,12 +64,13 @@ class PassFolder:
         `description` names the progress bar.
         """
         if self.plan.kept is not None:
-            self.plan.kept.begin(self._store_facts())
+            self.plan.kept.begin(self.store_metadata())
         function, outputs_of = partial(_arrays_of_pass, self.plan), self.plan.outputs_of
         for arrays in self.records.process(function, self.tasks, outputs_of, workers, description):
             yield Tally.of(arrays)
 
-    def _store_facts(self) -> StoreMetadata:
+    def store_metadata(self) -> StoreMetadata:
+        """Return what `store.json` says of the maps that the pass keeps."""
         return StoreMetadata(
             run=str(self.records.folder),
             split=self.records.folder.name.partition("-")[0],
