@@ -219,7 +219,7 @@ def test_a_resized_view_is_resized_in_one_way(experiment: Path) -> None:
     one_of = "needs exactly one of factor, size, long_side; found"
     assert f"{one_of} none of them" in refusal(experiment, "view.train.kind=resized")
     message = refusal(experiment, "view.train={kind: resized, factor: 2, long_side: 512}")
-    assert "view.train" in message and f"{one_of} factor 2.0 and long_side 512" in message
+    assert "view.train" in message and f"{one_of} factor 2.0, long_side 512" in message
 
 
 def test_another_architecture_drops_the_options_of_the_last(experiment: Path) -> None:

@@ -94,7 +94,7 @@ def test_a_source_of_another_size_is_found_before_training(train: Train, signate
             (folder / f"train_{index:04d}.{suffix}").write_bytes((folder / f"train_0000.{suffix}").read_bytes())
         (tmp_path / kind).mkdir()
         picture = cv2.imread(str(folder / f"train_0001.{suffix}"))
-        assert cv2.imwrite(str(tmp_path / kind / f"other.{suffix}"), picture[:40])
+        assert cv2.imwrite(str(tmp_path / kind / f"other.{suffix}"), picture[:30])
     source = f"{{images: {tmp_path / 'images'}, masks: {tmp_path / 'annotations'}}}"
     done = train("view.train={kind: full}", f"sampling.sources=[{source}]")
-    assert_refused(done, "images/other.jpg is 64x40")
+    assert_refused(done, "images/other.jpg is 64x30")
