@@ -13,7 +13,7 @@ from foldseg.notices import say_once
 
 logger = logging.getLogger(__name__)
 
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".npy", ".dcm", ".dicom")
 """Suffixes of pictures that can be read, in any case."""
 
 MASKS = (".png",)
