@@ -93,12 +93,12 @@ def decode_dicom(path: Path, content: bytes, pictures: Pictures) -> tuple[NDArra
     white, and `pictures` does not: by its window, or if they are unsigned and not rescaled, by its bits.
     """
     dataset = _read_dicom(path, io.BytesIO(content), pixels=True)
-    from pydicom.pixels import apply_modality_lut, pixel_array
+    from pydicom import pixels
 
     try:
-        stored = np.asarray(pixel_array(dataset))
+        stored = np.asarray(pixels.pixel_array(dataset))
         is_colour = int(dataset.SamplesPerPixel) > 1
-        numbers = stored if is_colour else np.asarray(apply_modality_lut(stored, dataset))
+        numbers = stored if is_colour else np.asarray(pixels.apply_modality_lut(stored, dataset))
     except MemoryError:
         raise
     except Exception as error:  # pydicom and the decoders that it calls raise many kinds of errors
@@ -124,7 +124,7 @@ def _apply_window(numbers: NDArray[Any], dataset: Any) -> NDArray[np.uint8]:
     return _to_bytes((values - center) / max(width, 1e-6) + 0.5)
 
 
-def _to_bytes(shares: NDArray[np.float32]) -> NDArray[np.uint8]:
+def _to_bytes(shares: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
     """Return round(255 x) of numbers x, of which those outside of 0..1 become 0 or 255."""
     return np.asarray((shares * 255 + 0.5).clip(0, 255), np.uint8)
 

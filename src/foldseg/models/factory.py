@@ -12,6 +12,7 @@ from torch import nn
 
 from foldseg.config.schema import Model, PredictView
 from foldseg.config.schema.definitions import NORM_DEFINITIONS, define_architecture
+from foldseg.data.image_statistics import Statistics
 from foldseg.errors import FoldsegError
 from foldseg.models.acfnet import ACFNet
 from foldseg.models.attention_unet import AttentionUnet
@@ -21,7 +22,6 @@ from foldseg.models.encoders import (
     ENCODERS,
     HALF,
     IMAGENET,
-    Statistics,
     get_timm_name,
     load_imagenet_weights,
     register_encoders,

@@ -1,6 +1,6 @@
 """Settings of the data: which data set, how it is divided into folds, which classes are learned."""
 
-from typing import Annotated, Literal, Self, cast
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -65,9 +65,12 @@ class Pictures(Settings):
         """The pairs of `value_range`: one for all channels, or one for each."""
         if self.value_range is None:
             return ()
-        if isinstance(self.value_range[0], tuple):
-            return cast(tuple[tuple[float, float], ...], self.value_range)
-        return (cast(tuple[float, float], self.value_range),)
+        pairs = [pair for pair in self.value_range if isinstance(pair, tuple)]
+        if pairs:
+            return tuple(pairs)
+        low, high = self.value_range
+        assert isinstance(low, float) and isinstance(high, float)
+        return ((low, high),)
 
     @property
     def of_images(self) -> "Pictures":

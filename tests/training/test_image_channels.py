@@ -1,4 +1,4 @@
-"""Images of one and of five channels: trained, predicted, exported, drawn; other programs' verbs refuse or draw them."""
+"""Images of one and of five channels: trained, predicted, exported and drawn; or what says why they cannot be."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
