@@ -5,6 +5,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
 from command.line import CommandLine, Finished
@@ -107,3 +108,25 @@ def test_what_does_not_fit_is_said(
         narrow = [*wrong, "data.pictures.channels=5", "data.pictures.value_range=[0, 1]"]
         done = train(command_line, narrow, tmp_path / "runs")
         assert done.status == 1 and "of them lie outside of data.pictures.value_range=[[0.0, 1.0]]" in done.stderr
+
+
+def test_rgb_may_have_the_statistics_of_the_data(command_line: CommandLine, signate_root: Path, tmp_path: Path) -> None:
+    """A run that is stopped and resumed keeps them, and so does one that starts from it."""
+    data = [f"data.root={signate_root}", f"data.folds={tmp_path / 'folds.csv'}", "data.fold_count=2"]
+    make_folds_file(load_data(Path("configs/data/signate.yaml"), data))
+    data = ["data.dataset=signate", "data.labels=all", "model.normalise=data", *data]
+    assert train(command_line, data, tmp_path / "runs").status == 0
+    run = RunFolder.open(tmp_path / "runs/any/fold_0")
+    trained_on = [path for path in sorted((signate_root / "seg_train_images").iterdir()) if path.stem not in _held(run)]
+    pixels = np.concatenate([cv2.imread(str(path))[..., ::-1].reshape(-1, 3) for path in trained_on]) / 255
+    assert run.statistics is not None and np.allclose(run.statistics, (pixels.mean(0), pixels.std(0)), atol=1e-3)
+    run.summary.unlink()
+    assert train(command_line, data, tmp_path / "runs").status == 0
+    state = read_checkpoint(run.best)["state_dict"]
+    assert np.allclose(state["network.mean"].ravel() / 255, run.statistics[0], atol=1e-5)
+
+
+def _held(run: RunFolder) -> set[str]:
+    """Ids of the images that a run is validated on."""
+    table = pd.read_csv(run.experiment.data.folds)
+    return set(table["id"][table["fold"] == run.fold])

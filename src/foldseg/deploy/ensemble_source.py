@@ -49,7 +49,7 @@ class MemberNetworks:
 class EnsembleSource:
     """All networks of an ensemble, in memory together, and what is done to their blend."""
 
-    pictures: Pictures
+    reading: Pictures
     provenance: dict[str, Any]
     members: tuple[MemberNetworks, ...]
     spec: EnsembleSpec
@@ -89,7 +89,7 @@ def open_ensemble_source(path: Path, options: PredictionOptions) -> EnsembleSour
     if changes := find_changed_checkpoints(config, stated.get("members", {})):
         raise FoldsegError(f"{path}: was fitted with other weights: {changes[0]}; run foldseg ensemble again")
     loaded, weights = [], []
-    pictures = common_reading([run for runs in members.runs.values() for run in runs.values()])
+    reading = common_reading([run for runs in members.runs.values() for run in runs.values()])
     for member in config.members:
         runs = members.runs[member.name].values()
         weights += [run.hash_of(member.checkpoint) for run in runs]
@@ -107,4 +107,4 @@ def open_ensemble_source(path: Path, options: PredictionOptions) -> EnsembleSour
         "fitted": hash_file(submission.fitted),
         "left_out": sorted(line.left_out),
     }
-    return EnsembleSource(pictures, provenance, tuple(loaded), members.spec, line)
+    return EnsembleSource(reading, provenance, tuple(loaded), members.spec, line)

@@ -25,7 +25,7 @@ class ExportedSource:
     """An open exported file, and how pictures are shown to its network."""
 
     labels: LabelSet
-    pictures: Pictures
+    reading: Pictures
     provenance: dict[str, Any]
     network: Network
     plan: Plan

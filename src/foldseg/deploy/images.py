@@ -47,7 +47,7 @@ def predict_images(
     settings["labels"] = _describe_labels(source.labels)
     if chosen_form.uses_alpha:
         settings["alpha"] = alpha
-    reading = source.pictures
+    reading = source.reading
     if white_level is not None:
         reading = reading.model_copy(update={"white_level": white_level, "value_range": None})
     if reading != AS_SHOWN:

@@ -21,7 +21,7 @@ class Source(Protocol):
         """The classes, in the order of the probabilities."""
 
     @property
-    def pictures(self) -> Pictures:
+    def reading(self) -> Pictures:
         """How picture files are read for it: their channels, and what their numbers mean."""
 
     @property

@@ -25,7 +25,7 @@ class RunsSource:
     """Networks of the same classes, each in its view. Their probabilities are averaged. All stay in memory."""
 
     labels: LabelSet
-    pictures: Pictures
+    reading: Pictures
     provenance: dict[str, Any]
     predictors: tuple[Predictor, ...]
     tta: Tta
@@ -60,7 +60,7 @@ def open_runs_source(paths: Sequence[Path], options: PredictionOptions) -> RunsS
         run_labels = trained_labels(run)
         if run_labels != labels:
             raise FoldsegError(f"{run.path}: its classes are not those of {runs[0].path}: {run_labels.names}")
-    pictures = common_reading(runs)
+    reading = common_reading(runs)
     checkpoint = options.checkpoint or "best"
     views = [override_view(run.experiment.view.predict, options.view, run.config) for run in runs]
     provenance = {
@@ -73,7 +73,7 @@ def open_runs_source(paths: Sequence[Path], options: PredictionOptions) -> RunsS
         Predictor.load(run, options.device or run.experiment.device, view, checkpoint)
         for run, view in zip(runs, views, strict=True)
     )
-    return RunsSource(labels, pictures, provenance, predictors, options.tta)
+    return RunsSource(labels, reading, provenance, predictors, options.tta)
 
 
 def common_reading(runs: Sequence[RunFolder]) -> Pictures:

@@ -49,9 +49,9 @@ def predict_video(
     one are left out; a FoldsegError says so when all others have been written.
     """
     check_output(out, ".mp4", [path])
-    if source.pictures.channels != 3:
+    if source.reading.channels != 3:
         raise FoldsegError(
-            f"{path}: a video has 3 channels, and the network takes {source.pictures.channels} "
+            f"{path}: a video has 3 channels, and the network takes {source.reading.channels} "
             "(data.pictures.channels); predict its frames as files, with foldseg predict-images"
         )
     size: tuple[int, int] | None = None
