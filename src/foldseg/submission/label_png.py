@@ -6,7 +6,7 @@ from pathlib import Path
 
 import cv2
 
-from foldseg.data.labels import LabelSet, Mask
+from foldseg.data.labels import LabelSet, Mask, RawIds
 from foldseg.data.listing import MASKS, list_files
 from foldseg.data.mask_files import read_mask
 from foldseg.data.samples import require_folder
@@ -28,8 +28,8 @@ def write(path: Path, masks: Iterable[tuple[str, Mask]], labels: LabelSet) -> No
         (path / stale).unlink()
 
 
-def write_png(path: Path, picture: Mask) -> None:
-    """Write one 8-bit PNG of ids (H, W) or of BGR colours (H, W, 3). It appears whole or not at all."""
+def write_png(path: Path, picture: RawIds) -> None:
+    """Write one PNG of ids (H, W), of 8 or 16 bits, or of BGR colours (H, W, 3). It appears whole or not at all."""
     is_encoded, content = cv2.imencode(".png", picture)
     if not is_encoded:
         raise FoldsegError(f"{path}: could not be encoded")
