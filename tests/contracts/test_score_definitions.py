@@ -5,7 +5,7 @@ import pytest
 
 from foldseg.config.schema import ScoreName
 from foldseg.data.labels import LabelClass, LabelSet
-from foldseg.scoring.counts import TRUTH, count_pixels
+from foldseg.scoring.counts import PREDICTION, SHARED, TRUTH, count_pixels
 from foldseg.scoring.scores import SCORES, check_score, class_ratios, score
 
 LABELS = LabelSet(tuple(LabelClass(f"c{i}", (i, 0, 0), (i,), scored=i > 0) for i in range(4)))
@@ -20,6 +20,13 @@ def random_masks(seed: int, images: int = 5) -> np.ndarray:
 
 def count(truths: np.ndarray, predictions: np.ndarray) -> np.ndarray:
     return np.stack([count_pixels(t, p, len(LABELS)) for t, p in zip(truths, predictions, strict=True)])
+
+
+def count_mostly_right() -> np.ndarray:
+    """Counts (5, 4, 3) of predictions that are right at nine pixels of ten."""
+    truths = random_masks(0)
+    is_right = np.random.default_rng(2).random(truths.shape) < 0.9
+    return count(truths, np.where(is_right, truths, random_masks(1)) % 4)
 
 
 @every_score
@@ -39,9 +46,10 @@ def test_a_prediction_that_is_wrong_everywhere_has_0(name: ScoreName) -> None:
 
 
 @every_score
-def test_nothing_but_void_has_no_score(name: ScoreName) -> None:
+def test_nothing_but_void_has_no_score_unless_nothing_is_right(name: ScoreName) -> None:
     void = np.full((2, 6, 8), 255, np.uint8)
-    assert np.isnan(score(name, count(void, random_masks(0, 2) % 4), LABELS).value)
+    value = score(name, count(void, random_masks(0, 2) % 4), LABELS).value
+    assert np.isnan(value) or (SCORES[name].if_both_empty == "right" and value == 1)
 
 
 @every_score
@@ -69,3 +77,40 @@ def test_a_score_of_scored_classes_does_not_see_the_others(name: ScoreName) -> N
     check_score(name, LABELS, "score")
     is_same = score(name, other, LABELS).value == score(name, table, LABELS).value
     assert is_same or SCORES[name].classes == "all"
+
+
+@every_score
+def test_an_image_without_a_class_counts_what_the_definition_says(name: ScoreName) -> None:
+    """Image 1 has class 1, half of which is found. Image 2 has nothing but class 0, and is predicted so."""
+    one = LabelSet(LABELS.classes[:2])
+    table = np.array([[[6, 6, 8], [2, 4, 2]], [[10, 10, 10], [0, 0, 0]]])
+    found, empty = (score(name, part, one).per_class["c1"] for part in (table[:1], table[1:]))
+    both = score(name, table, one).per_class["c1"]
+    if SCORES[name].if_both_empty == "right":
+        assert empty == 1 and both == pytest.approx((found + 1) / 2)
+    else:
+        assert np.isnan(empty) and both == found
+
+
+@every_score
+def test_a_term_per_class_depends_on_no_other_prediction(name: ScoreName) -> None:
+    table = count_mostly_right()
+    definition, ones = SCORES[name], np.ones((1, len(table)))
+    classes = [1, 2, 3] if definition.classes == "scored" else [0, 1, 2, 3]
+    terms = definition.ratios(table, LABELS).terms(ones)[0]
+    for index in classes:
+        other = table.copy()
+        other[:, index, PREDICTION] += 3
+        other[:, index, SHARED] //= 2
+        changed = np.flatnonzero(definition.ratios(other, LABELS).terms(ones)[0] != terms)
+        if definition.has_term_per_class:
+            assert len(terms) == len(classes) and changed.tolist() == [classes.index(index)]
+
+
+@every_score
+def test_excess_lowers_a_score_or_the_definition_says_so(name: ScoreName) -> None:
+    table = count_mostly_right()
+    excess = table.copy()
+    excess[:, 1:, PREDICTION] += 20
+    before, after = score(name, table, LABELS).value, score(name, excess, LABELS).value
+    assert (after < before) if SCORES[name].counts_excess else (after == before)

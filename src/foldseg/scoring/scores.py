@@ -5,16 +5,23 @@
 | dataset_miou | all classes, of the IoU over the whole set | in truth and prediction: left out; in the truth only: 0 |
 | dataset_miou_scored | the scored classes, likewise | likewise |
 | dataset_mean_dice | all classes, of the Dice coefficient over the whole set | likewise |
+| dataset_mean_dice_scored | the scored classes, likewise; it is also F1 | likewise |
+| dataset_mean_f05_scored, dataset_mean_f2_scored | the scored classes, of F-beta over the whole set | likewise |
 | image_mean_iou_present | images, of the mean IoU of the scored classes in its truth | in that truth: left out |
+| image_mean_dice | images and scored classes, of the Dice coefficient | in truth and prediction: 1; in one: 0 |
+| image_mean_iou | images and scored classes, of the IoU | likewise |
+| image_mean_precision | images and scored classes, of the share of 10 IoU thresholds that are passed | likewise |
 | pixel_accuracy | pixels | |
 
 Void pixels of the truth count nowhere. `image_mean_iou_present` is the score of SIGNATE's AI Edge Contest 1: a class
 that is predicted where the truth has none costs nothing, a class that is missed scores 0, and an image without any
-scored class in its truth is left out.
+scored class in its truth is left out. `image_mean_dice` is that of Kaggle's run-length contests, `image_mean_precision`
+that of its TGS contest. Scores of objects (Airbus) and of distances (UW-Madison) are no functions of these counts.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -52,32 +59,24 @@ def present_iou(counts: Counts) -> Floats:
     return np.where(counts[..., TRUTH] > 0, iou(counts), np.nan)
 
 
-def _dataset_miou(counts: Counts, labels: LabelSet) -> Ratios:
-    return _class_ious(counts)
-
-
-def _dataset_miou_scored(counts: Counts, labels: LabelSet) -> Ratios:
-    return _class_ious(counts[:, labels.scored])
-
-
 def _class_ious(counts: Counts) -> Ratios:
     """Return the IoU over the whole set, a term per class."""
     union = counts[..., TRUTH] + counts[..., PREDICTION] - counts[..., SHARED]
     return Ratios(counts[..., SHARED].astype(np.float64), union.astype(np.float64))
 
 
-def _dataset_mean_dice(counts: Counts, labels: LabelSet) -> Ratios:
-    return _class_dices(counts)
-
-
 def _class_dices(counts: Counts) -> Ratios:
     """Return the Dice coefficient over the whole set, a term per class: 2 shared / (truth + prediction)."""
-    areas = counts[..., TRUTH] + counts[..., PREDICTION]
-    return Ratios(2 * counts[..., SHARED].astype(np.float64), areas.astype(np.float64))
+    return _class_f_measures(counts, 1.0)
 
 
-def _image_mean_iou_present(counts: Counts, labels: LabelSet) -> Ratios:
-    return _mean_over_images(image_scores(counts, labels)[:, None])
+def _class_f_measures(counts: Counts, beta: float) -> Ratios:
+    """Return F-beta over the whole set, a term per class: (1 + b^2) P R / (b^2 P + R), b^2 is the weight of recall.
+
+    With P = shared / prediction and R = shared / truth this is (1 + b^2) shared / (b^2 truth + prediction).
+    """
+    weight, floats = beta**2, counts.astype(np.float64)
+    return Ratios((1 + weight) * floats[..., SHARED], weight * floats[..., TRUTH] + floats[..., PREDICTION])
 
 
 def _present_ious(counts: Counts) -> Ratios:
@@ -85,9 +84,44 @@ def _present_ious(counts: Counts) -> Ratios:
     return _mean_over_images(present_iou(counts))
 
 
+def _image_ious(counts: Counts) -> Ratios:
+    """Return the mean IoU over images, a term per class. Where both are empty it is 1."""
+    return _mean_over_images(np.nan_to_num(iou(counts), nan=1.0))
+
+
+def _image_dices(counts: Counts) -> Ratios:
+    """Return the mean Dice coefficient over images, a term per class. Where both are empty it is 1."""
+    areas = (counts[..., TRUTH] + counts[..., PREDICTION]).astype(np.float64)
+    return _mean_over_images(np.divide(2 * counts[..., SHARED], areas, out=np.ones_like(areas), where=areas > 0))
+
+
+def _image_precisions(counts: Counts) -> Ratios:
+    """Return the mean over images of the share of the thresholds 0.50, 0.55 .. 0.95 below the IoU, a term per class.
+
+    Where both are empty it is 1. Integers decide, since an IoU that is equal to a threshold does not pass it.
+    """
+    shared = counts[..., SHARED]
+    union = counts[..., TRUTH] + counts[..., PREDICTION] - shared
+    ceiling = -(-20 * shared // np.maximum(union, 1))  # twentieths of the IoU, rounded up
+    passed = np.clip(ceiling - 10, 0, 10)
+    return _mean_over_images(np.where(union > 0, passed / 10, 1.0))
+
+
 def _mean_over_images(values: Floats) -> Ratios:
     """Return the mean over images of those values (images, terms) that are not NaN."""
     return Ratios(np.nan_to_num(values), (~np.isnan(values)).astype(np.float64))
+
+
+def _image_mean_iou_present(counts: Counts, labels: LabelSet) -> Ratios:
+    """Return the mean over images of the mean IoU over the scored classes in the truth, a term per scored class.
+
+    So that each class has a term of its own, an image's IoU is divided by the number of its classes.
+    """
+    values = present_iou(counts[:, labels.scored])
+    is_present = ~np.isnan(values)
+    present = is_present.sum(1, keepdims=True)
+    share = values.shape[1] / np.maximum(present, 1)
+    return Ratios(np.nan_to_num(values) * share, np.broadcast_to(present > 0, values.shape).astype(np.float64))
 
 
 def _pixel_accuracy(counts: Counts, labels: LabelSet) -> Ratios:
@@ -105,8 +139,13 @@ class ClassValue:
 
 
 IOU_OF_SET = ClassValue("IoU", _class_ious)
-IOU_OF_IMAGES = ClassValue("mean IoU of images", _present_ious)
 DICE_OF_SET = ClassValue("Dice coefficient", _class_dices)
+F05_OF_SET = ClassValue("F0.5", partial(_class_f_measures, beta=0.5))
+F2_OF_SET = ClassValue("F2", partial(_class_f_measures, beta=2.0))
+PRESENT_IOU_OF_IMAGES = ClassValue("mean IoU of images", _present_ious)
+IOU_OF_IMAGES = ClassValue("mean IoU of images, empty ones too", _image_ious)
+DICE_OF_IMAGES = ClassValue("mean Dice coefficient of images", _image_dices)
+PRECISION_OF_IMAGES = ClassValue("mean precision of images", _image_precisions)
 
 
 @dataclass(frozen=True)
@@ -122,24 +161,51 @@ class ScoreDefinition:
     """The value that each class has by itself. It is shown beside the score."""
     classes: Literal["all", "scored"]
     """The classes that the score depends on."""
-    mean_iou_of: Literal["set", "images"] | None
-    """"set": the score is the mean over classes of the IoU over the whole set. "images": it is the mean over images and
-    the classes in their truth. None: it is neither; then thresholds cannot be fitted for it."""
+    has_term_per_class: bool = False
+    """Whether its terms are its classes, in their order, and each depends on no other class's prediction. Then every
+    class has its best threshold by itself; otherwise thresholds are fitted in turns."""
+    if_both_empty: Literal["left_out", "right"] = "left_out"
+    """What an image counts for a class that neither its truth nor its prediction has: nothing, or 1."""
+    counts_excess: bool = True
+    """Whether it falls if a class is predicted for more pixels, and other classes stay as they are. If not,
+    thresholds cannot be fitted for it: the lowest would be the best."""
+
+
+def _mean_over_scored(value: ClassValue, if_both_empty: Literal["left_out", "right"] = "left_out") -> ScoreDefinition:
+    """Define the mean over the scored classes of a value that each has by itself."""
+
+    def ratios(counts: Counts, labels: LabelSet) -> Ratios:
+        return value.ratios(counts[:, labels.scored])
+
+    return ScoreDefinition(ratios, value, "scored", has_term_per_class=True, if_both_empty=if_both_empty)
+
+
+def _mean_over_all(value: ClassValue) -> ScoreDefinition:
+    """Define the mean over all classes of a value that each has by itself."""
+    return ScoreDefinition(lambda counts, _: value.ratios(counts), value, "all", has_term_per_class=True)
 
 
 SCORES: dict[ScoreName, ScoreDefinition] = {
-    "dataset_miou": ScoreDefinition(_dataset_miou, IOU_OF_SET, "all", "set"),
-    "dataset_miou_scored": ScoreDefinition(_dataset_miou_scored, IOU_OF_SET, "scored", "set"),
-    "dataset_mean_dice": ScoreDefinition(_dataset_mean_dice, DICE_OF_SET, "all", None),
-    "image_mean_iou_present": ScoreDefinition(_image_mean_iou_present, IOU_OF_IMAGES, "scored", "images"),
-    "pixel_accuracy": ScoreDefinition(_pixel_accuracy, IOU_OF_SET, "all", None),
+    "dataset_miou": _mean_over_all(IOU_OF_SET),
+    "dataset_miou_scored": _mean_over_scored(IOU_OF_SET),
+    "dataset_mean_dice": _mean_over_all(DICE_OF_SET),
+    "dataset_mean_dice_scored": _mean_over_scored(DICE_OF_SET),
+    "dataset_mean_f05_scored": _mean_over_scored(F05_OF_SET),
+    "dataset_mean_f2_scored": _mean_over_scored(F2_OF_SET),
+    "image_mean_iou_present": ScoreDefinition(
+        _image_mean_iou_present, PRESENT_IOU_OF_IMAGES, "scored", has_term_per_class=True
+    ),
+    "image_mean_dice": _mean_over_scored(DICE_OF_IMAGES, if_both_empty="right"),
+    "image_mean_iou": _mean_over_scored(IOU_OF_IMAGES, if_both_empty="right"),
+    "image_mean_precision": _mean_over_scored(PRECISION_OF_IMAGES, if_both_empty="right"),
+    "pixel_accuracy": ScoreDefinition(_pixel_accuracy, IOU_OF_SET, "all", counts_excess=False),
 }
 check_entries(SCORES, ScoreName, "scoring/scores.py: SCORES")
 
 OF_SCORED_CLASSES = tuple(name for name, definition in SCORES.items() if definition.classes == "scored")
 """The scores that depend on the scored classes only."""
 
-FOR_THRESHOLDS = tuple(name for name in OF_SCORED_CLASSES if SCORES[name].mean_iou_of)
+FOR_THRESHOLDS = tuple(name for name in OF_SCORED_CLASSES if SCORES[name].counts_excess)
 """The scores for which thresholds can be fitted, whatever the label set."""
 
 

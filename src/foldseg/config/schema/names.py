@@ -19,7 +19,17 @@ PictureForm = Literal["masks", "colours", "overlay", "probabilities"]
 PrecisionName = Literal["fp32", "bf16", "fp16"]
 """`config/schema/definitions.py: PRECISIONS`."""
 ScoreName = Literal[
-    "dataset_miou", "dataset_miou_scored", "dataset_mean_dice", "image_mean_iou_present", "pixel_accuracy"
+    "dataset_miou",
+    "dataset_miou_scored",
+    "dataset_mean_dice",
+    "dataset_mean_dice_scored",
+    "dataset_mean_f05_scored",
+    "dataset_mean_f2_scored",
+    "image_mean_iou_present",
+    "image_mean_dice",
+    "image_mean_iou",
+    "image_mean_precision",
+    "pixel_accuracy",
 ]
 """`scoring/scores.py: SCORES`."""
 LossName = Literal["val_cross_entropy"]
