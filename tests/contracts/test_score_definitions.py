@@ -5,8 +5,9 @@ import pytest
 
 from foldseg.config.schema import ScoreName
 from foldseg.data.labels import LabelClass, LabelSet
-from foldseg.scoring.counts import PREDICTION, SHARED, TRUTH, count_pixels
+from foldseg.scoring.counts import TRUTH, count_pixels
 from foldseg.scoring.scores import SCORES, check_score, class_ratios, score
+from foldseg.scoring.trial import depends_on_scored_alone, falls_by_excess, find_fault, has_term_per_class
 
 LABELS = LabelSet(tuple(LabelClass(f"c{i}", (i, 0, 0), (i,), scored=i > 0) for i in range(4)))
 every_score = pytest.mark.parametrize("name", SCORES)
@@ -20,13 +21,6 @@ def random_masks(seed: int, images: int = 5) -> np.ndarray:
 
 def count(truths: np.ndarray, predictions: np.ndarray) -> np.ndarray:
     return np.stack([count_pixels(t, p, len(LABELS)) for t, p in zip(truths, predictions, strict=True)])
-
-
-def count_mostly_right() -> np.ndarray:
-    """Counts (5, 4, 3) of predictions that are right at nine pixels of ten."""
-    truths = random_masks(0)
-    is_right = np.random.default_rng(2).random(truths.shape) < 0.9
-    return count(truths, np.where(is_right, truths, random_masks(1)) % 4)
 
 
 @every_score
@@ -93,24 +87,10 @@ def test_an_image_without_a_class_counts_what_the_definition_says(name: ScoreNam
 
 
 @every_score
-def test_a_term_per_class_depends_on_no_other_prediction(name: ScoreName) -> None:
-    table = count_mostly_right()
-    definition, ones = SCORES[name], np.ones((1, len(table)))
-    classes = [1, 2, 3] if definition.classes == "scored" else [0, 1, 2, 3]
-    terms = definition.ratios(table, LABELS).terms(ones)[0]
-    for index in classes:
-        other = table.copy()
-        other[:, index, PREDICTION] += 3
-        other[:, index, SHARED] //= 2
-        changed = np.flatnonzero(definition.ratios(other, LABELS).terms(ones)[0] != terms)
-        if definition.has_term_per_class:
-            assert len(terms) == len(classes) and changed.tolist() == [classes.index(index)]
-
-
-@every_score
-def test_excess_lowers_a_score_or_the_definition_says_so(name: ScoreName) -> None:
-    table = count_mostly_right()
-    excess = table.copy()
-    excess[:, 1:, PREDICTION] += 20
-    before, after = score(name, table, LABELS).value, score(name, excess, LABELS).value
-    assert (after < before) if SCORES[name].counts_excess else (after == before)
+def test_a_definition_states_what_a_trial_finds(name: ScoreName) -> None:
+    """Scores of one's own are not asked for these: they are found in the same way."""
+    definition = SCORES[name]
+    assert find_fault(definition.ratios) is None
+    assert (definition.classes == "scored") == depends_on_scored_alone(definition.ratios)
+    assert definition.has_term_per_class == has_term_per_class(definition.ratios)
+    assert definition.counts_excess == falls_by_excess(definition.ratios)

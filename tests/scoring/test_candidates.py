@@ -1,5 +1,6 @@
 """Choosing candidates by a score: against all choices, counted one by one."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -9,7 +10,6 @@ from hypothesis import strategies as st
 
 from foldseg.config.schema import ScoreName
 from foldseg.data.labels import LabelClass, LabelSet
-from foldseg.scoring import candidates
 from foldseg.scoring.candidates import choose_candidates, score_candidates, select_candidates
 from foldseg.scoring.scores import FOR_THRESHOLDS, SCORES, score
 
@@ -53,9 +53,7 @@ def test_in_turns_a_score_is_as_high_as_class_by_class_if_classes_do_not_meet(se
     name: ScoreName = "image_mean_dice"
     exact = select_candidates(curves, choose_candidates(name, curves, LABELS), LABELS)
     with pytest.MonkeyPatch.context() as patch:
-        from dataclasses import replace
-
-        patch.setitem(candidates.SCORES, name, replace(SCORES[name], has_term_per_class=False))
+        patch.setitem(SCORES, name, replace(SCORES[name], has_term_per_class=False))
         in_turns = select_candidates(curves, choose_candidates(name, curves, LABELS), LABELS)
     assert score(name, in_turns, LABELS).value == pytest.approx(score(name, exact, LABELS).value)
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from foldseg.config.schema import ScoreName
 from foldseg.data import camvid, signate
 from foldseg.data.labels import LabelClass, LabelSet
+from foldseg.scoring.class_values import iou, present_iou
 from foldseg.scoring.counts import count_pixels
 from foldseg.scoring.scores import (
     SCORES,
@@ -18,8 +19,6 @@ from foldseg.scoring.scores import (
     bootstrap,
     bootstrap_classes,
     class_ratios,
-    iou,
-    present_iou,
     score,
 )
 

@@ -11,7 +11,7 @@ from foldseg.config.schema.names import ScoreName
 from foldseg.data.labels import LabelSet
 from foldseg.scoring.counts import Counts
 from foldseg.scoring.intervals import Floats
-from foldseg.scoring.scores import SCORES
+from foldseg.scoring.scores import define_score
 
 Choice = NDArray[np.intp]
 """(scored classes,): the number of a candidate for each."""
@@ -26,7 +26,7 @@ def score_candidates(name: ScoreName, counts: NDArray[np.integer], labels: Label
 
     `counts`: (candidates, images, classes, 3), with the classes of `labels`.
     """
-    ones, ratios = np.ones((1, counts.shape[1])), SCORES[name].ratios
+    ones, ratios = np.ones((1, counts.shape[1])), define_score(name).ratios
     return np.array([ratios(of_candidate, labels).values(ones)[0] for of_candidate in counts], np.float64)
 
 
@@ -38,7 +38,7 @@ def choose_candidates(name: ScoreName, curves: NDArray[np.integer], labels: Labe
     until none can be; that need not be the best of all choices.
     """
     classes, candidates = curves.shape[1:3]
-    if SCORES[name].has_term_per_class:
+    if define_score(name).has_term_per_class:
         return np.array([_find_middle_of_best(values) for values in score_terms(name, curves, labels)], np.intp)
     choice = np.full(classes, candidates // 2, np.intp)
     for _ in range(_ROUNDS):
@@ -59,7 +59,7 @@ def score_terms(name: ScoreName, curves: NDArray[np.integer], labels: LabelSet) 
     """
     candidates, ones = curves.shape[2], np.ones((1, len(curves)))
     choices = np.broadcast_to(np.arange(candidates)[:, None], (candidates, curves.shape[1]))
-    ratios = SCORES[name].ratios
+    ratios = define_score(name).ratios
     terms = [ratios(select_candidates(curves, choice, labels), labels).terms(ones)[0] for choice in choices]
     return np.nan_to_num(np.stack(terms, 1), nan=1.0)
 

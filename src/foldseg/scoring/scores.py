@@ -1,5 +1,7 @@
 """Scores by name. Each is a function of counts (see `counts.py`), so it can be summed, weighted and bootstrapped.
 
+A score of one's own is named by its file and function, `my_scores.py:my_score`, see `own_score.py`.
+
 | name | mean over | a class that is absent |
 | --- | --- | --- |
 | dataset_miou | all classes, of the IoU over the whole set | in truth and prediction: left out; in the truth only: 0 |
@@ -19,20 +21,33 @@ scored class in its truth is left out. `image_mean_dice` is that of Kaggle's run
 that of its TGS contest. Scores of objects (Airbus) and of distances (UW-Madison) are no functions of these counts.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import partial
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foldseg.config.schema.choice import check_entries
-from foldseg.config.schema.names import ScoreName
+from foldseg.config.schema.names import ScoreName, is_own_score
 from foldseg.data.labels import LabelSet
 from foldseg.errors import FoldsegError
-from foldseg.scoring.counts import PREDICTION, SHARED, TRUTH, Counts
+from foldseg.scoring.class_values import (
+    DICE_OF_IMAGES,
+    DICE_OF_SET,
+    F05_OF_SET,
+    F2_OF_SET,
+    IOU_OF_IMAGES,
+    IOU_OF_SET,
+    PRECISION_OF_IMAGES,
+    PRESENT_IOU_OF_IMAGES,
+    ClassValue,
+    present_iou,
+)
+from foldseg.scoring.counts import SHARED, TRUTH, Counts
 from foldseg.scoring.intervals import Floats, Ratios, Resampled, nanmean, resample
+from foldseg.scoring.own_score import load_own_score
+from foldseg.scoring.score_definition import ScoreDefinition
 
 
 @dataclass(frozen=True)
@@ -45,71 +60,6 @@ class Score:
     name: str
     value: float
     per_class: dict[str, float]
-
-
-def iou(counts: Counts | Floats) -> Floats:
-    """Return the IoU (...) in 0..1 of counts (..., 3). NaN where neither truth nor prediction has a pixel."""
-    shared, truth, predicted = (counts[..., i].astype(np.float64) for i in (SHARED, TRUTH, PREDICTION))
-    union = truth + predicted - shared
-    return np.divide(shared, union, out=np.full(shared.shape, np.nan), where=union > 0)
-
-
-def present_iou(counts: Counts) -> Floats:
-    """Return the IoU (...) in 0..1 of counts (..., 3). NaN where the truth has no pixel."""
-    return np.where(counts[..., TRUTH] > 0, iou(counts), np.nan)
-
-
-def _class_ious(counts: Counts) -> Ratios:
-    """Return the IoU over the whole set, a term per class."""
-    union = counts[..., TRUTH] + counts[..., PREDICTION] - counts[..., SHARED]
-    return Ratios(counts[..., SHARED].astype(np.float64), union.astype(np.float64))
-
-
-def _class_dices(counts: Counts) -> Ratios:
-    """Return the Dice coefficient over the whole set, a term per class: 2 shared / (truth + prediction)."""
-    return _class_f_measures(counts, 1.0)
-
-
-def _class_f_measures(counts: Counts, beta: float) -> Ratios:
-    """Return F-beta over the whole set, a term per class: (1 + b^2) P R / (b^2 P + R), b^2 is the weight of recall.
-
-    With P = shared / prediction and R = shared / truth this is (1 + b^2) shared / (b^2 truth + prediction).
-    """
-    weight, floats = beta**2, counts.astype(np.float64)
-    return Ratios((1 + weight) * floats[..., SHARED], weight * floats[..., TRUTH] + floats[..., PREDICTION])
-
-
-def _present_ious(counts: Counts) -> Ratios:
-    """Return the mean IoU over images whose truth has the class, a term per class."""
-    return _mean_over_images(present_iou(counts))
-
-
-def _image_ious(counts: Counts) -> Ratios:
-    """Return the mean IoU over images, a term per class. Where both are empty it is 1."""
-    return _mean_over_images(np.nan_to_num(iou(counts), nan=1.0))
-
-
-def _image_dices(counts: Counts) -> Ratios:
-    """Return the mean Dice coefficient over images, a term per class. Where both are empty it is 1."""
-    areas = (counts[..., TRUTH] + counts[..., PREDICTION]).astype(np.float64)
-    return _mean_over_images(np.divide(2 * counts[..., SHARED], areas, out=np.ones_like(areas), where=areas > 0))
-
-
-def _image_precisions(counts: Counts) -> Ratios:
-    """Return the mean over images of the share of the thresholds 0.50, 0.55 .. 0.95 below the IoU, a term per class.
-
-    Where both are empty it is 1. Integers decide, since an IoU that is equal to a threshold does not pass it.
-    """
-    shared = counts[..., SHARED]
-    union = counts[..., TRUTH] + counts[..., PREDICTION] - shared
-    ceiling = -(-20 * shared // np.maximum(union, 1))  # twentieths of the IoU, rounded up
-    passed = np.clip(ceiling - 10, 0, 10)
-    return _mean_over_images(np.where(union > 0, passed / 10, 1.0))
-
-
-def _mean_over_images(values: Floats) -> Ratios:
-    """Return the mean over images of those values (images, terms) that are not NaN."""
-    return Ratios(np.nan_to_num(values), (~np.isnan(values)).astype(np.float64))
 
 
 def _image_mean_iou_present(counts: Counts, labels: LabelSet) -> Ratios:
@@ -127,48 +77,6 @@ def _image_mean_iou_present(counts: Counts, labels: LabelSet) -> Ratios:
 def _pixel_accuracy(counts: Counts, labels: LabelSet) -> Ratios:
     total = counts.sum(1, keepdims=True).astype(np.float64)
     return Ratios(total[..., SHARED], total[..., TRUTH])
-
-
-@dataclass(frozen=True)
-class ClassValue:
-    """A value that each class has by itself, whatever the others are."""
-
-    name: str
-    ratios: Callable[[Counts], Ratios]
-    """What is summed over images, a term per class: a function of counts (images, classes, 3)."""
-
-
-IOU_OF_SET = ClassValue("IoU", _class_ious)
-DICE_OF_SET = ClassValue("Dice coefficient", _class_dices)
-F05_OF_SET = ClassValue("F0.5", partial(_class_f_measures, beta=0.5))
-F2_OF_SET = ClassValue("F2", partial(_class_f_measures, beta=2.0))
-PRESENT_IOU_OF_IMAGES = ClassValue("mean IoU of images", _present_ious)
-IOU_OF_IMAGES = ClassValue("mean IoU of images, empty ones too", _image_ious)
-DICE_OF_IMAGES = ClassValue("mean Dice coefficient of images", _image_dices)
-PRECISION_OF_IMAGES = ClassValue("mean precision of images", _image_precisions)
-
-
-@dataclass(frozen=True)
-class ScoreDefinition:
-    """How a score is computed, and what other code needs to know about it.
-
-    A score is a mean of ratios of sums over images (see `intervals.Ratios`): then it has intervals.
-    """
-
-    ratios: Callable[[Counts, LabelSet], Ratios]
-    """What is summed over images, a function of counts (images, classes, 3) and their label set."""
-    class_value: ClassValue
-    """The value that each class has by itself. It is shown beside the score."""
-    classes: Literal["all", "scored"]
-    """The classes that the score depends on."""
-    has_term_per_class: bool = False
-    """Whether its terms are its classes, in their order, and each depends on no other class's prediction. Then every
-    class has its best threshold by itself; otherwise thresholds are fitted in turns."""
-    if_both_empty: Literal["left_out", "right"] = "left_out"
-    """What an image counts for a class that neither its truth nor its prediction has: nothing, or 1."""
-    counts_excess: bool = True
-    """Whether it falls if a class is predicted for more pixels, and other classes stay as they are. If not,
-    thresholds cannot be fitted for it: the lowest would be the best."""
 
 
 def _mean_over_scored(value: ClassValue, if_both_empty: Literal["left_out", "right"] = "left_out") -> ScoreDefinition:
@@ -209,9 +117,35 @@ FOR_THRESHOLDS = tuple(name for name in OF_SCORED_CLASSES if SCORES[name].counts
 """The scores for which thresholds can be fitted, whatever the label set."""
 
 
+def define_score(name: ScoreName) -> ScoreDefinition:
+    """Return the definition of a score of `SCORES`, or of one's own. FoldsegError if one's own is not valid."""
+    return load_own_score(name, IOU_OF_SET) if is_own_score(name) else SCORES[name]
+
+
+def list_scores(*names: str) -> list[ScoreName]:
+    """Return the names of `SCORES`, and those of `names` that are scores of one's own."""
+    return [*SCORES, *_only_own(names)]
+
+
+def list_scores_of_scored_classes(*names: str) -> list[ScoreName]:
+    """Return those of `list_scores` that depend on the scored classes only."""
+    return [name for name in list_scores(*names) if define_score(name).classes == "scored"]
+
+
+def _only_own(names: Iterable[str]) -> list[ScoreName]:
+    return [cast(ScoreName, name) for name in dict.fromkeys(names) if is_own_score(name)]
+
+
 def check_score(name: ScoreName, labels: LabelSet, key: str) -> None:
-    """Raise FoldsegError, which begins with `key`, if a score depends on scored classes and the label set has none."""
-    if name in OF_SCORED_CLASSES and not labels.scored.any():
+    """Raise FoldsegError, which begins with `key`, if a score cannot be computed.
+
+    A score of one's own may not be valid. A score of the scored classes needs one of them.
+    """
+    try:
+        definition = define_score(name)
+    except FoldsegError as error:
+        raise FoldsegError(f"{key}: {error}") from None
+    if definition.classes == "scored" and not labels.scored.any():
         raise FoldsegError(f"{key}: {name} needs a scored class; of {', '.join(labels.names)} none is scored")
 
 
@@ -225,13 +159,13 @@ def image_scores(counts: Counts, labels: LabelSet) -> Floats:
 
 def class_ratios(name: ScoreName, counts: Counts) -> Ratios:
     """Return what is summed over images for each class's own value (`Score.per_class`), a term per class."""
-    return SCORES[name].class_value.ratios(counts)
+    return define_score(name).class_value.ratios(counts)
 
 
 def score(name: ScoreName, counts: Counts, labels: LabelSet) -> Score:
     """Score the counts (images, classes, 3) of a set of images."""
     ones = np.ones((1, len(counts)))
-    value = SCORES[name].ratios(counts, labels).values(ones)[0]
+    value = define_score(name).ratios(counts, labels).values(ones)[0]
     per_class = class_ratios(name, counts).terms(ones)[0]
     return Score(name, float(value), dict(zip(labels.names, per_class.tolist(), strict=True)))
 
@@ -245,7 +179,7 @@ def bootstrap(
     seed: int = 0,
 ) -> Resampled:
     """Resample a score of images by their groups (images,); see `foldseg.scoring.intervals.resample`."""
-    return resample(SCORES[name].ratios(counts, labels), groups, samples, seed)
+    return resample(define_score(name).ratios(counts, labels), groups, samples, seed)
 
 
 def bootstrap_classes(

@@ -24,7 +24,7 @@ from foldseg.errors import FoldsegError
 from foldseg.inference.store import Quantised
 from foldseg.scoring.candidates import choose_candidates, select_candidates
 from foldseg.scoring.counts import PREDICTION, SHARED, TRUTH, Counts, joint_histogram
-from foldseg.scoring.scores import FOR_THRESHOLDS, SCORES, score
+from foldseg.scoring.scores import FOR_THRESHOLDS, define_score, score
 
 Categories = Literal["overlapping", "exclusive"]
 """How categories share pixels.
@@ -44,7 +44,7 @@ class ThresholdOperation(Operation[ThresholdStep]):
 
     def check(self, config: Ensemble, labels: LabelSet) -> None:
         """Raise FoldsegError unless the score is of the scored classes alone, and there is a class for pixels below."""
-        definition = SCORES[config.score]
+        definition = define_score(config.score)
         if not definition.counts_excess or (definition.classes == "all" and not labels.scored.all()):
             reason = (
                 "depends on classes that are not scored, which have no threshold"
