@@ -10,7 +10,7 @@ import pandas as pd
 from foldseg.config.schema import Pictures, ScoreName
 from foldseg.data.datasets import DataSet
 from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
-from foldseg.data.reading import read_mask
+from foldseg.data.mask_files import read_mask
 from foldseg.data.rle import EMPTY_RLE, Rle, encode_classes
 from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
