@@ -40,10 +40,9 @@ class PatchesView(TrainView, PredictView):
     side: Count = 16
     """Height and width of a square."""
 
-    @property
-    def resize_factor(self) -> float:
+    def resized_size(self, size: ImageSize, scale: float = 1.0) -> ImageSize:
         """The image is shown at half its size."""
-        return 0.5
+        return scale_size(size, 0.5 * scale)
 
     @property
     def window(self) -> tuple[int, int]:
