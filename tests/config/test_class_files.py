@@ -43,7 +43,7 @@ def test_colours_behind_names(tmp_path: Path) -> None:
 def test_class_dict(tmp_path: Path) -> None:
     assert read(tmp_path, "class_dict.csv", "name,r,g,b\nurban_land,0,255,255\nunknown,0,0,0\n") == [
         {"name": "urban_land", "color": [0, 255, 255]},
-        {"name": "unknown", "color": [0, 0, 0], "void": True},
+        {"name": "unknown", "color": [0, 0, 0]},
     ]
 
 
@@ -110,7 +110,7 @@ def test_meta_of_datumaro_and_supervisely(tmp_path: Path) -> None:
         ("labelmap.txt", "a:1,2,3::\na:1,2,4::\n", "'a' twice"),
         ("labelmap.txt", "# nothing\n", "names no classes"),
         ("notes.txt", "buy milk\n", "line 1, 'buy milk', names no class; expected labelmap.txt"),
-        ("_classes.csv", "Pixel Value, Class\n300, a\n", "line 2: '300' is no id"),
+        ("_classes.csv", "Pixel Value, Class\n70000, a\n", "line 2: '70000' is no id"),
         ("_classes.csv", "Pixel Value, Class\n3\n", "line 2, '3', is no pixel value and class"),
         ("o.txt", "Idx\tName\n1\t\n", "line 2, '1', has no name"),
         ("config.json", {"labels": [{"name": "a", "color": [1, 2]}]}, r"labels.0.: .1, 2. is no colour"),

@@ -26,9 +26,10 @@ from foldseg.errors import FoldsegError, short_name
 from foldseg.files import read_json
 from foldseg.inputs import read_text
 
-_VOID_NAMES = {"ignore", "ignored", "__ignore__", "void", "unlabeled", "unlabelled", "unknown"}
+_VOID_NAMES = {"ignore", "ignored", "__ignore__", "void", "unlabeled", "unlabelled"}
 """Names, in small letters, of what is not labelled."""
-_MAX_ID = 255
+_MAX_ID = 65535
+"""The largest id of a mask file, which has 16 bits."""
 _LABELMAP_LINE = re.compile(r"(?P<name>[^:]*):\s*(?P<colour>\d+\s*,\s*\d+\s*,\s*\d+)\s*(?::.*)?")
 _COLOUR_FIRST = re.compile(r"(?P<colour>\d+[\s,]+\d+[\s,]+\d+)[\s,]+(?P<name>\D.*)")
 _COLOUR_LAST = re.compile(r"(?P<name>.*?[^\d\s,])[\s,:]+(?P<colour>\d+[\s,]+\d+[\s,]+\d+)")
