@@ -6,7 +6,7 @@ beside folders of images (`annotations/instances_val2017.json`). The split is ta
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -42,8 +42,7 @@ def _find_files(path: Path) -> list[Path]:
     """Return the JSON files of a source. Of COCO's own, those of instances are taken, not keypoints and captions."""
     if not path.is_dir():
         return [path] if path.suffix.lower() == ".json" and _is_coco(path) else []
-    folders = [folder for folder in folders_below(path, _MOST_FOLDERS)]
-    files = [file for folder in folders for file in json_files(folder) if _is_coco(file)]
+    files = [file for folder in folders_below(path, _MOST_FOLDERS) for file in json_files(folder) if _is_coco(file)]
     instances = [file for file in files if file.name.startswith("instances")]
     return instances or files
 
@@ -77,7 +76,8 @@ def read(source: Path, settings: ImportSettings, remarks: Remarks) -> Annotation
     for file in files:
         finder = ImageFinder([settings.images] if settings.images else _image_folders(file.path, root))
         split = _split_of(file.path, root)
-        images += [_read_image(file, record, split, finder, remarks) for record in file.images]
+        hints = {split, *re.split(r"[_. ]", file.path.stem.lower())}
+        images += [_read_image(file, record, split, hints, finder, remarks) for record in file.images]
         unused_files.update(finder.unused())
     named = {image.file for image in images}
     return Annotations(
@@ -111,27 +111,23 @@ def _split_of(path: Path, root: Path) -> str:
 
 def _parse(path: Path, remarks: Remarks) -> _File:
     content = read_json(path)
-    lists = {}
-    for key in ("images", "annotations", "categories"):
-        lists[key] = content.get(key) if isinstance(content, dict) else None
-        if not isinstance(lists[key], list) or not all(isinstance(item, dict) for item in lists[key]):
-            raise FoldsegError(f"{path}: {key} should be a list of mappings, as in COCO")
+    images, categories, annotations = (_list_of(path, content, key) for key in ("images", "categories", "annotations"))
     names = {}
-    for index, category in enumerate(lists["categories"]):
+    for index, category in enumerate(categories):
         if "id" not in category or not isinstance(category.get("name"), str):
             raise FoldsegError(f"{path}: categories[{index}] has no id and name")
         if category["id"] in names:
             raise FoldsegError(f"{path}: categories[{index}]: the id {category['id']} occurs twice")
         names[category["id"]] = category["name"].strip()
     image_ids = set[Any]()
-    for index, image in enumerate(lists["images"]):
+    for index, image in enumerate(images):
         if "id" not in image or not isinstance(image.get("file_name"), str):
             raise FoldsegError(f"{path}: images[{index}] has no id and file_name")
         if image["id"] in image_ids:
             raise FoldsegError(f"{path}: images[{index}]: the id {image['id']} occurs twice")
         image_ids.add(image["id"])
     by_image = defaultdict[Any, list[dict[str, Any]]](list)
-    for index, annotation in enumerate(lists["annotations"]):
+    for index, annotation in enumerate(annotations):
         place = f"{path}: annotation {annotation.get('id', f'number {index}')}"
         if annotation.get("image_id") not in image_ids:
             remarks.add("annotations of an image that is not in the file are left out", place)
@@ -142,7 +138,14 @@ def _parse(path: Path, remarks: Remarks) -> _File:
             )
         else:
             by_image[annotation["image_id"]].append(annotation)
-    return _File(path, lists["images"], names, by_image)
+    return _File(path, images, names, by_image)
+
+
+def _list_of(path: Path, content: Any, key: str) -> list[dict[str, Any]]:
+    values = content.get(key) if isinstance(content, dict) else None
+    if not isinstance(values, list) or not all(isinstance(item, dict) for item in values):
+        raise FoldsegError(f"{path}: {key} should be a list of mappings, as in COCO")
+    return values
 
 
 def _used_names(file: _File) -> set[str]:
@@ -150,19 +153,21 @@ def _used_names(file: _File) -> set[str]:
 
 
 def _read_image(
-    file: _File, record: dict[str, Any], split: str, finder: ImageFinder, remarks: Remarks
+    file: _File, record: dict[str, Any], split: str, hints: Collection[str], finder: ImageFinder, remarks: Remarks
 ) -> AnnotatedImage:
     name, entry = record["file_name"], f"{file.path}: image {record['id']} ({short_name(record['file_name'])})"
-    size = record.get("height"), record.get("width")
-    if not all(type(value) is int and value > 0 for value in size):
+    height, width = record.get("height"), record.get("width")
+    if type(height) is not int or type(width) is not int or min(height, width) < 1:
         raise FoldsegError(f"{entry}: has no width and height in whole pixels")
     annotations = file.annotations.get(record["id"], [])
     if not annotations:
         remarks.add("images have no annotation; all of each is background", entry)
     prefix = f"{split}/" if "/" not in name and "\\" not in name else ""
-    image_file = finder.find(name, split)
-    reader = partial(_read_shapes, file.path, annotations, file.names, size, remarks)
-    return AnnotatedImage(prefix + name, entry, image_file, split, size, reader, group=_group_of(image_file, name))
+    image_file = finder.find(name, hints)
+    reader = partial(_read_shapes, file.path, annotations, file.names, (height, width), remarks)
+    return AnnotatedImage(
+        prefix + name, entry, image_file, split, (height, width), reader, group=_group_of(image_file, name)
+    )
 
 
 def _group_of(file: Path | None, name: str) -> str:

@@ -29,8 +29,6 @@ _VOC_NAMES = (
     "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "
     "pottedplant sheep sofa train tvmonitor"
 )
-VOC_BORDER: Colour = (224, 224, 192)
-"""Pascal VOC draws it around objects. It is void."""
 
 
 def recognises(path: Path) -> bool:

@@ -135,7 +135,7 @@ def _read_image(path: Path, record: _Record, finder: ImageFinder, remarks: Remar
     if not record.shapes:
         remarks.add("images have no annotation; all of each is background", entry)
     subset = record.attributes.get("subset", "")
-    file = finder.find(name, subset)
+    file = finder.find(name, {subset.lower()} if subset else ())
     return AnnotatedImage(
         f"{subset}/{name}" if subset else name,
         entry,

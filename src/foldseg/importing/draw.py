@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from foldseg.data.labels import Mask
-from foldseg.importing.shapes import Pixels, PolygonRule, Shape, Size, cover
+from foldseg.importing.shapes import PolygonRule, Shape, Size, cover
 
 BACKGROUND, VOID = 0, 255
 """Ids in drawn masks."""
@@ -61,13 +62,16 @@ def paint(
     visible = np.bincount(owners.ravel(), minlength=len(shapes) + 1)
     for number in drawn:
         painting.objects[labels[number - 1]] += 1
-        painting.hidden[labels[number - 1]] += int(visible[number] == 0)
+        if not visible[number]:
+            painting.hidden[labels[number - 1]] += 1
     painting.mask = owner_ids[owners]
     return painting
 
 
-def _count_painted_over(painting: Painting, labels: Sequence[str], label: str, pixels_of_owner: Pixels) -> None:
-    for owner in np.flatnonzero(pixels_of_owner):
+def _count_painted_over(
+    painting: Painting, labels: Sequence[str], label: str, pixels_of_owner: NDArray[np.signedinteger]
+) -> None:
+    for owner in np.flatnonzero(pixels_of_owner).tolist():
         if owner and labels[owner - 1] != label:
             painting.painted_over[labels[owner - 1], label] += int(pixels_of_owner[owner])
 

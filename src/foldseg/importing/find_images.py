@@ -3,7 +3,7 @@
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -28,11 +28,11 @@ class ImageFinder:
                 raise FoldsegError(f"{folder}: no such folder of images")
         self.used = set[Path]()
 
-    def find(self, name: str, hint: str = "") -> Path | None:
+    def find(self, name: str, hints: Collection[str] = ()) -> Path | None:
         """Return the file of an image, or None if there is none.
 
         `name`: a relative path, a path of another machine (also of Windows), or a URL. The file with the longest common
-        end of path is taken. `hint`: a folder's name, e.g. of a split, which decides between files of one name.
+        end of path is taken. `hints`: names of folders, e.g. of a split, which decide between files of one name.
         FoldsegError if several files fit equally well.
         """
         path = parse_name(name)
@@ -43,9 +43,9 @@ class ImageFinder:
             if not path.is_absolute() and ".." not in path.parts and file.is_file():
                 self.used.add(file)
                 return file
-        match = self._best_match(path, name, hint)
+        match = self._best_match(path, name, hints)
         if match is None and _UPLOAD_PREFIX.match(path.name):
-            match = self._best_match(path.with_name(path.name[9:]), name, hint)
+            match = self._best_match(path.with_name(path.name[9:]), name, hints)
         if match is not None:
             self.used.add(match)
         return match
@@ -54,9 +54,9 @@ class ImageFinder:
         """Return the image files that no `find` has returned."""
         return sorted(file for files in self._by_name.values() for file in files if file not in self.used)
 
-    def _best_match(self, path: PurePosixPath, name: str, hint: str) -> Path | None:
+    def _best_match(self, path: PurePosixPath, name: str, hints: Collection[str]) -> Path | None:
         files = self._by_name.get(path.name, [])
-        ranks = [(_common_end(file, path), hint != "" and hint in file.parts) for file in files]
+        ranks = [(_common_end(file, path), self._count_hints(file, hints)) for file in files]
         best = [file for file, rank in zip(files, ranks, strict=True) if rank == max(ranks)]
         if len(best) > 1:
             raise FoldsegError(
@@ -64,6 +64,11 @@ class ImageFinder:
                 "right folder with --images"
             )
         return best[0] if best else None
+
+    def _count_hints(self, file: Path, hints: Collection[str]) -> int:
+        """Return how many folders between an image and the folder that was searched have one of the names."""
+        base = next(folder for folder in self.folders if file.is_relative_to(folder))
+        return sum(part.lower() in hints for part in file.relative_to(base).parts[:-1])
 
     @cached_property
     def _by_name(self) -> dict[str, list[Path]]:

@@ -200,7 +200,7 @@ def _read_form(value: dict[str, Any], size: Size) -> Form:
         radii = read_points([[value["radiusX"], value["radiusY"]]])[0] * scale
         return Ellipse((corner[0], corner[1]), (radii[0], radii[1]), angle)
     across, down = read_points([[value["width"], value["height"]]])[0] * scale
-    corners = corner + [[0, 0], [across, 0], [across, down], [0, down]]
+    corners = corner + np.array([[0, 0], [across, 0], [across, down], [0, down]])
     return Polygon([turn_points(corners, corner, angle)])  # Label Studio turns boxes around their first corner
 
 

@@ -204,7 +204,7 @@ def _read_mask(points: Points, mask: Any) -> Bitmap:
     picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE) if content else None
     if picture is None:
         raise ValueError("its mask is no picture")
-    left, top = (int(round(value)) for value in points.min(0))
+    left, top = np.rint(points.min(0)).astype(int).tolist()
     return Bitmap(picture > 0, left, top)
 
 

@@ -10,7 +10,7 @@ from foldseg.importing.annotations import AnnotatedImage, ImportSettings, Source
 from foldseg.importing.remarks import Remarks
 
 NO_IMAGE = "masks have no image and are left out"
-NO_MASK = "images have no mask (split: unlabelled, or test)"
+NO_MASK = "images have no mask (split: unlabelled)"
 
 
 def pair_files(
@@ -38,7 +38,7 @@ def pair_files(
             raise FoldsegError(f"{paired[place]} and {file} would have the same mask; remove or rename one of them")
         paired[place] = file
         mask = mask_of.get(place)
-        if mask is None:
+        if mask is None and split != "test":
             remarks.add(NO_MASK, str(file))
         name = file.relative_to(root).as_posix() if file.is_relative_to(root) else file.name
         result.append(AnnotatedImage(name, str(mask or file), file, split, mask=mask))

@@ -1,4 +1,4 @@
-"""MMSegmentation's layout: `img_dir/<split>/x.jpg` and `ann_dir/<split>/x.png`, with the ids 0, 1, ... and 255 for void.
+"""MMSegmentation's layout: `img_dir/<split>/x.jpg` and `ann_dir/<split>/x.png`, with ids from 0 and 255 for void.
 
 Classes are named in MMSegmentation's code, not in the data, so the user names a class file. With its setting
 `reduce_zero_label`, the id 0 is void, too, and the first class has the id 1.

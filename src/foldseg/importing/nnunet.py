@@ -86,7 +86,7 @@ def _read_cases(
             )
         parts = tuple(file_of_channel[number] for number in range(channels))
         mask = masks.pop(case, None)
-        if mask is None:
+        if mask is None and split != "test":
             remarks.add(NO_MASK, str(parts[0]))
         name = f"{split}/{case}{ending}"
         images.append(

@@ -1,10 +1,7 @@
 """What an import passes over or decides by itself: counted by reason, with an example each."""
 
-import logging
 import threading
 from dataclasses import dataclass, field
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -16,17 +13,12 @@ class Remarks:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, reason: str, example: str, count: int = 1) -> None:
-        """Count something. `reason` reads on after a number: `polygons of less than three points are skipped`."""
+        """Count something. `reason` is a sentence about several: `polygons of less than three points are skipped`."""
         with self._lock:
             self.counts[reason] = self.counts.get(reason, 0) + count
             self.examples.setdefault(reason, example)
 
     def lines(self) -> list[str]:
-        """Return `<count> <reason>, e.g. <example>` for each reason, the most frequent first."""
+        """Return `<reason>: <count>, e.g. <example>` for each reason, the most frequent first."""
         ordered = sorted(self.counts.items(), key=lambda item: -item[1])
-        return [f"{count} {reason}, e.g. {self.examples[reason]}" for reason, count in ordered]
-
-    def log(self, source: str) -> None:
-        """Log a warning for each reason."""
-        for line in self.lines():
-            logger.warning("%s: %s", source, line)
+        return [f"{reason}: {count}, e.g. {self.examples[reason]}" for reason, count in ordered]

@@ -6,7 +6,7 @@ Augmented copies of one picture share the part of their name before `.rf.`; they
 from pathlib import Path
 
 from foldseg.config.class_files import read_class_file
-from foldseg.data.listing import list_files
+from foldseg.data.listing import PICTURES, list_files
 from foldseg.errors import FoldsegError
 from foldseg.importing.annotations import (
     AnnotatedImage,
@@ -48,14 +48,14 @@ def read(source: Path, settings: ImportSettings, remarks: Remarks) -> Annotation
 
 
 def _pair(folder: Path, root: Path, remarks: Remarks) -> list[AnnotatedImage]:
-    files = list_files(folder).files
+    files = list_files(folder, (*PICTURES, ".csv")).only(PICTURES).files
     mask_of = {file.stem.removesuffix(_MASK): file for file in files if file.stem.endswith(_MASK)}
     images = [file for file in files if not file.stem.endswith(_MASK)]
     split = normalise_split(folder.name) if folder != root else "train"
     result = []
     for file in images:
         mask = mask_of.pop(file.stem, None)
-        if mask is None:
+        if mask is None and split != "test":
             remarks.add(NO_MASK, str(file))
         before, mark, _ = file.name.partition(".rf.")
         name = file.relative_to(root).as_posix()

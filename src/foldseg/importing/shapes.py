@@ -1,8 +1,8 @@
 """Annotated shapes, and the pixels that each of them covers.
 
-Coordinates are in pixels, x to the right and y down. A coordinate is rounded to the nearest pixel, and the pixels on the
-edge belong to the shape (OpenCV's fillPoly; labelme and Supervisely do the same). So the rectangle (1,1) (6,1) (6,4)
-(1,4) covers 24 pixels. COCO's own rule covers 15 of them: `fill_like_coco`.
+Coordinates are in pixels, x to the right and y down. A coordinate is rounded to the nearest pixel, and the pixels on
+the edge belong to the shape (OpenCV's fillPoly; labelme and Supervisely do the same). So the rectangle (1,1) (6,1)
+(6,4) (1,4) covers 24 pixels. COCO's own rule covers 15 of them: `fill_like_coco`.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,12 +12,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from foldseg.data.rle_text import decode_coco_text
+
 Points = NDArray[np.float64]
 """Corners (n, 2): x, y."""
 Pixels = NDArray[np.bool_]
 Size = tuple[int, int]
 """Height and width."""
 
+_COCO_MARGIN = 2
 _FARTHEST = 1e6
 """Coordinates beyond this are a mistake."""
 
@@ -136,8 +139,8 @@ def fill_polygon(polygon: Polygon, size: Size) -> Patch | None:
         return None
     for points in rounded:  # one call for all would leave what two of them share empty
         canvas.fill(points, 1)
-    for points in polygon.holes:
-        canvas.fill(np.rint(points).astype(np.int32), 0)
+    for hole in polygon.holes:
+        canvas.fill(np.rint(hole).astype(np.int32), 0)
     return canvas.patch()
 
 
@@ -148,13 +151,15 @@ def fill_like_coco(polygon: Polygon, size: Size) -> Patch | None:
     corners = [points for points in polygon.parts if len(points) > 2]
     if not corners:
         return None
-    low = np.floor(np.min([points.min(0) for points in corners], axis=0)).astype(int)
-    high = np.ceil(np.max([points.max(0) for points in corners], axis=0)).astype(int) + 1
-    is_inside = (low >= 0).all() and high[0] <= size[1] and high[1] <= size[0]
-    left, top = (int(value) for value in low) if is_inside else (0, 0)  # the rule does not depend on whole shifts
-    height, width = (int(high[1]) - top, int(high[0]) - left) if is_inside else size
+    low = np.floor(np.min([points.min(0) for points in corners], axis=0)).astype(int) - _COCO_MARGIN
+    high = np.ceil(np.max([points.max(0) for points in corners], axis=0)).astype(int) + _COCO_MARGIN
+    left, top = np.maximum(low, 0).tolist()  # the rule does not depend on shifts by whole pixels
+    width, height = (np.minimum(high, [size[1], size[0]]) - [left, top]).tolist()
+    if min(width, height) < 1:
+        return None
     flat = [(points - [left, top]).ravel().tolist() for points in corners]
-    pixels = coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(flat, height, width))).astype(bool)
+    counts = coco_mask.merge(coco_mask.frPyObjects(flat, height, width))["counts"]
+    pixels = decode_coco_text(counts.decode("ascii"), (height, width))
     return Patch(pixels, top, left) if pixels.any() else None
 
 
@@ -188,8 +193,8 @@ def _cover_ellipse(ellipse: Ellipse, size: Size) -> Patch | None:
 def _cover_line(line: Line, size: Size, width: int | None) -> Patch | None:
     if not width:
         return None
-    points = np.rint(line.points).astype(np.int32)
-    canvas = _Canvas.of([points - width, points + width], size)
+    points: NDArray[np.int32] = np.rint(line.points).astype(np.int32)
+    canvas = _Canvas.of([points - np.int32(width), points + np.int32(width)], size)
     if canvas is None:
         return None
     cv2.polylines(canvas.pixels, [points - canvas.offset], False, 1, width)

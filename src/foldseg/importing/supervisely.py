@@ -5,6 +5,7 @@ Shapes are bitmaps, polygons with holes, boxes and lines, painted in their order
 
 import base64
 import zlib
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -141,10 +142,8 @@ def _decode_bitmap(text: str) -> np.ndarray[Any, np.dtype[np.bool_]]:
         content = base64.b64decode(text, validate=True)
     except (TypeError, ValueError):
         raise ValueError("its data is no base64") from None
-    try:
+    with suppress(zlib.error):  # some programs write the PNG as it is
         content = zlib.decompress(content)
-    except zlib.error:
-        pass  # some programs write the PNG as it is
     picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
     if picture is None:
         raise ValueError("its data is no picture")
