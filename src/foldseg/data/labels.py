@@ -30,6 +30,13 @@ class LabelClass:
     colour: Colour
     raw_ids: tuple[int, ...]
     scored: bool = True
+    is_merged: bool = False
+    """Whether it stands for several classes of the data set, so that no raw id can be written for it."""
+
+    @property
+    def written_id(self) -> int | None:
+        """The raw id that submissions hold for this class: its first one. None if it stands for several classes."""
+        return None if self.is_merged else self.raw_ids[0]
 
 
 @dataclass(frozen=True)
@@ -139,10 +146,11 @@ class LabelSet:
             problem = f"unknown classes {unknown}" if unknown else f"classes {names} (empty or repeated)"
             raise FoldsegError(f"data.labels: {problem}; this data set has {', '.join(self.names)}")
         chosen = tuple(self.classes[self.names.index(name)] for name in names)
-        background_ids = tuple(i for label in self.classes if label.name not in names for i in label.raw_ids)
-        if not background_ids:
+        others = [label for label in self.classes if label.name not in names]
+        if not others:
             return LabelSet(chosen, self.void_ids, self.raw_colours)
-        background = LabelClass("background", (0, 0, 0), background_ids, scored=False)
+        background_ids = tuple(raw_id for label in others for raw_id in label.raw_ids)
+        background = LabelClass("background", (0, 0, 0), background_ids, scored=False, is_merged=len(others) > 1)
         return LabelSet((background, *chosen), self.void_ids, self.raw_colours)
 
     def class_indices_in(self, coarser: "LabelSet") -> NDArray[np.intp]:
