@@ -28,8 +28,6 @@ MonitorName = Literal[ScoreName, LossName]
 """What a run may monitor."""
 StoredForm = Literal["probabilities", "logits"]
 """What prediction stores hold."""
-SubmissionName = Literal["signate_json", "label_png"]
-"""`submission/formats.py: FORMATS`."""
 SymmetryName = Literal["none", "flip", "flips", "d4"]
 """`config/schema/tta.py: SYMMETRIES`."""
 TileMergeName = Literal["mean", "vote"]

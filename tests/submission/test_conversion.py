@@ -19,7 +19,7 @@ from foldseg.data.reading import read_image
 from foldseg.data.rle import encode_mask
 from foldseg.errors import FoldsegError
 from foldseg.submission import signate_json
-from foldseg.submission.colour_png import convert_submission, convert_to_json, convert_to_pngs, merge_categories
+from foldseg.submission.conversion import convert_submission, convert_to_json, convert_to_pngs, merge_categories
 
 LABELS = signate.LABELS
 SCORED = LABELS.select("scored")
