@@ -7,7 +7,7 @@ import orjson
 import pandas as pd
 import pytest
 
-from foldseg.data.reading import read_mask
+from foldseg.data.mask_files import read_mask
 from foldseg.data.rle import decode_rle
 from foldseg.data.signate import LABELS
 from foldseg.ensemble.members import find_members

@@ -10,6 +10,7 @@ from command.line import CommandLine, Finished
 from foldseg.data.rle_text import RleDialect, encode_text
 
 SIZE = (30, 50)
+USUAL = RleDialect()
 NAMES = ("a", "b", "c", "d")
 
 
@@ -29,7 +30,7 @@ for masks in (TRUTH, PREDICTION):
     masks["d"][:] = False
 
 
-def table(masks: dict[str, np.ndarray], dialect: RleDialect = RleDialect(), empty: str = "") -> str:
+def table(masks: dict[str, np.ndarray], dialect: RleDialect = USUAL, empty: str = "") -> str:
     return "id,rle\n" + "".join(f"{name},{encode_text(mask, dialect) or empty}\n" for name, mask in masks.items())
 
 
@@ -52,8 +53,7 @@ def value(done: Finished, name: str) -> float:
 def data(tmp_path: Path) -> Path:
     """A data set whose images are elsewhere."""
     path = tmp_path / "salt.yaml"
-    classes = [{"name": "background", "ids": [0]}, {"name": "salt", "ids": [255]}]
-    dataset = {"kind": "table", "table": "train.csv", "classes": classes}
+    dataset = {"kind": "table", "file": "train.csv", "classes": {"background": 0, "salt": 255}}
     path.write_text(yaml.safe_dump({"data": {"dataset": dataset, "root": "nowhere", "folds": "folds.csv"}}))
     return path
 
@@ -100,7 +100,7 @@ def test_rows_that_a_truth_leaves_out_are_empty(command_line: CommandLine, tmp_p
     ("words", "says"),
     [
         ([], "how large is the image a? Give --size WIDTHxHEIGHT, or the data set"),
-        (["--size", "30x30"], "(a) reaches pixel"),
+        (["--size", "30x30"], "row 1 (a) has the number"),
         (["--format", "{kind: run_length, basis: 0}"], "basis (--format): unknown key"),
         (["--format", "{"], "--format: '{' is not a YAML value"),
         (["--format", "rle"], "there is no kind rle; valid are label_png"),

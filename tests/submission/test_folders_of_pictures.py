@@ -55,6 +55,7 @@ def raw(path: Path) -> Any:
         (None, [[0, 7, 26], [26, 26, 0]]),
         ({"road": 1, "car": 2}, [[0, 1, 2], [2, 2, 0]]),
         ({"car": 8}, [[0, 7, 8], [8, 8, 0]]),
+        ({"car": 1000}, [[0, 7, 1000], [1000, 1000, 0]]),
         ({"background": 255}, [[255, 7, 26], [26, 26, 255]]),
     ],
 )
@@ -67,13 +68,6 @@ def test_ids_are_those_of_the_masks_or_as_given(tmp_path: Path, values: Any, ids
     path = write(tmp_path, arrays)
     assert np.load(path / "a.npy").tolist() == ids
     assert read(path, arrays) == MASK.tolist()
-
-
-def test_ids_of_16_bits(tmp_path: Path) -> None:
-    settings = Npy(values={"car": 1000})
-    path = write(tmp_path, settings)
-    assert np.load(path / "a.npy").tolist() == [[0, 7, 1000], [1000, 1000, 0]]
-    assert read(path, settings) == MASK.tolist()
 
 
 def test_a_merged_class_can_be_written_once_it_has_a_value() -> None:

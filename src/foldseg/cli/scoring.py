@@ -32,7 +32,7 @@ def score(
         typer.Argument(
             parser=parse_path,
             metavar="PREDICTION",
-            help="The prediction: a submission, e.g. a .csv, a .json or a folder of PNGs.",
+            help="The prediction: a .csv, a .json, or a folder of PNGs or arrays.",
         ),
     ],
     overrides: Overrides = None,

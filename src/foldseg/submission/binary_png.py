@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from foldseg.config.schema.submissions import BinaryPng
 from foldseg.data.labels import LabelClass, LabelSet
 from foldseg.data.listing import MASKS, list_files
-from foldseg.data.reading import read_mask
+from foldseg.data.mask_files import read_mask
 from foldseg.data.rle import Rle
 from foldseg.data.samples import require_folder, shorten
 from foldseg.errors import FoldsegError

@@ -12,7 +12,7 @@ from PIL import Image as PillowImage
 from foldseg.config.schema.submissions import LabelPng
 from foldseg.data.labels import LabelSet, Mask, RawIds
 from foldseg.data.listing import MASKS, list_files
-from foldseg.data.reading import read_mask
+from foldseg.data.mask_files import read_mask
 from foldseg.data.samples import require_folder
 from foldseg.errors import FoldsegError
 from foldseg.files import write_bytes

@@ -12,7 +12,7 @@ from foldseg.config.schema import Pictures, ScoreName
 from foldseg.config.schema.submissions import SubmissionKind
 from foldseg.data.datasets import DataSet
 from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
-from foldseg.data.reading import read_mask
+from foldseg.data.mask_files import read_mask
 from foldseg.data.rle import EMPTY_RLE, Rle, decode_rle, encode_classes, encode_labels, encode_mask
 from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
