@@ -9,7 +9,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "foldseg"
 ROOMS = [
     "errors", "notices", "resources", "lockfile", "inputs", "files", "outputs", "ending", "config", "data",
-    "views", "models", "losses", "scoring", "runs", "training", "inference", "submission", "ensemble", "deploy",
+    "importing", "views", "models", "losses", "scoring", "runs", "training", "inference", "submission", "ensemble", "deploy",
     "report", "cli",
 ]  # fmt: skip
 

@@ -13,6 +13,7 @@ from foldseg.cli import (
     commands,
     data,
     exporting,
+    importing,
     ledger,
     prediction,
     scoring,
@@ -43,7 +44,19 @@ app = _App(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (starting, data, training, prediction, blending, scoring, ledger, exporting, settings, commands):
+for group in (
+    starting,
+    data,
+    importing,
+    training,
+    prediction,
+    blending,
+    scoring,
+    ledger,
+    exporting,
+    settings,
+    commands,
+):
     group.add_verbs(app)
 
 

@@ -38,7 +38,7 @@ def write(path: Path, masks: Iterable[tuple[str, Mask]], labels: LabelSet, palet
 
 
 def write_png(path: Path, picture: RawIds) -> None:
-    """Write one PNG of ids (H, W) or of BGR colours (H, W, 3). It appears whole or not at all."""
+    """Write one PNG of ids (H, W), of 8 or 16 bits, or of BGR colours (H, W, 3). It appears whole or not at all."""
     is_encoded, content = cv2.imencode(".png", picture)
     if not is_encoded:
         raise FoldsegError(f"{path}: could not be encoded")

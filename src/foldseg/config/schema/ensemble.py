@@ -15,7 +15,7 @@ from foldseg.config.schema.base import (
     UserPath,
 )
 from foldseg.config.schema.blends import Blend, MeanBlend
-from foldseg.config.schema.names import ScoreName
+from foldseg.config.schema.names import AnyScoreName
 from foldseg.config.schema.step_order import check_order
 from foldseg.config.schema.steps import Step
 from foldseg.config.schema.submissions import LabelPng, SubmissionKind
@@ -62,8 +62,8 @@ class Ensemble(Settings):
     """How the members' probabilities become one."""
     steps: tuple[Step, ...] = ()
     """What is done to the blend, in this order."""
-    score: ScoreName = "dataset_miou"
-    """The score that is fitted and reported."""
+    score: AnyScoreName = "dataset_miou"
+    """The score that is fitted and reported: a name, or FILE.py:FUNCTION, a score of your own."""
     submission: SubmissionKind = LabelPng()
     """Format of the submission, with its settings."""
     bootstrap_samples: Annotated[int, Field(ge=100)] = 2000
