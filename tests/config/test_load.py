@@ -384,7 +384,7 @@ def test_an_unknown_step_lists_the_steps(tmp_path: Path) -> None:
         ({"labels": "all"}, "'as_trained' or 'scored'"),
         ({"folds": [0, 0]}, "name a fold twice"),
         ({"tta": ["vflip"]}, "'flip'"),
-        ({"submission": "rle"}, "'signate_json'"),
+        ({"submission": "rle"}, "no kind rle; valid are label_png, signate_json"),
     ],
 )
 def test_impossible_ensembles_are_refused(tmp_path: Path, content: dict[str, object], says: str) -> None:
