@@ -129,7 +129,10 @@ def broken_pictures() -> dict[str, tuple[bytes, str]]:
             by_opencv(".tif", picture.astype(np.float32)),
             "holds numbers of the type float32 from 0 to 255, and nothing says",
         ),
-        "int32.tif": (encoded(picture[..., 0].astype(np.int32), "TIFF"), "holds numbers of the type int32 from 0 to 255"),
+        "int32.tif": (
+            encoded(picture[..., 0].astype(np.int32), "TIFF"),
+            "holds numbers of the type int32 from 0 to 255",
+        ),
         "pages.tif": (many_pages("TIFF"), "holds 2 pages or frames"),
         "moves.webp": (many_pages("WEBP"), "holds 2 pages or frames"),
         "moves.png": (many_pages("PNG"), "holds 2 pages or frames"),

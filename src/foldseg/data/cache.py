@@ -40,8 +40,8 @@ _FORMAT = 3
 """Part of the fingerprint. Raise it when the layout of the files changes."""
 _GIB = 2**30
 _MODULES = (
-    "channels", "counting", "frames", "headers", "image_decoding", "jpegs", "labels", "number_files", "orientation",
-    "reading", "tiff",
+    "channels", "counting", "frames", "headers", "image_decoding", "jpegs", "labels", "mask_files", "number_files",
+    "orientation", "reading", "tiff",
 )  # fmt: skip
 _DECODING = tuple(f"data/{name}.py" for name in _MODULES)
 
