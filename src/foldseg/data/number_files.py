@@ -93,12 +93,13 @@ def decode_dicom(path: Path, content: bytes, pictures: Pictures) -> tuple[NDArra
     white, and `pictures` does not: by its window, or if they are unsigned and not rescaled, by its bits.
     """
     dataset = _read_dicom(path, io.BytesIO(content), pixels=True)
-    from pydicom import pixels
+    from pydicom.pixels.processing import apply_modality_lut
+    from pydicom.pixels.utils import pixel_array
 
     try:
-        stored = np.asarray(pixels.pixel_array(dataset))
+        stored = np.asarray(pixel_array(dataset))
         is_colour = int(dataset.SamplesPerPixel) > 1
-        numbers = stored if is_colour else np.asarray(pixels.apply_modality_lut(stored, dataset))
+        numbers = stored if is_colour else np.asarray(apply_modality_lut(stored, dataset))
     except MemoryError:
         raise
     except Exception as error:  # pydicom and the decoders that it calls raise many kinds of errors

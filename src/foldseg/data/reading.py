@@ -20,8 +20,7 @@ from foldseg.config.schema import Pictures
 from foldseg.data import jpegs
 from foldseg.data.channels import apply_by_channels, as_grey
 from foldseg.data.headers import Header, read_header
-from foldseg.data.image_decoding import decode_image
-from foldseg.data.image_decoding import decode_with_opencv as _decode
+from foldseg.data.image_decoding import decode_image, decode_with_opencv
 from foldseg.data.labels import Image
 from foldseg.data.orientation import make_upright, turn_back
 from foldseg.errors import FoldsegError
@@ -116,7 +115,7 @@ def check_pixels(path: Path, pictures: Pictures = AS_SHOWN, is_mask: bool = Fals
         elif header.kind == "PNG" and header.bits <= 8 and (is_mask or pictures.channels == 3):
             pass
         elif is_mask:
-            if _decode(content, cv2.IMREAD_UNCHANGED) is None:
+            if decode_with_opencv(content, cv2.IMREAD_UNCHANGED) is None:
                 raise FoldsegError(f"{path}: is damaged: it cannot be decoded")
         else:
             read_image(path, pictures)

@@ -19,7 +19,7 @@ RUN_NAMES = (
 )  # fmt: skip
 CLASS_NAMES = ("class", "classid", "class_id", "label")
 """Usual names of columns, in small letters."""
-_SUFFIXES = (*PICTURES, ".gif", ".dcm", ".npy")
+_SUFFIXES = PICTURES
 """Endings of names of images, in any case."""
 
 
