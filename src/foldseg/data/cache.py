@@ -19,11 +19,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from tqdm import tqdm
 
 from foldseg.data.counting import count_classes
@@ -60,6 +61,10 @@ class CachedFrames:
         sizes = np.array(index["sizes"], np.int64)
         self._channels = int(index["channels"])
         lengths = sizes.prod(1) * (self._channels + 1)
+        if lengths.sum() != index["bytes"]:
+            raise FoldsegError(
+                f"{home / 'index.json'}: is damaged: its sizes are not those of frames.bin; remove {home}"
+            )
         starts = np.cumsum(lengths) - lengths
         self.home = home
         self.ids = [index["ids"][row] for row in rows]
@@ -122,7 +127,13 @@ def compute_fingerprint(files: FileFrames) -> str:
 
 
 def _read_index(home: Path) -> dict[str, Any]:
-    kinds = {"bytes": int, "channels": int, "ids": list[str], "sizes": list[list[int]], "pixels": list[list[int]]}
+    kinds = {
+        "bytes": int,
+        "channels": Annotated[int, Field(ge=1)],
+        "ids": list[str],
+        "sizes": list[list[int]],
+        "pixels": list[list[int]],
+    }
     return read_record(home / "index.json", kinds)
 
 
