@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from foldseg.config.schema import TrainView
 from foldseg.data.frames import Frames
-from foldseg.data.labels import Image, Mask
+from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.errors import FoldsegError
 from foldseg.views.augment import augmentation
 from foldseg.views.balance import PlannedSample
@@ -62,7 +62,10 @@ class TrainSamples(Dataset[tuple[Tensor, Tensor, str]]):
         seed: int,
         plan: EpochPlan | None = None,
         mixing: Mixing | None = None,
+        labels: LabelSet | None = None,
     ) -> None:
+        """Prepare the samples of frames. `labels`: None for exclusive classes."""
+        self._labels = labels
         self._frames, self._view, self._seed = frames, view, seed
         self._multiple = view.side_multiple(stride)
         self._augment = augmentation(augment)
@@ -115,7 +118,7 @@ class TrainSamples(Dataset[tuple[Tensor, Tensor, str]]):
         if view.window is None:
             size = scale_size(mask.shape, view.resize_factor)
             return resize_image(image, size), resize_mask(mask, size)
-        around = draw_pixel(mask, planned.classes, rng) if planned.classes else None
+        around = draw_pixel(mask, planned.classes, rng, self._labels) if planned.classes else None
         return random_crop(image, mask, view.window, view.scale_range, rng, around)
 
 
