@@ -16,7 +16,7 @@ ENTRY = """
 from foldseg.config.schema.datasets import Village
 from foldseg.data import village
 
-DATASETS[Village] = DatasetDefinition(village.scan, village.LABELS)
+DATASETS[Village] = DatasetDefinition.of_layout(village.scan, village.LABELS)
 """
 
 KIND = '''

@@ -8,7 +8,7 @@ import pytest
 from foldseg.config import load_data
 from foldseg.config.schema import DatasetKind
 from foldseg.data.datasets import DATASETS, DataSet
-from foldseg.data.labels import IGNORE_INDEX
+from foldseg.data.labels import IGNORE_INDEX, LabelSet
 from foldseg.data.samples import COLUMNS
 from foldseg.errors import FoldsegError
 from tiny_data import Surroundings, tiny_data
@@ -16,17 +16,21 @@ from tiny_data import Surroundings, tiny_data
 every_kind = pytest.mark.parametrize("kind", DATASETS, ids=lambda kind: kind.kind_name())
 
 
+def classes_of(kind: type[DatasetKind]) -> LabelSet:
+    return DATASETS[kind].labels(kind.examples()[0])
+
+
 @pytest.mark.parametrize("choice", ["all", "scored"])
 @every_kind
 def test_encoding_is_the_inverse_of_decoding(kind: type[DatasetKind], choice: str) -> None:
-    labels = DATASETS[kind].labels.select(choice)
+    labels = classes_of(kind).select(choice)
     indices = np.arange(len(labels), dtype=np.uint8)[None]
     assert labels.encode(labels.decode(indices)).tolist() == indices.tolist()
 
 
 @every_kind
 def test_every_raw_id_is_of_one_class_or_void(kind: type[DatasetKind]) -> None:
-    labels = DATASETS[kind].labels
+    labels = classes_of(kind)
     for index, label in enumerate(labels.classes):
         assert set(labels.encode(np.array([label.raw_ids], np.uint8)).ravel().tolist()) == {index}
     for raw_id in labels.void_ids:
@@ -35,7 +39,7 @@ def test_every_raw_id_is_of_one_class_or_void(kind: type[DatasetKind]) -> None:
 
 @every_kind
 def test_the_classes_of_the_contest_can_be_told_apart(kind: type[DatasetKind]) -> None:
-    labels = DATASETS[kind].labels
+    labels = classes_of(kind)
     assert labels.scored.any()
     assert len(set(labels.names)) == len(labels)
     assert len({label.colour for label in labels.classes}) == len(labels)
@@ -44,7 +48,7 @@ def test_the_classes_of_the_contest_can_be_told_apart(kind: type[DatasetKind]) -
 @every_kind
 def test_a_folder_that_is_not_there_is_named(kind: type[DatasetKind], tmp_path: Path) -> None:
     with pytest.raises(FoldsegError, match="nowhere"):
-        DATASETS[kind].scan(tmp_path / "nowhere")
+        DATASETS[kind].scan(kind.examples()[0], tmp_path / "nowhere")
 
 
 def write_config(folder: Path, dataset: str) -> Path:

@@ -191,3 +191,25 @@ def test_an_unknown_colour_is_named_as_rgb() -> None:
     picture = np.array([[(0, 0, 255), (1, 2, 3)]], np.uint8)
     with pytest.raises(ValueError, match=r"1 unknown colour\(s\), e\.g\. RGB \(1, 2, 3\); 20 are known"):
         find_raw_ids(picture, signate.LABELS.raw_colours)
+
+
+def test_ids_of_16_bits_are_encoded_and_decoded() -> None:
+    labels = LabelSet(
+        (LabelClass("road", (1, 2, 3), (7,)), LabelClass("car", (4, 5, 6), (26001, 300))), void_ids=(65535,)
+    )
+    raw = np.array([[7, 26001, 300, 65535]], np.uint16)
+    assert labels.encode(raw).tolist() == [[0, 1, 1, 255]]
+    assert labels.encode(np.array([[7, 7]], np.uint8)).tolist() == [[0, 0]]
+    decoded = labels.decode(np.array([[0, 1, 255]], np.uint8))
+    assert decoded.dtype == np.uint16
+    assert decoded.tolist() == [[7, 26001, 65535]]
+    with pytest.raises(ValueError, match=r"unknown ids \[8\]"):
+        labels.encode(np.array([[8]], np.uint16))
+
+
+def test_an_id_of_16_bits_is_unknown_to_ids_of_8_bits() -> None:
+    labels = LabelSet((LabelClass("road", (1, 2, 3), (7,)),))
+    with pytest.raises(ValueError, match=r"unknown ids \[256, 65535\]"):
+        labels.encode(np.array([[7, 256, 65535]], np.uint16))
+    with pytest.raises(ValueError, match="from 0 to 65535"):
+        LabelSet((LabelClass("road", (1, 2, 3), (70000,)),))

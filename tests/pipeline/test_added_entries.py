@@ -64,7 +64,7 @@ class Village(DatasetKind):
 
     kind: Literal["village"] = "village"
 '''
-VILLAGE_LINE = "    Village: DatasetDefinition(village.scan, village.LABELS),\n"
+VILLAGE_LINE = "    Village: DatasetDefinition.of_layout(village.scan, village.LABELS),\n"
 LINES = [
     # A view: a class
     ("config/schema/views.py", '        """The view itself."""\n        return self\n', PATCHES_VIEW),

@@ -35,28 +35,39 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DatasetDefinition:
-    """What code needs to know of a kind of data set: `scan(root)` returns its samples table; `labels` are all classes.
+    """What code needs to know of a kind of data set. All functions see the settings of the kind."""
 
-    `prepare(settings, root)` builds the data set if its root does not exist, or checks what is there. `settings` are
-    those of its kind. None: nothing is built.
-    """
-
-    scan: Callable[[Path], pd.DataFrame]
-    labels: LabelSet
+    scan: Callable[[Any, Path], pd.DataFrame]
+    """Return the samples table of the data below a root: a function of settings and root."""
+    labels: Callable[[Any], LabelSet]
+    """Return all classes: a function of the settings alone, since finished runs may be far from their data."""
     prepare: Callable[[Any, Path], None] | None = None
+    """Build what is missing below a root, or check what is there. None: nothing is built."""
+
+    @staticmethod
+    def of_layout(
+        scan: Callable[[Path], pd.DataFrame], labels: LabelSet, prepare: Callable[[Any, Path], None] | None = None
+    ) -> "DatasetDefinition":
+        """Return the definition of a kind whose layout and classes do not depend on settings."""
+        return DatasetDefinition(lambda _, root: scan(root), lambda _: labels, prepare)
 
 
 DATASETS: dict[type[DatasetKind], DatasetDefinition] = {
-    CamVid: DatasetDefinition(camvid.scan, camvid.LABELS),
-    Signate: DatasetDefinition(signate.scan, signate.LABELS),
-    ToyCity: DatasetDefinition(signate.scan, signate.LABELS, prepare_toy_city),
+    CamVid: DatasetDefinition.of_layout(camvid.scan, camvid.LABELS),
+    Signate: DatasetDefinition.of_layout(signate.scan, signate.LABELS),
+    ToyCity: DatasetDefinition.of_layout(signate.scan, signate.LABELS, prepare_toy_city),
 }
 check_entries(DATASETS, DatasetKind, "data/datasets.py: DATASETS")
 
 
 def get_label_set(settings: Data) -> LabelSet:
     """Return the label set that models of these settings are trained on and scored with. No file is read."""
-    return DATASETS[type(settings.dataset)].labels.select(settings.labels)
+    return get_all_classes(settings).select(settings.labels)
+
+
+def get_all_classes(settings: Data) -> LabelSet:
+    """Return all classes of a data set, also those that are not learned. No file is read."""
+    return DATASETS[type(settings.dataset)].labels(settings.dataset)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +100,7 @@ class DataSet:
     @property
     def all_labels(self) -> LabelSet:
         """All classes of the data set, also those that are not learned."""
-        return DATASETS[type(self.settings.dataset)].labels
+        return get_all_classes(self.settings)
 
     @cached_property
     def samples(self) -> pd.DataFrame:
@@ -187,7 +198,7 @@ def scan(settings: Data) -> pd.DataFrame:
     definition = DATASETS[type(settings.dataset)]
     if definition.prepare is not None:
         definition.prepare(settings.dataset, settings.root)
-    return definition.scan(settings.root)
+    return definition.scan(settings.dataset, settings.root)
 
 
 def _suggest_folds_command(settings: Data) -> str:

@@ -24,12 +24,17 @@ IGNORE_INDEX = 255
 _UNKNOWN = 254
 """The value in look-up tables of a raw id or colour that belongs to no class."""
 MAX_CLASSES = _UNKNOWN
+_MOST_IDS = 24
+"""So many ids are listed in a message."""
+LARGEST_ID = 65535
+"""The largest raw id of a mask file, which has 16 bits."""
 MAX_OVERLAPPING_CLASSES = 7
 """With 7 class bits, all classes together are 127. So 255 stays void, and 254 unknown."""
 
 Colour = tuple[int, int, int]
 Mask = NDArray[np.uint8]
 Image = NDArray[np.uint8]
+RawIds = NDArray[np.uint8] | NDArray[np.uint16]
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,13 @@ class LabelClass:
     colour: Colour
     raw_ids: tuple[int, ...]
     scored: bool = True
+    is_merged: bool = False
+    """Whether it stands for several classes of the data set, so that no raw id can be written for it."""
+
+    @property
+    def written_id(self) -> int | None:
+        """The raw id that submissions hold for this class: its first one. None if it stands for several classes."""
+        return None if self.is_merged else self.raw_ids[0]
 
 
 @dataclass(frozen=True)
@@ -77,6 +89,8 @@ class LabelSet:
         elif self.background_ids:
             raise ValueError("background_ids are for overlapping classes; exclusive ones need a class for these ids")
         raw_ids = [*of_classes, *self.void_ids, *self.background_ids]
+        if not all(0 <= raw_id <= LARGEST_ID for raw_id in raw_ids):
+            raise ValueError(f"raw ids are from 0 to {LARGEST_ID}; found {min(raw_ids)} to {max(raw_ids)}")
         if len(set(raw_ids)) != len(raw_ids):
             raise ValueError("raw ids of a label set must be unique; only overlapping classes may share them")
 
@@ -114,8 +128,13 @@ class LabelSet:
 
     @cached_property
     def _value_of_raw_id(self) -> NDArray[np.uint8]:
-        """(256,) uint8: the mask's value for each raw id; 255 for void, 254 for ids that have no meaning."""
-        table = np.full(256, _UNKNOWN, np.uint8)
+        """The mask's value for each raw id, uint8; 255 for void, 254 for ids that have no meaning.
+
+        It is of (256,), or of (65536,) if there are raw ids of 16 bits.
+        """
+        raw_ids = [raw_id for label in self.classes for raw_id in label.raw_ids]
+        largest = max([*raw_ids, *self.void_ids, *self.background_ids])
+        table = np.full(256 if largest < 256 else 65536, _UNKNOWN, np.uint8)
         table[list(self.background_ids)] = 0
         if self.overlapping:
             table[[raw_id for label in self.classes for raw_id in label.raw_ids]] = 0
@@ -136,30 +155,37 @@ class LabelSet:
                 raw_ids.setdefault(value, raw_id)
         return raw_ids
 
-    def encode(self, raw: Mask) -> Mask:
-        """Turn raw ids (H, W) uint8 into class indices or class bits (H, W) uint8, void 255.
+    def encode(self, raw: RawIds) -> Mask:
+        """Turn raw ids (H, W) uint8 or uint16 into class indices or class bits (H, W) uint8, void 255.
 
         ValueError names unknown ids.
         """
-        mask = cv2.LUT(raw, self._value_of_raw_id)
+        table = self._value_of_raw_id
+        if raw.dtype == np.uint8:
+            mask = cv2.LUT(raw, table[:256])
+        else:
+            mask = _extend(table)[raw]
         if (mask == _UNKNOWN).any():
             unknown = np.unique(raw[mask == _UNKNOWN]).tolist()
             valid = np.flatnonzero(self._value_of_raw_id != _UNKNOWN).tolist()
-            raise ValueError(f"holds unknown ids {unknown}; known are {valid}")
+            raise ValueError(f"holds unknown ids {_list_ids(unknown)}; known are {_list_ids(valid)}")
         return np.asarray(mask, np.uint8)
 
-    def decode(self, mask: Mask) -> Mask:
+    def decode(self, mask: Mask) -> RawIds:
         """Turn class indices or class bits into raw ids, so that `encode(decode(mask)) == mask`.
 
+        They are uint16 if there are raw ids above 255, otherwise uint8.
         A class index becomes the first raw id of its class. Class bits become a raw id of exactly these classes.
         ValueError for an index that is no class, and for class bits or void without a raw id.
         """
-        table = np.zeros(256, np.uint8)
+        table = np.zeros(256, np.uint16)
         table[list(self._raw_id_of_value)] = list(self._raw_id_of_value.values())
         present = np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist()
         if invalid := [value for value in present if value not in self._raw_id_of_value]:
             raise ValueError(self._explain_no_raw_id(invalid))
-        return np.asarray(cv2.LUT(mask, table), np.uint8)
+        if len(self._value_of_raw_id) > 256:
+            return table[mask]
+        return np.asarray(cv2.LUT(mask, table.astype(np.uint8)), np.uint8)
 
     def _explain_no_raw_id(self, values: Sequence[int]) -> str:
         combinations = [value for value in values if value < self.number_of_values]
@@ -235,14 +261,15 @@ class LabelSet:
             problem = f"unknown classes {unknown}" if unknown else f"classes {names} (empty or repeated)"
             raise FoldsegError(f"data.labels: {problem}; this data set has {', '.join(self.names)}")
         chosen = tuple(self.classes[self.names.index(name)] for name in names)
-        background_ids = tuple(i for label in self.classes if label.name not in names for i in label.raw_ids)
+        others = [label for label in self.classes if label.name not in names]
+        background_ids = tuple(raw_id for label in others for raw_id in label.raw_ids)
         if self.overlapping:
             remaining = {raw_id for label in chosen for raw_id in label.raw_ids}
             no_class = sorted({*self.background_ids, *background_ids} - remaining)
             return replace(self, classes=chosen, background_ids=tuple(no_class))
-        if not background_ids:
+        if not others:
             return LabelSet(chosen, self.void_ids, self.raw_colours)
-        background = LabelClass("background", (0, 0, 0), background_ids, scored=False)
+        background = LabelClass("background", (0, 0, 0), background_ids, scored=False, is_merged=len(others) > 1)
         return LabelSet((background, *chosen), self.void_ids, self.raw_colours)
 
     def class_indices_in(self, coarser: "LabelSet") -> NDArray[np.intp]:
@@ -274,6 +301,17 @@ def describe_label_changes(before: Mapping[str, str], now: Mapping[str, str]) ->
     if not keys and list(before) != list(now):
         return ["the order of the classes is another one"]
     return [f"{key}: {before.get(key, 'nothing')} became {now.get(key, 'nothing')}" for key in keys]
+
+
+def _extend(table: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a look-up table for ids of 16 bits; those that it lacks are unknown."""
+    return np.pad(table, (0, LARGEST_ID + 1 - len(table)), constant_values=_UNKNOWN)
+
+
+def _list_ids(raw_ids: Sequence[int]) -> str:
+    """List ids for a message: `[1, 2]`, or the first ones and how many more there are."""
+    more = f" and {len(raw_ids) - _MOST_IDS} more" if len(raw_ids) > _MOST_IDS else ""
+    return f"{list(raw_ids[:_MOST_IDS])}{more}"
 
 
 def _describe_ids(raw_ids: Sequence[int]) -> str:

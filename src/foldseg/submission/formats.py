@@ -53,12 +53,12 @@ def check_overlap(name: SubmissionName, may_overlap: bool) -> None:
 
 def check_classes(name: SubmissionName, labels: LabelSet) -> None:
     """Raise FoldsegError if the format cannot express a class of the label set."""
-    merged = [label for label in labels.classes if len(label.raw_ids) > 1]
+    merged = [label for label in labels.classes if label.written_id is None]
     if merged and not FORMATS[name].has_merged_classes:
         others = [other for other, kind in FORMATS.items() if kind.has_merged_classes]
         raise FoldsegError(
-            f"submission: {name} cannot say {merged[0].name}, which stands for {len(merged[0].raw_ids)} classes of "
-            f"the data set; blend runs of data.labels=all as_trained, or hand in {' or '.join(others)}"
+            f"submission: {name} cannot say {merged[0].name}, which stands for several classes of the data "
+            f"set; blend runs of data.labels=all as_trained, or hand in {' or '.join(others)}"
         )
 
 
