@@ -6,7 +6,7 @@
 | dataset_miou_scored | the scored classes, likewise | likewise |
 | dataset_mean_dice | all classes, of the Dice coefficient over the whole set | likewise |
 | image_mean_iou_present | images, of the mean IoU of the scored classes in its truth | in that truth: left out |
-| pixel_accuracy | pixels | |
+| pixel_accuracy | pixels; undefined if classes overlap | |
 
 Void pixels of the truth count nowhere. `image_mean_iou_present` is the score of SIGNATE's AI Edge Contest 1: a class
 that is predicted where the truth has none costs nothing, a class that is missed scores 0, and an image without any
@@ -91,7 +91,8 @@ def _mean_over_images(values: Floats) -> Ratios:
 
 
 def _pixel_accuracy(counts: Counts, labels: LabelSet) -> Ratios:
-    total = counts.sum(1, keepdims=True).astype(np.float64)
+    """Return the share of right pixels. Where classes overlap, pixels are right for some classes only: undefined."""
+    total = counts.sum(1, keepdims=True).astype(np.float64) * (not labels.overlapping)
     return Ratios(total[..., SHARED], total[..., TRUTH])
 
 

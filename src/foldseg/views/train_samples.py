@@ -73,6 +73,11 @@ class TrainSamples(Dataset[tuple[Tensor, Tensor, str]]):
         self._planned_epoch = -1
         self._planned_samples: list[PlannedSample] = []
 
+    @property
+    def overlapping(self) -> bool:
+        """Whether the masks hold class bits."""
+        return self._labels is not None and self._labels.overlapping
+
     def __len__(self) -> int:
         return self._plan.length if self._plan is not None else len(self._frames.ids)
 
