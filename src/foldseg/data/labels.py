@@ -155,6 +155,20 @@ class LabelSet:
                 raw_ids.setdefault(value, raw_id)
         return raw_ids
 
+    @property
+    def has_id_of_every_value(self) -> bool:
+        """Whether there is a raw id for every combination of overlapping classes, and for no class."""
+        return all(value in self._raw_id_of_value for value in range(self.number_of_values))
+
+    def with_bits_as_ids(self) -> "LabelSet":
+        """Return the classes of files whose raw ids are class bits. Exclusive classes keep their raw ids."""
+        if not self.overlapping:
+            return self
+        classes = []
+        for label, values in zip(self.classes, self.values_of_classes, strict=True):
+            classes.append(replace(label, raw_ids=tuple(np.flatnonzero(values).tolist())))
+        return LabelSet(tuple(classes), (IGNORE_INDEX,), overlapping=True)
+
     def encode(self, raw: RawIds) -> Mask:
         """Turn raw ids (H, W) uint8 or uint16 into class indices or class bits (H, W) uint8, void 255.
 

@@ -142,8 +142,9 @@ def recompute_scores(folder: Path, opened: OpenedData | None = None) -> dict[str
 def _find_checked_members(config: Ensemble, opened: OpenedData | None = None) -> Members:
     """Find the members. FoldsegError for any mistake that can be seen before something is predicted or blended."""
     require_packages(config.steps)
-    check_overlap(config.submission, config.may_overlap)
     members = find_members(config, opened)
+    if not (members.labels.overlapping and members.labels.has_id_of_every_value):
+        check_overlap(config.submission, config.may_overlap or members.labels.overlapping)
     _check_classes(config, members.labels, members.data.all_labels)
     if members.test.empty:
         raise FoldsegError(f"{members.data.root}: has no test images to hand in")
@@ -201,6 +202,8 @@ def _check_classes(config: Ensemble, labels: LabelSet, contest: LabelSet) -> Non
         logger.warning("%s is not the contest's: %s are scored there, too", config.score, ", ".join(unlearned))
     if unknown := set(config.blend.union) - set(labels.names):
         raise FoldsegError(f"blend.union: unknown {sorted(unknown)}; valid are {', '.join(labels.names)}")
+    if config.blend.union and labels.overlapping:
+        raise FoldsegError("blend.union: is for classes of which each pixel has one, and these overlap; remove it")
     check_steps(config, labels)
     check_classes(config.submission, labels)
 
@@ -209,7 +212,8 @@ def _write_submission(members: Members, path: Path, line: Line, work: Path) -> C
     """Write and validate the test submission; return counts (stages, images, classes, 3) if the truth is known."""
     config = members.config
     tasks = members.test_tasks(line)
-    overlaps = any(step.may_overlap for step in line.taken)
+    submission_format = FORMATS[config.submission]
+    overlaps = any(step.may_overlap for step in line.taken) and not members.labels.overlapping
     folder = PassFolder.open(work, "test", Pass(members.spec), tasks, keeps_masks=overlaps)
     counts: list[Counts] = []
 
@@ -218,9 +222,9 @@ def _write_submission(members: Members, path: Path, line: Line, work: Path) -> C
         for task, tally in zip(tasks, tallies, strict=True):
             if task.mask is not None:
                 counts.append(tally.counts)
-            yield task.id, folder.final.read(task.id)
+            yield task.id, folder.final.read(task.id, members.labels, as_rles=submission_format.may_overlap)
 
-    FORMATS[config.submission].write(path, predictions(), members.labels)
+    submission_format.write(path, predictions(), members.labels)
     check_submission(path, {task.id: members.data.size_of(task.id) for task in tasks}, members.labels)
     return np.stack(counts, 1) if len(counts) == len(tasks) else None
 

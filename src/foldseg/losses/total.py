@@ -112,10 +112,9 @@ def segmentation_loss(
     exactly 0, with zero gradients.
     """
     with torch.autocast(logits.device.type, enabled=False):
+        pixels = Pixels(logits.float(), masks)
         if overlapping:
             pixels, weights = OverlappingPixels(logits.float(), masks, weights), None
-        else:
-            pixels = Pixels(logits.float(), masks)
         terms = {name: TERMS[name].compute(pixels, config, weights) for name in config.get_term_weights()}
         weighted_terms = [weight * terms[name] for name, weight in config.get_term_weights().items()]
         total = torch.stack(weighted_terms).sum()
