@@ -106,7 +106,7 @@ def test_the_file_that_says_it_last_is_blamed(tmp_path: Path) -> None:
         ("loss.dice=.nan", "loss.dice (the command line)"),
         ("optimizer.lr=.inf", "optimizer.lr (the command line)"),
         ("precision=half", "'fp32', 'bf16' or 'fp16'; found 'half'"),
-        ("monitor=miou", "'image_mean_iou_present', 'pixel_accuracy' or 'val_cross_entropy'"),
+        ("monitor=miou", "'image_mean_precision', 'pixel_accuracy' or 'val_cross_entropy'"),
         ("view.train.kind=whole", f"there is no kind whole; valid are {list_kinds(TrainView)}"),
         ("view.predict.kind=crop", f"there is no kind crop; valid are {list_kinds(PredictView)}"),
         ("data.labels=road", "data.labels (the command line)"),

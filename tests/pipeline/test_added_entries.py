@@ -26,7 +26,11 @@ def _recalls(counts: Counts, labels: LabelSet | None = None) -> Ratios:
     """Share of each class's pixels that are found, a term per class."""
     return Ratios(counts[..., SHARED].astype(np.float64), counts[..., TRUTH].astype(np.float64))
 '''
-RECALL_LINE = '    "dataset_mean_recall": ScoreDefinition(_recalls, ClassValue("recall", _recalls), "all", None),\n'
+RECALL_LINE = """\
+    "dataset_mean_recall": ScoreDefinition(
+        _recalls, ClassValue("recall", _recalls), "all", has_term_per_class=True, counts_excess=False
+    ),
+"""
 PATCHES_VIEW = '''
 
 class PatchesView(TrainView, PredictView):

@@ -50,6 +50,15 @@ def score(
             parser=parse_output, metavar="CSV", help="Write the score and the IoUs of every image to this file."
         ),
     ] = None,
+    chosen: Annotated[
+        Any,
+        typer.Option(
+            "--score",
+            parser=parse_score,
+            metavar="SCORE",
+            help="Show this score alone. It may be one of your own: FILE.py:FUNCTION.",
+        ),
+    ] = None,
 ) -> None:
     """Score a submission against a data set's masks, or against a submission that holds the truth."""
     from foldseg.config import load_data
@@ -62,12 +71,16 @@ def score(
         check_output(per_image, ".csv", [prediction, true_file, loaded.root, loaded.folds], ("id", "score"))
     from foldseg.data.datasets import DataSet
     from foldseg.report.tables import format_submission_scores
+    from foldseg.scoring.scores import check_score
     from foldseg.submission.submission_score import count_submission
 
-    counted = count_submission(prediction, DataSet(loaded), true_file, allow_missing, size)
+    data_set = DataSet(loaded)
+    if chosen:
+        check_score(chosen, data_set.labels, "--score")
+    counted = count_submission(prediction, data_set, true_file, allow_missing, size)
     if per_image:
         counted.write_per_image(per_image)
-    print(format_submission_scores(counted))
+    print(format_submission_scores(counted, chosen))
 
 
 def verify(

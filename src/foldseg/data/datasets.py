@@ -15,13 +15,14 @@ from typing import Any
 import pandas as pd
 
 from foldseg.config import load_data
-from foldseg.config.schema import Data, Pictures
+from foldseg.config.schema import Data, Folders, Pictures, Table
 from foldseg.config.schema.choice import check_entries
 from foldseg.config.schema.datasets import CamVid, DatasetKind, Signate, ToyCity
-from foldseg.data import camvid, signate
+from foldseg.data import camvid, own_folders, own_table, signate
 from foldseg.data.folds import count_images_per_fold, describe_unevenness, format_folds, load_folds, make_folds
 from foldseg.data.labels import LabelSet
 from foldseg.data.leaks import TEST, Leaks, find_leaks
+from foldseg.data.own_classes import make_label_set
 from foldseg.data.reading import read_image_size
 from foldseg.data.samples import check_files, shorten
 from foldseg.data.toy_city import prepare_toy_city
@@ -35,27 +36,30 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DatasetDefinition:
-    """What code needs to know of a kind of data set. All functions see the settings of the kind."""
+    """What code needs to know of a kind of data set."""
 
-    scan: Callable[[Any, Path], pd.DataFrame]
-    """Return the samples table of the data below a root: a function of settings and root."""
+    scan: Callable[[Data], pd.DataFrame]
+    """Return the samples table: a function of the block `data`, whose `dataset` are the settings of the kind."""
     labels: Callable[[Any], LabelSet]
-    """Return all classes: a function of the settings alone, since finished runs may be far from their data."""
+    """Return all classes: a function of the kind's settings alone, since finished runs may be far from their data."""
     prepare: Callable[[Any, Path], None] | None = None
-    """Build what is missing below a root, or check what is there. None: nothing is built."""
+    """Build what is missing below the root, or check what is there: a function of the kind's settings and the root.
+    None: nothing is built."""
 
     @staticmethod
     def of_layout(
         scan: Callable[[Path], pd.DataFrame], labels: LabelSet, prepare: Callable[[Any, Path], None] | None = None
     ) -> "DatasetDefinition":
         """Return the definition of a kind whose layout and classes do not depend on settings."""
-        return DatasetDefinition(lambda _, root: scan(root), lambda _: labels, prepare)
+        return DatasetDefinition(lambda data: scan(data.root), lambda _: labels, prepare)
 
 
 DATASETS: dict[type[DatasetKind], DatasetDefinition] = {
     CamVid: DatasetDefinition.of_layout(camvid.scan, camvid.LABELS),
     Signate: DatasetDefinition.of_layout(signate.scan, signate.LABELS),
     ToyCity: DatasetDefinition.of_layout(signate.scan, signate.LABELS, prepare_toy_city),
+    Folders: DatasetDefinition(own_folders.scan, make_label_set),
+    Table: DatasetDefinition(own_table.scan, make_label_set),
 }
 check_entries(DATASETS, DatasetKind, "data/datasets.py: DATASETS")
 
@@ -198,7 +202,7 @@ def scan(settings: Data) -> pd.DataFrame:
     definition = DATASETS[type(settings.dataset)]
     if definition.prepare is not None:
         definition.prepare(settings.dataset, settings.root)
-    return definition.scan(settings.dataset, settings.root)
+    return definition.scan(settings)
 
 
 def _suggest_folds_command(settings: Data) -> str:

@@ -32,7 +32,7 @@ from foldseg.runs.provenance import git_commit
 from foldseg.runs.submission_folder import SubmissionFolder
 from foldseg.scoring.counts import Counts
 from foldseg.scoring.intervals import warn_of_large_group
-from foldseg.scoring.scores import OF_SCORED_CLASSES, SCORES, check_score
+from foldseg.scoring.scores import SCORES, check_score, define_score
 from foldseg.scoring.undefined_scores import check_defined
 from foldseg.submission import ledger
 from foldseg.submission.formats import FORMATS, check_classes, check_overlap, check_submission
@@ -142,7 +142,11 @@ def recompute_scores(folder: Path, opened: OpenedData | None = None) -> dict[str
 def _find_checked_members(config: Ensemble, opened: OpenedData | None = None) -> Members:
     """Find the members. FoldsegError for any mistake that can be seen before something is predicted or blended."""
     require_packages(config.steps)
-    members = find_members(config, opened)
+    try:
+        members = find_members(config, opened)
+    except FoldsegError:
+        check_overlap(config.submission, config.may_overlap)  # a mistake in the settings is named before a missing run
+        raise
     if not (members.labels.overlapping and members.labels.has_id_of_every_value):
         check_overlap(config.submission, config.may_overlap or members.labels.overlapping)
     _check_classes(config, members.labels, members.data.all_labels)
@@ -198,7 +202,7 @@ def _warn_of_best_member(best: Mapping[str, Any], members: int) -> None:
 def _check_classes(config: Ensemble, labels: LabelSet, contest: LabelSet) -> None:
     check_score(config.score, labels, "score")
     unlearned = [c.name for c in contest.classes if c.scored and c.name not in labels.names]
-    if unlearned and config.score in OF_SCORED_CLASSES:
+    if unlearned and define_score(config.score).classes == "scored":
         logger.warning("%s is not the contest's: %s are scored there, too", config.score, ", ".join(unlearned))
     if unknown := set(config.blend.union) - set(labels.names):
         raise FoldsegError(f"blend.union: unknown {sorted(unknown)}; valid are {', '.join(labels.names)}")

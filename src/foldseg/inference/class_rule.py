@@ -93,7 +93,7 @@ class OverlappingRule(ClassRule):
 
     def restore(self, planes: Quantised) -> Maps:
         """Return planes / 255. The classes of a pixel may sum to anything."""
-        return planes / np.float32(255)
+        return planes.astype(np.float32) / np.float32(255)
 
     def to_alternatives(self, maps: Maps, full: float = 1.0) -> Alternatives:
         """Return (2, classes, H, W): the probability of each class, and that of its absence."""

@@ -14,7 +14,8 @@ from tqdm import tqdm
 from foldseg.data.datasets import DataSet
 from foldseg.data.labels import IGNORE_INDEX, Colour, LabelSet, Mask
 from foldseg.data.listing import MASKS, list_files
-from foldseg.data.reading import read_image_size, read_mask
+from foldseg.data.mask_files import read_mask
+from foldseg.data.reading import read_image_size
 from foldseg.data.rle import Rle, decode_rle
 from foldseg.data.samples import quote, shorten
 from foldseg.errors import FoldsegError

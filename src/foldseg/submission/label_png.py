@@ -8,7 +8,7 @@ import cv2
 
 from foldseg.data.labels import LabelSet, Mask
 from foldseg.data.listing import MASKS, list_files
-from foldseg.data.reading import read_mask
+from foldseg.data.mask_files import read_mask
 from foldseg.data.samples import require_folder
 from foldseg.errors import FoldsegError
 from foldseg.files import write_bytes

@@ -10,13 +10,14 @@ import pandas as pd
 from foldseg.config.schema import Pictures, ScoreName
 from foldseg.data.datasets import DataSet
 from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
-from foldseg.data.reading import read_mask
+from foldseg.data.mask_files import read_mask
 from foldseg.data.rle import EMPTY_RLE, Rle, encode_classes
 from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
 from foldseg.files import write_text
+from foldseg.scoring.class_values import present_iou
 from foldseg.scoring.counts import PREDICTION, SHARED, Counts, count_pixels, count_rles
-from foldseg.scoring.scores import OF_SCORED_CLASSES, SCORES, Score, image_scores, present_iou, score
+from foldseg.scoring.scores import Score, image_scores, list_scores, list_scores_of_scored_classes, score
 from foldseg.submission.formats import find_missing_ids, format_of, open_submission
 from foldseg.submission.interface import Size, Submission
 from foldseg.submission.sizes import check_size_option
@@ -43,11 +44,18 @@ class CountedSubmission:
 
     @property
     def scores(self) -> dict[ScoreName, Score]:
-        """All scores. If the file holds the scored classes alone, only the scores of these, with these classes."""
+        """All scores of `SCORES`, as `compute_scores` returns them."""
+        return self.compute_scores()
+
+    def compute_scores(self, *own: str) -> dict[ScoreName, Score]:
+        """Return all scores of `SCORES` and those of one's own that are named.
+
+        If the file holds the scored classes alone, these are the scores of the scored classes, with these classes.
+        """
         if not self.only_scored:
-            return {name: score(name, self.counts, self.labels) for name in SCORES}
+            return {name: score(name, self.counts, self.labels) for name in list_scores(*own)}
         scores: dict[ScoreName, Score] = {}
-        for name in OF_SCORED_CLASSES:
+        for name in list_scores_of_scored_classes(*own):
             of_all = score(name, self.counts, self.labels)
             per_class = {label.name: of_all.per_class[label.name] for label in self.labels.classes if label.scored}
             scores[name] = Score(name, of_all.value, per_class)

@@ -6,6 +6,8 @@ from pydantic import Field
 
 from foldseg.config.schema.base import Seed, Settings, UserPath
 from foldseg.config.schema.datasets import DatasetKind
+from foldseg.config.schema.own_data import Folders as Folders
+from foldseg.config.schema.own_data import Table as Table
 
 WhiteLevel = Annotated[int, Field(ge=255, le=65535)]
 
@@ -27,6 +29,15 @@ class Pictures(Settings):
             "be nearly black is refused"
         ),
     ] = None
+    mask_threshold: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Masks of ids are read as black and white: 255 from this value on, 0 below. For masks with grey edges, and for
+    JPEGs. Null: ids are taken as they are."""
+    nearest_color: Annotated[float, Field(gt=0, le=442)] | None = None
+    """Largest distance in RGB at which a colour in a mask is taken for the nearest colour of a class. For masks with
+    mixed edges, and for JPEGs. Null: unknown colours are refused."""
+    resize_masks: bool = False
+    """Whether masks of another size than their image are resized to it (nearest neighbour). Otherwise they are
+    refused."""
 
     @property
     def upright(self) -> bool:

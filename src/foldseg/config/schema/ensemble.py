@@ -15,7 +15,7 @@ from foldseg.config.schema.base import (
     UserPath,
 )
 from foldseg.config.schema.blends import Blend, MeanBlend
-from foldseg.config.schema.names import ScoreName, SubmissionName
+from foldseg.config.schema.names import AnyScoreName, SubmissionName
 from foldseg.config.schema.step_order import check_order
 from foldseg.config.schema.steps import Step
 from foldseg.config.schema.tta import Tta
@@ -61,8 +61,8 @@ class Ensemble(Settings):
     """How the members' probabilities become one."""
     steps: tuple[Step, ...] = ()
     """What is done to the blend, in this order."""
-    score: ScoreName = "dataset_miou"
-    """The score that is fitted and reported."""
+    score: AnyScoreName = "dataset_miou"
+    """The score that is fitted and reported: a name, or FILE.py:FUNCTION, a score of your own."""
     submission: SubmissionName = "label_png"
     """Format of the submission."""
     bootstrap_samples: Annotated[int, Field(ge=100)] = 2000
