@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from foldseg.config.schema.choice import check_entries
 from foldseg.config.schema.names import PictureForm
@@ -60,8 +60,12 @@ DrawFunction = Callable[[Image, Mask, LabelSet, float], Image]
 
 
 def draw_raw_ids(image: Image, mask: Mask, labels: LabelSet, alpha: float) -> Image:
-    """Return raw ids (H, W), as `submission/label_png.py` hands them in."""
-    return labels.decode(mask)
+    """Return raw ids (H, W), as `submission/label_png.py` hands them in.
+
+    They are class bits if some combination of overlapping classes has no raw id.
+    """
+    written = labels if labels.has_id_of_every_value else labels.with_bits_as_ids()
+    return cast(Image, written.decode(mask))
 
 
 def draw_colours(image: Image, mask: Mask, labels: LabelSet, alpha: float) -> Image:

@@ -92,6 +92,20 @@ def count_prediction(truth: Mask, prediction: Mask, labels: LabelSet) -> Counts:
     return np.stack([shared, planes @ table.sum(1), planes @ table.sum(0)], -1)
 
 
+def confuse_bits(truth: Mask, prediction: Mask, labels: LabelSet) -> NDArray[np.int64]:
+    """Return for overlapping classes how often each is predicted where another is, (classes, classes) int64.
+
+    Row i, column j: pixels of class i whose truth lacks class j, and that are predicted as j. On the diagonal: pixels
+    of the class that are predicted as it. Rows need not sum to the pixels of their class.
+    """
+    table = confusion_matrix(truth, prediction, labels.number_of_values)
+    planes = labels.values_of_classes[:, : labels.number_of_values].astype(np.int64)
+    predicted_as = table @ planes.T  # (values of the truth, classes)
+    confusion = planes @ (predicted_as * (1 - planes.T))
+    np.fill_diagonal(confusion, (planes * predicted_as.T).sum(1))
+    return confusion
+
+
 def count_masks(truth: Mask, masks: NDArray[np.bool_]) -> Counts:
     """Return the counts (classes, 3) of one image from masks (classes, H, W) that may overlap.
 
