@@ -21,8 +21,8 @@ def overlay(image: Image, mask: Mask, labels: LabelSet, alpha: float = 0.5) -> I
     class stay as they are.
     """
     mixed = np.asarray(cv2.addWeighted(image, 1 - alpha, labels.colourise(mask), alpha, 0), np.uint8)
-    is_of_none = ~labels.values_of_classes.any(0)
-    stays = np.asarray(cv2.LUT(mask, is_of_none.astype(np.uint8)), np.uint8).view(np.bool_)
+    is_of_none = np.array(~labels.values_of_classes.any(0), np.uint8)
+    stays = np.asarray(cv2.LUT(mask, is_of_none), np.uint8).view(np.bool_)
     mixed[stays] = image[stays]
     return mixed
 

@@ -83,7 +83,8 @@ def analyse(oof: OofLabels) -> ErrorAnalysis:
         is_present = counts[number, :, TRUTH] > 0
         planes = labels.class_planes(np.stack([truth, prediction])).view(np.uint8)
         for index in np.flatnonzero(labels.scored & is_present).tolist():
-            pixels, recall = measure_object_recall(*planes[index], 1)
+            true_plane, predicted_plane = planes[index]
+            pixels, recall = measure_object_recall(true_plane, predicted_plane, 1)
             rows = {"id": name, "class": oof.labels.names[index], "pixels": pixels, "recall": recall}
             objects.append(pd.DataFrame(rows).assign(share=pixels / truth.size))
     columns = ["id", "class", "pixels", "share", "recall"]
@@ -113,14 +114,13 @@ def score_images(analysis: ErrorAnalysis) -> pd.DataFrame:
     """
     counts = analysis.counts
     labelled = counts[..., TRUTH].sum(1)
+    has_accuracy = (labelled > 0) & (not analysis.oof.labels.overlapping)
     right = counts[..., SHARED].sum(1)
     per_class = pd.DataFrame(iou(counts), columns=analysis.oof.labels.names, index=analysis.images.index)
     return analysis.images.assign(
         image_mean_iou_present=image_scores(counts, analysis.oof.labels),
         miou=per_class.mean(axis=1),
-        pixel_accuracy=np.where(
-            (labelled > 0) & (not analysis.oof.labels.overlapping), right / np.maximum(labelled, 1), np.nan
-        ),
+        pixel_accuracy=np.where(has_accuracy, right / np.maximum(labelled, 1), np.nan),
     ).join(per_class)
 
 
