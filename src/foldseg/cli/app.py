@@ -13,7 +13,9 @@ from foldseg.cli import (
     commands,
     data,
     exporting,
+    importing,
     ledger,
+    new,
     prediction,
     scoring,
     settings,
@@ -43,7 +45,20 @@ app = _App(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (starting, data, training, prediction, blending, scoring, ledger, exporting, settings, commands):
+for group in (
+    starting,
+    data,
+    importing,
+    new,
+    training,
+    prediction,
+    blending,
+    scoring,
+    ledger,
+    exporting,
+    settings,
+    commands,
+):
     group.add_verbs(app)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from foldseg.data.labels import LabelSet, Mask
+from foldseg.data.labels import Mask
 from foldseg.data.rle import Rle, encode_mask
 from foldseg.ensemble.prediction import Prediction
 from foldseg.errors import FoldsegError
@@ -46,17 +46,11 @@ class FinalPredictions:
             raise FoldsegError(f"{path}: is damaged; remove {self.folder} and give the same command again")
         return np.asarray(labels, np.uint8)
 
-    def read(self, name: str, labels: LabelSet, as_rles: bool) -> Mask | list[Rle]:
-        """Read what a submission is written from: class indices or class bits, or the RLE of each class.
-
-        `as_rles`: whether class bits are read as RLE. Masks that are kept always are.
-        """
-        if self.keeps_masks:
-            return [encode_mask(plane > 0) for plane in self._masks.read(name)]
-        mask = self.read_labels(name)
-        if labels.overlapping and as_rles:
-            return [encode_mask(plane) for plane in labels.class_planes(mask)]
-        return mask
+    def read(self, name: str) -> Mask | list[Rle]:
+        """Read what a submission is written from: class indices or class bits or, if masks are kept, their RLE."""
+        if not self.keeps_masks:
+            return self.read_labels(name)
+        return [encode_mask(plane > 0) for plane in self._masks.read(name)]
 
     @property
     def _masks(self) -> PredictionStore:

@@ -36,6 +36,7 @@ from foldseg.scoring.scores import SCORES, check_score, define_score
 from foldseg.scoring.undefined_scores import check_defined
 from foldseg.submission import ledger
 from foldseg.submission.formats import FORMATS, check_classes, check_overlap, check_submission
+from foldseg.submission.interface import KnownImages
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +123,7 @@ def _move_into(folder: Path, new: Path) -> None:
 
 def _remove_other_formats(folder: Path, path: Path) -> None:
     """Remove submissions in other formats than `path`, which an ensemble of other settings left in `folder`."""
-    for other in {folder / kind.file_name for kind in FORMATS.values()} - {path}:
+    for other in {folder / entry.file_name for entry in FORMATS.values()} - {path}:
         if other.exists():
             logger.warning("%s: removed, an earlier submission in another format than %s", other, path.name)
             rmtree(other) if other.is_dir() else other.unlink()
@@ -147,8 +148,8 @@ def _find_checked_members(config: Ensemble, opened: OpenedData | None = None) ->
     except FoldsegError:
         check_overlap(config.submission, config.may_overlap)  # a mistake in the settings is named before a missing run
         raise
-    if not (members.labels.overlapping and members.labels.has_id_of_every_value):
-        check_overlap(config.submission, config.may_overlap or members.labels.overlapping)
+    if not members.labels.overlapping:  # otherwise `_check_classes` compares the classes with the format
+        check_overlap(config.submission, config.may_overlap)
     _check_classes(config, members.labels, members.data.all_labels)
     if members.test.empty:
         raise FoldsegError(f"{members.data.root}: has no test images to hand in")
@@ -165,7 +166,7 @@ def _blend_and_score(members: Members, folder: Path, work: Path) -> tuple[dict[s
     config = members.config
     scores, line = _score_oof(members, folder, work)
     write_fitted_steps(SubmissionFolder(folder).fitted, line)
-    path = folder / FORMATS[config.submission].file_name
+    path = folder / FORMATS[type(config.submission)].file_name
     test_counts = _write_submission(members, path, line, work)
     if test_counts is not None:
         scores["test"] = stage_scores(config, line.taken, test_counts, members.labels, None)
@@ -216,7 +217,6 @@ def _write_submission(members: Members, path: Path, line: Line, work: Path) -> C
     """Write and validate the test submission; return counts (stages, images, classes, 3) if the truth is known."""
     config = members.config
     tasks = members.test_tasks(line)
-    submission_format = FORMATS[config.submission]
     overlaps = any(step.may_overlap for step in line.taken) and not members.labels.overlapping
     folder = PassFolder.open(work, "test", Pass(members.spec), tasks, keeps_masks=overlaps)
     counts: list[Counts] = []
@@ -226,10 +226,13 @@ def _write_submission(members: Members, path: Path, line: Line, work: Path) -> C
         for task, tally in zip(tasks, tallies, strict=True):
             if task.mask is not None:
                 counts.append(tally.counts)
-            yield task.id, folder.final.read(task.id, members.labels, as_rles=submission_format.may_overlap)
+            yield task.id, folder.final.read(task.id)
 
-    submission_format.write(path, predictions(), members.labels)
-    check_submission(path, {task.id: members.data.size_of(task.id) for task in tasks}, members.labels)
+    sizes = {task.id: members.data.size_of(task.id) for task in tasks}
+    images = KnownImages({task.id: task.image for task in tasks}, sizes)
+    settings = config.submission
+    FORMATS[type(settings)].write(settings, path, predictions(), members.labels, images)
+    check_submission(path, sizes, members.labels, settings, images)
     return np.stack(counts, 1) if len(counts) == len(tasks) else None
 
 
