@@ -159,6 +159,20 @@ class LabelSet:
                 raw_ids.setdefault(value, raw_id)
         return raw_ids
 
+    @property
+    def has_id_of_every_value(self) -> bool:
+        """Whether there is a raw id for every combination of overlapping classes, and for no class."""
+        return all(value in self._raw_id_of_value for value in range(self.number_of_values))
+
+    def with_bits_as_ids(self) -> "LabelSet":
+        """Return the classes of files whose raw ids are class bits. Exclusive classes keep their raw ids."""
+        if not self.overlapping:
+            return self
+        classes = []
+        for label, values in zip(self.classes, self.values_of_classes, strict=True):
+            classes.append(replace(label, raw_ids=tuple(np.flatnonzero(values).tolist())))
+        return LabelSet(tuple(classes), (IGNORE_INDEX,), overlapping=True)
+
     def encode(self, raw: RawIds) -> Mask:
         """Turn raw ids (H, W) uint8 or uint16 into class indices or class bits (H, W) uint8, void 255.
 
@@ -302,13 +316,14 @@ class LabelSet:
     def class_indices_in(self, coarser: "LabelSet") -> NDArray[np.intp]:
         """Return, for every class of this label set, the index of the class of `coarser` that holds all its raw ids.
 
-        An overlapping class that `coarser` lacks has the index -1. FoldsegError names an exclusive class whose raw ids
-        are divided between classes of `coarser`, or missing there, and any class that could be one of several.
+        FoldsegError names a class whose raw ids are divided between classes of `coarser`, or missing there. Overlapping
+        classes are not merged: the index is that of the class with the same raw ids, or -1 if `coarser` has none.
         """
         if self.overlapping != coarser.overlapping:
             raise FoldsegError("classes that overlap cannot be merged into exclusive ones, or the other way round")
         if self.overlapping:
-            return np.array([self._find_overlapping(label, coarser) for label in self.classes], np.intp)
+            index_of_ids = {frozenset(label.raw_ids): index for index, label in enumerate(coarser.classes)}
+            return np.array([index_of_ids.get(frozenset(label.raw_ids), -1) for label in self.classes], np.intp)
         indices = []
         for label in self.classes:
             holders = np.unique(coarser._value_of_raw_id[list(label.raw_ids)])
@@ -316,18 +331,6 @@ class LabelSet:
                 raise FoldsegError(f"{label.name} is not within one of the classes {', '.join(coarser.names)}")
             indices.append(holders[0])
         return np.array(indices, np.intp)
-
-    def _find_overlapping(self, label: LabelClass, coarser: "LabelSet") -> int:
-        """Return the index in `coarser` of the class with the same raw ids, or of one that was merged from several."""
-        raw_ids = [set(other.raw_ids) for other in coarser.classes]
-        if set(label.raw_ids) in raw_ids:
-            return raw_ids.index(set(label.raw_ids))
-        own_ids = [set(own.raw_ids) for own in self.classes]
-        merged = [index for index, ids in enumerate(raw_ids) if ids > set(label.raw_ids) and ids not in own_ids]
-        if len(merged) > 1:
-            names = ", ".join(coarser.names[index] for index in merged)
-            raise FoldsegError(f"{label.name} is within several of the classes that it is merged into: {names}")
-        return merged[0] if merged else -1
 
 
 def describe_label_changes(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -36,7 +36,7 @@ def _make_from_ids(settings: OwnData) -> LabelSet:
     colours = _choose_colours(classes)
     labels = []
     for index, (entry, colour) in enumerate(zip(classes, colours, strict=True)):
-        raw_ids = entry.ids or (index,)
+        raw_ids = entry.ids or (index + settings.overlapping,)  # 0 is no class, if classes overlap
         if has_bits:
             raw_ids = tuple(value for value in range(1 << len(classes)) if value >> index & 1)
         labels.append(LabelClass(entry.name, colour, raw_ids, entry.scored, category=entry.category or ""))
