@@ -39,6 +39,7 @@ def test_a_rectangle_is_not_the_same_pixels_everywhere() -> None:
     assert of_coco.sum() == 15 and of_coco[1:4, 1:6].all()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of pycocotools' own decoder
 @pytest.mark.parametrize(
     "corners",
     [

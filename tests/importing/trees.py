@@ -61,12 +61,6 @@ def write_json(path: Path, content: Any) -> Path:
     return path
 
 
-def disc_points(shift: int = 0, corners: int = 64) -> list[list[float]]:
-    angles = np.arange(corners) * 2 * np.pi / corners
-    x, y, radius = DISC
-    return np.stack([x + shift + radius * np.cos(angles), y + radius * np.sin(angles)], 1).round(2).tolist()
-
-
 def box_points(shift: int = 0) -> list[list[int]]:
     left, top, right, bottom = BOX
     return [[left + shift, top], [right + shift, top], [right + shift, bottom], [left + shift, bottom]]

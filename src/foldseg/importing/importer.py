@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -107,44 +107,59 @@ def import_annotations(
         raise FoldsegError(f"{out}: holds the annotations; give another folder for what is made of them")
     require_own(out, "import", _is_ours)
     with _new_folder(out) as folder:
-        root = source
-        if is_archive(source):
-            root = folder / UNPACKED
-            unpack(source, root)
-        remarks = Remarks()
-        entry = choose_format(root, format_name)
-        logger.info("%s: is read as %s", source, entry.name)
-        annotations = entry.read(root, settings, remarks)
-        images = _leave_out_missing(source, annotations, remarks)
-        plan = make_plan(source, annotations, settings, remarks)
-        ids = make_ids([image.name for image in images])
-        tasks = [ImageTask(id, image, folder) for id, image in zip(ids, images, strict=True)]
-        outcomes = _import_images(tasks, ImageImporter(plan, settings, _polygon_rule(annotations), remarks), workers)
-        if not plan.classes:
-            plan = name_by_ids(plan, sorted({value for outcome in outcomes for value in outcome.pixels}))
-        summary = Summary.of(plan, outcomes)
-        _add_remarks(summary, remarks)
-        page = make_page(name or out.name, entry.name, summary, choose_examples(plan, outcomes), remarks)
-        write_text(folder / REPORT, page.replace(str(folder), str(out)))
-        table = _write_table(folder, source, outcomes)
-        _write_classes(folder, plan)
-        write_text(folder / MARK, _MARK_TEXT)
-    warnings = [line.replace(str(folder), str(out)) for line in remarks.lines()]
+        try:
+            result = _import_into(folder, source, settings, format_name, name or out.name, workers)
+        except FoldsegError as error:
+            raise FoldsegError(_with_final_paths(str(error), source, folder, out)) from error
+    warnings = [_with_final_paths(line, source, folder, out) for line in result.warnings]
     for line in warnings:
         logger.warning("%s: %s", source, line)
+    return replace(result, folder=out, table=out / TABLE, warnings=warnings)
+
+
+def _import_into(
+    folder: Path, source: Path, settings: ImportSettings, format_name: str | None, name: str, workers: int | None
+) -> ImportResult:
+    """Import a source into a temporary folder."""
+    root, remarks = source, Remarks()
+    if is_archive(source):
+        root = folder / UNPACKED
+        unpack(source, root)
+    entry = choose_format(root, format_name)
+    logger.info("%s: is read as %s", source, entry.name)
+    annotations = entry.read(root, settings, remarks)
+    images = _leave_out_missing(source, annotations, remarks)
+    plan = make_plan(source, annotations, settings, remarks)
+    ids = make_ids([image.name for image in images])
+    tasks = [ImageTask(id, image, folder) for id, image in zip(ids, images, strict=True)]
+    outcomes = _import_images(tasks, ImageImporter(plan, settings, _polygon_rule(annotations), remarks), workers)
+    if not plan.classes:
+        plan = name_by_ids(plan, sorted({value for outcome in outcomes for value in outcome.pixels}))
+    summary = Summary.of(plan, outcomes)
+    _add_remarks(summary, remarks)
+    page = make_page(name, entry.name, summary, choose_examples(plan, outcomes), remarks)
+    write_text(folder / REPORT, page.replace(str(folder / UNPACKED), str(source)))
+    splits = _write_table(folder, source, outcomes)
+    _write_classes(folder, plan)
+    write_text(folder / MARK, _MARK_TEXT)
     return ImportResult(
-        out,
+        folder,
         entry.name,
-        out / TABLE,
+        folder / TABLE,
         plan.entries,
         list(plan.void_ids),
         plan.overlapping,
         list(plan.background_ids),
         summary.images,
         summary.with_mask,
-        table,
-        warnings,
+        splits,
+        remarks.lines(),
     )
+
+
+def _with_final_paths(text: str, source: Path, folder: Path, out: Path) -> str:
+    """Return a message with the paths that the user knows: the archive's, and `out` instead of the temporary folder."""
+    return text.replace(str(folder / UNPACKED), str(source)).replace(str(folder), str(out))
 
 
 def _is_ours(folder: Path) -> bool:
