@@ -129,6 +129,11 @@ def test_ids_may_be_ours_or_names_of_files_with_or_without_suffix(tmp_path: Path
     assert write(tmp_path, settings, {"a": SHAPE}, SALT, files=files) == f"id,rle\n{text},3 5 12 1\n"
 
 
+def test_ids_that_were_made_safe_are_found(tmp_path: Path) -> None:
+    settings = with_sample(tmp_path, "id,rle\ncity/a,\n")
+    assert write(tmp_path, settings, {"city__a": SHAPE}, SALT) == "id,rle\ncity/a,3 5 12 1\n"
+
+
 def test_a_stem_that_two_images_share_names_none(tmp_path: Path) -> None:
     settings = with_sample(tmp_path, "id,rle\nx,\ny,\n")
     files = {"a": "1/x.png", "b": "2/x.png"}
