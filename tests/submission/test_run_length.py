@@ -1,5 +1,6 @@
 """Run-length submissions: the contest's sample is the template, and what is written comes back."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -279,6 +280,8 @@ def test_a_sample_that_does_not_fit_is_an_error(tmp_path: Path, sample: str, say
     settings = with_sample(tmp_path, sample)
     with pytest.raises(FoldsegError) as caught:
         write(tmp_path, settings, {"a": SHAPE, "b": SHAPE}, SALT)
+    with pytest.raises(FoldsegError, match=re.escape(str(caught.value))):  # before any work, too
+        FORMATS[RunLength].check(settings, SALT, KnownImages({"a": Path("a.png"), "b": Path("b.png")}))
     assert str(caught.value).startswith(f"{settings.sample}: ")
     assert says.replace("\\", "") in str(caught.value)
     assert not (tmp_path / "submission.csv").exists()
