@@ -210,8 +210,8 @@ def scan(settings: Data) -> pd.DataFrame:
 
 
 def _suggest_folds_command(settings: Data) -> str:
-    """Return the command that makes the folds file, with the data configuration if it is in configs/data."""
-    for path in sorted(Path("configs/data").glob("*.yaml")):
+    """Return the command that makes the folds file, with the data configuration if it is in `configs`."""
+    for path in [*sorted(Path("configs/data").glob("*.yaml")), *sorted(Path("configs/contests").glob("*.yaml"))]:
         try:
             candidate = load_data(path)
         except FoldsegError:
