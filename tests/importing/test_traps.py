@@ -334,7 +334,8 @@ def test_masks_of_cvat_are_in_rows_of_their_own_box(tmp_path: Path) -> None:
     assert mask.sum() == 149
     box = mask[20:35, 10:23]
     assert box.sum() == 149
-    assert np.array_equal(box, box[::-1, ::-1])  # a disc; not so if it were read down the columns
+    assert np.flatnonzero(box[0]).tolist() == [3, 4, 5, 6, 7] and np.flatnonzero(box[14]).tolist() == [5, 6, 7, 8, 9]
+    assert (np.diff(box.astype(int), axis=1, prepend=0, append=0) == 1).sum(1).tolist() == [1] * 15  # one segment a row
 
 
 def test_boxes_and_other_shapes_of_cvat(tmp_path: Path) -> None:

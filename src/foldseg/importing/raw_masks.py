@@ -100,4 +100,4 @@ def write_mask(path: Path, mask: Mask, palette: bytes) -> None:
     picture = PillowImage.fromarray(mask).convert("L")
     picture.putpalette(palette)
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path, "PNG", compress_level=6)
+    picture.save(path, "PNG", compress_level=4)
