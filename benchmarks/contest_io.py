@@ -195,7 +195,7 @@ def thresholds(maps: Maps) -> Iterator[Row]:
         for number in range(FITTED_IMAGES):
             truth = pairs[number % len(pairs)][0]
             images[number] = count_at_thresholds(truth, store.read(str(number % len(pairs))), labels, "overlapping")
-        find_best_thresholds("image_mean_iou_present", images)
+        find_best_thresholds("image_mean_iou_present", images, labels)
         seconds, peak = time.process_time() - start, tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     found = f"{seconds:.1f} s, {peak / 2**20:.0f} MiB"

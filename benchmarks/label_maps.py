@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from foldseg.data import camvid
-from foldseg.data.reading import read_mask
+from foldseg.data.mask_files import read_mask
 from foldseg.data.signate import LABELS
 from toycity import generate_toy_city
 

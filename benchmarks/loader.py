@@ -33,7 +33,7 @@ from foldseg.config import Experiment, load_experiment
 from foldseg.data.datasets import DataSet
 from foldseg.data.fold_data import FoldData
 from foldseg.data.labels import IGNORE_INDEX, LabelSet
-from foldseg.data.reading import read_mask
+from foldseg.data.mask_files import read_mask
 from foldseg.views.augment import AUGMENTATIONS
 from foldseg.views.build import build_train_samples
 from foldseg.views.train_samples import train_loader

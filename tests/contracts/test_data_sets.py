@@ -1,12 +1,13 @@
 """What every data set promises."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from foldseg.config import load_data
-from foldseg.config.schema import DatasetKind
+from foldseg.config.schema import Data, DatasetKind
 from foldseg.data.datasets import DATASETS, DataSet
 from foldseg.data.labels import IGNORE_INDEX, LabelSet
 from foldseg.data.samples import COLUMNS
@@ -48,12 +49,13 @@ def test_the_classes_of_the_contest_can_be_told_apart(kind: type[DatasetKind]) -
 @every_kind
 def test_a_folder_that_is_not_there_is_named(kind: type[DatasetKind], tmp_path: Path) -> None:
     with pytest.raises(FoldsegError, match="nowhere"):
-        DATASETS[kind].scan(kind.examples()[0], tmp_path / "nowhere")
+        DATASETS[kind].scan(Data(dataset=kind.examples()[0], root=tmp_path / "nowhere", folds=tmp_path / "folds.csv"))
 
 
 def write_config(folder: Path, dataset: str) -> Path:
     path = folder / "config.yaml"
-    path.write_text(f"data: {{dataset: {dataset}, root: nowhere, folds: nowhere.csv}}\n")
+    kind = json.dumps(DatasetKind.kinds()[dataset].examples()[0].model_dump(mode="json"))
+    path.write_text(f"data: {{dataset: {kind}, root: nowhere, folds: nowhere.csv}}\n")
     return path
 
 

@@ -7,6 +7,7 @@ from foldseg.config.schema import ScoreName
 from foldseg.data.labels import LabelClass, LabelSet
 from foldseg.scoring.counts import TRUTH, count_pixels
 from foldseg.scoring.scores import SCORES, check_score, class_ratios, score
+from foldseg.scoring.trial import depends_on_scored_alone, falls_by_excess, find_fault, has_term_per_class
 
 LABELS = LabelSet(tuple(LabelClass(f"c{i}", (i, 0, 0), (i,), scored=i > 0) for i in range(4)))
 every_score = pytest.mark.parametrize("name", SCORES)
@@ -39,9 +40,10 @@ def test_a_prediction_that_is_wrong_everywhere_has_0(name: ScoreName) -> None:
 
 
 @every_score
-def test_nothing_but_void_has_no_score(name: ScoreName) -> None:
+def test_nothing_but_void_has_no_score_unless_nothing_is_right(name: ScoreName) -> None:
     void = np.full((2, 6, 8), 255, np.uint8)
-    assert np.isnan(score(name, count(void, random_masks(0, 2) % 4), LABELS).value)
+    value = score(name, count(void, random_masks(0, 2) % 4), LABELS).value
+    assert np.isnan(value) or (SCORES[name].if_both_empty == "right" and value == 1)
 
 
 @every_score
@@ -69,3 +71,26 @@ def test_a_score_of_scored_classes_does_not_see_the_others(name: ScoreName) -> N
     check_score(name, LABELS, "score")
     is_same = score(name, other, LABELS).value == score(name, table, LABELS).value
     assert is_same or SCORES[name].classes == "all"
+
+
+@every_score
+def test_an_image_without_a_class_counts_what_the_definition_says(name: ScoreName) -> None:
+    """Image 1 has class 1, half of which is found. Image 2 has nothing but class 0, and is predicted so."""
+    one = LabelSet(LABELS.classes[:2])
+    table = np.array([[[6, 6, 8], [2, 4, 2]], [[10, 10, 10], [0, 0, 0]]])
+    found, empty = (score(name, part, one).per_class["c1"] for part in (table[:1], table[1:]))
+    both = score(name, table, one).per_class["c1"]
+    if SCORES[name].if_both_empty == "right":
+        assert empty == 1 and both == pytest.approx((found + 1) / 2)
+    else:
+        assert np.isnan(empty) and both == found
+
+
+@every_score
+def test_a_definition_states_what_a_trial_finds(name: ScoreName) -> None:
+    """Scores of one's own are not asked for these: they are found in the same way."""
+    definition = SCORES[name]
+    assert find_fault(definition.ratios) is None
+    assert (definition.classes == "scored") == depends_on_scored_alone(definition.ratios)
+    assert definition.has_term_per_class == has_term_per_class(definition.ratios)
+    assert definition.counts_excess == falls_by_excess(definition.ratios)

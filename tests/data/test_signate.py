@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from foldseg.data import signate
-from foldseg.data.reading import read_mask
+from foldseg.data.mask_files import read_mask
 from foldseg.errors import FoldsegError
 
 

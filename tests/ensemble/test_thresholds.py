@@ -14,15 +14,15 @@ from foldseg.ensemble.steps.thresholds import (
     count_at_thresholds,
     find_best_thresholds,
     possible_categories,
-    select_counts,
     threshold_labels,
     threshold_masks,
 )
 from foldseg.errors import FoldsegError
+from foldseg.scoring.candidates import select_candidates
 from foldseg.scoring.counts import count_masks, count_pixels
-from foldseg.scoring.scores import score
+from foldseg.scoring.scores import FOR_THRESHOLDS, score
 
-SCORES = ("image_mean_iou_present", "dataset_miou_scored")
+SCORES = FOR_THRESHOLDS
 CATEGORIES = ("overlapping", "exclusive")
 OVERLAPPING, EXCLUSIVE = CATEGORIES
 VALUES = [0, 1, 60, 61, 120, 128, 200, 254, 255]
@@ -39,12 +39,14 @@ def label_set(classes: int, scored: list[int]) -> LabelSet:
 LABELS = label_set(4, [1, 3])
 
 
-def scene(rng: np.random.Generator, labels: LabelSet, size: tuple[int, int] = (5, 6)) -> tuple[np.ndarray, np.ndarray]:
+def scene(
+    rng: np.random.Generator, labels: LabelSet, size: tuple[int, int] = (5, 6), help_of_truth: int = 64
+) -> tuple[np.ndarray, np.ndarray]:
     """Truth with a little void, and maps of few values, so that many are equal to a threshold or to each other."""
     truth = rng.integers(0, len(labels), size, dtype=np.uint8)
     truth[rng.random(size) < 0.1] = 255
     maps = rng.choice(VALUES, (len(labels), *size)).astype(np.uint8)
-    maps[truth % len(labels), np.arange(size[0])[:, None], np.arange(size[1])] |= 64  # better than chance
+    maps[truth % len(labels), np.arange(size[0])[:, None], np.arange(size[1])] |= help_of_truth  # better than chance
     return truth, maps
 
 
@@ -57,8 +59,10 @@ def test_curves_are_the_counts_of_images_segmented_at_every_threshold(seed, clas
         same = np.full(len(classes[1]), threshold, np.uint8)
         masks = count_masks(truth, threshold_masks(maps, same, labels))
         exclusive = count_pixels(truth, threshold_labels(maps, same, labels), len(labels))
-        assert select_counts(found[OVERLAPPING], same, labels)[0][classes[1]].tolist() == masks[classes[1]].tolist()
-        assert select_counts(found[EXCLUSIVE], same, labels)[0][classes[1]].tolist() == exclusive[classes[1]].tolist()
+        assert select_candidates(found[OVERLAPPING], same, labels)[0][classes[1]].tolist() == masks[classes[1]].tolist()
+        assert (
+            select_candidates(found[EXCLUSIVE], same, labels)[0][classes[1]].tolist() == exclusive[classes[1]].tolist()
+        )
 
 
 @pytest.mark.parametrize("name", SCORES)
@@ -66,7 +70,7 @@ def test_curves_are_the_counts_of_images_segmented_at_every_threshold(seed, clas
 def test_no_other_thresholds_score_higher(name: str, categories: str) -> None:
     """All pairs of thresholds that differ on these maps, by segmenting every image again."""
     rng = np.random.default_rng(4)
-    scenes = [scene(rng, LABELS) for _ in range(7)]
+    scenes = [scene(rng, LABELS, help_of_truth=help_of_truth) for help_of_truth in [64, 192] * 4]
     images = np.stack([count_at_thresholds(*one, LABELS, categories) for one in scenes])
 
     def segmented(pair: np.ndarray) -> float:
@@ -76,7 +80,7 @@ def test_no_other_thresholds_score_higher(name: str, categories: str) -> None:
             counts = [count_pixels(truth, threshold_labels(maps, pair, LABELS), 4) for truth, maps in scenes]
         return score(name, np.stack(counts), LABELS).value  # type: ignore[arg-type]
 
-    best = find_best_thresholds(name, images)  # type: ignore[arg-type]
+    best = find_best_thresholds(name, images, LABELS)  # type: ignore[arg-type]
     levels = sorted({int(v) for _, maps in scenes for v in np.unique(maps)} - {0})
     every = [segmented(np.array([a, b], np.uint8)) for a in levels for b in levels]
     assert segmented(best) == pytest.approx(max(every), abs=1e-12)
@@ -89,7 +93,9 @@ def test_of_equally_good_thresholds_the_middle_one_is_taken() -> None:
     maps = np.zeros((4, 1, 4), np.uint8)
     maps[1] = [200, 200, 99, 99]
     assert (
-        find_best_thresholds("image_mean_iou_present", count_at_thresholds(truth, maps, LABELS, OVERLAPPING)[None])[0]
+        find_best_thresholds(
+            "image_mean_iou_present", count_at_thresholds(truth, maps, LABELS, OVERLAPPING)[None], LABELS
+        )[0]
         == 150
     )
 
@@ -99,11 +105,14 @@ def test_a_class_without_truth_teaches_an_images_score_nothing_and_a_sets_score_
     truth = np.zeros((2, 2), np.uint8)
     maps = np.full((4, 2, 2), 199, np.uint8)
     images = count_at_thresholds(truth, maps, LABELS, OVERLAPPING)[None]
-    assert find_best_thresholds("image_mean_iou_present", images).tolist() == [128, 128]
-    assert find_best_thresholds("dataset_miou_scored", images).tolist() == [228, 228]  # the middle of 200 to 255
+    assert find_best_thresholds("image_mean_iou_present", images, LABELS).tolist() == [128, 128]
+    assert find_best_thresholds("dataset_miou_scored", images, LABELS).tolist() == [
+        228,
+        228,
+    ]  # the middle of 200 to 255
     maps[:] = 255
     full = count_at_thresholds(truth, maps, LABELS, OVERLAPPING)[None]
-    assert find_best_thresholds("dataset_miou_scored", full).tolist() == [128, 128]  # nothing helps
+    assert find_best_thresholds("dataset_miou_scored", full, LABELS).tolist() == [128, 128]  # nothing helps
 
 
 def test_exclusive_wants_a_class_to_fall_back_on() -> None:
@@ -141,10 +150,12 @@ def test_report_scores_where_it_was_fitted_and_where_not() -> None:
     report = operation.compare_alternatives(observations, parts, before, spec)["categories"]
     for categories in CATEGORIES:
         images = np.stack([one[categories] for one in observations])
-        nested = np.stack([find_best_thresholds("dataset_miou_scored", images[parts != part]) for part in parts])
-        same = find_best_thresholds("dataset_miou_scored", images)
+        nested = np.stack(
+            [find_best_thresholds("dataset_miou_scored", images[parts != part], LABELS) for part in parts]
+        )
+        same = find_best_thresholds("dataset_miou_scored", images, LABELS)
         for key, thresholds in (("same_oof", same), ("nested", nested)):
-            counts = select_counts(images, thresholds, LABELS)
+            counts = select_candidates(images, thresholds, LABELS)
             assert report[categories][key] == score("dataset_miou_scored", counts, LABELS).value
         assert report[categories]["argmax"] == score("dataset_miou_scored", before, LABELS).value
         assert list(report[categories]["thresholds"]) == ["c1", "c3"]

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from foldseg.data.labels import LabelSet
-from foldseg.data.reading import read_mask
+from foldseg.data.mask_files import read_mask
 from foldseg.data.signate import LABELS
 from foldseg.inference.map_file import quantise_array
 from foldseg.inference.store import PredictionStore

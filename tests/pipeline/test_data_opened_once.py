@@ -30,9 +30,9 @@ class Counts:
 def counts(monkeypatch: pytest.MonkeyPatch) -> Counts:
     counts, definition, load_folds = Counts(), DATASETS[ToyCity], datasets.load_folds
 
-    def scan(settings: ToyCity, root: Path) -> pd.DataFrame:
+    def scan(settings: Data) -> pd.DataFrame:
         counts.scans += 1
-        return definition.scan(settings, root)
+        return definition.scan(settings)
 
     def load(path: Path, table: pd.DataFrame) -> pd.DataFrame:
         counts.folds += 1

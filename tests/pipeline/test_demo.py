@@ -31,7 +31,7 @@ LABELS = signate.LABELS.select("scored")
 
 
 def truth_of(demo: TinyDemo, name: str):
-    from foldseg.data.reading import read_mask
+    from foldseg.data.mask_files import read_mask
 
     return read_mask(demo.root / "city/seg_train_annotations" / f"{name}.png", LABELS)
 

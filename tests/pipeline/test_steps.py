@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from command.line import CommandLine
-from foldseg.data.reading import read_mask
+from foldseg.data.mask_files import read_mask
 from foldseg.data.signate import LABELS
 from foldseg.ensemble.blend import argmax
 from foldseg.ensemble.image import ImageTask

@@ -7,7 +7,7 @@ import orjson
 import pandas as pd
 import pytest
 
-from foldseg.data.reading import read_mask
+from foldseg.data.mask_files import read_mask
 from foldseg.data.rle import decode_rle
 from foldseg.data.signate import LABELS
 from foldseg.ensemble.members import find_members
@@ -15,7 +15,6 @@ from foldseg.ensemble.run import EnsembleResult, predict_ensemble
 from foldseg.ensemble.steps.thresholds import (
     count_at_thresholds,
     find_best_thresholds,
-    select_counts,
     threshold_labels,
     threshold_masks,
 )
@@ -23,6 +22,7 @@ from foldseg.errors import FoldsegError
 from foldseg.files import read_json
 from foldseg.inference.map_file import quantise_array
 from foldseg.report.tables import format_ensemble
+from foldseg.scoring.candidates import select_candidates
 from foldseg.scoring.counts import count_masks, count_pixels
 from foldseg.scoring.scores import score
 from foldseg.submission.signate_json import Submission
@@ -68,7 +68,7 @@ def test_the_nested_score_can_be_recomputed_from_the_stores(demo: TinyDemo, resu
     all_curves = np.stack([count_at_thresholds(t, m, SCORED, categories) for t, m in zip(truths, maps, strict=True)])
     counts = []
     for truth, planes, fold in zip(truths, maps, folds, strict=True):
-        thresholds = find_best_thresholds(SCORE, all_curves[folds != fold])
+        thresholds = find_best_thresholds(SCORE, all_curves[folds != fold], SCORED)
         if categories == "overlapping":
             counts.append(count_masks(truth, threshold_masks(planes, thresholds, SCORED)))
         else:
@@ -78,8 +78,8 @@ def test_the_nested_score_can_be_recomputed_from_the_stores(demo: TinyDemo, resu
         assert categories_of(result)[categories]["nested"] == pytest.approx(nested, abs=1e-12)
     found = results[categories]
     assert found.scores["oof"]["blend + thresholds"][SCORE] == pytest.approx(nested, abs=1e-12)
-    everything = find_best_thresholds(SCORE, all_curves)
-    same = score(SCORE, select_counts(all_curves, everything, SCORED), SCORED).value
+    everything = find_best_thresholds(SCORE, all_curves, SCORED)
+    same = score(SCORE, select_candidates(all_curves, everything, SCORED), SCORED).value
     assert categories_of(found)[categories]["same_oof"] == pytest.approx(same, abs=1e-12)
 
 
@@ -155,8 +155,14 @@ def test_one_fold_is_scored_by_its_groups(demo: TinyDemo):
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        (["score=dataset_miou"], "which score dataset_miou is not; use dataset_miou_scored or image_mean"),
-        (["score=pixel_accuracy"], "which score pixel_accuracy is not"),
+        (
+            ["score=dataset_miou"],
+            "for score dataset_miou, which depends on classes that are not scored.*; use one of dataset_miou_scored, ",
+        ),
+        (
+            ["score=pixel_accuracy"],
+            "for score pixel_accuracy, which does not fall if a class is predicted for too many",
+        ),
         (
             ["steps=[thresholds, {kind: clean_up, min_area: 4, classes: [background]}]"],
             "background is not scored, and where categories overlap",

@@ -13,7 +13,7 @@ from foldseg.scoring.scores import SCORES
 from foldseg.scoring.undefined_scores import check_defined
 
 ALL = [*SCORES, "val_cross_entropy", "iou/signal", "iou/background"]
-SIGNAL = {"image_mean_iou_present", "dataset_miou_scored", "iou/signal"}
+SIGNAL = {"image_mean_iou_present", "iou/signal", *(name for name in SCORES if name.endswith("_scored"))}
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from foldseg.config.schema import Data, DatasetKind
 from foldseg.data import camvid, signate
 from foldseg.data.datasets import DataSet
-from foldseg.data.reading import read_mask
+from foldseg.data.mask_files import read_mask
 from foldseg.data.rle import EMPTY_RLE, encode_classes
 from foldseg.errors import FoldsegError
 from foldseg.scoring.scores import SCORES

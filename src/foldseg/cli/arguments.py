@@ -50,11 +50,14 @@ def parse_size(text: str) -> ImageSize:
 
 def parse_score(text: str) -> Any:
     """Return the name of a score as a `ScoreName`. The settings are imported here since that takes 0.4 s."""
-    from foldseg.config.schema import ScoreName
+    from foldseg.config.schema.names import ScoreName, is_own_score
 
-    if text not in get_args(ScoreName):
-        raise typer.BadParameter(f"{text!r} is not one of {', '.join(get_args(ScoreName))}")
-    return text
+    if text not in get_args(ScoreName) and not is_own_score(text):
+        raise typer.BadParameter(f"{text!r} is not one of {', '.join(get_args(ScoreName))}, and no FILE.py:FUNCTION")
+    if not is_own_score(text):
+        return text
+    file, _, function = text.rpartition(":")
+    return f"{parse_path(file)}:{function}"
 
 
 def parse_class_share(text: str) -> tuple[str, float]:
@@ -141,6 +144,14 @@ DeviceOption = Annotated[
 SizeOption = Annotated[
     ImageSize | None,
     typer.Option("--size", parser=parse_size, metavar="WIDTHxHEIGHT", help="Size of the images, e.g. 1936x1216."),
+]
+FormatOption = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="YAML",
+        help="Format of the submission, e.g. '{kind: run_length, direction: rows}'. Default: that of its ensemble.",
+    ),
 ]
 CsvOption = Annotated[
     Path | None,

@@ -41,7 +41,9 @@ _FORMAT = 2
 _BYTES = 4
 """Bytes of a pixel: red, green, blue and the class."""
 _GIB = 2**30
-_DECODING = tuple(f"data/{name}.py" for name in ("counting", "frames", "headers", "jpegs", "labels", "reading", "tiff"))
+_DECODING = tuple(
+    f"data/{name}.py" for name in ("counting", "frames", "headers", "jpegs", "labels", "mask_files", "reading", "tiff")
+)
 
 
 class CachedFrames:

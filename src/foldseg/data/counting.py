@@ -12,7 +12,8 @@ from tqdm import tqdm
 
 from foldseg.config.schema import Pictures
 from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
-from foldseg.data.reading import AS_SHOWN, read_index_mask, read_mask
+from foldseg.data.mask_files import read_index_mask, read_mask
+from foldseg.data.reading import AS_SHOWN
 from foldseg.errors import FoldsegError, raise_if_any
 
 

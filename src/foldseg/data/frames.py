@@ -13,14 +13,8 @@ from numpy.typing import NDArray
 from foldseg.config.schema import Pictures
 from foldseg.data.counting import count_masks
 from foldseg.data.labels import Image, LabelSet, Mask
-from foldseg.data.reading import (
-    AS_SHOWN,
-    describe_size_difference,
-    read_image,
-    read_image_header,
-    read_index_mask,
-    read_mask,
-)
+from foldseg.data.mask_files import fit_size, read_index_mask, read_mask
+from foldseg.data.reading import AS_SHOWN, describe_size_difference, read_image, read_image_header
 from foldseg.errors import FoldsegError
 
 
@@ -76,6 +70,8 @@ class FileFrames:
         """Decode one frame. FoldsegError for a damaged file, and for a mask of another size than its image."""
         path, mask_path = self.images[index], self.masks[index]
         image, mask = read_image(path, self.pictures), self._read_mask(mask_path)
+        if mask is not None:
+            mask = fit_size(mask, image.shape[:2], self.pictures)
         if mask is not None and image.shape[:2] != mask.shape:
             orientation = read_image_header(path).orientation
             raise FoldsegError(describe_size_difference(mask_path, mask.shape, path, image.shape[:2], orientation))

@@ -161,10 +161,7 @@ class LabelSet:
         ValueError names unknown ids.
         """
         table = self._value_of_raw_id
-        if raw.dtype == np.uint8:
-            mask = cv2.LUT(raw, table[:256])
-        else:
-            mask = _extend(table)[raw]
+        mask = cv2.LUT(raw, table[:256]) if raw.dtype == np.uint8 else _extend(table)[raw]
         if (mask == _UNKNOWN).any():
             unknown = np.unique(raw[mask == _UNKNOWN]).tolist()
             valid = np.flatnonzero(self._value_of_raw_id != _UNKNOWN).tolist()

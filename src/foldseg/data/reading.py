@@ -1,4 +1,6 @@
-"""Reading images and masks. Errors name the file that is missing, damaged or of the wrong kind.
+"""Reading images. Errors name the file that is missing, damaged or of the wrong kind.
+
+Masks are read in `mask_files.py`.
 
 A picture is never read in part, or in another way than was meant. So its header is read first (`headers.py`), and
 damage within a JPEG is an error (`jpegs.py`). What a file leaves open is decided by the settings `data.pictures`.
@@ -13,12 +15,11 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PillowImage
 
 from foldseg.config.schema import Pictures
 from foldseg.data import jpegs
 from foldseg.data.headers import Header, read_header
-from foldseg.data.labels import IGNORE_INDEX, Image, LabelSet, Mask, find_raw_ids
+from foldseg.data.labels import Image
 from foldseg.errors import FoldsegError
 from foldseg.inputs import check_is_file, read_bytes
 
@@ -28,7 +29,6 @@ cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 AS_SHOWN = Pictures()
 """The settings for pictures that belong to no data set: they are read as a viewer shows them."""
 
-_OPAQUE = 255
 _NEARLY_BLACK = 1 << 14
 """A 16-bit image without a larger value is 12 or 14 bits deep, or very dark."""
 _SHRINKS = (8, 4, 2)
@@ -83,34 +83,6 @@ def read_small_grey(path: Path, width: int) -> NDArray[np.uint8]:
             raise FoldsegError(f"{path}: is damaged: it cannot be decoded")
         picture = picture.reshape(picture.shape[:2])
         return np.asarray(_orient(picture, header, AS_SHOWN), np.uint8)
-
-
-def read_mask(path: Path, labels: LabelSet, pictures: Pictures = AS_SHOWN) -> Mask:
-    """Read a mask file as class indices (H, W) uint8, void 255.
-
-    Files hold RGB colours if the label set has `raw_colours`. Otherwise they hold 8-bit ids, grey or paletted; the
-    palette's index is the id. FoldsegError for 16-bit masks, for unknown ids or colours, for damaged files.
-    """
-    content, header = _read(path)
-    with _named_errors(path, header, 4):
-        has_colours = bool(labels.raw_colours)
-        raw_ids = _decode_colours(path, content, labels) if has_colours else _decode_ids(path, content, header)
-        try:
-            return labels.encode(_orient(raw_ids, header, pictures))
-        except ValueError as error:
-            raise FoldsegError(f"{path}: {error}") from None
-
-
-def read_index_mask(path: Path, classes: int, pictures: Pictures = AS_SHOWN) -> Mask:
-    """Read a mask file that holds class indices: (H, W) uint8, void 255. FoldsegError for an index that is no class."""
-    content, header = _read(path)
-    with _named_errors(path, header, 1):
-        mask = _orient(_decode_ids(path, content, header), header, pictures)
-    present = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
-    unknown = present[(present >= classes) & (present != IGNORE_INDEX)].tolist()
-    if unknown:
-        raise FoldsegError(f"{path}: holds {unknown}; expected class indices 0 to {classes - 1}, and 255 for void")
-    return mask
 
 
 def read_image_size(path: Path, pictures: Pictures = AS_SHOWN) -> tuple[int, int]:
@@ -237,51 +209,3 @@ def _make_upright(picture: Any, orientation: int) -> Any:
     if orientation in _ROTATIONS:
         picture = cv2.rotate(picture, _ROTATIONS[orientation])
     return picture
-
-
-def _decode_8_bits(path: Path, content: bytes) -> Image:
-    """Decode a mask with the channels that it has. FoldsegError if it is damaged or has not 8 bits per channel."""
-    picture = _decode(content, cv2.IMREAD_UNCHANGED)
-    if picture is None:
-        raise FoldsegError(f"{path}: is damaged: it cannot be decoded")
-    if picture.dtype != np.uint8:
-        raise FoldsegError(f"{path}: is a {picture.dtype.itemsize * 8}-bit mask; expected 8 bits per channel")
-    return np.asarray(picture, np.uint8)
-
-
-def _decode_colours(path: Path, content: bytes, labels: LabelSet) -> Mask:
-    """Return the raw ids (H, W) uint8 of a mask that holds RGB colours."""
-    picture = _decode_8_bits(path, content)
-    channels = 1 if picture.ndim == 2 else picture.shape[2]
-    if channels == 4:
-        transparent = int(np.count_nonzero(picture[..., 3] != _OPAQUE))
-        if transparent:
-            raise FoldsegError(
-                f"{path}: {transparent} of its pixels are transparent, and which class they show is not known; "
-                "save the mask without transparency"
-            )
-        picture = np.ascontiguousarray(picture[..., :3])
-    elif channels != 3:
-        raise FoldsegError(f"{path}: has {channels} channel(s); expected a mask of 3 (RGB colours)")
-    try:
-        rgb = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False)
-        return find_raw_ids(rgb, labels.raw_colours)
-    except ValueError as error:
-        raise FoldsegError(f"{path}: {error}") from None
-
-
-def _decode_ids(path: Path, content: bytes, header: Header) -> Mask:
-    """Return the ids (H, W) uint8 of a mask that holds 8-bit ids, grey or paletted."""
-    if header.kind == "PNG" and header.paletted:
-        # OpenCV would replace the ids by the palette's colours
-        try:
-            with PillowImage.open(io.BytesIO(content)) as picture:
-                return np.array(picture, np.uint8)
-        except (OSError, SyntaxError, ValueError) as error:
-            raise FoldsegError(f"{path}: is damaged: {error}") from error
-    if header.kind == "PNG" and header.bits < 8:
-        raise FoldsegError(f"{path}: is a {header.bits}-bit mask, whose ids would be stretched; expected 8 bits")
-    mask = _decode_8_bits(path, content)
-    if mask.ndim != 2:
-        raise FoldsegError(f"{path}: has {mask.shape[2]} channels; expected a mask of one (8-bit ids)")
-    return mask

@@ -42,7 +42,7 @@ _TURNED = {
 _OBLONG = "%s: says that its pixels are not square (%d of %d images do); they are taken as they are stored"
 _SQUARE = 0.01
 """Pixels count as square if their sides differ by no more than this, relatively."""
-_MAX_ID = 200
+MAX_ID = 200
 """Longest id, in bytes. A file name has at most 255, which include a suffix and what a temporary name adds."""
 _MAX_SHOWN = 80
 """Longest text that a message quotes, in letters."""
@@ -76,8 +76,8 @@ def _describe_invalid_id(name: str) -> str:
         return "holds a slash"
     if not name.isprintable():
         return "holds a character that cannot be printed"
-    if len(name.encode()) > _MAX_ID:
-        return f"has {len(name.encode())} bytes; {_MAX_ID} are possible"
+    if len(name.encode()) > MAX_ID:
+        return f"has {len(name.encode())} bytes; {MAX_ID} are possible"
     return ""
 
 
@@ -109,7 +109,7 @@ def _header_or_error(image: Path, mask: Path | None, pictures: Pictures) -> Head
         mask_size = _check_once(mask, pictures).size(pictures.upright) if mask else size
     except FoldsegError as error:
         return error
-    if mask_size != size:
+    if mask_size != size and not pictures.resize_masks:
         return FoldsegError(describe_size_difference(mask, mask_size, image, size, header.orientation))
     return header
 

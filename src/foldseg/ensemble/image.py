@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from foldseg.config.schema import Pictures
 from foldseg.data.labels import LabelSet, Mask
-from foldseg.data.reading import AS_SHOWN, read_image, read_mask
+from foldseg.data.mask_files import read_mask
+from foldseg.data.reading import AS_SHOWN, read_image
 from foldseg.ensemble.blend import Levels, argmax, merge_classes, weighted_sum
 from foldseg.ensemble.line import Line
 from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Prediction

@@ -19,6 +19,7 @@ from foldseg.runs.experiment_folder import ExperimentFolder
 from foldseg.runs.provenance import git_commit
 from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.submission_folder import SubmissionFolder
+from foldseg.scoring.own_score import hash_own_score
 
 KEY = "made_from"
 """Name of this record in score.json."""
@@ -48,6 +49,7 @@ def made_from(members: Members, contents: Path, submission: Path) -> dict[str, A
         "folds": members.first.facts["data_fingerprint"],
         "git_commit": git_commit(),
         "code": hash_code(*_CODE),
+        "own_score": hash_own_score(members.config.score),
     }
 
 
@@ -65,11 +67,12 @@ def hash_checkpoints(members: Members) -> dict[str, str]:
 
 
 def hash_submission(path: Path) -> str:
-    """Return the SHA-256 of a submission's file, or of the names and hashes of the PNGs of a folder."""
+    """Return the SHA-256 of a submission's file, or of the names and hashes of the files of a folder."""
     if not path.is_dir():
         return hash_file(path)
-    files = sorted(path.glob("*.png"))
-    lines = [f"{file.name} {digest}\n" for file, digest in zip(files, hash_files(files), strict=True)]
+    files = sorted(file for pattern in ("*.png", "*.npy") for file in path.rglob(pattern))
+    names = [file.relative_to(path).as_posix() for file in files]
+    lines = [f"{name} {digest}\n" for name, digest in zip(names, hash_files(files), strict=True)]
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -95,11 +98,13 @@ def find_changes_since(folder: Path, opened: OpenedData) -> list[str]:
             f"{folder}: was made by other code, of commit {recorded['git_commit']}", kind="submission of other code"
         )
     now = hash_ensemble_samples(data, scores["folds"])
+    score_file = hash_own_score(config.score)
     labels = describe_label_changes(recorded["labels"], blended_labels(config, run).definition)
     return [
         *SampleHashes.read(submission.sample_hashes).changes(now),
         *find_changed_checkpoints(config, recorded["members"]),
         *(f"label set: {change}" for change in labels),
+        *([f"the file of score {config.score}"] if score_file != recorded.get("own_score", "") else []),
     ]
 
 

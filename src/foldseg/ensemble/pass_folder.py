@@ -23,6 +23,7 @@ from foldseg.ensemble.line import Line
 from foldseg.ensemble.passes import Pass, Tally, run_pass
 from foldseg.ensemble.records import Arrays, Records
 from foldseg.inference.store import PredictionStore, StoreMetadata
+from foldseg.scoring.own_score import hash_own_score
 
 _CODE = ("config", "data", "ensemble", "inference", "scoring")
 """Rooms whose code decides what a pass gives."""
@@ -111,7 +112,7 @@ def _made_from(plan: Pass, tasks: Sequence[ImageTask]) -> dict[str, Any]:
         "steps": [step.model_dump(mode="json", exclude_none=True) for step in line.steps],
         "left_out": sorted(line.left_out),
         "members": spec.members,
-        "score": spec.score,
+        "score": [spec.score, hash_own_score(spec.score)],
         "blend": spec.blend.model_dump(mode="json"),
         "weights": spec.weights,
         "max_bytes": plan.max_bytes,

@@ -16,7 +16,7 @@ from foldseg.ensemble.operation import Observation
 from foldseg.ensemble.prediction import EnsembleSpec
 from foldseg.scoring.compare import compare_models
 from foldseg.scoring.counts import Counts
-from foldseg.scoring.scores import OF_SCORED_CLASSES, SCORES, bootstrap, score
+from foldseg.scoring.scores import bootstrap, list_scores, list_scores_of_scored_classes, score
 
 Groups = NDArray[Any]
 """(images,): names of groups. A bootstrap draws all images of a group together."""
@@ -34,7 +34,7 @@ def stage_scores(
     for stage, part in zip(stage_names([m.name for m in config.members], taken), counts, strict=True):
         # Masks that overlap are of the scored classes alone. They have no pixel accuracy, and no background.
         only_scored = not overlapping.isdisjoint(stage.split(" + "))
-        names = OF_SCORED_CLASSES if only_scored else tuple(SCORES)
+        names = list_scores_of_scored_classes(config.score) if only_scored else list_scores(config.score)
         table[stage] = {name: score(name, part, labels).value for name in names}
         per_class = score(config.score, part, labels).per_class
         table[stage]["per_class"] = {c.name: per_class[c.name] for c in labels.classes if c.scored or not only_scored}

@@ -3,10 +3,12 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from foldseg.data.datasets import DataSet, find_fold_leaks
+from foldseg.data.datasets import DataSet
+from foldseg.data.folds_file import find_fold_leaks
 from foldseg.data.frame_similarity import SAME_PLACE
 from foldseg.data.leaks import Leaks
-from foldseg.data.reading import read_image, read_mask
+from foldseg.data.mask_files import read_mask
+from foldseg.data.reading import read_image
 from foldseg.data.samples import count_mask_pixels
 from foldseg.deploy.drawing import overlay
 from foldseg.errors import FoldsegError

@@ -25,8 +25,9 @@ from foldseg.report.figures import (
     make_error_legend,
 )
 from foldseg.report.oof_labels import OofLabels
+from foldseg.scoring.class_values import iou, present_iou
 from foldseg.scoring.counts import PREDICTION, SHARED, TRUTH, Counts, confusion_matrix, counts_of_confusion
-from foldseg.scoring.scores import image_scores, iou, present_iou, score
+from foldseg.scoring.scores import image_scores, score
 
 SIZE_EDGES = (0.0, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 """Lower edges of the bins of object size, as shares of the image's area."""

@@ -13,7 +13,8 @@ from tqdm import tqdm
 from foldseg.config.schema import ScoreName
 from foldseg.data.datasets import DataSet, OpenedData
 from foldseg.data.labels import Image, LabelSet, Mask
-from foldseg.data.reading import read_image, read_mask
+from foldseg.data.mask_files import read_mask
+from foldseg.data.reading import read_image
 from foldseg.data.samples import shorten
 from foldseg.ensemble.blend import argmax
 from foldseg.ensemble.made_from import find_any_run, find_changes_since, holds_other_label_maps

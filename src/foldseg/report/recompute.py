@@ -30,7 +30,7 @@ from foldseg.runs.kinds import open_runs, require_kind
 from foldseg.runs.submission_folder import SubmissionFolder
 from foldseg.scoring.counts import Counts
 from foldseg.scoring.intervals import Resampled, warn_of_large_group
-from foldseg.scoring.scores import SCORES, Score, bootstrap, bootstrap_classes, score
+from foldseg.scoring.scores import SCORES, Score, bootstrap, bootstrap_classes, define_score, list_scores, score
 from foldseg.submission.formats import FORMATS
 from foldseg.submission.ledger import read_ledger
 from foldseg.submission.submission_score import count_submission
@@ -108,7 +108,7 @@ def recompute(source: Path, opened: OpenedData | None = None) -> RecomputedScore
     else:
         statements, remarks = _check_runs(source, oof, counts), []
     samples = oof.bootstrap_samples
-    scores = {name: bootstrap(name, counts, oof.labels, groups, samples) for name in SCORES}
+    scores = {name: bootstrap(name, counts, oof.labels, groups, samples) for name in list_scores(oof.score)}
     kinds: tuple[ScoreName, ScoreName] = ("dataset_miou", "image_mean_iou_present")
     classes = {name: bootstrap_classes(name, counts, oof.labels, groups, samples) for name in kinds}
     return RecomputedScores(oof, scores, classes, statements, remarks)
@@ -122,7 +122,7 @@ def _check_runs(source: Path, oof: OofLabels, counts: Counts) -> list[Statement]
     statements = []
     for run in open_runs(source):
         fold_counts = counts[(oof.table["fold"] == run.fold).to_numpy()]
-        scores = {name: score(name, fold_counts, oof.labels).value for name in SCORES}
+        scores = {name: score(name, fold_counts, oof.labels).value for name in list_scores(oof.score)}
         summary = read_record(run.summary, {"monitor": str, "best": float | None, "best_epoch": int})
         where = f"fold {run.fold} summary.json"
         monitor = summary["monitor"]
@@ -155,7 +155,7 @@ class StageScores:
     def of(counts: Counts, labels: LabelSet, config: Ensemble, groups: NDArray[np.generic]) -> "StageScores":
         """Score counts (images, classes, 3) as the ensemble does."""
         interval = bootstrap(config.score, counts, labels, groups, config.bootstrap_samples).interval()
-        return StageScores({name: score(name, counts, labels) for name in SCORES}, interval)
+        return StageScores({name: score(name, counts, labels) for name in list_scores(config.score)}, interval)
 
 
 def compare_stage(where: str, stated: Mapping[str, Any], recomputed: StageScores, name: ScoreName) -> list[Statement]:
@@ -173,7 +173,7 @@ def compare_stage(where: str, stated: Mapping[str, Any], recomputed: StageScores
     per_class = scores[name].per_class if name in scores else {}
     for class_name, value in stated["per_class"].items():
         if class_name in per_class:
-            pairs.append((f"{SCORES[name].class_value.name} of {class_name}", value, per_class[class_name]))
+            pairs.append((f"{define_score(name).class_value.name} of {class_name}", value, per_class[class_name]))
     return [Statement(where, what, math.nan if value is None else value, again, EXACT) for what, value, again in pairs]
 
 
@@ -186,7 +186,7 @@ def _check_submission(
     """
     folder, config, scores = submission.path, submission.read_settings(), submission.read_scores()
     _check_left_out(submission, scores)
-    _check_file(folder / FORMATS[config.submission].file_name, scores)
+    _check_file(folder / FORMATS[type(config.submission)].file_name, scores)
     final = list(scores["oof"])[-1]
     remarks: list[str] = []
     recomputed: dict[str, StageScores] = {}
@@ -200,9 +200,9 @@ def _check_submission(
         recomputed["oof"] = StageScores.of(counts, oof.labels, config, oof.table["group"].to_numpy())
     if "test" in scores:
         data = oof.data if config.labels == "as_trained" else oof.data.with_labels("scored")
-        counted = count_submission(folder / FORMATS[config.submission].file_name, data)
-        recomputed["test"] = StageScores(counted.scores)
-        missing = [name for name in SCORES if name not in counted.scores]
+        counted = count_submission(folder / FORMATS[type(config.submission)].file_name, data)
+        recomputed["test"] = StageScores(counted.compute_scores(config.score))
+        missing = [name for name in SCORES if name not in recomputed["test"].scores]
         if missing:
             remarks.append(f"the submission holds the scored classes alone: no {', '.join(missing)} of test")
     statements: list[Statement] = []

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from foldseg.config.schema import ScoreName
 from foldseg.data.samples import shorten
+from foldseg.errors import FoldsegError
 from foldseg.submission.submission_score import CountedSubmission
 
 if TYPE_CHECKING:  # it would bring torch along, which a table has no need of
@@ -46,14 +48,18 @@ def format_probability(value: float) -> str:
     return "-" if np.isnan(value) else f"{min(max(value, 0.001), 0.999):.3f}"
 
 
-def format_submission_scores(counted: CountedSubmission) -> str:
+def format_submission_scores(counted: CountedSubmission, chosen: ScoreName | None = None) -> str:
     """Return the scores of a submission as text: all scores, two IoUs per class, and which images were left out.
 
-    The IoUs of a class are that over the whole set, and the mean over the images that have it. Scores have seven
-    decimals, as many as leaderboards show.
+    `chosen`: the only score that is shown. The IoUs of a class are that over the whole set, and the mean over the
+    images that have it. Scores have seven decimals, as many as leaderboards show. FoldsegError if the chosen score
+    needs classes that the file does not hold.
     """
-    scores = counted.scores
-    overall = format_table(["score", "value"], [[name, f"{s.value:.7f}"] for name, s in scores.items()])
+    scores = counted.scores if chosen is None else counted.compute_scores(chosen)
+    if chosen is not None and chosen not in scores:
+        raise FoldsegError(f"--score: {chosen} depends on all classes, and the file holds the scored ones alone")
+    shown = scores if chosen is None else {chosen: scores[chosen]}
+    overall = format_table(["score", "value"], [[name, f"{s.value:.7f}"] for name, s in shown.items()])
     over_set, over_images = scores["dataset_miou_scored"].per_class, scores["image_mean_iou_present"].per_class
     rows = [[name, format_number(over_set[name]), format_number(over_images[name])] for name in over_set]
     blocks = [overall, format_table(["class", "IoU over the set", "mean IoU over images"], rows)]

@@ -9,7 +9,7 @@ from foldseg.config.schema import ScoreName
 from foldseg.data.labels import LabelSet
 from foldseg.scoring.counts import Counts
 from foldseg.scoring.intervals import Resampled, resample
-from foldseg.scoring.scores import SCORES, class_ratios
+from foldseg.scoring.scores import class_ratios, define_score
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def compare_models(
     samples: int = 2000,
     seed: int = 0,
 ) -> Comparison:
-    """Compare two models by a score of `foldseg.scoring.scores.SCORES`. The difference is a - b.
+    """Compare two models by a score of `foldseg.scoring.scores.SCORES`, or one of one's own. The difference is a - b.
 
     `counts_a`, `counts_b`: (images, classes, 3) int64 as in `foldseg.scoring.counts`, of the same images in the same
     order and the classes of `labels`. `groups`: (images,) of any type, the group of each image. The comparison is
@@ -42,7 +42,8 @@ def compare_models(
     So its interval is far narrower than those of the scores. ValueError when shapes differ.
     """
     _check_shapes(counts_a, counts_b, labels, groups)
-    ratios_a, ratios_b = SCORES[name].ratios(counts_a, labels), SCORES[name].ratios(counts_b, labels)
+    definition = define_score(name)
+    ratios_a, ratios_b = definition.ratios(counts_a, labels), definition.ratios(counts_b, labels)
     return _comparison_of(resample(ratios_a, groups, samples, seed, minus=ratios_b))
 
 

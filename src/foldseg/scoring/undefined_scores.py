@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from foldseg.config.schema.names import ScoreName, is_own_score
 from foldseg.data.counting import count_mask
 from foldseg.data.datasets import DataSet
 from foldseg.data.labels import LabelSet
@@ -48,8 +50,8 @@ def class_areas(table: pd.DataFrame, data: DataSet, labels: LabelSet) -> Iterato
 def _is_defined(name: str, areas: Sequence[NDArray[np.int64]], labels: LabelSet) -> bool:
     """Whether a score is defined for perfect predictions of images whose classes have these areas."""
     counts = np.repeat(np.stack(areas)[..., None], 3, -1)
-    if name in SCORES:
-        return not math.isnan(score(name, counts, labels).value)
+    if name in SCORES or is_own_score(name):
+        return not math.isnan(score(cast(ScoreName, name), counts, labels).value)
     if name.startswith("iou/"):
         return bool(counts[:, labels.names.index(name.removeprefix("iou/"))].any())
     return bool(counts.any())

@@ -71,7 +71,7 @@ def _score_and_save(
             update_batch_norms(network, _yield_training_images(module, loaders, device))
     trainer.validate(module, loaders.val_dataloader(), verbose=False)
     monitor = module.experiment.monitor
-    scores: dict[str, float] = {metric: module.metrics[metric] for metric in [*SCORES, monitor]}
+    scores: dict[str, float] = {metric: module.metrics[metric] for metric in dict.fromkeys([*SCORES, monitor])}
     content: dict[str, Any] = {"state_dict": network_weights(network)}
     module.on_save_checkpoint(content)
     if trainer.is_global_zero:

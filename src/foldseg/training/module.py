@@ -45,7 +45,7 @@ class FoldModule(pl.LightningModule):
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.metrics: dict[str, float] = {}
         self.pictures: list[Image] = []
-        self._validation = Validation(experiment.view.predict, labels, experiment.eval_batch_size)
+        self._validation = Validation(experiment.view.predict, labels, experiment.eval_batch_size, experiment.monitor)
         self._precision = PRECISIONS[experiment.precision]
         self._statistics = EpochStatistics(
             experiment.on_non_finite, experiment.max_skipped, scaled=self._precision.scales_gradients

@@ -17,7 +17,7 @@ from foldseg.config.schema.choice import check_entries
 from foldseg.config.schema.definitions import LOSSES
 from foldseg.data.labels import LabelSet
 from foldseg.errors import FoldsegError
-from foldseg.scoring.scores import SCORES
+from foldseg.scoring.scores import list_scores
 from foldseg.training.validation import make_comparable
 
 Curve = Callable[[int, int, Any], float]
@@ -148,7 +148,7 @@ class RateSchedule(LambdaLR):
 def check_watched_metric(experiment: Experiment, labels: LabelSet) -> None:
     """Raise FoldsegError if the schedule watches a number that validation does not give."""
     metric = experiment.schedule.find_watched_metric(experiment.monitor)
-    valid = [*LOSSES, *SCORES, *(f"iou/{name}" for name in labels.names)]
+    valid = [*LOSSES, *list_scores(experiment.monitor), *(f"iou/{name}" for name in labels.names)]
     if metric is not None and metric not in valid:
         raise FoldsegError(f"schedule.metric: unknown name {metric!r}; valid are {', '.join(valid)}")
 

@@ -17,6 +17,7 @@ from foldseg.models.device import choose_device
 from foldseg.runs.data_changes import hash_training_data
 from foldseg.runs.provenance import LIBRARIES, git_commit, installed_version
 from foldseg.runs.run_folder import RunFolder
+from foldseg.scoring.own_score import hash_own_score
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ TRAINING_CODE = ("config", "data", "losses", "models", "runs", "scoring", "train
 _OLDER_KEYS = ("git_commit", "foldseg", "python", "machine", "libraries")
 """What runs of older versions say about their only session, outside of `sessions`."""
 
-_CODE_KEYS = ("git_commit", "code", "foldseg", "python")
+_CODE_KEYS = ("git_commit", "code", "foldseg", "python", "own_score")
 _MACHINE_KEYS = ("machine", "processor", "device", "threads", "processes")
 
 
@@ -87,6 +88,7 @@ def describe_session(experiment: Experiment) -> dict[str, Any]:
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "git_commit": git_commit(),
         "code": hash_code(*TRAINING_CODE),
+        "own_score": hash_own_score(experiment.score),
         "foldseg": foldseg.__version__,
         "python": platform.python_version(),
         "libraries": {name: installed_version(name) for name in LIBRARIES},

@@ -96,7 +96,9 @@ class _Evaluator:
         self.load(state, refresh=refresh)
         experiment = self._experiment
         samples = build_validation_samples(experiment, self._fold_data, self._network.stride)
-        validation = Validation(experiment.view.predict, self._fold_data.labels, experiment.eval_batch_size)
+        validation = Validation(
+            experiment.view.predict, self._fold_data.labels, experiment.eval_batch_size, experiment.monitor
+        )
         loader = eval_loader(samples, experiment.workers)
         for sample in tqdm(loader, desc="scoring", unit="image", leave=False, disable=None):
             validation.add(self._network, replace(sample, inputs=sample.inputs.to(self._device)))

@@ -11,10 +11,11 @@ from torch.nn import functional
 from foldseg.config.schema import PredictView
 from foldseg.config.schema.choice import check_entries
 from foldseg.config.schema.definitions import is_lower_better
-from foldseg.config.schema.names import LossName
+from foldseg.config.schema.names import LossName, MonitorName
 from foldseg.data.labels import IGNORE_INDEX, Image, LabelSet
+from foldseg.scoring.class_values import iou
 from foldseg.scoring.counts import Counts, count_pixels
-from foldseg.scoring.scores import SCORES, iou, score
+from foldseg.scoring.scores import list_scores, score
 from foldseg.training.devices import gather
 from foldseg.training.pictures import draw_triplet
 from foldseg.views.eval_samples import EvalSample
@@ -49,10 +50,16 @@ def make_comparable(name: str, value: float) -> float:
 
 
 class Validation:
-    """Predicts images in the order in which they come, `batch_size` together if they have the same size."""
+    """Predicts images in the order in which they come, `batch_size` together if they have the same size.
 
-    def __init__(self, view: PredictView, labels: LabelSet, batch_size: int) -> None:
+    `monitor`: the number that the run monitors, which may be a score of one's own.
+    """
+
+    def __init__(
+        self, view: PredictView, labels: LabelSet, batch_size: int, monitor: MonitorName = "dataset_miou"
+    ) -> None:
         self._view, self._labels, self._batch_size = view, labels, batch_size
+        self._scores = list_scores(monitor)
         self.start()
 
     def start(self) -> None:
@@ -91,7 +98,7 @@ class Validation:
         """Return every loss (mean over images), every score and `iou/<class>`, of the images of all processes."""
         counts = np.stack(gather(self.counts))
         metrics = {name: _mean_of_defined(values) for name, values in self._losses.items()}
-        metrics |= {name: score(name, counts, self._labels).value for name in SCORES}
+        metrics |= {name: score(name, counts, self._labels).value for name in self._scores}
         class_ious = iou(counts.sum(0)).tolist()
         return metrics | {f"iou/{name}": value for name, value in zip(self._labels.names, class_ious, strict=True)}
 

@@ -21,6 +21,7 @@ from foldseg.config.schema.loss import Loss
 from foldseg.config.schema.model import Model
 from foldseg.config.schema.names import ScoreName
 from foldseg.config.schema.optimizers import Adam, AdamW, FusedAdam, Lookahead, Optimizer, RAdam, RMSprop, Sgd
+from foldseg.config.schema.own_data import Folders, OwnData, Table
 from foldseg.config.schema.sampling import Balance, ClassCrops, CopyPaste, CutMix, PositiveShare, Sampling, Source
 from foldseg.config.schema.schedules import (
     Constant,
@@ -86,6 +87,7 @@ __all__ = [
     "EqualWeights",
     "Experiment",
     "Exponential",
+    "Folders",
     "Fraction",
     "FullView",
     "FusedAdam",
@@ -101,6 +103,7 @@ __all__ = [
     "Model",
     "OneCycle",
     "Optimizer",
+    "OwnData",
     "Pictures",
     "Plateau",
     "Poly",
@@ -124,6 +127,7 @@ __all__ = [
     "Step",
     "StepDecay",
     "Swa",
+    "Table",
     "ThresholdStep",
     "TilesView",
     "ToyCity",

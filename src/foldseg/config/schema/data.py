@@ -6,6 +6,9 @@ from pydantic import Field
 
 from foldseg.config.schema.base import Seed, Settings, UserPath
 from foldseg.config.schema.datasets import DatasetKind
+from foldseg.config.schema.division import CrossValidation, Division, Grouping, Strata
+from foldseg.config.schema.own_data import Folders as Folders
+from foldseg.config.schema.own_data import Table as Table
 
 WhiteLevel = Annotated[int, Field(ge=255, le=65535)]
 
@@ -27,6 +30,15 @@ class Pictures(Settings):
             "be nearly black is refused"
         ),
     ] = None
+    mask_threshold: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Masks of ids are read as black and white: 255 from this value on, 0 below. For masks with grey edges, and for
+    JPEGs. Null: ids are taken as they are."""
+    nearest_color: Annotated[float, Field(gt=0, le=442)] | None = None
+    """Largest distance in RGB at which a colour in a mask is taken for the nearest colour of a class. For masks with
+    mixed edges, and for JPEGs. Null: unknown colours are refused."""
+    resize_masks: bool = False
+    """Whether masks of another size than their image are resized to it (nearest neighbour). Otherwise they are
+    refused."""
 
     @property
     def upright(self) -> bool:
@@ -49,7 +61,19 @@ class Data(Settings):
     """Official splits whose images are divided into folds."""
     fold_seed: Seed = 0
     """Seed of the division into folds."""
+    division: Division = CrossValidation()
+    """Which images are validated on."""
+    groups: Grouping | None = None
+    """Which images are a group. Null: as the data set says."""
+    strata: Strata | None = None
+    """What folds balance. Null: as the data set says."""
+    exclude: UserPath | None = None
+    """CSV with id, and optionally reason, of images that are neither trained on nor predicted. Null: none."""
     labels: Literal["all", "scored"] | tuple[str, ...] = "all"
     """Classes that are learned: all, the scored ones, or a list of names. All other classes become `background`."""
     pictures: Pictures = Pictures()
     """How picture files are read if the file alone does not decide it."""
+
+    def list_divided_splits(self) -> list[str]:
+        """Return the splits that are trained or validated on."""
+        return list(dict.fromkeys([*self.fold_splits, *self.division.validation_splits]))

@@ -15,9 +15,10 @@ from foldseg.config.schema.base import (
     UserPath,
 )
 from foldseg.config.schema.blends import Blend, MeanBlend
-from foldseg.config.schema.names import ScoreName, SubmissionName
+from foldseg.config.schema.names import AnyScoreName
 from foldseg.config.schema.step_order import check_order
 from foldseg.config.schema.steps import Step
+from foldseg.config.schema.submissions import LabelPng, SubmissionKind
 from foldseg.config.schema.tta import Tta
 from foldseg.config.schema.views import PredictView, view_slug
 
@@ -61,10 +62,10 @@ class Ensemble(Settings):
     """How the members' probabilities become one."""
     steps: tuple[Step, ...] = ()
     """What is done to the blend, in this order."""
-    score: ScoreName = "dataset_miou"
-    """The score that is fitted and reported."""
-    submission: SubmissionName = "label_png"
-    """Format of the submission."""
+    score: AnyScoreName = "dataset_miou"
+    """The score that is fitted and reported: a name, or FILE.py:FUNCTION, a score of your own."""
+    submission: SubmissionKind = LabelPng()
+    """Format of the submission, with its settings."""
     bootstrap_samples: Annotated[int, Field(ge=100)] = 2000
     """Resamples from which intervals are computed."""
     workers: Count = 2

@@ -83,7 +83,7 @@ class Experiment(Settings):
     """Number of training images, chosen at random by `seed`. Null: all."""
     monitor: MonitorName = "dataset_miou"
     """The number that decides which checkpoint is the best and when training stops. A lower loss is better, and a
-    higher score."""
+    higher score. It may be FILE.py:FUNCTION, a score of your own."""
     validate_every: Count = 1
     """Epochs from one validation to the next. The number must divide schedule.epochs."""
     early_stopping: EarlyStopping | None = EarlyStopping()

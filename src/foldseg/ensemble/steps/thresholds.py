@@ -1,9 +1,8 @@
 """One probability threshold per scored class, fitted on OOF with the contest's own score, exactly.
 
 argmax is not the best submission where a class that is absent costs nothing, or categories may overlap: then every
-class asks for a threshold of its own. One histogram per image and class holds the counts for every threshold, and the
-scores are sums over classes, so each class has its best threshold by itself: nothing is segmented again, and nothing
-is searched.
+class asks for a threshold of its own. One histogram per image and class holds the counts for every threshold, so
+nothing is segmented again (`scoring/candidates.py`).
 
 A threshold t of 1..255 takes the pixels whose probability, as round(255 p), is at least t.
 """
@@ -23,8 +22,9 @@ from foldseg.ensemble.operation import Observation, Operation
 from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Params, Prediction, find_best_unscored
 from foldseg.errors import FoldsegError
 from foldseg.inference.store import Quantised
+from foldseg.scoring.candidates import choose_candidates, select_candidates
 from foldseg.scoring.counts import PREDICTION, SHARED, TRUTH, Counts, joint_histogram
-from foldseg.scoring.scores import FOR_THRESHOLDS, SCORES, iou, present_iou, score
+from foldseg.scoring.scores import FOR_THRESHOLDS, define_score, score
 
 Categories = Literal["overlapping", "exclusive"]
 """How categories share pixels.
@@ -44,11 +44,16 @@ class ThresholdOperation(Operation[ThresholdStep]):
 
     def check(self, config: Ensemble, labels: LabelSet) -> None:
         """Raise FoldsegError unless the score is of the scored classes alone, and there is a class for pixels below."""
-        definition = SCORES[config.score]
-        if definition.mean_iou_of is None or (definition.classes == "all" and not labels.scored.all()):
+        definition = define_score(config.score)
+        if not definition.counts_excess or (definition.classes == "all" and not labels.scored.all()):
+            reason = (
+                "depends on classes that are not scored, which have no threshold"
+                if definition.counts_excess
+                else "does not fall if a class is predicted for too many pixels"
+            )
             raise FoldsegError(
-                f"steps.thresholds is fitted on a mean IoU of the scored classes, which score {config.score} is not; "
-                f"use {' or '.join(FOR_THRESHOLDS)}"
+                f"steps.thresholds cannot be fitted for score {config.score}, which {reason}; "
+                f"use one of {', '.join(FOR_THRESHOLDS)}"
             )
         if self.settings.categories not in possible_categories(labels):
             raise FoldsegError(
@@ -77,7 +82,7 @@ class ThresholdOperation(Operation[ThresholdStep]):
     def fit(self, observations: Sequence[Observation], spec: EnsembleSpec) -> Params:
         """Return the thresholds of the highest score."""
         images = np.stack([observation[self.settings.categories] for observation in observations])
-        return {"thresholds": find_best_thresholds(spec.score, images)}
+        return {"thresholds": find_best_thresholds(spec.score, images, spec.labels)}
 
     def describe(self, params: Params, spec: EnsembleSpec) -> dict[str, Any]:
         """Return scored class -> least probability."""
@@ -96,14 +101,14 @@ class ThresholdOperation(Operation[ThresholdStep]):
         table: dict[str, Any] = {}
         for kind in possible_categories(labels):
             images = np.stack([observation[kind] for observation in observations])
-            on_all = find_best_thresholds(spec.score, images)
+            on_all = find_best_thresholds(spec.score, images, spec.labels)
             nested = np.empty(images.shape[:2], np.uint8)
             for part in np.unique(parts):
-                nested[parts == part] = find_best_thresholds(spec.score, images[parts != part])
+                nested[parts == part] = find_best_thresholds(spec.score, images[parts != part], labels)
             table[kind] = {
                 "argmax": score(spec.score, before, labels).value,
-                "same_oof": score(spec.score, select_counts(images, on_all, labels), labels).value,
-                "nested": score(spec.score, select_counts(images, nested, labels), labels).value,
+                "same_oof": score(spec.score, select_candidates(images, on_all, labels), labels).value,
+                "nested": score(spec.score, select_candidates(images, nested, labels), labels).value,
                 "thresholds": self.describe({"thresholds": on_all}, spec),
             }
         return {"categories": table}
@@ -148,30 +153,14 @@ def _find_top(maps: Quantised) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     return argmax(maps), maps.max(0)
 
 
-def find_best_thresholds(name: ScoreName, curves: NDArray[np.int32]) -> Thresholds:
-    """Return the thresholds of the highest score of a set of images, whose `curves` are stacked. The result is exact.
+def find_best_thresholds(name: ScoreName, curves: NDArray[np.int32], labels: LabelSet) -> Thresholds:
+    """Return the thresholds of the highest score of a set of images, whose `curves` are stacked.
 
-    Of thresholds that are equally good, the middle one is taken. If no truth has a class, a score of images gives it
-    the threshold 128, and a score of the set gives it one that predicts none of it.
+    The result is exact for scores with a term per class; see `choose_candidates`. Of thresholds that are equally good,
+    the middle one is taken. If no truth has a class, a score of images with this class in their truth gives it the
+    threshold 128, and a score of the set gives it one that predicts none of it.
     """
-    if SCORES[name].mean_iou_of == "images":
-        share = 1 / np.maximum((curves[:, :, 0, TRUTH] > 0).sum(1), 1)
-        values = np.zeros(curves.shape[1:3])
-        for of_image, weight in zip(curves, share, strict=True):  # one at a time: float64 curves of all would be large
-            values += weight * np.nan_to_num(present_iou(of_image))
-    else:  # a class that is nowhere is left out of the mean, which is better than an IoU of 0
-        values = np.nan_to_num(iou(curves.sum(0, dtype=np.int64)), nan=1.0)
-    candidates = [np.flatnonzero(curve[1:] >= curve[1:].max() - 1e-12) + 1 for curve in values]
-    return np.array([best[len(best) // 2] for best in candidates], np.uint8)
-
-
-def select_counts(curves: NDArray[np.int32], thresholds: NDArray[np.uint8], labels: LabelSet) -> Counts:
-    """Return the counts (images, classes, 3) at thresholds (classes,) or (images, classes); 0 for unscored classes."""
-    number = curves.shape[:2]
-    chosen = np.broadcast_to(thresholds, number).astype(np.intp)
-    counts = np.zeros((number[0], len(labels), 3), np.int64)
-    counts[:, labels.scored] = np.take_along_axis(curves, chosen[:, :, None, None], 2)[:, :, 0]
-    return counts
+    return (choose_candidates(name, curves[:, :, 1:], labels) + 1).astype(np.uint8)
 
 
 def threshold_masks(maps: Quantised, thresholds: Thresholds, labels: LabelSet) -> NDArray[np.bool_]:
