@@ -77,6 +77,12 @@ def annotation(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"images": [{"id": [1], "file_name": "a.jpg"}]}, r"images\[0\] has no id and file_name"),
+        ({"images": [{"id": 1, "file_name": "a\n.jpg", "width": 9, "height": 9}]}, "is no possible name of an image"),
+        ({"images": [{"id": 1, "file_name": "\ud800", "width": 9, "height": 9}]}, "is no possible name of an image"),
+        ({"images": [{"id": 1, "file_name": "x" * 300, "width": 9, "height": 9}]}, "is no possible name of an image"),
+        ({"categories": [{"id": 3, "name": "\x1b[2J"}], "annotations": [annotation()]}, "is no possible name of a cla"),
+        ({"annotations": [annotation(image_id=[])]}, "annotation 5: has no image_id and category_id"),
         ({"images": {}}, "coco.json: images should be a list of mappings"),
         ({"images": [{"id": 10, "width": 4, "height": 4}]}, r"images\[0\] has no id and file_name"),
         ({"images": [{"id": 10, "file_name": "a.jpg"}]}, r"image 10 \(a.jpg\): has no width and height"),
@@ -364,6 +370,13 @@ def test_boxes_and_other_shapes_of_cvat(tmp_path: Path) -> None:
         ('<box label="a" xtl="1" ytl="1" xbr="3"/>', "box number 1 .*: has no ybr"),
         ('<polygon points="1,1;2,2"/>', "polygon number 1 has no label"),
         ('<mask label="a" rle="3, 5" left="0" top="0" width="3" height="3"/>', "mask number 1 .*has counts for 8"),
+        (
+            '<ellipse label="a" cx="nan" cy="1" rx="2" ry="3"/>',
+            "ellipse number 1 .*: has coordinates that are not finite",
+        ),
+        ('<ellipse label="a" cx="1" cy="1" rx="-2" ry="3"/>', "ellipse number 1 .*: has a radius below 0"),
+        ('<box label="a" xtl="1" ytl="1" xbr="3" ybr="3" rotation="inf"/>', "has an angle that is no number"),
+        ('<mask label="a" rle="1" left="inf" top="0" width="1" height="1"/>', "has coordinates that are not finite"),
         ('<blob label="a"/>', "blob number 1 .*: is of a type that is not known"),
         ("<polygon", "annotations.xml: is no valid XML"),
     ],

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldseg.config.class_files import ClassEntry
-from foldseg.errors import FoldsegError
+from foldseg.errors import FoldsegError, short_name
 from foldseg.importing.annotations import (
     Annotations,
     Colour,
@@ -22,6 +22,7 @@ from foldseg.importing.class_colours import fill_in_colours
 from foldseg.importing.draw import BACKGROUND, MOST_BITS, VOID
 from foldseg.importing.remarks import Remarks
 
+_LONGEST_NAME = 100
 _VOID_COLOUR: Colour = (224, 224, 192)
 
 
@@ -101,6 +102,9 @@ def make_plan(source: Path, annotations: Annotations, settings: ImportSettings, 
 
     Masks of ids keep theirs. FoldsegError if masks cannot hold so many classes.
     """
+    for item in annotations.classes:
+        if not item.name or not item.name.isprintable() or len(item.name) > _LONGEST_NAME:
+            raise FoldsegError(f"{source}: {short_name(item.name)!r} is no possible name of a class")
     if annotations.kind == "ids":
         void_ids = tuple(dict.fromkeys((*annotations.void_ids, *((0,) if settings.reduce_zero_label else ()))))
         classes = [item for item in annotations.classes if not set(item.ids) <= set(void_ids)]
