@@ -204,7 +204,8 @@ CVAT = (
 def of_xml(good: bytes) -> Iterator[Bad]:
     """Yield bad XMLs of CVAT: of broken syntax, dangerous ones, and with other content than `good` has."""
     yield from of_any_kind(good)
-    yield of_bytes("a_nul_byte", good[: len(good) // 2] + b"\0" + good[len(good) // 2 :])
+    middle = len(good) // 2
+    yield of_bytes("a_nul_byte", good[:middle] + b"\0" + good[middle:])
     head, body = good.split(b"\n", 1)
     laughs = b"".join(b'<!ENTITY a%d "%s">' % (level + 1, b"&a%d;" % level * 10) for level in range(12))
     yield of_bytes(

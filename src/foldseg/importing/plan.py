@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from foldseg.config.class_files import ClassEntry
 from foldseg.errors import FoldsegError, short_name
 from foldseg.importing.annotations import (
+    MOST_CLASSES,
     Annotations,
     Colour,
     ImportSettings,
@@ -147,8 +148,16 @@ def _number(classes: Sequence[SourceClass]) -> list[SourceClass]:
     return [replace(item, ids=(number,)) for number, item in enumerate(classes)]
 
 
-def name_by_ids(plan: ClassPlan, values: Sequence[int]) -> ClassPlan:
-    """Return the plan of a source that names no classes: one for each value that its masks hold, besides void."""
+def name_by_ids(source: Path, plan: ClassPlan, values: Sequence[int]) -> ClassPlan:
+    """Return the plan of a source that names no classes: one for each value that its masks hold, besides void.
+
+    FoldsegError if masks hold more values than there can be classes.
+    """
+    if len(values) > MOST_CLASSES:
+        raise FoldsegError(
+            f"{source}: its masks hold {len(values)} values, so they are no ids of classes: perhaps pictures, or masks "
+            "that were made smaller with smooth edges"
+        )
     classes = [SourceClass(f"class_{value}", ids=(value,)) for value in sorted(values) if value not in plan.void_ids]
     return replace(plan, classes=_with_colours(classes))
 
