@@ -110,6 +110,8 @@ PLACES = [
         "layout imported --classes classes.csv",
         "mask",
         "layout/ann_dir/train/a_1.png",
+        None,
+        (*SMOOTHED, "mask_one_bit"),
     ),
     Place("import", "layout imported --classes classes.csv", "csv", "classes.csv"),
     Place("folds", "camvid.yaml", "list", "camvid/train.txt"),

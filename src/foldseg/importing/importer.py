@@ -199,7 +199,7 @@ def _leave_out_missing(source: Path, annotations: Annotations, remarks: Remarks)
             "--images"
         )
     if not any(image.is_annotated for image in images):
-        raise FoldsegError(f"{source}: holds no annotated image")
+        raise FoldsegError("; ".join([f"{source}: holds no annotated image", *remarks.lines()]))
     for image in missing:
         remarks.add("annotated images were not found and are left out (--images names a folder)", image.name)
     named = {image.file for image in images}
