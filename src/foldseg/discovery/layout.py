@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from foldseg.data.listing import list_files
 from foldseg.data.patterns import MASK_FILES
+from foldseg.discovery.files import find_files
 from foldseg.discovery.mask_survey import looks_like_mask
 from foldseg.discovery.names import NameParts, parse_path
 from foldseg.errors import FoldsegError
@@ -75,7 +75,7 @@ class _Pairing:
 
 def find_layout(root: Path) -> FoundLayout:
     """Return the images and masks below a folder. FoldsegError if there are no pictures."""
-    files = list_files(root, MASK_FILES, deep=True, without=root / "drawn_masks").files
+    files = find_files(root, MASK_FILES)
     if not files:
         raise FoldsegError(f"{root}: holds no pictures")
     names = [parse_path(PurePosixPath(path.relative_to(root).as_posix())) for path in files]
@@ -113,17 +113,20 @@ def _tell_by_content(root: Path, names: Sequence[NameParts]) -> tuple[list[NameP
 def _drop_common_folders(
     images: Sequence[NameParts], masks: Sequence[NameParts]
 ) -> tuple[list[NameParts], list[NameParts]]:
-    """Drop the folders from the keys that all files share."""
-    everything = [*images, *masks]
-    depth = min(len(name.folders) for name in everything)
+    """Drop the folders from the keys that all images share, and those that all masks share."""
+    return _drop_shared(images), _drop_shared(masks)
+
+
+def _drop_shared(names: Sequence[NameParts]) -> list[NameParts]:
+    if not names:
+        return []
+    depth = min(len(name.folders) for name in names)
     shared = 0
-    while shared < depth and len({name.folders[shared] for name in everything}) == 1:
+    while shared < depth and len({name.folders[shared] for name in names}) == 1:
         shared += 1
-    if shared and any(not name.base and len(name.folders) == shared for name in everything):
+    if shared and any(not name.base and len(name.folders) == shared for name in names):
         shared -= 1
-    images = [replace(name, places=name.places[shared:]) for name in images]
-    masks = [replace(name, places=name.places[shared:]) for name in masks]
-    return images, masks
+    return [replace(name, places=name.places[shared:]) for name in names]
 
 
 def _choose_images(images: Sequence[NameParts]) -> list[NameParts]:

@@ -22,6 +22,23 @@ _SPLIT_WORDS = {
     "val": "val", "valid": "val", "validation": "val", "dev": "val", "valannot": "val",
     "test": "test", "testing": "test", "testannot": "test", "imagests": "test",
 }  # fmt: skip
+_FILLERS = {
+    "dir",
+    "and",
+    "v1",
+    "v2",
+    "2d",
+    "ground",
+    "binary",
+    "png",
+    "jpg",
+    "color",
+    "colour",
+    "raw",
+    "original",
+    "all",
+}
+"""Words that say nothing beside words of roles and splits."""
 _SEPARATORS = re.compile(r"[_\-. ]+")
 _TAIL_OF_CAMVID = "_L"
 
@@ -78,7 +95,7 @@ def is_literal(folder: str) -> bool:
     """Whether the name of a folder consists of words of roles and splits, such as `train_images`."""
     words = split_words(folder)
     known = [word for word in words if _role_of(word) or word in _SPLIT_WORDS]
-    return bool(known) and all(word in known or word in ("dir", "and", "v1", "v2", "2d") for word in words)
+    return bool(known) and all(word in known or word in _FILLERS for word in words)
 
 
 def _role_of(word: str) -> Role:
