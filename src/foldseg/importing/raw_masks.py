@@ -17,8 +17,6 @@ from foldseg.importing.annotations import Colour
 from foldseg.inputs import read_bytes
 
 RawIds = NDArray[np.uint8] | NDArray[np.uint16]
-_COLOURS = (1, 2)
-"""Channels besides the first that hold colours. A fourth one is transparency."""
 _TRANSPOSED = {
     2: PillowImage.Transpose.FLIP_LEFT_RIGHT,
     3: PillowImage.Transpose.ROTATE_180,
@@ -39,13 +37,10 @@ def read_raw_ids(path: Path) -> tuple[RawIds, Header]:
     content, header = _read(path)
     picture = _decode_png(path, content, "") if header.kind == "PNG" else _decode(path, content)
     if picture.ndim == 3:
-        if any(
-            not np.array_equal(picture[..., 0], picture[..., channel])
-            for channel in _COLOURS
-            if channel < picture.shape[2] - (picture.shape[2] == 2)
-        ):
+        colours = picture[..., :3] if picture.shape[2] > 2 else picture[..., :1]  # the rest is transparency
+        if (colours != colours[..., :1]).any():
             raise FoldsegError(f"{path}: holds colours; expected a mask of ids, with one channel")
-        picture = picture[..., 0]
+        picture = colours[..., 0]
     if picture.dtype not in (np.uint8, np.uint16):
         raise FoldsegError(f"{path}: holds numbers of the type {picture.dtype}; expected ids of 8 or 16 bits")
     return np.ascontiguousarray(picture), header
