@@ -721,6 +721,15 @@ def test_what_is_not_labelled_may_be_void(tmp_path: Path) -> None:
     warns(result, "classes have no pixel in any mask: 1, e.g. 'background'")
 
 
+def test_names_with_commas(tmp_path: Path) -> None:
+    categories = [{"id": 3, "name": "box, chest"}, {"id": 7, "name": "disc"}]
+    result = run(coco(tmp_path, categories=categories))
+    assert [entry["name"] for entry in result.classes] == ["background", "box; chest", "disc"]
+    warns(result, "names of classes have commas, which become semicolons: 1, e.g. 'box, chest'")
+    assert (read_mask(result.folder, read_table(result.folder)[0]) == 1).sum() > 300
+    assert "<td>1</td>" in result.report.read_text()
+
+
 def test_too_many_classes(tmp_path: Path) -> None:
     categories = [{"id": number, "name": f"c{number}"} for number in range(260)]
     annotations = [annotation(category_id=number, id=number) for number in range(260)]

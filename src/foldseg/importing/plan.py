@@ -58,13 +58,13 @@ class ClassPlan:
     @property
     def ids_to_draw(self) -> dict[str, int]:
         """Class -> id; void names, too. Only for exclusive classes that are drawn."""
-        ids = {item.name: item.ids[0] for item in self.classes}
+        ids = {item.label or item.name: item.ids[0] for item in self.classes}
         return {**ids, **dict.fromkeys(self.background_names, BACKGROUND), **dict.fromkeys(self.void_names, VOID)}
 
     @property
     def bits_to_draw(self) -> dict[str, int]:
         """Class -> number of its bit. Only for overlapping classes that are drawn; see `draw.paint_bits`."""
-        bits = {item.name: number for number, item in enumerate(self.classes)}
+        bits = {item.label or item.name: number for number, item in enumerate(self.classes)}
         return {**bits, **dict.fromkeys(self.background_names, -1), **dict.fromkeys(self.void_names, MOST_BITS)}
 
     @cached_property
@@ -103,9 +103,7 @@ def make_plan(source: Path, annotations: Annotations, settings: ImportSettings, 
 
     Masks of ids keep theirs. FoldsegError if masks cannot hold so many classes.
     """
-    for item in annotations.classes:
-        if not item.name or not item.name.isprintable() or len(item.name) > _LONGEST_NAME:
-            raise FoldsegError(f"{source}: {short_name(item.name)!r} is no possible name of a class")
+    annotations = replace(annotations, classes=_make_names_possible(source, annotations.classes, remarks))
     if annotations.kind == "ids":
         void_ids = tuple(dict.fromkeys((*annotations.void_ids, *((0,) if settings.reduce_zero_label else ()))))
         classes = [item for item in annotations.classes if not set(item.ids) <= set(void_ids)]
@@ -124,6 +122,19 @@ def make_plan(source: Path, annotations: Annotations, settings: ImportSettings, 
         ]
         return ClassPlan(_with_colours(bits), "shapes", (VOID,), True, (BACKGROUND,), *names)
     return ClassPlan(_with_colours(_number(classes)), "shapes", (VOID,), False, (), *names)
+
+
+def _make_names_possible(source: Path, classes: Sequence[SourceClass], remarks: Remarks) -> list[SourceClass]:
+    """Return the classes without commas in their names, since settings list names. FoldsegError for odd names."""
+    possible = []
+    for item in classes:
+        if not item.name.strip() or not item.name.isprintable() or len(item.name) > _LONGEST_NAME:
+            raise FoldsegError(f"{source}: {short_name(item.name)!r} is no possible name of a class")
+        if "," in item.name:
+            remarks.add("names of classes have commas, which become semicolons", repr(item.name))
+            item = replace(item, name=item.name.replace(",", ";"), label=item.name)
+        possible.append(item)
+    return possible
 
 
 def _plan_colours(source: Path, classes: Sequence[SourceClass]) -> ClassPlan:
