@@ -11,6 +11,11 @@ from foldseg.config.schema.choice import Choice
 class DatasetKind(Choice):
     """Which data set: the layout of the folder `data.root`, and the classes."""
 
+    @property
+    def classes_overlap(self) -> bool | None:
+        """Whether a pixel may be of several classes, or of none. None if only the files of the data set tell it."""
+        return False
+
 
 class CamVid(DatasetKind):
     """CamVid in the layout of the SegNet tutorial, with 11 classes."""
