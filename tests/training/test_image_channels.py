@@ -10,7 +10,7 @@ import pytest
 
 from command.line import CommandLine, Finished
 from foldseg.config import load_data
-from foldseg.data.datasets import make_folds_file
+from foldseg.data.folds_file import make_folds_file
 from foldseg.runs.checkpoints import read_checkpoint
 from foldseg.runs.run_folder import RunFolder
 
