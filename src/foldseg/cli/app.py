@@ -10,6 +10,7 @@ import typer
 from foldseg import ending
 from foldseg.cli import (
     blending,
+    bundling,
     commands,
     data,
     exporting,
@@ -43,7 +44,7 @@ app = _App(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (starting, data, training, prediction, blending, scoring, ledger, exporting, settings, commands):
+for group in (starting, data, training, prediction, blending, bundling, scoring, ledger, exporting, settings, commands):
     group.add_verbs(app)
 
 

@@ -11,6 +11,10 @@ from foldseg.config.schema.choice import Choice
 class DatasetKind(Choice):
     """Which data set: the layout of the folder `data.root`, and the classes."""
 
+    def only_test(self) -> "DatasetKind":
+        """Return settings that find the test images alone, where there may be no others. Default: these settings."""
+        return self
+
 
 class CamVid(DatasetKind):
     """CamVid in the layout of the SegNet tutorial, with 11 classes."""
