@@ -64,8 +64,11 @@ def predict_reduced(
     seconds = np.zeros(len(reduction.members))
     maps: list[Levels | None] = []
     for index, member in enumerate(reduction.members):
+        if member is None:
+            maps.append(None)
+            continue
         start = time.monotonic()
-        maps.append(None if member is None else member.levels(picture))
+        maps.append(member.levels(picture))
         seconds[index] = time.monotonic() - start
     readers = [partial(_return, levels) for levels in _fill_gaps(maps, source.spec.weights)]
     context = ImageContext(name, source.spec, lambda: picture, cached_members(readers, 0))

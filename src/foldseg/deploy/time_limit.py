@@ -54,8 +54,8 @@ class Measured:
 class Watch:
     """Chooses what remains of an ensemble for each image, so that all images are predicted within a limit.
 
-    It never goes back to more. Images are weighed by their pixels. The first image is not counted if there are others,
-    since a device takes longer at first.
+    It never goes back to more. Images are weighed by their pixels. Nothing is decided before two images are predicted,
+    and the first one is not counted, since a device takes longer at first.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Watch:
 
     def choose(self) -> Reduction:
         """Return what predicts the next image. FoldsegError if the limit cannot be kept with the least of all."""
-        if self._limit is not None and self._measured:
+        if self._limit is not None and len(self._measured) > 1:
             self._reduce(self._limit)
         return self.reductions[self.level]
 
@@ -124,7 +124,7 @@ class Watch:
 
     def _estimate(self, reduction: Reduction) -> float:
         """Return the seconds that a reduction would take for all images that remain."""
-        measured = (self._measured[1:] or self._measured)[-_WINDOW:]
+        measured = self._measured[1:][-_WINDOW:]
         pixels = np.array([one.pixels for one in measured], np.float64)
         units = np.stack([one.unit_seconds for one in measured])
         has_member = ~np.isnan(units)
