@@ -40,8 +40,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from foldseg import ending
 from foldseg.config import Experiment, load_data, load_experiment
-from foldseg.data.datasets import DataSet, get_label_set, make_folds_file
+from foldseg.data.datasets import DataSet, get_label_set
 from foldseg.data.fold_data import FoldData
+from foldseg.data.folds_file import make_folds_file
 from foldseg.data.labels import IGNORE_INDEX
 from foldseg.data.mask_files import read_mask
 from foldseg.losses import outputs_loss

@@ -9,8 +9,8 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "foldseg"
 ROOMS = [
     "errors", "notices", "resources", "lockfile", "inputs", "files", "outputs", "ending", "config", "data",
-    "views", "models", "losses", "scoring", "runs", "training", "inference", "submission", "ensemble", "deploy",
-    "report", "cli",
+    "importing", "discovery", "views", "models", "losses", "scoring", "runs", "training", "inference", "submission",
+    "ensemble", "deploy", "report", "cli",
 ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from foldseg.config import load_data
-from foldseg.data.datasets import make_folds_file
+from foldseg.data.folds_file import make_folds_file
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from foldseg.config import load_data, load_ensemble, load_experiment
 from foldseg.config.schema import Ensemble
-from foldseg.data.datasets import make_folds_file
+from foldseg.data.folds_file import make_folds_file
 from foldseg.ensemble.run import EnsembleResult, predict_ensemble
 from foldseg.inference.run_stores import predict_run
 from foldseg.training.fit import train_fold

@@ -1,4 +1,4 @@
-"""One CSV, a row per image: `b,2,3,0*4 1*2` is 2 rows and 3 columns of raw id 0, but for the last two pixels."""
+"""One table, a row per image: `b,2,3,0*4 1*2` is 2 rows and 3 columns of raw id 0, but for the last two pixels."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,6 +27,10 @@ def write(path: Path, masks: Iterable[tuple[str, Mask]], labels: LabelSet) -> No
 class Submission:
     """Such a file, open for reading."""
 
+    needs_size = False
+    has_all_images = True
+    size: Size = None
+
     def __init__(self, path: Path, labels: LabelSet) -> None:
         self._labels, self._path = labels, path
         self._rows = {row.id: row for row in read_csv(path).itertuples()}
@@ -48,12 +52,12 @@ class Submission:
 
 
 FORMAT = Format(
-    file_name="submission.csv",
-    description="a .csv file",
-    recognises=lambda path: path.suffix == ".csv" and path.is_file(),
-    may_overlap=False,
-    has_merged_classes=False,
-    has_scored_classes_alone=False,
-    write=write,
-    open=Submission,
+    file_name="submission.runs",
+    description="a .runs file",
+    recognises=lambda path: path.suffix == ".runs" and path.is_file(),
+    may_overlap=lambda _: False,
+    list_unwritable=lambda _, labels: [label.name for label in labels.classes if label.written_id is None],
+    has_scored_classes_alone=lambda *_: False,
+    write=lambda _, path, masks, labels, __: write(path, masks, labels),
+    open=lambda _, path, labels, __: Submission(path, labels),
 )

@@ -28,9 +28,11 @@ every_kind = pytest.mark.parametrize(("choice", "kind"), KINDS, ids=lambda one: 
 
 
 def needed(kind: type[Choice]) -> dict[str, Any]:
-    """Return the settings that a kind cannot do without."""
+    """Return the settings that a kind cannot do without: the required ones, and one of its alternatives."""
     example = kind.examples()[0]
-    return {name: getattr(example, name) for name, field in kind.model_fields.items() if field.is_required()}
+    required = [name for name, field in kind.model_fields.items() if field.is_required()]
+    chosen = [name for name in kind.alternatives if getattr(example, name) is not None]
+    return {name: getattr(example, name) for name in [*required, *chosen]}
 
 
 def own_names(choice: type[Choice], kind: type[Choice]) -> set[str]:

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 from foldseg.config import load_data, load_ensemble, load_experiment, save
 from foldseg.config.draft import Draft
 from foldseg.config.problems import validate
-from foldseg.config.schema import FullView, Optimizer, PredictView, Settings, Step, TilesView, TrainView
+from foldseg.config.schema import FullView, Optimizer, PredictView, ResizedView, Settings, Step, TilesView, TrainView
 from foldseg.config.schema.choice import Choice
 from foldseg.errors import FoldsegError
 
@@ -204,6 +204,24 @@ def test_the_same_kind_keeps_the_keys_of_the_block_below(experiment: Path) -> No
     assert predict == TilesView(kind="tiles", size=(64, 64), overlap=0.25)
 
 
+def test_an_alternative_takes_the_place_of_the_one_below(experiment: Path) -> None:
+    resized = "view.train={kind: resized, factor: 0.5}"
+    assert load_experiment(experiment, [resized]).view.train == ResizedView(factor=0.5)
+    longer = load_experiment(experiment, [resized, "view.train.long_side=256"]).view.train
+    assert longer == ResizedView(long_side=256)
+    sized = load_experiment(experiment, [resized, "view.train.long_side=256", "view.train.size=[32, 64]"]).view.train
+    assert sized == ResizedView(size=(32, 64))
+    strided = load_experiment(experiment, ["view.predict.overlap=0.25", "view.predict.stride=[16, 16]"]).view.predict
+    assert strided == TilesView(size=(64, 64), stride=(16, 16))
+
+
+def test_a_resized_view_is_resized_in_one_way(experiment: Path) -> None:
+    one_of = "needs exactly one of factor, size, long_side; found"
+    assert f"{one_of} none of them" in refusal(experiment, "view.train.kind=resized")
+    message = refusal(experiment, "view.train={kind: resized, factor: 2, long_side: 512}")
+    assert "view.train" in message and f"{one_of} factor 2.0, long_side 512" in message
+
+
 def test_another_architecture_drops_the_options_of_the_last(experiment: Path) -> None:
     options = "model.options={decoder_dropout: 0.1}"
     assert load_experiment(experiment, [options, "model.architecture=fpn"]).model.options == {}
@@ -305,6 +323,8 @@ def test_every_committed_ensemble_blends_committed_experiments_of_one_data_set(p
         ({"kind": "full"}, "full_1"),
         ({"kind": "full", "multiple": 64}, "full_64"),
         ({"kind": "resized", "factor": 0.75}, "resized_0.75"),
+        ({"kind": "resized", "size": [256, 384]}, "resized_256x384"),
+        ({"kind": "resized", "long_side": 512}, "resized_512"),
         ({"kind": "tiles", "size": [512, 768]}, "tiles_512x768_0.5_mean"),
         ({"kind": "tiles", "size": [768, 768], "overlap": 0, "merge": "vote"}, "tiles_768x768_0.0_vote"),
     ],
@@ -364,7 +384,7 @@ def test_an_unknown_step_lists_the_steps(tmp_path: Path) -> None:
         ({"labels": "all"}, "'as_trained' or 'scored'"),
         ({"folds": [0, 0]}, "name a fold twice"),
         ({"tta": ["vflip"]}, "'flip'"),
-        ({"submission": "rle"}, "'signate_json'"),
+        ({"submission": "rle"}, "no kind rle; valid are label_png, signate_json"),
     ],
 )
 def test_impossible_ensembles_are_refused(tmp_path: Path, content: dict[str, object], says: str) -> None:

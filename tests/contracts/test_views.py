@@ -9,7 +9,7 @@ from foldseg.config.schema import PredictView, TrainView, view_slug
 from foldseg.data.labels import Image, Mask
 from foldseg.deploy import numpy_views
 from foldseg.views import tiles
-from foldseg.views.geometry import grid_of, padded_size, predict_probabilities, prepare_image, restore_maps, scale_size
+from foldseg.views.geometry import grid_of, predict_probabilities, prepare_image, restore_maps, shown_size
 from foldseg.views.tensors import as_tensor
 from foldseg.views.tiles import WEIGHTS
 from foldseg.views.train_samples import TrainSamples
@@ -43,8 +43,8 @@ class PaintedFrames:
 @every_size
 def test_a_training_sample_has_the_size_that_its_view_states(view: TrainView, size: tuple[int, int]) -> None:
     image, mask, name = TrainSamples(PaintedFrames(size), view, "none", STRIDE, seed=0)[0, 0]
-    shown = view.window or scale_size(size, view.resize_factor)
-    assert mask.shape == padded_size(shown, view.side_multiple(STRIDE)) and mask.dtype == torch.uint8
+    assert mask.shape == shown_size(view.window or view.resized_size(size), view, STRIDE)
+    assert mask.dtype == torch.uint8
     assert image.shape == (3, *mask.shape) and image.dtype == torch.uint8
     assert name == "painted"
 
@@ -69,7 +69,7 @@ def test_what_a_training_view_states_goes_together(view: TrainView) -> None:
     low, high = view.scale_range
     assert 0 < low <= high
     assert view.side_multiple(STRIDE) % STRIDE == 0
-    assert view.window is not None or low == high == view.resize_factor
+    assert view.window is not None or low == high == 1
     assert view.window is not None or not view.can_be_aimed
 
 
@@ -112,7 +112,25 @@ def test_an_exported_network_sees_what_the_trained_one_sees(view: PredictView, s
 
 @every_predict_view
 def test_only_a_view_of_the_whole_image_has_logits(view: PredictView) -> None:
-    assert not view.has_logits or (view.tiles is None and view.resize_factor == 1)
+    resizes = any(view.resized_size(size) != size for size in SIZES)
+    assert not view.has_logits or (view.tiles is None and not resizes)
+
+
+@pytest.mark.parametrize("view", [*TRAIN_VIEWS, *PREDICT_VIEWS], ids=view_slug)
+@every_size
+def test_sizes_grow_with_the_scale_of_a_tta(view: TrainView | PredictView, size: tuple[int, int]) -> None:
+    for function in (lambda scale: view.resized_size(size, scale), view.least_size):
+        once, twice = function(1.0), function(2.0)
+        assert all(side >= 1 for side in once)
+        assert all(one <= two <= 2 * one + 1 for one, two in zip(once, twice, strict=True))
+
+
+@every_train_view
+def test_a_view_of_one_size_or_of_windows_puts_mixed_sizes_into_a_batch(view: TrainView) -> None:
+    sizes = {tuple(TrainSamples(PaintedFrames(size), view, "none", STRIDE, seed=0)[0, 0][1].shape) for size in SIZES}
+    has_one_size = view.window is not None or len({view.resized_size(size) for size in SIZES}) == 1
+    is_padded_to_one = all(max(view.resized_size(size)) <= min(view.least_size()) for size in SIZES)
+    assert (len(sizes) == 1) == (has_one_size or is_padded_to_one)
 
 
 @pytest.mark.parametrize("name", tiles.MERGES)

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from foldseg.config.schema import Data
-from foldseg.data.datasets import DataSet, make_folds_file
+from foldseg.data.datasets import DataSet
+from foldseg.data.folds_file import make_folds_file
 from foldseg.errors import FoldsegError
 
 

@@ -11,7 +11,8 @@ import yaml
 
 from command.line import CommandLine, Finished
 from foldseg.config.schema import Data
-from foldseg.data.datasets import DataSet, find_fold_leaks, make_folds_file
+from foldseg.data.datasets import DataSet
+from foldseg.data.folds_file import find_fold_leaks, make_folds_file
 from foldseg.data.leaks import find_leaks
 from foldseg.errors import FoldsegError
 

@@ -8,8 +8,9 @@ import pytest
 
 from foldseg.config.schema import CamVid, Data
 from foldseg.data import camvid
-from foldseg.data.datasets import DataSet, make_folds_file
+from foldseg.data.datasets import DataSet
 from foldseg.data.folds import load_folds
+from foldseg.data.folds_file import make_folds_file
 from foldseg.data.listing import Listing, pair_by_stem
 from foldseg.data.samples import COLUMNS, build_samples_table, check_files, shorten
 from foldseg.errors import FoldsegError

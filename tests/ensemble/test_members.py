@@ -10,7 +10,8 @@ import pytest
 
 from foldseg.config.schema import Ensemble, Experiment, Member
 from foldseg.data import signate
-from foldseg.data.datasets import DataSet, make_folds_file
+from foldseg.data.datasets import DataSet
+from foldseg.data.folds_file import make_folds_file
 from foldseg.data.labels import LabelSet
 from foldseg.data.mask_files import read_mask
 from foldseg.ensemble.members import find_members

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from foldseg.config.schema import Experiment, Tta
-from foldseg.data.datasets import DataSet, make_folds_file
+from foldseg.data.datasets import DataSet
+from foldseg.data.folds_file import make_folds_file
 from foldseg.errors import FoldsegError
 from foldseg.files import write_bytes
 from foldseg.inference import store as store_module

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from foldseg.config.schema import Experiment, FullView, PredictView, ResizedView, TilesView, Tta
-from foldseg.data.datasets import DataSet, make_folds_file
+from foldseg.data.datasets import DataSet
+from foldseg.data.folds_file import make_folds_file
 from foldseg.deploy.interface import parse_options
 from foldseg.errors import FoldsegError
 from foldseg.inference.run_stores import expected_metadata, overridden_view, predict_run, store_of

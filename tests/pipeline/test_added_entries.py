@@ -40,10 +40,9 @@ class PatchesView(TrainView, PredictView):
     side: Count = 16
     """Height and width of a square."""
 
-    @property
-    def resize_factor(self) -> float:
+    def resized_size(self, size: ImageSize, scale: float = 1.0) -> ImageSize:
         """The image is shown at half its size."""
-        return 0.5
+        return scale_size(size, 0.5 * scale)
 
     @property
     def window(self) -> tuple[int, int]:
@@ -68,6 +67,13 @@ class Village(DatasetKind):
 
     kind: Literal["village"] = "village"
 '''
+RUN_TABLE = '''
+
+class RunTable(SubmissionKind):
+    """A table of runs."""
+
+    kind: Literal["run_csv"] = "run_csv"
+'''
 VILLAGE_LINE = "    Village: DatasetDefinition.of_layout(village.scan, village.LABELS),\n"
 LINES = [
     # A view: a class
@@ -85,10 +91,11 @@ LINES = [
     ("scoring/scores.py", "    return Ratios(total[..., SHARED], total[..., TRUTH])\n", RECALLS),
     ("scoring/scores.py", "\nSCORES: dict[ScoreName, ScoreDefinition] = {\n", RECALL_LINE),
     ("config/schema/names.py", "ScoreName = Literal[\n", '    "dataset_mean_recall",\n'),
-    # A submission format: a module, a line, its name
-    ("submission/formats.py", "FORMATS: dict[str, Format] = {", '"run_csv": run_csv.FORMAT, '),
+    # A submission format: a class, a module, a line
+    ("config/schema/submissions.py", "        return cls(), cls(planes=True)\n", RUN_TABLE),
+    ("submission/formats.py", "FORMATS: dict[type[SubmissionKind], Format] = {\n", "    RunTable: run_csv.FORMAT,\n"),
     ("submission/formats.py", "from foldseg.submission import ", "run_csv, "),
-    ("config/schema/names.py", "SubmissionName = Literal[", '"run_csv", '),
+    ("submission/formats.py", "from foldseg.config.schema.submissions import (\n", "    RunTable,\n"),
     # A data set: a class, a module, a line
     ("config/schema/datasets.py", 'the layout of the folder `data.root`, and the classes."""\n', VILLAGE),
     ("data/datasets.py", "\nDATASETS: dict[type[DatasetKind], DatasetDefinition] = {\n", VILLAGE_LINE),
@@ -185,7 +192,7 @@ def test_added_entries_are_used_from_folds_to_a_scored_submission(command_line: 
     run("folds", "configs/data/village.yaml")
     run("train", "configs/experiments/huts.yaml", "0")
     assert "dataset_mean_recall" in run("ensemble", "configs/ensembles/final.yaml").said
-    submission = project / "submissions/final/submission.csv"
+    submission = project / "submissions/final/submission.runs"
     assert pd.read_csv(submission)["id"].tolist() == ["test_0", "test_1"]
     assert "dataset_mean_recall" in run("score", "configs/data/village.yaml", str(submission)).said
     run("verify", "submissions/final")

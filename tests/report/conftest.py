@@ -12,7 +12,8 @@ import pytest
 
 from foldseg.config import Data, Ensemble, Experiment, save
 from foldseg.data.camvid import LABELS
-from foldseg.data.datasets import DataSet, make_folds_file
+from foldseg.data.datasets import DataSet
+from foldseg.data.folds_file import make_folds_file
 from foldseg.data.labels import Mask
 from foldseg.ensemble.fitted import write_fitted_steps
 from foldseg.ensemble.line import Line

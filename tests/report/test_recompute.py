@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from foldseg.config import save
+from foldseg.config import load_ensemble, save
 from foldseg.data.camvid import LABELS
 from foldseg.ensemble.fitted import write_fitted_steps
 from foldseg.ensemble.line import Line
@@ -152,9 +152,7 @@ def test_what_cannot_be_recomputed_is_said(submission):
     found = recompute(submission)
     assert found.remarks == [f"{submission.parent / 'ledger.csv'}: has no row of both with dataset_miou"]
     config = submission / "config.yaml"
-    config.write_text(
-        config.read_text().replace("steps: []", "steps: [thresholds]").replace("label_png", "signate_json")
-    )
+    save(load_ensemble(config, ["steps=[thresholds]", "submission=signate_json"]), config)
     facts = read_json(submission / "score.json")
     facts.pop("test")
     facts["oof"]["blend + thresholds"] = facts["oof"]["blend"]

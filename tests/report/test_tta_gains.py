@@ -10,7 +10,8 @@ from torch import Tensor
 
 from foldseg.config.schema import Experiment, PredictView, Tta
 from foldseg.data import camvid
-from foldseg.data.datasets import DataSet, make_folds_file
+from foldseg.data.datasets import DataSet
+from foldseg.data.folds_file import make_folds_file
 from foldseg.errors import FoldsegError
 from foldseg.inference.run_stores import Predictor
 from foldseg.inference.tta import MERGES, Merger

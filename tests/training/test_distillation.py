@@ -11,7 +11,7 @@ from torch import Tensor
 from foldseg.config import Experiment, load_data, load_experiment
 from foldseg.config.schema import Model
 from foldseg.config.schema.distillation import Distillation
-from foldseg.data.datasets import make_folds_file
+from foldseg.data.folds_file import make_folds_file
 from foldseg.errors import FoldsegError
 from foldseg.models.factory import build_network
 from foldseg.models.network import SegmentationNetwork

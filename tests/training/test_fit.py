@@ -9,8 +9,9 @@ import torch
 
 from foldseg.config import Experiment, load_experiment
 from foldseg.config.schema.definitions import is_lower_better
-from foldseg.data.datasets import DataSet, make_folds_file
+from foldseg.data.datasets import DataSet
 from foldseg.data.fold_data import FoldData
+from foldseg.data.folds_file import make_folds_file
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json
 from foldseg.models.network import SegmentationNetwork

@@ -9,7 +9,7 @@ from torch import nn
 
 from foldseg.config import Experiment, load_data, load_ensemble, load_experiment
 from foldseg.config.schema import Ema, Swa
-from foldseg.data.datasets import make_folds_file
+from foldseg.data.folds_file import make_folds_file
 from foldseg.ensemble.members import find_members
 from foldseg.errors import FoldsegError
 from foldseg.files import read_json

@@ -15,7 +15,8 @@ import pytorch_lightning as pl
 import torch
 
 from foldseg.config import Experiment, load_data, load_ensemble, load_experiment
-from foldseg.data.datasets import DataSet, make_folds_file
+from foldseg.data.datasets import DataSet
+from foldseg.data.folds_file import make_folds_file
 from foldseg.ensemble.members import find_members
 from foldseg.ensemble.run import predict_ensemble
 from foldseg.errors import FoldsegError

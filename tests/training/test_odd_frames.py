@@ -12,7 +12,7 @@ from command.line import CommandLine, Finished
 from foldseg.config import load_data
 from foldseg.data import signate
 from foldseg.data.cache import CachedFrames
-from foldseg.data.datasets import make_folds_file
+from foldseg.data.folds_file import make_folds_file
 
 IMAGES, MASKS, TEST = "seg_train_images", "seg_train_annotations", "seg_test_images"
 STORED = "data.pictures.orientation=stored"

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from foldseg.config import load_data, load_experiment
-from foldseg.data.datasets import make_folds_file
+from foldseg.data.folds_file import make_folds_file
 from foldseg.runs.run_folder import RunFolder
 from foldseg.training.fit import train_fold
 

@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).parents[2]
 def toy(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Overrides for 12 frames of 64x64 in two folds, and one epoch."""
     from foldseg.config import load_data
-    from foldseg.data.datasets import make_folds_file
+    from foldseg.data.folds_file import make_folds_file
 
     root = tmp_path_factory.mktemp("toy")
     data = [

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from command.line import CommandLine, Finished, Started
 from foldseg.config import load_data
-from foldseg.data.datasets import make_folds_file
+from foldseg.data.folds_file import make_folds_file
 
 REPOSITORY = Path(__file__).parents[2]
 FULL = "configs/experiments/toy_full.yaml"

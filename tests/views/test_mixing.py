@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from foldseg.config.schema import CopyPaste, CutMix
+from foldseg.config.schema import CopyPaste, CropView, CutMix, FullView, ResizedView, TrainView
 from foldseg.errors import FoldsegError
 from foldseg.views.mixing import (
     Mixing,
@@ -182,7 +182,7 @@ def test_a_region_may_reach_out_of_the_picture_but_not_with_most_of_its_edge() -
 
 
 def test_regions_are_scaled() -> None:
-    bigger, smaller = car().resized(1.5), car(3, 3).resized(0.05)
+    bigger, smaller = car().resized(1.5, 1.5), car(3, 3).resized(0.05, 0.05)
     assert bigger.image.shape == (12, 18, 3)
     assert bigger.inside.all()
     assert smaller.inside.shape == (1, 1)
@@ -195,7 +195,7 @@ def test_mixing_happens_at_its_probability_and_writes_into_nothing() -> None:
     made = mixing(donor, copy_paste=CopyPaste(probability=0.3, classes={"car": ("road",)}))
     image, mask = street()
     kept = image.copy(), mask.copy()
-    pasted = [(made(image, mask, None, (1.0, 1.0), rng(seed))[1] == CAR).any() for seed in range(400)]  # type: ignore[arg-type]
+    pasted = [(made(image, mask, None, FullView(), rng(seed))[1] == CAR).any() for seed in range(400)]  # type: ignore[arg-type]
     assert abs(np.mean(pasted) - 0.3) < 0.09
     assert np.array_equal(image, kept[0])
     assert np.array_equal(mask, kept[1])
@@ -204,17 +204,27 @@ def test_mixing_happens_at_its_probability_and_writes_into_nothing() -> None:
         return painted(donor), donor
 
     made = mixing(donor, cut_mix=CutMix(probability=0.3))
-    mixed = [made(image, mask, cut, (1.0, 1.0), rng(seed))[1] is not mask for seed in range(400)]
+    mixed = [made(image, mask, cut, FullView(), rng(seed))[1] is not mask for seed in range(400)]
     assert abs(np.mean(mixed) - 0.3) < 0.09
 
 
-def test_pasted_regions_scale_with_the_view_and_by_the_setting() -> None:
+@pytest.mark.parametrize(
+    ("view", "size"),
+    [
+        (ResizedView(factor=0.5), (5, 5)),
+        (ResizedView(size=(30, 160)), (5, 20)),
+        (ResizedView(long_side=160), (20, 20)),
+        (CropView(size=(8, 8), scale=(0.5, 0.5)), (5, 5)),
+    ],
+    ids=str,
+)
+def test_pasted_regions_scale_with_the_view_and_by_the_setting(view: TrainView, size: tuple[int, int]) -> None:
     donor = np.full((60, 80), ROAD, np.uint8)
     donor[10:30, 10:30] = CAR
     paste = CopyPaste(probability=1.0, classes={"car": ("road", "pavement")}, scale=(0.5, 0.5))
-    _, mask = mixing(donor, copy_paste=paste)(*street(), None, (0.5, 0.5), rng(1))  # type: ignore[arg-type]
+    _, mask = mixing(donor, copy_paste=paste)(*street(), None, view, rng(1))  # type: ignore[arg-type]
     rows, columns = np.nonzero(mask == CAR)
-    assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (5, 5)
+    assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == size
 
 
 def test_classes_that_are_unknown_or_nowhere_are_told() -> None:

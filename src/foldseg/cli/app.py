@@ -14,7 +14,9 @@ from foldseg.cli import (
     commands,
     data,
     exporting,
+    importing,
     ledger,
+    new,
     prediction,
     scoring,
     settings,
@@ -44,7 +46,21 @@ app = _App(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (starting, data, training, prediction, blending, bundling, scoring, ledger, exporting, settings, commands):
+for group in (
+    starting,
+    data,
+    importing,
+    new,
+    training,
+    prediction,
+    blending,
+    bundling,
+    scoring,
+    ledger,
+    exporting,
+    settings,
+    commands,
+):
     group.add_verbs(app)
 
 

@@ -145,6 +145,14 @@ SizeOption = Annotated[
     ImageSize | None,
     typer.Option("--size", parser=parse_size, metavar="WIDTHxHEIGHT", help="Size of the images, e.g. 1936x1216."),
 ]
+FormatOption = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="YAML",
+        help="Format of the submission, e.g. '{kind: run_length, direction: rows}'. Default: that of its ensemble.",
+    ),
+]
 CsvOption = Annotated[
     Path | None,
     typer.Option(

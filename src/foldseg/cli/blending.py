@@ -107,6 +107,6 @@ def convert(
     """Convert a folder of colour PNGs to the AI Edge Contest's JSON, or such a JSON to PNGs."""
     from foldseg.config import load_data
     from foldseg.data.datasets import DataSet
-    from foldseg.submission.colour_png import convert_submission
+    from foldseg.submission.conversion import convert_submission
 
     convert_submission(source, destination, DataSet(load_data(data, overrides or ())), size, check=check)

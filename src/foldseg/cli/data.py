@@ -26,7 +26,7 @@ def folds(
 ) -> None:
     """Divide the images of a data set into folds, and look for leaks between them."""
     from foldseg.config import load_data
-    from foldseg.data.datasets import make_folds_file
+    from foldseg.data.folds_file import make_folds_file
 
     make_folds_file(load_data(config, overrides or ()), strict)
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from foldseg.cli import panels
-from foldseg.cli.arguments import CsvOption, Overrides, SizeOption, parse_output, parse_path, parse_score
+from foldseg.cli.arguments import CsvOption, FormatOption, Overrides, SizeOption, parse_output, parse_path, parse_score
 
 
 def add_verbs(app: typer.Typer) -> None:
@@ -25,14 +25,14 @@ def add_verbs(app: typer.Typer) -> None:
 def score(
     truth: Annotated[
         Path,
-        typer.Argument(
-            parser=parse_path, metavar="TRUTH", help="The truth: configs/data/X.yaml, a .json or a folder of PNGs."
-        ),
+        typer.Argument(parser=parse_path, metavar="TRUTH", help="The truth: configs/data/X.yaml, or a submission."),
     ],
     prediction: Annotated[
         Path,
         typer.Argument(
-            parser=parse_path, metavar="PREDICTION", help="The prediction: a .json file or a folder of PNGs."
+            parser=parse_path,
+            metavar="PREDICTION",
+            help="The prediction: a .csv, a .json, or a folder of PNGs or arrays.",
         ),
     ],
     overrides: Overrides = None,
@@ -44,6 +44,13 @@ def score(
     ] = Path("configs/data/signate.yaml"),
     allow_missing: Annotated[bool, typer.Option(help="Let images that are missing score 0.")] = False,
     size: SizeOption = None,
+    kind: FormatOption = None,
+    true_kind: Annotated[
+        str | None,
+        typer.Option(
+            "--truth-format", metavar="YAML", help="Format of TRUTH. Default: that of its ensemble, or --format."
+        ),
+    ] = None,
     per_image: Annotated[
         Path | None,
         typer.Option(
@@ -62,11 +69,14 @@ def score(
 ) -> None:
     """Score a submission against a data set's masks, or against a submission that holds the truth."""
     from foldseg.config import load_data
+    from foldseg.config.load import load_submission_kind
     from foldseg.outputs import check_output
 
     is_config = truth.suffix in (".yaml", ".yml")
     loaded = load_data(truth if is_config else data, overrides or ())
     true_file = None if is_config else truth
+    settings = load_submission_kind(kind, "--format") if kind else None
+    true_settings = load_submission_kind(true_kind, "--truth-format") if true_kind else None
     if per_image:
         check_output(per_image, ".csv", [prediction, true_file, loaded.root, loaded.folds], ("id", "score"))
     from foldseg.data.datasets import DataSet
@@ -77,7 +87,7 @@ def score(
     data_set = DataSet(loaded)
     if chosen:
         check_score(chosen, data_set.labels, "--score")
-    counted = count_submission(prediction, data_set, true_file, allow_missing, size)
+    counted = count_submission(prediction, data_set, true_file, allow_missing, size, settings, true_settings)
     if per_image:
         counted.write_per_image(per_image)
     print(format_submission_scores(counted, chosen))

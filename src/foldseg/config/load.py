@@ -12,6 +12,7 @@ from foldseg.config.draft import Draft
 from foldseg.config.old_spellings import refuse_old, translate
 from foldseg.config.problems import validate
 from foldseg.config.schema import Data, Ensemble, Experiment, PredictView, Settings, Tta
+from foldseg.config.schema.submissions import SubmissionKind
 from foldseg.errors import FoldsegError
 from foldseg.files import user_path, write_text
 from foldseg.inputs import is_absent, read_text
@@ -54,6 +55,20 @@ def load_tta(overrides: Sequence[str]) -> Tta:
     for override in overrides:
         draft.merge(_parse_override(override), COMMAND_LINE)
     return validate(draft, _TtaFile, Path(COMMAND_LINE)).tta
+
+
+def load_submission_kind(text: str, option: str) -> SubmissionKind:
+    """Return the format that a YAML text on the command line describes: `run_length` or `{kind: run_length, base: 0}`.
+
+    `option`: the name of the option, for messages. FoldsegError if a setting is wrong.
+    """
+    draft = Draft(_SubmissionFile, origin={(): option})
+    draft.merge({"submission": _parse_value(text, option)}, option)
+    return validate(draft, _SubmissionFile, Path(option)).submission
+
+
+class _SubmissionFile(Settings):
+    submission: SubmissionKind
 
 
 class _DataFile(Settings):
@@ -206,11 +221,16 @@ def _parse_override(text: str) -> dict[str, Any]:
     keys, separator, value = text.partition("=")
     if not separator or not all(keys.split(".")):
         raise FoldsegError(f"override {text!r} should read key=value or key.sub=value")
-    try:
-        result = _load(value)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise FoldsegError(f"override {text!r}: {value!r} is not a YAML value") from error
+    result = _parse_value(value, f"override {text!r}")
     for key in reversed(keys.split(".")):
         result = {key: result}
     refuse_old(result, f"override {text!r}", is_override=True)
     return dict(result)
+
+
+def _parse_value(text: str, where: str) -> Any:
+    """Return the value of a YAML text on the command line. FoldsegError, which begins with `where`, if it is none."""
+    try:
+        return _load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise FoldsegError(f"{where}: {text!r} is not a YAML value") from error

@@ -18,17 +18,21 @@ from foldseg.config import load_data
 from foldseg.config.schema import Data, Folders, Pictures, Table
 from foldseg.config.schema.choice import check_entries
 from foldseg.config.schema.datasets import CamVid, DatasetKind, Signate, ToyCity
+from foldseg.config.schema.division import CrossValidation
 from foldseg.data import camvid, own_folders, own_table, signate
-from foldseg.data.folds import count_images_per_fold, describe_unevenness, format_folds, load_folds, make_folds
+from foldseg.data.folds import (
+    ONLY_TRAINED,
+    load_folds,
+)
+from foldseg.data.grouping import apply_named
 from foldseg.data.labels import LabelSet
-from foldseg.data.leaks import TEST, Leaks, find_leaks
+from foldseg.data.leaks import TEST
 from foldseg.data.own_classes import make_label_set
 from foldseg.data.reading import read_image_size
 from foldseg.data.samples import check_files, shorten
 from foldseg.data.toy_city import prepare_toy_city
 from foldseg.errors import FoldsegError
-from foldseg.files import write_text
-from foldseg.inputs import is_absent, read_text
+from foldseg.inputs import is_absent
 from foldseg.notices import say_once
 
 logger = logging.getLogger(__name__)
@@ -125,13 +129,13 @@ class DataSet:
         """
         if self.shares_tables_with is not None:
             return self.shares_tables_with.folded
-        settings, table = self.settings, _select_fold_splits(self.samples, self.settings)
+        settings, table = self.settings, select_divided(self.samples, self.settings)
         if is_absent(settings.folds):
             command = _suggest_folds_command(settings)
             raise FoldsegError(f"{settings.folds}: no such folds file; make it with {command}")
         folds = load_folds(settings.folds, table)
-        count = folds["fold"].nunique()
-        if count != settings.fold_count:
+        count = folds["fold"][folds["fold"] != ONLY_TRAINED].nunique()
+        if isinstance(settings.division, CrossValidation) and count != settings.fold_count:
             say_once(
                 f"{settings.folds}: has {count} folds, and data.fold_count is {settings.fold_count}; the file decides"
             )
@@ -140,7 +144,7 @@ class DataSet:
     @property
     def folds(self) -> list[int]:
         """The numbers of the folds: 0, 1, 2, ...."""
-        return sorted(self.folded["fold"].unique().tolist())
+        return sorted(set(self.folded["fold"].tolist()) - {ONLY_TRAINED})
 
     @cached_property
     def fingerprint(self) -> str:
@@ -202,7 +206,7 @@ def scan(settings: Data) -> pd.DataFrame:
     definition = DATASETS[type(settings.dataset)]
     if definition.prepare is not None:
         definition.prepare(settings.dataset, settings.root)
-    return definition.scan(settings)
+    return apply_named(definition.scan(settings), settings)
 
 
 def _suggest_folds_command(settings: Data) -> str:
@@ -217,13 +221,14 @@ def _suggest_folds_command(settings: Data) -> str:
     return "foldseg folds"
 
 
-def _select_fold_splits(table: pd.DataFrame, settings: Data) -> pd.DataFrame:
+def select_divided(table: pd.DataFrame, settings: Data) -> pd.DataFrame:
     """Return the rows of `data.fold_splits`. FoldsegError for splits that the data set lacks or that have no masks."""
     splits, name = table["split"].unique().tolist(), settings.dataset.kind
-    unknown = [split for split in settings.fold_splits if split not in splits]
+    divided = settings.list_divided_splits()
+    unknown = [split for split in divided if split not in splits]
     if unknown:
         raise FoldsegError(f"data.fold_splits: {name} has no split {', '.join(unknown)}; it has {', '.join(splits)}")
-    selected = table[table["split"].isin(settings.fold_splits)]
+    selected = table[table["split"].isin(divided)]
     if selected.empty:
         raise FoldsegError(f"data.fold_splits: is empty; {name} has {', '.join(splits)}")
     unlabelled = selected[selected["mask"] == ""]
@@ -233,46 +238,6 @@ def _select_fold_splits(table: pd.DataFrame, settings: Data) -> pd.DataFrame:
             f"data.fold_splits: {len(unlabelled)} image(s) of {without_masks} have no mask and cannot be trained on: "
             f"{shorten(unlabelled['id'])}"
         )
-    if TEST in settings.fold_splits:
+    if TEST in divided:
         say_once("data.fold_splits: test images are trained on, so their score says nothing")
     return selected
-
-
-def make_folds_file(settings: Data, strict: bool = False) -> pd.DataFrame:
-    """Divide the images of `data.fold_splits` into `data.fold_count` folds and write `data.folds`; return the table.
-
-    Warns of what folds share with each other or with the test images. With `strict` that is an error instead, and
-    nothing is written. FoldsegError also if the file exists and divides in another way, since runs may have been
-    trained on it.
-    """
-    data, path = DataSet(settings), settings.folds
-    folds = make_folds(_select_fold_splits(data.samples, settings), settings.fold_count, settings.fold_seed)
-    data.check_files()
-    if not is_absent(path) and read_text(path).replace("\r\n", "\n") != format_folds(folds):
-        raise FoldsegError(
-            f"{path}: exists and divides the data in another way; runs that were trained on it could not be "
-            "blended with new ones. Give data.folds another name, or remove the file"
-        )
-    leaks = find_fold_leaks(data, folds).lines()
-    if leaks and strict:
-        raise FoldsegError("\n  ".join([f"{path}: is not written, because of what is shared:", *leaks]))
-    write_text(path, format_folds(folds))
-    sizes = count_images_per_fold(folds)
-    logger.info("%s: %d images in %d folds (%s)", path, len(folds), len(sizes), ", ".join(map(str, sizes)))
-    unevenness = describe_unevenness(folds)
-    warnings = [unevenness, *leaks] if unevenness else leaks
-    for warning in warnings:
-        logger.warning("%s: %s", path, warning)
-    return folds
-
-
-def find_fold_leaks(data: DataSet, folds: pd.DataFrame) -> Leaks:
-    """Find ids, groups and places that folds share with each other or with the test images; `folds`: id, fold.
-
-    Groups are those of the data, not of `folds`. Images of other splits are left out, since nothing is trained or
-    scored on them.
-    """
-    folded = data.samples.merge(folds[["id", "fold"]], on="id")
-    folded["side"] = "fold " + folded["fold"].astype("str")
-    test = data.test.assign(side=TEST)
-    return find_leaks(pd.concat([folded, test])[["id", "image", "group", "side"]], data.root)

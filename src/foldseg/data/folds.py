@@ -19,6 +19,9 @@ from foldseg.inputs import is_absent, read_csv
 logger = logging.getLogger(__name__)
 
 FOLD_COLUMNS = ["id", "fold", "group", "stratum"]
+ONLY_TRAINED = -1
+"""The fold of images that are trained on in every fold, and never validated on."""
+_MANY_FOLDS = 10
 _LARGE, _SMALL = 1.5, 0.5
 """Folds are uneven if one has more, or less, than this times the mean number of images."""
 
@@ -47,6 +50,25 @@ def make_folds(table: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
             )  # fmt: skip
             fold = by_size
     return ordered.assign(fold=fold)[FOLD_COLUMNS]
+
+
+def hold_out(table: pd.DataFrame, is_held_out: NDArray[np.bool_]) -> pd.DataFrame:
+    """Return a table of id, fold, group, stratum in which some images are fold 0, and the others are only trained on.
+
+    FoldsegError if nothing is left to train or to validate on.
+    """
+    if is_held_out.all() or not is_held_out.any():
+        raise FoldsegError(f"data.division: {is_held_out.sum()} of {len(table)} images would be validated on")
+    return table.assign(fold=np.where(is_held_out, 0, ONLY_TRAINED)).sort_values("id", ignore_index=True)[FOLD_COLUMNS]
+
+
+def hold_out_fraction(table: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
+    """Return `hold_out` of about a share of the images: of as many of several folds as come nearest to it."""
+    wanted = round(1 / share) if share <= 0.5 else _MANY_FOLDS
+    folds = make_folds(table, max(2, min(wanted, table["group"].nunique())), seed)
+    share_up_to = np.cumsum(count_images_per_fold(folds)[:-1]) / len(folds)
+    last = int(np.abs(share_up_to - share).argmin())
+    return hold_out(folds.drop(columns="fold"), (folds["fold"] <= last).to_numpy())
 
 
 def _divide_by_stratum(ordered: pd.DataFrame, count: int, seed: int) -> NDArray[np.intp]:
@@ -104,6 +126,8 @@ def describe_unevenness(folds: pd.DataFrame) -> str:
     """Say why folds are of very different sizes and what would help; "" if they are about even."""
     sizes = count_images_per_fold(folds)
     mean = len(folds) / len(sizes)
+    if (folds["fold"] == ONLY_TRAINED).any():
+        return ""
     if not _is_uneven(folds["fold"].to_numpy(), len(sizes)):
         return ""
     text = f"folds are uneven: they have {', '.join(map(str, sizes))} images"
@@ -133,8 +157,12 @@ def load_folds(path: Path, table: pd.DataFrame) -> pd.DataFrame:
     folds = _read_folds(path)
     _check_ids(folds, table, path)
     numbers = sorted(folds["fold"].unique().tolist())
-    if numbers != list(range(len(numbers))) or len(numbers) < 2:
-        raise FoldsegError(f"{path}: folds should be numbered 0, 1, 2, ...; found {shorten(numbers)}")
+    validated = [number for number in numbers if number != ONLY_TRAINED]
+    if validated != list(range(len(validated))) or not validated or len(numbers) < 2:
+        raise FoldsegError(
+            f"{path}: folds should be numbered 0, 1, 2, ...; found {shorten(numbers)} "
+            f"({ONLY_TRAINED} is for images that are only trained on)"
+        )
     _check_groups(folds, path, "the file")
     with_groups_of_data = folds[["id", "fold"]].merge(table[["id", "group"]], on="id")
     _check_groups(with_groups_of_data, path, "the data")
@@ -157,7 +185,7 @@ def _read_folds(path: Path) -> pd.DataFrame:
         raise FoldsegError(
             f"{path}: should have the columns {', '.join(FOLD_COLUMNS)}, separated by commas; it {problem}"
         )
-    invalid = folds[~folds["fold"].str.fullmatch("0|[1-9][0-9]{0,5}")]
+    invalid = folds[~folds["fold"].str.fullmatch(f"{ONLY_TRAINED}|0|[1-9][0-9]{{0,5}}")]
     if len(invalid):
         row = invalid.iloc[0]
         raise FoldsegError(

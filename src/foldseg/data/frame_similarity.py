@@ -117,6 +117,23 @@ def find_nearest(descriptors: Descriptors, sides: NDArray[np.generic]) -> Neares
     return NearestFrames(index, best)
 
 
+def find_pairs(descriptors: Descriptors, similarity: float) -> NDArray[np.intp]:
+    """Return all pairs of frames (n, 2) that are as similar as `similarity`, or more; the first index is the lower.
+
+    It takes as many comparisons as there are pairs. Memory grows with the number of pairs that are found.
+    """
+    starts = range(0, len(descriptors), _BLOCK)
+    pairs = [np.zeros((0, 2), np.intp)]
+    bar = tqdm(starts, "comparing frames", leave=False, disable=None, delay=1)
+    for start in bar:
+        ours = descriptors[start : start + _BLOCK]
+        for other in range(start, len(descriptors), _BLOCK):
+            rows, columns = np.nonzero(compare_frames(ours, descriptors[other : other + _BLOCK]) >= similarity)
+            found = np.stack([rows + start, columns + other], 1)
+            pairs.append(found[found[:, 0] < found[:, 1]])
+    return np.concatenate(pairs)
+
+
 def _blocks(sides: NDArray[np.generic]) -> list[tuple[int, NDArray[np.intp]]]:
     """Divide the frames of each side into blocks of at most `_BLOCK`: (number of the side, indices of frames)."""
     names, side_of_frame = np.unique(sides, return_inverse=True)

@@ -75,6 +75,30 @@ def read_plane(path: Path, pictures: Pictures = AS_SHOWN) -> NDArray[np.bool_]:
     return np.asarray(levels > 0)
 
 
+def read_raw_mask(path: Path) -> tuple[RawIds, str]:
+    """Return what a mask file holds, whatever it is, and the form of the file: `8-bit PNG, 1 channel`.
+
+    It is ids (H, W) uint8 or uint16, of a palette the index; or colours (H, W, 3) uint8 RGB, if channels differ.
+    """
+    content, header = _read(path)
+    with _named_errors(path, header, 4):
+        if header.paletted or header.bits == 1:
+            form = "palette" if header.paletted else "1 bit"
+            return _decode_levels(path, content, header), f"{header.kind}, {form}"
+        picture = _decode_integers(path, content)
+        channels = 1 if picture.ndim == 2 else picture.shape[2]
+        form = f"{picture.dtype.itemsize * 8}-bit {header.kind}, {channels} channel{'s' if channels > 1 else ''}"
+        if picture.ndim == 3:
+            picture = _drop_alpha(path, picture)
+            are_equal = (picture == picture[..., :1]).all()
+            if not are_equal and picture.dtype == np.uint8:
+                return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8), form
+            picture = _take_equal_channel(path, picture)
+        if header.kind == "PNG" and header.bits in _STEP_OF_BITS:
+            return np.asarray(picture // _STEP_OF_BITS[header.bits], np.uint8), form
+        return picture, form
+
+
 def fit_size(mask: Mask, size: tuple[int, int], pictures: Pictures) -> Mask:
     """Return a mask (H, W) at another size, (height, width), if `pictures.resize_masks` says so; otherwise itself."""
     if not pictures.resize_masks or mask.shape == size:

@@ -41,7 +41,7 @@ def _make_from_ids(settings: OwnData) -> LabelSet:
             raw_ids = tuple(value for value in range(1 << len(classes)) if value >> index & 1)
         labels.append(LabelClass(entry.name, colour, raw_ids, entry.scored))
     void = tuple(value for value in settings.void if isinstance(value, int))
-    return LabelSet(tuple(labels), void_ids=void, overlapping=settings.overlapping)
+    return LabelSet(tuple(labels), void, overlapping=settings.overlapping, background_ids=settings.background)
 
 
 def _make_from_colors(settings: OwnData) -> LabelSet:

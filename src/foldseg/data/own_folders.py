@@ -20,6 +20,8 @@ from foldseg.errors import FoldsegError
 from foldseg.inputs import read_text
 from foldseg.notices import say_once
 
+TEST = "test"
+_FATES = {"leave_out": "are left out", "background": "are taken as background", "test": "are of the split test"}
 Row = tuple[str, str, str, str, str, str]
 
 
@@ -55,7 +57,8 @@ def scan(data: Data) -> pd.DataFrame:
                 continue
             group, stratum = image.fields.get("group", sample), image.fields.get("stratum", "")
             path, mask = relative_to_root(image.path, root), masks.file_of_id.get(sample, "")
-            rows.append((sample, path, mask, split.name, group, stratum))
+            part = TEST if sample in masks.tests else split.name
+            rows.append((sample, path, mask, part, group, stratum))
     return build_samples_table(rows, root)
 
 
@@ -177,10 +180,11 @@ def _choose_ids(splits: Sequence[_Split], root: Path) -> dict[tuple[str, str], s
 
 @dataclass(frozen=True)
 class _MaskFiles:
-    """The mask of each image by id, relative to the root; and the images that are left out, as they have none."""
+    """The mask of each image by id, relative to the root; and what becomes of images that have none."""
 
     file_of_id: Mapping[str, str]
     left_out: frozenset[str]
+    tests: frozenset[str]
 
 
 def _find_mask_files(splits: Sequence[_Split], ids: Mapping[tuple[str, str], str], data: Data) -> _MaskFiles:
@@ -194,9 +198,10 @@ def _find_mask_files(splits: Sequence[_Split], ids: Mapping[tuple[str, str], str
             "set data.dataset.unmasked=leave_out; if they show none of the classes, unmasked=background"
         )
     if unmasked:
-        fate = "are left out" if settings.unmasked == "leave_out" else "are taken as background"
+        fate = _FATES[settings.unmasked]
         say_once(f"{root}: {len(unmasked)} image(s) without a mask {fate}: {shorten(unmasked)}")
     left_out = frozenset(unmasked if settings.unmasked == "leave_out" else ())
+    tests = frozenset(unmasked if settings.unmasked == "test" else ())
     files: dict[str, str] = {}
     to_draw: list[MaskParts] = []
     index_of_label = {entry.label or entry.name: index for index, entry in enumerate(list_classes(settings))}
@@ -204,15 +209,16 @@ def _find_mask_files(splits: Sequence[_Split], ids: Mapping[tuple[str, str], str
         for name, image in split.images.items():
             sample = ids[split.name, name]
             matches = split.masks.get(name, ())
-            if settings.draws_masks and split.has_masks and sample not in left_out:
+            if settings.draws_masks and split.has_masks and sample not in left_out | tests:
                 parts = tuple(_list_parts(matches, index_of_label))
                 to_draw.append(MaskParts(sample, image.path, parts))
             elif matches:
                 files[sample] = relative_to_root(matches[0].path, root)
-            elif sample in unmasked and sample not in left_out:
+            elif sample in unmasked and settings.unmasked == "background":
                 to_draw.append(MaskParts(sample, image.path, ()))
     drawn = draw_masks(to_draw, settings, make_label_set(settings), root, data.pictures)
-    return _MaskFiles(files | {name: relative_to_root(path, root) for name, path in drawn.items()}, left_out)
+    files |= {name: relative_to_root(path, root) for name, path in drawn.items()}
+    return _MaskFiles(files, left_out, tests)
 
 
 def _list_unmasked(splits: Iterable[_Split], ids: Mapping[tuple[str, str], str]) -> dict[str, Path]:

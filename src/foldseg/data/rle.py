@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from foldseg.data.labels import Mask
+from foldseg.data.labels import LabelSet, Mask
 
 Rle = NDArray[np.int64]
 ROW, FIRST, LAST = 0, 1, 2
@@ -37,6 +37,13 @@ def encode_classes(labels: Mask, classes: Sequence[int]) -> list[Rle]:
         last = first + lengths[is_of_class] - 1
         rles.append(np.stack([row, first, last], 1))
     return rles
+
+
+def encode_labels(mask: Mask, labels: LabelSet, classes: Sequence[int]) -> list[Rle]:
+    """Return the RLE of each of `classes` in a mask (H, W) uint8 of class indices or, if they overlap, class bits."""
+    if not labels.overlapping:
+        return encode_classes(mask, classes)
+    return [encode_mask(labels.values_of_classes[index][mask]) for index in classes]
 
 
 def encode_mask(mask: NDArray[np.bool_]) -> Rle:

@@ -81,7 +81,8 @@ def write_bundle(
             if train:
                 facts |= _add_experiments(project, experiments)
             what = f"prediction with {source.name}"
-            words = f"predict-test submissions/{source.name} OUT data.root=DATA --time-limit 9h"
+            files = _list_contest_files(source)
+            words = " ".join([f"predict-test submissions/{source.name} OUT data.root=DATA", *files, "--time-limit 9h"])
         requirements = list_requirements(train=train)
         write_text(folder / bundle_run.REQUIREMENTS, "\n".join(requirements) + "\n")
         _add_wheels(folder / bundle_run.WHEELS, requirements, wheels, with_torch=with_torch, bare=bare)
@@ -117,6 +118,13 @@ def _add_submission(project: Path, path: Path) -> tuple[dict[str, Any], list[Exp
     shutil.copyfile(submission.fitted, there.fitted)
     _add_data(project, next(iter(experiments.values())))
     return {"submission": config.name, "members": made_from.get("members", {})}, list(experiments.values())
+
+
+def _list_contest_files(path: Path) -> list[str]:
+    """Return overrides for the files of the contest that the format reads, such as a sample of the submission."""
+    settings = SubmissionFolder(path).read_settings().submission
+    files = {name: getattr(settings, name) for name in type(settings).model_fields}
+    return [f"submission.{name}=DATA/{file.name}" for name, file in files.items() if isinstance(file, Path)]
 
 
 def _add_checkpoint(project: Path, run: RunFolder, experiment: str, name: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from foldseg.config.schema.choice import check_entries
 from foldseg.config.schema.names import PictureForm
-from foldseg.data.labels import Image, LabelSet, Mask
+from foldseg.data.labels import Image, LabelSet, Mask, RawIds
 from foldseg.deploy.drawing import overlay, with_legend
 from foldseg.deploy.interface import Source
 from foldseg.deploy.output_folder import hash_prediction_code
@@ -55,11 +55,11 @@ class Form:
     needs_all_names: bool = False
 
 
-DrawFunction = Callable[[Image, Mask, LabelSet, float], Image]
-"""Returns what is written as PNG: (picture RGB, class indices, classes, alpha) -> (H, W) or BGR (H, W, 3), uint8."""
+DrawFunction = Callable[[Image, Mask, LabelSet, float], RawIds]
+"""Returns what is written as PNG: (picture RGB, class indices, classes, alpha) -> (H, W) or BGR (H, W, 3)."""
 
 
-def draw_raw_ids(image: Image, mask: Mask, labels: LabelSet, alpha: float) -> Image:
+def draw_raw_ids(image: Image, mask: Mask, labels: LabelSet, alpha: float) -> RawIds:
     """Return raw ids (H, W), as `submission/label_png.py` hands them in."""
     return labels.decode(mask)
 

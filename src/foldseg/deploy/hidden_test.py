@@ -33,6 +33,7 @@ from foldseg.files import scratch
 from foldseg.resources import is_out_of_memory
 from foldseg.runs.submission_folder import SubmissionFolder
 from foldseg.submission.formats import FORMATS, check_submission
+from foldseg.submission.interface import KnownImages
 
 logger = logging.getLogger(__name__)
 
@@ -69,18 +70,20 @@ def predict_hidden_test(
     """
     data_overrides, config = _apply_overrides(path, overrides)
     images = _find_images(path, config, data_overrides, folder, out)
-    kind = FORMATS[config.submission]
+    settings = config.submission
+    kind = FORMATS[type(settings)]
     if Path(kind.file_name).suffix != out.suffix or (out.exists() and not kind.recognises(out)):
         raise FoldsegError(
-            f"{out}: should be a new file or folder like {kind.file_name}, for submission {config.submission}"
+            f"{out}: should be a new file or folder like {kind.file_name}, for submission {settings.kind}"
         )
     source = open_ensemble_source(path, PredictionOptions(device=device))
     sizes = {name: read_image_size(file, images.pictures) for name, file in images.files.items()}
     watch = Watch(list_reductions(source), [height * width for height, width in sizes.values()], limit, started)
     with scratch(out.parent / f".{out.name}.new") as new:
         written = new / kind.file_name
-        kind.write(written, _predict(source, images, watch), source.labels)
-        check_submission(written, sizes, source.labels)
+        known = KnownImages(images.files, sizes)
+        kind.write(settings, written, _predict(source, images, watch), source.labels, known)
+        check_submission(written, sizes, source.labels, settings, known)
         if out.is_dir():
             rmtree(out)
         written.replace(out)

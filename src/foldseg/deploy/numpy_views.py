@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from foldseg.config.schema import PredictView, TilesView
 from foldseg.config.schema.choice import check_entries
 from foldseg.config.schema.names import TileMergeName
+from foldseg.config.schema.views import ImageSizes
 from foldseg.data.labels import Image
 
 Maps = NDArray[np.float32]
@@ -29,13 +30,14 @@ _OVERLAP = 0.5  # a network of one fixed size predicts pictures of other sizes i
 
 @dataclass(frozen=True)
 class Plan:
-    """How pictures are shown to a network: resized by a factor, padded to a multiple, perhaps divided into tiles.
+    """How pictures are shown to a network: resized and padded as a view states, perhaps divided into tiles.
 
+    `sizes`: the view, which states how pictures are resized, and the size to which they are padded at least.
     `multiple`: the padded sides are multiples of it. `tile`: height and width of a tile, or None for the whole picture;
     the padded picture is at least as large.
     """
 
-    factor: float
+    sizes: ImageSizes
     multiple: int
     tile: tuple[int, int] | None
     overlap: float = _OVERLAP
@@ -49,13 +51,13 @@ def plan_of(view: PredictView, stride: int, size: tuple[int, int] | None) -> Pla
     cannot predict in this view.
     """
     if view.tiles is not None:
-        return _plan_of_tiles(view.resize_factor, view.tiles, stride, size)
+        return _plan_of_tiles(view, view.tiles, stride, size)
     if size is not None:
-        return Plan(view.resize_factor, 1, size)
-    return Plan(view.resize_factor, view.side_multiple(stride), None)
+        return Plan(view, 1, size)
+    return Plan(view, view.side_multiple(stride), None)
 
 
-def _plan_of_tiles(factor: float, tiles: TilesView, stride: int, size: tuple[int, int] | None) -> Plan:
+def _plan_of_tiles(sizes: ImageSizes, tiles: TilesView, stride: int, size: tuple[int, int] | None) -> Plan:
     with_other_defaults = TilesView(kind="tiles", size=tiles.size, overlap=tiles.overlap, merge=tiles.merge)
     if tiles.overlap is None or tiles != with_other_defaults:
         raise ValueError("of tiles, size, overlap and merge alone can be chosen")
@@ -63,13 +65,13 @@ def _plan_of_tiles(factor: float, tiles: TilesView, stride: int, size: tuple[int
         raise ValueError(f"it takes tiles of {list(size)} only")
     if any(side % stride for side in tiles.size):
         raise ValueError(f"sides of tiles should be multiples of {stride}")
-    return Plan(factor, 1, tiles.size, tiles.overlap, tiles.merge)
+    return Plan(sizes, 1, tiles.size, tiles.overlap, tiles.merge)
 
 
 def predict(network: Network, picture: Image, plan: Plan) -> Maps:
     """Predict a picture (H, W, 3) uint8 of any size: probabilities (classes, H, W) float32 on its own grid."""
     height, width = picture.shape[:2]
-    resized_height, resized_width = (max(1, round(side * plan.factor)) for side in (height, width))
+    resized_height, resized_width = plan.sizes.resized_size((height, width))
     shown = _pad(_resize(picture, (resized_height, resized_width)), plan)
     maps = network(shown) if plan.tile is None else _predict_tiles(network, shown, plan)
     maps = maps[:, :resized_height, :resized_width]
@@ -90,9 +92,10 @@ def _resize(picture: Image, size: tuple[int, int]) -> Image:
 def _pad(picture: Image, plan: Plan) -> Image:
     """Pad below and right with the picture's reflection, as far as the plan needs it."""
     height, width = picture.shape[:2]
-    tile_height, tile_width = plan.tile or (1, 1)
-    down = max(tile_height, _round_up(height, plan.multiple)) - height
-    right = max(tile_width, _round_up(width, plan.multiple)) - width
+    # Padding to a square lets images of several sizes batch. A network of one size has its tile instead
+    least_height, least_width = plan.tile or plan.sizes.least_size()
+    down = _round_up(max(least_height, height), plan.multiple) - height
+    right = _round_up(max(least_width, width), plan.multiple) - width
     return np.asarray(cv2.copyMakeBorder(picture, 0, down, 0, right, cv2.BORDER_REFLECT_101), np.uint8)
 
 

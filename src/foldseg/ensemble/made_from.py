@@ -67,11 +67,12 @@ def hash_checkpoints(members: Members) -> dict[str, str]:
 
 
 def hash_submission(path: Path) -> str:
-    """Return the SHA-256 of a submission's file, or of the names and hashes of the PNGs of a folder."""
+    """Return the SHA-256 of a submission's file, or of the names and hashes of the files of a folder."""
     if not path.is_dir():
         return hash_file(path)
-    files = sorted(path.glob("*.png"))
-    lines = [f"{file.name} {digest}\n" for file, digest in zip(files, hash_files(files), strict=True)]
+    files = sorted(file for pattern in ("*.png", "*.npy") for file in path.rglob(pattern))
+    names = [file.relative_to(path).as_posix() for file in files]
+    lines = [f"{name} {digest}\n" for name, digest in zip(names, hash_files(files), strict=True)]
     return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
 
 

@@ -36,6 +36,7 @@ from foldseg.scoring.scores import SCORES, check_score, define_score
 from foldseg.scoring.undefined_scores import check_defined
 from foldseg.submission import ledger
 from foldseg.submission.formats import FORMATS, check_classes, check_overlap, check_submission
+from foldseg.submission.interface import KnownImages
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +123,7 @@ def _move_into(folder: Path, new: Path) -> None:
 
 def _remove_other_formats(folder: Path, path: Path) -> None:
     """Remove submissions in other formats than `path`, which an ensemble of other settings left in `folder`."""
-    for other in {folder / kind.file_name for kind in FORMATS.values()} - {path}:
+    for other in {folder / entry.file_name for entry in FORMATS.values()} - {path}:
         if other.exists():
             logger.warning("%s: removed, an earlier submission in another format than %s", other, path.name)
             rmtree(other) if other.is_dir() else other.unlink()
@@ -160,7 +161,7 @@ def _blend_and_score(members: Members, folder: Path, work: Path) -> tuple[dict[s
     config = members.config
     scores, line = _score_oof(members, folder, work)
     write_fitted_steps(SubmissionFolder(folder).fitted, line)
-    path = folder / FORMATS[config.submission].file_name
+    path = folder / FORMATS[type(config.submission)].file_name
     test_counts = _write_submission(members, path, line, work)
     if test_counts is not None:
         scores["test"] = stage_scores(config, line.taken, test_counts, members.labels, None)
@@ -220,8 +221,11 @@ def _write_submission(members: Members, path: Path, line: Line, work: Path) -> C
                 counts.append(tally.counts)
             yield task.id, folder.final.read(task.id)
 
-    FORMATS[config.submission].write(path, predictions(), members.labels)
-    check_submission(path, {task.id: members.data.size_of(task.id) for task in tasks}, members.labels)
+    sizes = {task.id: members.data.size_of(task.id) for task in tasks}
+    images = KnownImages({task.id: task.image for task in tasks}, sizes)
+    settings = config.submission
+    FORMATS[type(settings)].write(settings, path, predictions(), members.labels, images)
+    check_submission(path, sizes, members.labels, settings, images)
     return np.stack(counts, 1) if len(counts) == len(tasks) else None
 
 

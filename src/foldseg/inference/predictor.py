@@ -98,7 +98,7 @@ class Predictor:
         # For a network of stride 32, up by 8 is the same as down by 24, and then no pixel is lost
         stride = self.network.stride
         down, right = (pixels if pixels >= 0 else pixels % stride for pixels in view.shift)
-        grid = padded_grid(turned_size, turned_size, self.view, stride, (down, right))
+        grid = padded_grid(turned_size, turned_size, self.view, stride, (down, right), view.scale)
         maps = remove_padding(predict_probabilities(self.logits, pad_batch(turned, grid), self.view), grid)
         return resize_maps(turn_back(maps), size)
 

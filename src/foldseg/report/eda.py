@@ -3,7 +3,8 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from foldseg.data.datasets import DataSet, find_fold_leaks
+from foldseg.data.datasets import DataSet
+from foldseg.data.folds_file import find_fold_leaks
 from foldseg.data.frame_similarity import SAME_PLACE
 from foldseg.data.leaks import Leaks
 from foldseg.data.mask_files import read_mask

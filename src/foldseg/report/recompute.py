@@ -186,7 +186,7 @@ def _check_submission(
     """
     folder, config, scores = submission.path, submission.read_settings(), submission.read_scores()
     _check_left_out(submission, scores)
-    _check_file(folder / FORMATS[config.submission].file_name, scores)
+    _check_file(folder / FORMATS[type(config.submission)].file_name, scores)
     final = list(scores["oof"])[-1]
     remarks: list[str] = []
     recomputed: dict[str, StageScores] = {}
@@ -200,7 +200,7 @@ def _check_submission(
         recomputed["oof"] = StageScores.of(counts, oof.labels, config, oof.table["group"].to_numpy())
     if "test" in scores:
         data = oof.data if config.labels == "as_trained" else oof.data.with_labels("scored")
-        counted = count_submission(folder / FORMATS[config.submission].file_name, data)
+        counted = count_submission(folder / FORMATS[type(config.submission)].file_name, data)
         recomputed["test"] = StageScores(counted.compute_scores(config.score))
         missing = [name for name in SCORES if name not in recomputed["test"].scores]
         if missing:

@@ -1,25 +1,43 @@
-"""Submission formats by name. To add one: a module with a `Format`, a line here, its name in `names.SubmissionName`."""
+"""Submission formats by their settings.
 
-from collections.abc import Collection
+To add one: a class in `config/schema/submissions.py`, a module with a `Format`, and a line here.
+"""
+
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from foldseg.config.schema.choice import check_entries
-from foldseg.config.schema.names import SubmissionName
+from foldseg.config.schema.submissions import (
+    BinaryPng,
+    ColourPng,
+    LabelPng,
+    Npy,
+    RunLength,
+    SignateJson,
+    SubmissionKind,
+)
 from foldseg.data.labels import LabelSet
 from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
 from foldseg.inputs import is_absent
 from foldseg.runs.submission_folder import SubmissionFolder
-from foldseg.submission import label_png, signate_json
-from foldseg.submission.interface import Format, Sizes, Submission
+from foldseg.submission import binary_png, colour_png, label_png, npy, run_length, signate_json
+from foldseg.submission.interface import NO_IMAGES, Format, KnownImages, Sizes, Submission
 
-FORMATS: dict[str, Format] = {"signate_json": signate_json.FORMAT, "label_png": label_png.FORMAT}
-"""Name -> what the format states and can do."""
-check_entries(FORMATS, SubmissionName, "submission/formats.py: FORMATS")
+FORMATS: dict[type[SubmissionKind], Format] = {
+    SignateJson: signate_json.FORMAT,
+    LabelPng: label_png.FORMAT,
+    RunLength: run_length.FORMAT,
+    ColourPng: colour_png.FORMAT,
+    BinaryPng: binary_png.FORMAT,
+    Npy: npy.FORMAT,
+}
+"""Class of the settings -> what the format states and can do."""
+check_entries(FORMATS, SubmissionKind, "submission/formats.py: FORMATS")
 
 
-def format_of(path: Path) -> Format:
-    """Return the format of an existing submission. FoldsegError unless exactly one format recognises it.
+def find_kind(path: Path) -> type[SubmissionKind]:
+    """Return the kind of an existing submission. FoldsegError unless exactly one format recognises it.
 
     The error for the folder of an ensemble names the submission in it.
     """
@@ -29,42 +47,83 @@ def format_of(path: Path) -> Format:
         inner = [str(path / kind.file_name) for kind in FORMATS.values() if kind.recognises(path / kind.file_name)]
         if inner:
             raise FoldsegError(f"{path}: is the folder of an ensemble; its submission is {' or '.join(inner)}")
-    matches = {name: kind for name, kind in FORMATS.items() if kind.recognises(path)}
+    matches = [kind for kind, entry in FORMATS.items() if entry.recognises(path)]
     if not matches:
-        expected = " or ".join(kind.description for kind in reversed(FORMATS.values()))
+        expected = " or ".join(kind.description for kind in FORMATS.values())
         raise FoldsegError(f"{path}: is no submission; expected {expected}")
     if len(matches) > 1:
+        names = ", ".join(kind.kind_name() for kind in matches)
         raise FoldsegError(
-            f"{path}: may be a submission of any of the formats {', '.join(matches)}; only one of them may recognise "
+            f"{path}: may be a submission of any of the formats {names}; only one of them may recognise "
             "it (`recognises` in submission/)"
         )
-    return next(iter(matches.values()))
+    return matches[0]
 
 
-def check_overlap(name: SubmissionName, may_overlap: bool) -> None:
-    """Raise FoldsegError if categories may overlap, but the format gives every pixel one class."""
-    if may_overlap and not FORMATS[name].may_overlap:
-        others = [other for other, kind in FORMATS.items() if kind.may_overlap]
+def find_settings(path: Path) -> SubmissionKind:
+    """Return the settings of an existing submission: those of its ensemble, or the defaults of its kind.
+
+    An ensemble keeps its settings in the folder of its submission.
+    """
+    if is_absent(path):
+        raise FoldsegError(f"{path}: no such file or folder")
+    folder = SubmissionFolder(path.absolute().parent)
+    if folder.is_finished and folder.has_settings:
+        settings = folder.read_settings().submission
+        if FORMATS[type(settings)].file_name == path.name:
+            return settings
+    return _defaults(find_kind(path))
+
+
+def _defaults(kind: type[SubmissionKind]) -> SubmissionKind:
+    return kind.model_validate({})
+
+
+def check_overlap(settings: SubmissionKind, may_overlap: bool) -> None:
+    """Raise FoldsegError if classes may overlap, but the format gives every pixel one class."""
+    if may_overlap and not FORMATS[type(settings)].may_overlap(settings):
+        others = _name_kinds(kind for kind, entry in FORMATS.items() if entry.may_overlap(_defaults(kind)))
         raise FoldsegError(
-            f"submission, steps: submission {name} gives every pixel one class: use "
-            f"{{kind: thresholds, categories: exclusive}}, or hand in {' or '.join(others)}"
+            f"submission, steps: submission {settings.kind} gives every pixel one class: use "
+            f"{{kind: thresholds, categories: exclusive}}, or hand in {others}"
         )
 
 
-def check_classes(name: SubmissionName, labels: LabelSet) -> None:
+def check_classes(settings: SubmissionKind, labels: LabelSet) -> None:
     """Raise FoldsegError if the format cannot express a class of the label set."""
-    merged = [label for label in labels.classes if label.written_id is None]
-    if merged and not FORMATS[name].has_merged_classes:
-        others = [other for other, kind in FORMATS.items() if kind.has_merged_classes]
+    if labels.overlapping and len(labels) > 1:
+        check_overlap(settings, may_overlap=True)
+    unwritable = FORMATS[type(settings)].list_unwritable(settings, labels)
+    if not unwritable:
+        return
+    others = _name_kinds(kind for kind, entry in FORMATS.items() if _can_write(_defaults(kind), entry, labels))
+    merged = [label.name for label in labels.classes if label.written_id is None]
+    if unwritable[0] in merged:
         raise FoldsegError(
-            f"submission: {name} cannot say {merged[0].name}, which stands for several classes of the data "
-            f"set; blend runs of data.labels=all as_trained, or hand in {' or '.join(others)}"
+            f"submission: {settings.kind} cannot say {unwritable[0]}, which stands for several classes of the data "
+            f"set; blend runs of data.labels=all as_trained, or hand in {others}"
         )
+    raise FoldsegError(f"submission: {settings.kind} cannot tell {' and '.join(unwritable)} apart; hand in {others}")
 
 
-def open_submission(path: Path, labels: LabelSet) -> Submission:
-    """Open a submission for reading."""
-    return format_of(path).open(path, labels)
+def _can_write(settings: SubmissionKind, entry: Format, labels: LabelSet) -> bool:
+    """Whether a format can express all classes of a label set with its default settings."""
+    try:
+        return not entry.list_unwritable(settings, labels)
+    except FoldsegError:
+        return False
+
+
+def _name_kinds(kinds: Iterable[type[SubmissionKind]]) -> str:
+    return " or ".join(kind.kind_name() for kind in kinds)
+
+
+def open_submission(
+    path: Path, labels: LabelSet, settings: SubmissionKind | None = None, images: KnownImages = NO_IMAGES
+) -> Submission:
+    """Open a submission for reading. `settings`: those of its format; None: they are found, see `find_settings`."""
+    settings = find_settings(path) if settings is None else settings
+    return FORMATS[type(settings)].open(settings, path, labels, images)
 
 
 def find_missing_ids(
@@ -83,9 +142,15 @@ def find_missing_ids(
     return missing
 
 
-def check_submission(path: Path, sizes: Sizes, labels: LabelSet) -> None:
+def check_submission(
+    path: Path,
+    sizes: Sizes,
+    labels: LabelSet,
+    settings: SubmissionKind | None = None,
+    images: KnownImages = NO_IMAGES,
+) -> None:
     """Read a submission back. FoldsegError unless it holds exactly the images of `sizes`, and all are valid."""
-    submission = open_submission(path, labels)
+    submission = open_submission(path, labels, settings, images)
     find_missing_ids(path, submission.names, sizes)
     for name, size in sizes.items():
         submission.read(name, size)

@@ -20,11 +20,11 @@ import orjson
 from numpy.typing import NDArray
 
 from foldseg.data.labels import LabelSet, Mask
-from foldseg.data.rle import EMPTY_RLE, FIRST, LAST, ROW, Rle, encode_classes
+from foldseg.data.rle import EMPTY_RLE, FIRST, LAST, ROW, Rle, encode_labels
 from foldseg.errors import FoldsegError, short_name
 from foldseg.files import replacing
 from foldseg.inputs import read_bytes
-from foldseg.submission.interface import Format
+from foldseg.submission.interface import Format, Size
 
 SUFFIX = ".jpg"
 BEGIN = r'\s*\{\s*("[^"]*\.jpg"|\})'
@@ -54,7 +54,7 @@ def write(path: Path, masks: Iterable[tuple[str, Mask | list[Rle]]], labels: Lab
 def encode_image(mask: Mask | list[Rle], labels: LabelSet) -> bytes:
     """Return `{category: {row: [[x1, x2], ...]}}` as JSON, of class indices (H, W) uint8 or the RLE of every class."""
     scored = sorted(np.flatnonzero(labels.scored).tolist(), key=labels.names.__getitem__)  # as the organisers sort them
-    rles = [mask[index] for index in scored] if isinstance(mask, list) else encode_classes(mask, scored)
+    rles = [mask[index] for index in scored] if isinstance(mask, list) else encode_labels(mask, labels, scored)
     categories = {labels.names[index]: _group_by_row(rle) for index, rle in zip(scored, rles, strict=True) if len(rle)}
     return orjson.dumps(categories, option=orjson.OPT_SERIALIZE_NUMPY)
 
@@ -71,6 +71,10 @@ def _group_by_row(rle: Rle) -> dict[str, NDArray[np.int64]]:
 
 class Submission:
     """A file that is open for reading. FoldsegError names image, category and row of anything that is not valid."""
+
+    needs_size = False
+    has_all_images = True
+    size: Size = None
 
     def __init__(self, path: Path, labels: LabelSet) -> None:
         self._path, self._labels = path, labels
@@ -248,9 +252,9 @@ FORMAT = Format(
     file_name="submission.json",
     description="a .json file",
     recognises=_is_json_file,
-    may_overlap=True,
-    has_merged_classes=True,
-    has_scored_classes_alone=True,
-    write=write,
-    open=Submission,
+    may_overlap=lambda _: True,
+    list_unwritable=lambda *_: [],
+    has_scored_classes_alone=lambda *_: True,
+    write=lambda _, path, masks, labels, __: write(path, masks, labels),
+    open=lambda _, path, labels, __: Submission(path, labels),
 )

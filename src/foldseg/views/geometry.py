@@ -18,6 +18,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from foldseg.config.schema import PredictView
+from foldseg.config.schema.views import ImageSizes
+from foldseg.config.schema.views import scale_size as scale_size
 from foldseg.data.labels import IGNORE_INDEX, Image, Mask
 from foldseg.views.tiles import Network as Network
 from foldseg.views.tiles import class_probabilities, predict_tiles, tiled_size
@@ -44,9 +46,9 @@ class Grid:
 def grid_of(size: tuple[int, int], view: PredictView, stride: int, scale: float = 1.0) -> Grid:
     """Return the grid on which an image of `size` is predicted in `view` by a network of `stride`.
 
-    The image is resized by `scale` in addition to the view's own factor.
+    The image is resized by `scale` in addition to what the view itself does.
     """
-    return padded_grid(size, scale_size(size, scale * view.resize_factor), view, stride)
+    return padded_grid(size, view.resized_size(size, scale), view, stride, scale=scale)
 
 
 def padded_grid(
@@ -55,11 +57,15 @@ def padded_grid(
     view: PredictView,
     stride: int,
     offset: tuple[int, int] = (0, 0),
+    scale: float = 1.0,
 ) -> Grid:
-    """Return the grid of an image that has been `resized` already, padded as `view`, `stride` and `offset` need it."""
+    """Return the grid of an image that has been `resized` already, padded as `view`, `stride` and `offset` need it.
+
+    `scale`: the factor by which it was resized in addition to what the view itself does.
+    """
     covered = resized[0] + offset[0], resized[1] + offset[1]
     if view.tiles is None:
-        return Grid(original, resized, padded_size(covered, view.side_multiple(stride)), offset)
+        return Grid(original, resized, shown_size(covered, view, stride, scale), offset)
     border: Border = "replicate" if view.tiles.border == "replicate" else "reflect"
     return Grid(original, resized, tiled_size(covered, view.tiles), offset, border)
 
@@ -120,9 +126,10 @@ def resize_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return functional.interpolate(maps, size, mode="bilinear", align_corners=False)
 
 
-def scale_size(size: tuple[int, int], factor: float) -> tuple[int, int]:
-    """Return `size` times `factor`, rounded, at least 1x1."""
-    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+def shown_size(resized: tuple[int, int], view: ImageSizes, stride: int, scale: float = 1.0) -> tuple[int, int]:
+    """Return the size to which a `resized` image, or a window of it, is padded for a network of `stride` in `view`."""
+    least = view.least_size(scale)
+    return padded_size((max(resized[0], least[0]), max(resized[1], least[1])), view.side_multiple(stride))
 
 
 def padded_size(size: tuple[int, int], multiple: int) -> tuple[int, int]:
@@ -170,14 +177,18 @@ def random_crop(
     scale: tuple[float, float],
     rng: np.random.Generator,
     around: tuple[int, int] | None = None,
+    resized: tuple[int, int] | None = None,
 ) -> tuple[Image, Mask]:
     """Cut a random window out of a randomly scaled image. Where it reaches beyond the image, it is padded.
+
+    `resized`: the size to which the image is resized before it is scaled; None: its own size.
 
     The window is cut first and scaled afterwards, so that the cost does not depend on the image's size. If a pixel
     `around` (row, column) is given, the window holds it.
     """
     factor = rng.uniform(*scale)
-    window = scale_size(size, 1 / factor)
+    down, across = (new / old for new, old in zip(resized or mask.shape, mask.shape, strict=True))
+    window = max(1, round(size[0] / (factor * down))), max(1, round(size[1] / (factor * across)))
     row, column = around or (None, None)
     top = int(rng.integers(*_range_of_starts(mask.shape[0], window[0], row)))
     left = int(rng.integers(*_range_of_starts(mask.shape[1], window[1], column)))

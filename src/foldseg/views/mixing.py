@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from foldseg.config.schema import CopyPaste, CutMix
+from foldseg.config.schema import CopyPaste, CutMix, TrainView
 from foldseg.data.frames import Frames
 from foldseg.data.labels import Image, Mask
 from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
 from foldseg.views.balance import class_indices
-from foldseg.views.geometry import resize_image, resize_mask, scale_size
+from foldseg.views.geometry import resize_image, resize_mask
 
 Pair = tuple[Image, Mask]
 Flags = NDArray[np.bool_]
@@ -33,9 +33,10 @@ class Region:
     inside: Flags
     index: int
 
-    def resized(self, factor: float) -> "Region":
-        """Return the region scaled by `factor`. At least one pixel of it remains."""
-        size = scale_size(self.inside.shape, factor)
+    def resized(self, down: float, across: float) -> "Region":
+        """Return the region with its height scaled by `down`, its width by `across`. At least one pixel remains."""
+        height, width = self.inside.shape
+        size = max(1, round(height * down)), max(1, round(width * across))
         inside = resize_mask(self.inside.astype(np.uint8), size).astype(bool)
         return Region(resize_image(self.image, size), inside if inside.any() else np.ones_like(inside), self.index)
 
@@ -73,30 +74,28 @@ class Mixing:
         image: Image,
         mask: Mask,
         cut: Callable[[int, np.random.Generator], Pair],
-        scale_range: tuple[float, float],
+        view: TrainView,
         rng: np.random.Generator,
     ) -> Pair:
         """Return a sample that is mixed with others.
 
-        `cut` returns the sample of a frame. `scale_range` is the range of factors by which it scales images; pasted
-        regions are scaled alike.
+        `cut` returns the sample of a frame in `view`. Pasted regions are scaled as `view` scales their images.
         """
         paste, mix = self._copy_paste, self._cut_mix
         if paste is not None and rng.random() < paste.probability:
             donors = self._donors[rng.integers(len(self._donors))]
-            region = self._draw_region(donors, paste.min_pixels, rng)
+            donor_image, donor_mask = self._frames.read(int(donors.frames[rng.integers(len(donors.frames))]))
+            assert donor_mask is not None
+            region = draw_region(donor_image, donor_mask, donors.index, paste.min_pixels, rng)
             if region is not None:
-                factor = rng.uniform(*scale_range) * rng.uniform(*paste.scale)
-                image, mask = paste_region(image, mask, region.resized(factor), donors.ground, rng)
+                factor = rng.uniform(*view.scale_range) * rng.uniform(*paste.scale)
+                (height, width), resized = donor_mask.shape, view.resized_size(donor_mask.shape)
+                region = region.resized(factor * resized[0] / height, factor * resized[1] / width)
+                image, mask = paste_region(image, mask, region, donors.ground, rng)
         if mix is not None and rng.random() < mix.probability:
             other = cut(int(rng.integers(len(self._frames.ids))), rng)
             image, mask = apply_cut_mix((image, mask), other, mix.alpha, rng)
         return image, mask
-
-    def _draw_region(self, donors: Donors, min_pixels: int, rng: np.random.Generator) -> Region | None:
-        image, mask = self._frames.read(int(donors.frames[rng.integers(len(donors.frames))]))
-        assert mask is not None
-        return draw_region(image, mask, donors.index, min_pixels, rng)
 
 
 def _find_donors(copy_paste: CopyPaste, names: Sequence[str], pixels: NDArray[np.int64]) -> list[Donors]:

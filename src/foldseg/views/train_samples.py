@@ -20,7 +20,7 @@ from foldseg.errors import FoldsegError
 from foldseg.views.augment import augmentation
 from foldseg.views.balance import PlannedSample
 from foldseg.views.epoch_plan import SINGLE_PROCESS, EpochPlan, EpochSampler, TrainingProcess
-from foldseg.views.geometry import pad_image, pad_mask, padded_size, random_crop, resize_image, resize_mask, scale_size
+from foldseg.views.geometry import pad_image, pad_mask, random_crop, resize_image, resize_mask, shown_size
 from foldseg.views.loader import Loader, limit_threads
 from foldseg.views.mixing import Mixing, draw_pixel
 from foldseg.views.tensors import as_tensor, mask_as_tensor
@@ -64,7 +64,7 @@ class TrainSamples(Dataset[tuple[Tensor, Tensor, str]]):
         mixing: Mixing | None = None,
     ) -> None:
         self._frames, self._view, self._seed = frames, view, seed
-        self._multiple = view.side_multiple(stride)
+        self._stride = stride
         self._augment = augmentation(augment)
         self._plan, self._mixing = plan, mixing
         self._planned_epoch = -1
@@ -80,11 +80,11 @@ class TrainSamples(Dataset[tuple[Tensor, Tensor, str]]):
         image, mask = self._cut(planned, np.random.default_rng(view_seed))
         if self._mixing is not None:
             mixing_rng = np.random.default_rng(np.random.SeedSequence([self._seed, epoch, index], spawn_key=(1,)))
-            image, mask = self._mixing(image, mask, self._cut_frame, self._view.scale_range, mixing_rng)
+            image, mask = self._mixing(image, mask, self._cut_frame, self._view, mixing_rng)
         # Not set_random_seed: that gives every transform the same stream, and each flip would come with a rotation
         self._augment.set_random_state(np.random.default_rng(augment_seed), random.Random(augment_seed))
         augmented = self._augment(image=image, mask=mask)
-        size = padded_size(mask.shape, self._multiple)
+        size = shown_size(mask.shape, self._view, self._stride)
         return (
             as_tensor(pad_image(augmented["image"], size)),
             mask_as_tensor(pad_mask(augmented["mask"], size)),
@@ -112,11 +112,11 @@ class TrainSamples(Dataset[tuple[Tensor, Tensor, str]]):
         view = self._view
         image, mask = self._frames.read(planned.frame)
         assert mask is not None
+        resized = view.resized_size(mask.shape)
         if view.window is None:
-            size = scale_size(mask.shape, view.resize_factor)
-            return resize_image(image, size), resize_mask(mask, size)
+            return resize_image(image, resized), resize_mask(mask, resized)
         around = draw_pixel(mask, planned.classes, rng) if planned.classes else None
-        return random_crop(image, mask, view.window, view.scale_range, rng, around)
+        return random_crop(image, mask, view.window, view.scale_range, rng, around, resized)
 
 
 def train_loader(
@@ -152,8 +152,8 @@ def _stack(samples: list[tuple[Tensor, Tensor, str]]) -> TrainBatch:
     sizes = {tuple(mask.shape) for _, mask, _ in samples}
     if len(sizes) > 1:
         raise FoldsegError(
-            f"images of a batch differ in size ({sorted(sizes)}, height and width): "
-            "train on crops (view.train.kind=crop) or with batch_size=1"
+            f"images of a batch differ in size ({sorted(sizes)}, height and width): train on resized images "
+            "(view.train={kind: resized, long_side: 512}), on crops (view.train.kind=crop) or with batch_size=1"
         )
     # Stacked with channels last, as they are in memory: several times faster than channel by channel
     images = torch.stack([image.permute(1, 2, 0) for image, _, _ in samples]).permute(0, 3, 1, 2)

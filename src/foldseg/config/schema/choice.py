@@ -29,6 +29,8 @@ class Choice(Settings):
     """Whether settings that name no kind are of the kind that is defined first."""
     short_forms: ClassVar[tuple[dict[str, Any], ...]] = ()
     """JSON schemas of the short forms that `long_form` takes besides the name of a kind."""
+    alternatives: ClassVar[tuple[str, ...]] = ()
+    """Settings of a kind that exclude each other. A file that sets one of them drops those that its base sets."""
     kind: str
     """Which kind. The bare name stands for the kind with its defaults."""
 
@@ -87,14 +89,17 @@ class Choice(Settings):
     def kept_below(cls, below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
         """Return those settings of a base that stay when the settings of a file are merged over it.
 
-        If the file changes the kind, these are the settings that both kinds have. Otherwise all stay.
+        If the file changes the kind, these are the settings that both kinds have, without alternatives. Otherwise all
+        stay, but for the alternatives to what the file sets.
         """
-        if cls.is_kind() or "kind" not in above:
-            return below
-        before, after = cls.class_of(below), cls.class_of(above)
-        if before is after:
-            return below
-        return {key: value for key, value in below.items() if key in after.model_fields and key != "kind"}
+        after = cls.class_of({**below, **above})
+        alternatives = after.alternatives if issubclass(after, Choice) else ()
+        is_other_kind = "kind" in above and after is not cls.class_of(below)
+        if is_other_kind:
+            below = {key: value for key, value in below.items() if key in after.model_fields and key != "kind"}
+        if is_other_kind or any(above.get(name) is not None for name in alternatives):
+            below = {key: value for key, value in below.items() if key not in alternatives}
+        return below
 
     @classmethod
     def parse(cls, value: Any) -> Self:

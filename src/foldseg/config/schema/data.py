@@ -6,6 +6,7 @@ from pydantic import Field
 
 from foldseg.config.schema.base import Seed, Settings, UserPath
 from foldseg.config.schema.datasets import DatasetKind
+from foldseg.config.schema.division import CrossValidation, Division, Grouping, Strata
 from foldseg.config.schema.own_data import Folders as Folders
 from foldseg.config.schema.own_data import Table as Table
 
@@ -60,7 +61,19 @@ class Data(Settings):
     """Official splits whose images are divided into folds."""
     fold_seed: Seed = 0
     """Seed of the division into folds."""
+    division: Division = CrossValidation()
+    """Which images are validated on."""
+    groups: Grouping | None = None
+    """Which images are a group. Null: as the data set says."""
+    strata: Strata | None = None
+    """What folds balance. Null: as the data set says."""
+    exclude: UserPath | None = None
+    """CSV with id, and optionally reason, of images that are neither trained on nor predicted. Null: none."""
     labels: Literal["all", "scored"] | tuple[str, ...] = "all"
     """Classes that are learned: all, the scored ones, or a list of names. All other classes become `background`."""
     pictures: Pictures = Pictures()
     """How picture files are read if the file alone does not decide it."""
+
+    def list_divided_splits(self) -> list[str]:
+        """Return the splits that are trained or validated on."""
+        return list(dict.fromkeys([*self.fold_splits, *self.division.validation_splits]))

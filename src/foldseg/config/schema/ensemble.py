@@ -15,9 +15,10 @@ from foldseg.config.schema.base import (
     UserPath,
 )
 from foldseg.config.schema.blends import Blend, MeanBlend
-from foldseg.config.schema.names import AnyScoreName, SubmissionName
+from foldseg.config.schema.names import AnyScoreName
 from foldseg.config.schema.step_order import check_order
 from foldseg.config.schema.steps import Step
+from foldseg.config.schema.submissions import LabelPng, SubmissionKind
 from foldseg.config.schema.tta import Tta
 from foldseg.config.schema.views import PredictView, view_slug
 
@@ -63,8 +64,8 @@ class Ensemble(Settings):
     """What is done to the blend, in this order."""
     score: AnyScoreName = "dataset_miou"
     """The score that is fitted and reported: a name, or FILE.py:FUNCTION, a score of your own."""
-    submission: SubmissionName = "label_png"
-    """Format of the submission."""
+    submission: SubmissionKind = LabelPng()
+    """Format of the submission, with its settings."""
     bootstrap_samples: Annotated[int, Field(ge=100)] = 2000
     """Resamples from which intervals are computed."""
     workers: Count = 2

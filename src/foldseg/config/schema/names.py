@@ -65,8 +65,6 @@ MonitorName = Annotated[
 """What a run may monitor: a score, a loss, or a score of one's own."""
 StoredForm = Literal["probabilities", "logits"]
 """What prediction stores hold."""
-SubmissionName = Literal["signate_json", "label_png"]
-"""`submission/formats.py: FORMATS`."""
 SymmetryName = Literal["none", "flip", "flips", "d4"]
 """`config/schema/tta.py: SYMMETRIES`."""
 TileMergeName = Literal["mean", "vote"]

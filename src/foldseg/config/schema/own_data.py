@@ -1,12 +1,16 @@
 """Data sets that the configuration describes: what their classes are, and where their files lie."""
 
 import re
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from foldseg.config.class_files import read_class_file
 from foldseg.config.schema.base import Settings, UserPath
 from foldseg.config.schema.datasets import DatasetKind
+from foldseg.errors import FoldsegError
+from foldseg.files import user_path
 
 Byte = Annotated[int, Field(ge=0, le=255)]
 RawId = Annotated[int, Field(ge=0, le=65535)]
@@ -76,12 +80,24 @@ def _expand_class(name: Any, meaning: Any) -> Any:
 Classes = Annotated[tuple[DataClass, ...], BeforeValidator(_expand_classes), Field(min_length=1)]
 
 
+def _list_meanings(entry: Any, key: str) -> list[Any]:
+    """Return the ids, or the color, of an entry of a class file."""
+    return [entry[key]] if key == "color" and key in entry else list(entry.get(key, ()))
+
+
+def _keep_meaning(entry: Any, key: str) -> dict[str, Any]:
+    """Return an entry of a class file without its ids, if masks hold colours."""
+    dropped = ("void", "ids") if key == "color" else ("void",)
+    return {name: value for name, value in entry.items() if name not in dropped}
+
+
 class OwnData(DatasetKind):
     """Data that the configuration describes."""
 
     mistaken_names: ClassVar = {"labels": "classes", "class_names": "classes", "ignore_index": "void"}
     classes: Classes
-    """The classes, in order: a list of names, a mapping from names to ids or colours, or a list of mappings."""
+    """The classes, in order: a list of names, a mapping from names to ids or colours, or a list of mappings. Or the
+    path of a tool's own file (labelmap.txt, _classes.csv, ...)."""
     void: Annotated[tuple[RawId | Color, ...], BeforeValidator(_make_list)] = ()
     """Ids, or colours, of pixels that are neither trained on nor scored."""
     overlapping: bool = False
@@ -91,6 +107,8 @@ class OwnData(DatasetKind):
     first class is, bit 1 where the second one is (only if classes overlap)."""
     id: Annotated[str, Field(pattern=r"\{[A-Za-z_]\w*\}")] = "{id}"
     """How the id of an image is made from the fields of its pattern: `{day}_{slice}`."""
+    background: RawIds = ()
+    """Ids of pixels of no class, if classes overlap. Empty: 0."""
     drawn_masks: UserPath | None = None
     """Folder for the masks that are drawn once, because the data has no mask file for each image. Null: the folder
     `drawn_masks` in `data.root`."""
@@ -99,6 +117,21 @@ class OwnData(DatasetKind):
     def draws_masks(self) -> bool:
         """Whether masks are drawn from what the data has for each class, instead of read as they are."""
         return False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_class_file(cls, values: Any) -> Any:
+        """Put in the classes, and void, of a tool's own file, so that finished runs do not depend on it."""
+        if not isinstance(values, dict) or not isinstance(values.get("classes"), str):
+            return values
+        try:
+            entries = read_class_file(user_path(Path(values["classes"])))
+        except FoldsegError as error:
+            raise ValueError(str(error)) from None
+        key = "color" if values.get("mask_values") == "colors" else "ids"
+        void = [meaning for entry in entries if entry.get("void") for meaning in _list_meanings(entry, key)]
+        classes = [_keep_meaning(entry, key) for entry in entries if not entry.get("void")]
+        return {"void": void, **values, "classes": classes}
 
     @model_validator(mode="after")
     def _classes_have_meanings(self) -> Self:
@@ -152,8 +185,9 @@ class Folders(OwnData):
     kind: Literal["folders"] = "folders"
     splits: Annotated[dict[str, SplitFiles], BeforeValidator(_expand_splits), Field(min_length=1)]
     """Split -> its files. `train` is divided into folds, `test` is predicted for the submission."""
-    unmasked: Literal["refuse", "leave_out", "background"] = "refuse"
-    """What is done with images that should have a mask and have none. background: all their pixels are background."""
+    unmasked: Literal["refuse", "leave_out", "background", "test"] = "refuse"
+    """What is done with images that should have a mask and have none. background: all their pixels are of the first
+    class (of none, if classes overlap). test: they are of the split test."""
 
     def __hash__(self) -> int:
         """Hash the settings, whose splits are a mapping."""

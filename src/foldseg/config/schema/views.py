@@ -13,14 +13,25 @@ from foldseg.config.schema.base import Count, Positive, Settings, Size
 from foldseg.config.schema.choice import Choice
 from foldseg.config.schema.names import TileMergeName, TileWeightName
 
+ImageSize = tuple[int, int]
+"""Height and width in pixels."""
+
+
+def scale_size(size: ImageSize, factor: float) -> ImageSize:
+    """Return `size` times `factor`, rounded, at least 1x1."""
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
 
 class ImageSizes:
     """How a view changes the size of a whole image. The defaults: it is not resized, and padded to the stride."""
 
-    @property
-    def resize_factor(self) -> float:
-        """The factor by which a whole image is resized."""
-        return 1.0
+    def resized_size(self, size: ImageSize, scale: float = 1.0) -> ImageSize:
+        """Return the size to which an image of `size` is resized. `scale` is a further factor of a TTA."""
+        return scale_size(size, scale)
+
+    def least_size(self, scale: float = 1.0) -> ImageSize:
+        """Return the size to which a resized image is padded at least. `scale` is a further factor of a TTA."""
+        return 1, 1
 
     def side_multiple(self, stride: int) -> int:
         """Return the number of pixels whose multiples the padded sides are, for a network of `stride`."""
@@ -34,14 +45,14 @@ class TrainView(ImageSizes, Choice):
     """Whether a sample is a window that can be laid around a pixel of a chosen class."""
 
     @property
-    def window(self) -> tuple[int, int] | None:
+    def window(self) -> ImageSize | None:
         """Height and width of the random window that is cut out of an image. None: the whole image."""
         return None
 
     @property
     def scale_range(self) -> tuple[float, float]:
-        """The range [low, high] of the factors by which what is shown is scaled."""
-        return self.resize_factor, self.resize_factor
+        """The range [low, high] of the random factor by which an image is scaled, besides its `resized_size`."""
+        return 1.0, 1.0
 
 
 class PredictView(ImageSizes, Choice):
@@ -94,7 +105,7 @@ class CropView(TrainView):
         return (cls(size=(32, 48)),)
 
     @property
-    def window(self) -> tuple[int, int]:
+    def window(self) -> ImageSize:
         """Height and width of the random window."""
         return self.size
 
@@ -105,22 +116,52 @@ class CropView(TrainView):
 
 
 class ResizedView(TrainView, PredictView):
-    """The whole image, resized by a factor and padded to a multiple of the network's stride."""
+    """The whole image, resized by a factor, to one size, or to one long side; then padded to the network's stride.
+
+    Exactly one of `factor`, `size` and `long_side` must be set. With `size` or `long_side` all samples have one size.
+    Then images of several sizes can be in one batch.
+    """
 
     mistaken_names: ClassVar = {"scale": "factor"}
+    alternatives: ClassVar = ("factor", "size", "long_side")
     kind: Literal["resized"] = "resized"
-    factor: Annotated[float, Field(gt=0.0, le=4.0)]
+    factor: Annotated[float, Field(gt=0.0, le=4.0)] | None = None
     """The image is resized by this factor."""
+    size: Size | None = None
+    """The image is resized to this size. Its proportions change if they are others."""
+    long_side: Annotated[int, Field(ge=8)] | None = None
+    """The image is resized so that its longer side has this many pixels, then padded to a square."""
+
+    @model_validator(mode="after")
+    def _one_way_is_chosen(self) -> Self:
+        chosen = {name: value for name in self.alternatives if (value := getattr(self, name)) is not None}
+        if len(chosen) != 1:
+            found = ", ".join(
+                f"{name} {list(value) if isinstance(value, tuple) else value}" for name, value in chosen.items()
+            )
+            raise ValueError(
+                f"a resized view needs exactly one of {', '.join(self.alternatives)}; found {found or 'none of them'}"
+            )
+        return self
 
     @classmethod
     def examples(cls) -> tuple[Self, ...]:
         """Return settings that the contract tests try."""
-        return (cls(factor=0.75),)
+        return cls(factor=0.75), cls(size=(40, 56)), cls(long_side=64)
 
-    @property
-    def resize_factor(self) -> float:
-        """The factor by which the image is resized."""
-        return self.factor
+    def resized_size(self, size: ImageSize, scale: float = 1.0) -> ImageSize:
+        """Return the size to which an image of `size` is resized. `scale` is a further factor of a TTA."""
+        if self.size is not None:
+            return scale_size(self.size, scale)
+        factor = self.factor if self.long_side is None else self.long_side / max(size)
+        assert factor is not None
+        return scale_size(size, factor * scale)
+
+    def least_size(self, scale: float = 1.0) -> ImageSize:
+        """Return the square of `long_side` to which a resized image is padded. Otherwise no padding is stated."""
+        if self.long_side is None:
+            return 1, 1
+        return scale_size((self.long_side, self.long_side), scale)
 
 
 class TilesView(PredictView):
@@ -130,6 +171,7 @@ class TilesView(PredictView):
     probable class; a class's probability is its share of the votes.
     """
 
+    alternatives: ClassVar = ("overlap", "stride")
     kind: Literal["tiles"] = "tiles"
     size: Size
     """Size of a tile."""

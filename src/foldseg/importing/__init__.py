@@ -1,0 +1,1 @@
+"""Annotations of any tool, drawn once into masks, a samples table and a list of classes."""
