@@ -287,7 +287,7 @@ class Table(OwnData):
         """Return the settings of the test images by their patterns, or these settings if the table has them."""
         if not self.test_images:
             return self
-        shared = {name: getattr(self, name) for name in OwnData.model_fields}
+        shared = {name: getattr(self, name) for name in OwnData.model_fields if name != "kind"}
         return Folders(**shared, splits={"test": SplitFiles(images=self.test_images)})
 
     @property
