@@ -18,9 +18,17 @@ import torch
 
 from command.line import CommandLine
 from foldseg.config import load_experiment
+from foldseg.config.schema import CleanUpStep, CrfStep
 from foldseg.data.reading import read_image
 from foldseg.deploy.bundle import write_bundle
-from foldseg.deploy.bundle_wheels import TRAINING_ONLY, list_closure, list_requirements, normalise, write_own_wheel
+from foldseg.deploy.bundle_wheels import (
+    TRAINING_ONLY,
+    list_closure,
+    list_requirements,
+    list_step_packages,
+    normalise,
+    write_own_wheel,
+)
 from foldseg.deploy.ensemble_source import open_ensemble_source
 from foldseg.deploy.hidden_test import predict_hidden_test
 from foldseg.deploy.interface import PredictionOptions
@@ -158,6 +166,12 @@ def test_what_only_training_needs_is_not_required_for_predicting() -> None:
     assert not {"torch", "torchvision", "triton", "scipy"} & set(closure)
 
 
+def test_packages_of_steps_are_required() -> None:
+    pytest.importorskip("pydensecrf")
+    assert list_step_packages([CrfStep(), CleanUpStep()]) == ["pydensecrf2==1.1"]
+    assert list_step_packages([CleanUpStep()]) == []
+
+
 def test_the_wheel_of_foldseg_holds_all_its_files(tmp_path: Path) -> None:
     wheel = write_own_wheel(tmp_path)
     with zipfile.ZipFile(wheel) as archive:
@@ -177,6 +191,14 @@ def test_what_cannot_be_bundled_is_refused(demo: TinyDemo, tmp_path: Path) -> No
         write_bundle(REPOSITORY / "configs/experiments/toy_full.yaml", out)
     with pytest.raises(FoldsegError, match="holds no wheels"):
         write_bundle(demo.result.folder, out, wheels=tmp_path)
+    best = demo.root / "runs/toy_crop/fold_0/checkpoints/best.ckpt"
+    content = best.read_bytes()
+    try:
+        shutil.copy(best.with_name("last.ckpt"), best)
+        with pytest.raises(FoldsegError, match="was fitted with other weights: members: 1 checkpoint"):
+            write_bundle(demo.result.folder, out, bare=True)
+    finally:
+        best.write_bytes(content)
     assert not out.exists()
 
 

@@ -24,17 +24,20 @@ from foldseg.deploy.bundle_wheels import (
     collect_wheels,
     copy_wheels,
     list_requirements,
+    list_step_packages,
     normalise,
     write_own_wheel,
 )
-from foldseg.ensemble.made_from import KEY
+from foldseg.ensemble.fitted import read_fitted_steps
+from foldseg.ensemble.made_from import KEY, find_changed_checkpoints
 from foldseg.errors import FoldsegError
 from foldseg.files import replacing, sha256, write_json, write_text
 from foldseg.outputs import SIGNATURE
-from foldseg.runs.checkpoints import network_state, read_checkpoint, write_weights
+from foldseg.runs.checkpoints import network_weights, read_checkpoint, write_weights
 from foldseg.runs.provenance import git_commit
 from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.submission_folder import SubmissionFolder
+from foldseg.runs.trained import load_network
 
 logger = logging.getLogger(__name__)
 
@@ -74,16 +77,18 @@ def write_bundle(
                 raise FoldsegError(
                     f"{source}: an experiment has nothing to predict with; add --train, or give submissions/X"
                 )
+            optional: list[str] = []
             facts = _add_experiments(project, [load_experiment(source)])
             what, words = f"training of {source.stem}", f"train configs/experiments/{source.stem}.yaml 0 data.root=DATA"
         else:
             facts, experiments = _add_submission(project, source)
+            optional = list_step_packages(SubmissionFolder(source).read_settings().steps)
             if train:
                 facts |= _add_experiments(project, experiments)
             what = f"prediction with {source.name}"
             files = _list_contest_files(source)
             words = " ".join([f"predict-test submissions/{source.name} OUT data.root=DATA", *files, "--time-limit 9h"])
-        requirements = list_requirements(train=train)
+        requirements = [*list_requirements(train=train), *optional]
         write_text(folder / bundle_run.REQUIREMENTS, "\n".join(requirements) + "\n")
         _add_wheels(folder / bundle_run.WHEELS, requirements, wheels, with_torch=with_torch, bare=bare)
         shutil.copyfile(bundle_run.__file__, folder / "run.py")
@@ -99,6 +104,9 @@ def _add_submission(project: Path, path: Path) -> tuple[dict[str, Any], list[Exp
     """Put a submission and its runs into a project. Return what bundle.json says of them, and their experiments."""
     submission = SubmissionFolder.open(path)
     config, scores = submission.read_settings(), dict(submission.read_scores())
+    if changes := find_changed_checkpoints(config, scores.get(KEY, {}).get("members", {})):
+        raise FoldsegError(f"{path}: was fitted with other weights: {changes[0]}; run foldseg ensemble again")
+    read_fitted_steps(submission.fitted, config.steps)  # raises the error of a damaged file
     experiments: dict[str, Experiment] = {}
     hashes: dict[str, str] = {}
     for member in config.members:
@@ -128,14 +136,17 @@ def _list_contest_files(path: Path) -> list[str]:
 
 
 def _add_checkpoint(project: Path, run: RunFolder, experiment: str, name: str) -> dict[str, str]:
-    """Write the network's weights of a checkpoint alone. Return its name in score.json -> its new SHA-256."""
-    checkpoint = read_checkpoint(run.existing_checkpoint(name))
+    """Write the network's weights of a checkpoint alone. Return its name in score.json -> its new SHA-256.
+
+    FoldsegError if the weights are not those of the network.
+    """
+    file = run.existing_checkpoint(name)
     path = Path(experiment) / f"fold_{run.fold}" / "checkpoints" / f"{name}.ckpt"
     there = project / "runs" / path
     if not there.is_file():
         there.parent.mkdir(parents=True, exist_ok=True)
-        state = {f"network.{key}": value for key, value in network_state(checkpoint).items()}
-        write_weights(there, {"state_dict": state, "foldseg": dict(checkpoint.get("foldseg", {}))})
+        state = network_weights(load_network(run, file))
+        write_weights(there, {"state_dict": state, "foldseg": dict(read_checkpoint(file).get("foldseg", {}))})
     return {path.as_posix(): sha256(there)}
 
 

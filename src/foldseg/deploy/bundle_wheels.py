@@ -10,10 +10,11 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterable, Sequence
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
 
 import foldseg
+from foldseg.config.schema import Step
 from foldseg.errors import FoldsegError
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,14 @@ def list_requirements(*, train: bool) -> list[str]:
     """Return what foldseg requires, as `name>=version`, for predicting, or also for training."""
     lines = [line for line in distribution("foldseg").requires or () if "extra ==" not in line]
     return [line for line in lines if train or normalise(line) not in TRAINING_ONLY]
+
+
+def list_step_packages(steps: Iterable[Step]) -> list[str]:
+    """Return the optional packages that steps need, as `name==version`, in the versions that are installed."""
+    modules = [step.package.module.split(".")[0] for step in steps if step.package is not None]
+    providers = packages_distributions() if modules else {}
+    names = dict.fromkeys(name for module in modules for name in providers.get(module, ()))
+    return [f"{name}=={distribution(name).version}" for name in names]
 
 
 def normalise(requirement: str) -> str:
