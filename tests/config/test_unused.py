@@ -14,6 +14,7 @@ DISTIL = "distillation={teachers: [x], pixel: 0, pair: 0, holistic: 1"
 
 UNUSED = {  # setting -> overrides that switch off what it belongs to
     "loss.label_smoothing": ["loss={cross_entropy: 0, ohem: 1, label_smoothing: 0.1}"],
+    "loss.positive_weights": ["loss.positive_weights=2"],
     "loss.focal_gamma": ["loss.focal_gamma=3"],
     "loss.ohem_threshold": ["loss.ohem_threshold=0.5"],
     "loss.ohem_min_kept": ["loss.ohem_min_kept=0.5"],

@@ -109,10 +109,6 @@ def test_classes_that_are_not_chosen_vanish() -> None:
 def test_where_classes_belong_in_a_selection() -> None:
     assert BITS.class_indices_in(BITS.select(["gravel", "fish"])).tolist() == [1, -1, 0]
     assert NESTED.class_indices_in(NESTED.select("scored")).tolist() == [0, -1]  # not within the tumour
-    either = LabelSet(
-        (LabelClass("fish or flower", (1, 1, 1), (1, 2, 3, 5, 6, 7)),), overlapping=True, background_ids=(0, 4)
-    )
-    assert BITS.class_indices_in(either).tolist() == [0, 0, -1]
 
 
 def test_exclusive_and_overlapping_classes_are_not_merged() -> None:

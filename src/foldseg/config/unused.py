@@ -40,6 +40,7 @@ def _has_auxiliary_logits(config: Experiment) -> bool:
 
 RULES: tuple[Rule, ...] = (
     Rule("loss.label_smoothing", _has_term("cross_entropy"), "loss.cross_entropy is 0"),
+    Rule("loss.positive_weights", _has_term("binary_cross_entropy"), "loss.binary_cross_entropy is 0"),
     Rule("loss.focal_gamma", _has_term("focal"), "loss.focal is 0"),
     Rule("loss.ohem_threshold loss.ohem_min_kept", _has_term("ohem"), "loss.ohem is 0"),
     Rule("loss.tversky_fp loss.tversky_fn", _has_term("tversky", "focal_tversky"), "no Tversky term is switched on"),

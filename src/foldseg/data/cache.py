@@ -168,7 +168,7 @@ def _write_frame(files: FileFrames, descriptor: int, starts: list[int], index: i
     written = 0
     while written < len(content):  # one call writes at most 2 GiB, and less if the disk is nearly full
         written += os.pwrite(descriptor, content[written:], starts[index] + written)
-    return count_classes(mask, len(files.labels)).tolist()
+    return count_classes(mask, files.labels).tolist()
 
 
 def _check_space(home: Path, needed: int, frames: int) -> None:

@@ -17,21 +17,22 @@ from foldseg.data.reading import AS_SHOWN
 from foldseg.errors import FoldsegError, raise_if_any
 
 
-def count_classes(mask: Mask | None, classes: int) -> NDArray[np.int64]:
-    """Count the pixels of a mask (H, W) uint8 of class indices: (classes + 1,) int64, void last.
+def count_classes(mask: Mask | None, labels: LabelSet) -> NDArray[np.int64]:
+    """Count the pixels of a mask (H, W) uint8 of class indices or class bits: (classes + 1,) int64, void last.
 
-    Without a mask all counts are 0.
+    Without a mask all counts are 0. A pixel of several classes counts for each of them.
     """
     if mask is None:
-        return np.zeros(classes + 1, np.int64)
+        return np.zeros(len(labels) + 1, np.int64)
     counts = np.bincount(mask.ravel(), minlength=256)
-    return np.append(counts[:classes], counts[IGNORE_INDEX])
+    return np.append(labels.values_of_classes @ counts, counts[IGNORE_INDEX])
 
 
 def count_mask(path: Path, labels: LabelSet, pictures: Pictures = AS_SHOWN, encoded: bool = False) -> NDArray[np.int64]:
     """Count the pixels of one mask file: (classes + 1,) int64, void last.
 
-    `encoded`: the file holds class indices, see `read_index_mask`. A process reads a file again only if it has changed.
+    `encoded`: the file holds class indices or class bits, see `read_index_mask`. A process reads a file again only if
+    it has changed.
     FoldsegError if the file cannot be read or holds unknown ids or colours.
     """
     try:
@@ -50,10 +51,10 @@ def _remembered_counts(
 ) -> tuple[int, ...] | FoldsegError:
     """Return the pixels of each class and of void, or the error that says what is wrong with the mask."""
     try:
-        mask = read_index_mask(path, len(labels), pictures) if encoded else read_mask(path, labels, pictures)
+        mask = read_index_mask(path, labels, pictures) if encoded else read_mask(path, labels, pictures)
     except FoldsegError as error:
         return error
-    return tuple(count_classes(mask, len(labels)).tolist())
+    return tuple(count_classes(mask, labels).tolist())
 
 
 def count_masks(
@@ -75,7 +76,7 @@ def _counts_or_error(
     path: Path | None, labels: LabelSet, pictures: Pictures, encoded: bool
 ) -> NDArray[np.int64] | FoldsegError:
     if path is None:
-        return count_classes(None, len(labels))
+        return count_classes(None, labels)
     try:
         return count_mask(path, labels, pictures, encoded)
     except FoldsegError as error:

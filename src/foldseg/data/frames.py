@@ -86,7 +86,7 @@ class FileFrames:
         if path is None or self.labels is None:
             return None
         if self.encoded:
-            return read_index_mask(path, len(self.labels), self.pictures)
+            return read_index_mask(path, self.labels, self.pictures)
         return read_mask(path, self.labels, self.pictures)
 
 

@@ -46,15 +46,21 @@ def read_mask(path: Path, labels: LabelSet, pictures: Pictures = AS_SHOWN) -> Ma
             raise FoldsegError(f"{path}: {error}{_suggest_cure(raw_ids, labels, pictures)}") from None
 
 
-def read_index_mask(path: Path, classes: int, pictures: Pictures = AS_SHOWN) -> Mask:
-    """Read a mask file that holds class indices: (H, W) uint8, void 255. FoldsegError for an index that is no class."""
+def read_index_mask(path: Path, labels: LabelSet, pictures: Pictures = AS_SHOWN) -> Mask:
+    """Read a mask file that holds class indices or class bits: (H, W) uint8, void 255.
+
+    FoldsegError for an index that is no class, and for bits of no class.
+    """
     content, header = _read(path)
     with _named_errors(path, header, 1):
         mask = _orient(_decode_levels(path, content, header), header, pictures)
     present = np.unique(mask) if mask.dtype != np.uint8 else np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
-    unknown = present[(present >= classes) & (present != IGNORE_INDEX)].tolist()
+    unknown = present[(present >= labels.number_of_values) & (present != IGNORE_INDEX)].tolist()
     if unknown:
-        raise FoldsegError(f"{path}: holds {unknown}; expected class indices 0 to {classes - 1}, and 255 for void")
+        what = "class bits" if labels.overlapping else "class indices"
+        raise FoldsegError(
+            f"{path}: holds {unknown}; expected {what} 0 to {labels.number_of_values - 1}, and 255 for void"
+        )
     return np.asarray(mask, np.uint8)
 
 

@@ -15,11 +15,11 @@ from foldseg.deploy.export import TOLERANCE
 from foldseg.deploy.exported_source import open_exported_source
 from foldseg.deploy.interface import PredictionOptions
 from foldseg.deploy.numpy_views import Maps, Network
-from foldseg.ensemble.blend import argmax
 from foldseg.errors import FoldsegError
 from foldseg.models.network import SegmentationNetwork
 from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.trained import load_network
+from foldseg.views.activation import Activation, choose_activation
 from foldseg.views.tensors import as_tensor
 
 _CLASS_TOLERANCE = 1e-3  # share of pixels that may change class: where two classes are equally probable
@@ -52,13 +52,14 @@ def check_export(run: RunFolder, path: Path, pictures: Sequence[Path], checkpoin
     """
     exported = open_exported_source(path, PredictionOptions(device="cpu"))
     network = load_network(run, run.existing_checkpoint(checkpoint))
-    original = replace(exported, network=_numpy_function(network))
+    original = replace(exported, network=_numpy_function(network, choose_activation(exported.labels)))
+    decide = exported.plan.classes.decide
     largest, other_class, pixels = 0.0, 0, 0
     for picture in tqdm(pictures, desc="checking", unit="image", leave=False, disable=None):
         image = read_image(picture)
         maps, original_maps = exported.predict_mean(image), original.predict_mean(image)
         largest = max(largest, float(np.abs(maps - original_maps).max()))
-        other_class += int(np.count_nonzero(argmax(maps) != argmax(original_maps)))
+        other_class += int(np.count_nonzero(decide(maps) != decide(original_maps)))
         pixels += image.shape[0] * image.shape[1]
     difference = Difference(len(pictures), largest, other_class / pixels)
     if not (difference.probability <= TOLERANCE and difference.other_class <= _CLASS_TOLERANCE):
@@ -77,11 +78,11 @@ def choose_images(run: RunFolder) -> list[Path]:
     return [images[place] for place in places]
 
 
-def _numpy_function(module: SegmentationNetwork) -> Network:
+def _numpy_function(module: SegmentationNetwork, activation: Activation) -> Network:
     """Return a function that predicts a picture with a torch network, as an exported file does."""
 
     @torch.inference_mode()
     def network(picture: Image) -> Maps:
-        return module(as_tensor(picture)[None]).softmax(1)[0].numpy()
+        return activation.compute_probabilities(module(as_tensor(picture)[None]))[0].numpy()
 
     return network

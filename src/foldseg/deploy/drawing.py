@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
-from foldseg.data.labels import IGNORE_INDEX, Image, LabelSet, Mask
+from foldseg.data.labels import Image, LabelSet, Mask
 
 _BACKGROUND, _TEXT, _OUTLINE = (255, 255, 255), (0, 0, 0), (115, 115, 115)
 _SMALLEST_FONT, _LARGEST_FONT = 11, 28  # pixels
@@ -17,11 +17,13 @@ _FONT_SHARE = 1 / 55  # the size of the font, as a share of the picture's width
 def overlay(image: Image, mask: Mask, labels: LabelSet, alpha: float = 0.5) -> Image:
     """Return the image with the classes' colours mixed in: round((1 - alpha) image + alpha colour).
 
-    image (H, W, 3) uint8 RGB, mask (H, W) uint8 class indices, void 255. Void pixels stay as they are.
+    image (H, W, 3) uint8 RGB, mask (H, W) uint8 class indices or class bits, void 255. Pixels that are void or of no
+    class stay as they are.
     """
     mixed = np.asarray(cv2.addWeighted(image, 1 - alpha, labels.colourise(mask), alpha, 0), np.uint8)
-    is_void = mask == IGNORE_INDEX
-    mixed[is_void] = image[is_void]
+    is_of_none = np.array(~labels.values_of_classes.any(0), np.uint8)
+    stays = np.asarray(cv2.LUT(mask, is_of_none), np.uint8).view(np.bool_)
+    mixed[stays] = image[stays]
     return mixed
 
 

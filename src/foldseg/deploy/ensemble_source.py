@@ -44,8 +44,9 @@ class MemberNetworks:
     def levels(self, picture: Image) -> Levels:
         """Return the mean of the folds, quantised as their stores are: (classes, H, W) float32, 255 p."""
         share = 1 / len(self.predictors)
-        maps = (quantise(predictor.image(picture, self.tta)).numpy() for predictor in self.predictors)
-        return weighted_sum((merge_classes(planes, self.into), share) for planes in maps)
+        maps = ((predictor.image(picture, self.tta), predictor.activation) for predictor in self.predictors)
+        planes = (quantise(probabilities, activation).numpy() for probabilities, activation in maps)
+        return weighted_sum((merge_classes(of_fold, self.into), share) for of_fold in planes)
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,10 @@ class EnsembleSource:
         return self._predict(picture).quantised()
 
     def predict_label_map(self, picture: Image) -> Mask:
-        """Return class indices (H, W) uint8; where categories overlap, the most probable one that holds a pixel."""
+        """Return class indices or class bits, (H, W) uint8.
+
+        If a step lets exclusive classes overlap, it is the most probable one that holds a pixel.
+        """
         return self._predict(picture).labels
 
     def _predict(self, picture: Image) -> Prediction:

@@ -23,6 +23,7 @@ from foldseg.outputs import SIGNATURE, check_output
 from foldseg.runs.exported_file import INPUT, KEY, OUTPUT, ExportFacts, class_facts
 from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.trained import load_network, trained_labels
+from foldseg.views.activation import SOFTMAX, Activation, choose_activation
 from foldseg.views.geometry import padded_size
 
 logger = logging.getLogger(__name__)
@@ -60,12 +61,15 @@ def export_onnx(
         dataset=run.experiment.data.dataset.kind,
         classes=class_facts(labels),
         void_ids=labels.void_ids,
+        overlapping=labels.overlapping,
+        background_ids=labels.background_ids,
         stride=network.stride,
         size=size,
         view=view or run.experiment.view.predict,
     )
     checked_plan(metadata.view, metadata, run.path)
-    model = onnx.load_from_string(onnx_bytes(network, size, run.experiment.model.architecture))
+    activation = choose_activation(labels)
+    model = onnx.load_from_string(onnx_bytes(network, size, run.experiment.model.architecture, activation))
     model.producer_name = SIGNATURE
     onnx.helper.set_model_props(model, {KEY: metadata.model_dump_json()})
     onnx.checker.check_model(model)
@@ -73,12 +77,14 @@ def export_onnx(
     logger.info("%s: %.1f MB, for pictures of %s", path, path.stat().st_size / 1e6, _describe_size(size))
 
 
-def onnx_bytes(network: SegmentationNetwork, size: tuple[int, int] | None, architecture: str) -> bytes:
+def onnx_bytes(
+    network: SegmentationNetwork, size: tuple[int, int] | None, architecture: str, activation: Activation = SOFTMAX
+) -> bytes:
     """Return the content of an ONNX file with a network in evaluation mode, compared with the network on noise.
 
     `size`: the one (height, width) that it shall take, or None for any. FoldsegError says which sizes are possible.
     """
-    module = _Probabilities(network).eval()
+    module = _Probabilities(network, activation).eval()
     what = f"{architecture} cannot be exported for pictures of {_describe_size(size)}"
     multiple = network.stride * _CELLS.get(architecture, 1)
     hint = f"sides should be multiples of {multiple}"
@@ -103,12 +109,12 @@ def onnx_bytes(network: SegmentationNetwork, size: tuple[int, int] | None, archi
 class _Probabilities(nn.Module):
     """A network that turns images (N, 3, H, W) uint8 into probabilities (N, classes, H, W) float32."""
 
-    def __init__(self, network: SegmentationNetwork) -> None:
+    def __init__(self, network: SegmentationNetwork, activation: Activation) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.activation = network, activation
 
     def forward(self, images: Tensor) -> Tensor:
-        return torch.softmax(self.network(images), 1)
+        return self.activation.compute_probabilities(self.network(images))
 
 
 def _translate(module: nn.Module, images: Tensor, *, any_size: bool) -> bytes:

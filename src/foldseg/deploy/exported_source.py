@@ -12,8 +12,8 @@ from foldseg.config.schema import PredictView
 from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.deploy.interface import FLIP, PLAIN, PredictionOptions
 from foldseg.deploy.numpy_views import Maps, Network, Plan, plan_of, predict
-from foldseg.ensemble.blend import argmax
 from foldseg.errors import FoldsegError
+from foldseg.inference.class_rule import choose_rule
 from foldseg.inference.store import Quantised
 from foldseg.runs.exported_file import INPUT, KEY, OUTPUT, ExportFacts, read_facts
 
@@ -35,8 +35,8 @@ class ExportedSource:
         return (self.predict_mean(picture) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
 
     def predict_label_map(self, picture: Image) -> Mask:
-        """Return class indices (H, W) uint8."""
-        return argmax(self.predict_mean(picture))
+        """Return class indices or class bits, (H, W) uint8."""
+        return self.plan.classes.decide(self.predict_mean(picture))
 
     def predict_mean(self, picture: Image) -> Maps:
         """Return class probabilities (classes, H, W) float32, the mean over test-time augmentation."""
@@ -85,7 +85,7 @@ def _check_inputs_and_outputs(session: Any, exported: ExportFacts, path: Path) -
 def checked_plan(view: PredictView, exported: ExportFacts, path: Path) -> Plan:
     """Return how pictures are shown to an exported network in `view`. FoldsegError if it cannot predict in it."""
     try:
-        return plan_of(view, exported.stride, exported.size)
+        return plan_of(view, exported.stride, exported.size, choose_rule(exported.labels))
     except ValueError as error:
         shown = view.model_dump(mode="json", exclude_defaults=True)
         raise FoldsegError(f"{path}: cannot predict in view.predict={shown}: {error}") from None

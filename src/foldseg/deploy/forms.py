@@ -60,8 +60,12 @@ DrawFunction = Callable[[Image, Mask, LabelSet, float], RawIds]
 
 
 def draw_raw_ids(image: Image, mask: Mask, labels: LabelSet, alpha: float) -> RawIds:
-    """Return raw ids (H, W), as `submission/label_png.py` hands them in."""
-    return labels.decode(mask)
+    """Return raw ids (H, W), as `submission/label_png.py` hands them in.
+
+    They are class bits if some combination of overlapping classes has no raw id.
+    """
+    written = labels if labels.has_id_of_every_value else labels.with_bits_as_ids()
+    return written.decode(mask)
 
 
 def draw_colours(image: Image, mask: Mask, labels: LabelSet, alpha: float) -> Image:

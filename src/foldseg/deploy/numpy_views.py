@@ -5,7 +5,7 @@ this module with `foldseg.views`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
 
@@ -18,6 +18,7 @@ from foldseg.config.schema.choice import check_entries
 from foldseg.config.schema.names import TileMergeName
 from foldseg.config.schema.views import ImageSizes
 from foldseg.data.labels import Image
+from foldseg.inference.class_rule import EXCLUSIVE, ClassRule
 
 Maps = NDArray[np.float32]
 """(classes, H, W) probabilities."""
@@ -42,16 +43,18 @@ class Plan:
     tile: tuple[int, int] | None
     overlap: float = _OVERLAP
     merge: TileMergeName = "mean"
+    classes: ClassRule = EXCLUSIVE
+    """How classes share a pixel."""
 
 
-def plan_of(view: PredictView, stride: int, size: tuple[int, int] | None) -> Plan:
+def plan_of(view: PredictView, stride: int, size: tuple[int, int] | None, classes: ClassRule = EXCLUSIVE) -> Plan:
     """Return how pictures are shown in `view` to a network of `stride`.
 
-    `size`: the one (height, width) that the network takes, or None if it takes any. ValueError says why the network
-    cannot predict in this view.
+    `size`: the one (height, width) that the network takes, or None if it takes any. `classes`: how they share a pixel.
+    ValueError says why the network cannot predict in this view.
     """
     if view.tiles is not None:
-        return _plan_of_tiles(view, view.tiles, stride, size)
+        return replace(_plan_of_tiles(view, view.tiles, stride, size), classes=classes)
     if size is not None:
         return Plan(view, 1, size)
     return Plan(view, view.side_multiple(stride), None)
@@ -112,7 +115,7 @@ def _predict_tiles(network: Network, picture: Image, plan: Plan) -> Maps:
     total: Maps | None = None
     for top, left in corners:
         maps = network(picture[top : top + height, left : left + width])
-        maps = merge.term(maps)
+        maps = plan.classes.from_alternatives(merge.term(plan.classes.to_alternatives(maps)))
         if total is None:
             total = np.zeros((len(maps), *picture.shape[:2]), np.float32)
         total[:, top : top + height, left : left + width] += maps * weights
@@ -161,13 +164,17 @@ def _unchanged(maps: Maps) -> Maps:
 
 
 def _votes(maps: Maps) -> Maps:
-    """Return 1 for the most probable class of each pixel, 0 for the others."""
-    return (maps.argmax(0) == np.arange(len(maps))[:, None, None]).astype(np.float32)
+    """Return 1 for the most probable alternative of each pixel, 0 for the others: (alternatives, ...)."""
+    numbers = np.arange(len(maps)).reshape(-1, *[1] * (maps.ndim - 1))
+    return (maps.argmax(0) == numbers).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class TileMerge:
-    """How the tiles' probabilities become those of the picture: the mean of `term(probabilities)` by `weights`."""
+    """How the tiles' probabilities become those of the picture: the mean of `term(probabilities)` by `weights`.
+
+    `term` is a function of alternatives (see `foldseg.inference.class_rule`).
+    """
 
     term: Callable[[Maps], Maps]
     weights: Callable[[int, int], Weights]

@@ -31,11 +31,11 @@ class RunsSource:
 
     def predict_probabilities(self, picture: Image) -> Quantised:
         """Return the probabilities of the classes, (classes, H, W) uint8: round(255 p)."""
-        return quantise(self.predict_mean(picture)).cpu().numpy()
+        return quantise(self.predict_mean(picture), self.predictors[0].activation).numpy()
 
     def predict_label_map(self, picture: Image) -> Mask:
-        """Return class indices (H, W) uint8."""
-        return self.predict_mean(picture).argmax(0).to(torch.uint8).cpu().numpy()
+        """Return class indices or class bits, (H, W) uint8."""
+        return self.predictors[0].activation.decide(self.predict_mean(picture)).cpu().numpy()
 
     def predict_mean(self, picture: Image) -> Tensor:
         """Return the mean of the networks' probabilities, (classes, H, W) float32.

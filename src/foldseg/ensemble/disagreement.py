@@ -6,22 +6,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldseg.data.labels import IGNORE_INDEX, Mask
-from foldseg.ensemble.blend import RULES, Levels, argmax
+from foldseg.ensemble.blend import RULES, Levels, compute_term
 from foldseg.ensemble.operation import Observation
 from foldseg.ensemble.prediction import EnsembleSpec, ImageContext
 from foldseg.ensemble.sample import DRAWN, PixelSample, draw_places, observe_pixels
+from foldseg.inference.class_rule import OVERLAPPING, choose_rule
 from foldseg.scoring.counts import Counts
 
 
 def observe_members(
     context: ImageContext, labels: Mask, truth: Mask, max_bytes: int, per_class: bool = False
 ) -> Observation:
-    """Keep the members' probabilities where their most probable classes differ, and count how often members agree.
+    """Keep the members' probabilities where their labels differ, and count how often members agree.
 
-    labels, truth (H, W) uint8: class indices of the blend, and the true ones. per_class: also keep pixels in which a
-    weight of a single class could change the blend. The arrays take at most about `max_bytes`. `agreement` (members,
-    members) is the number of pixels that two members label alike.
+    labels, truth (H, W) uint8: class indices or class bits of the blend, and the true ones. per_class: also keep pixels
+    in which a weight of a single class could change the blend; of overlapping classes there are no others. The arrays
+    take at most about `max_bytes`. `agreement` (members, members) is the number of pixels that two members label alike.
     """
+    rule = choose_rule(context.labels)
     tops: list[NDArray[np.uint8]] = []
     vectors: list[NDArray[np.uint8]] = []
     lowest_top: Levels | None = None  # (H, W): the lowest value that any member gives its most probable class
@@ -30,9 +32,9 @@ def observe_members(
     for maps in context.read_members():
         if places is None:
             places = draw_places(context.id, truth.size, max(1, DRAWN * max_bytes // len(maps)))
-        tops.append(argmax(maps))
+        tops.append(rule.decide(maps, 255.0))
         vectors.append((maps.reshape(len(maps), -1)[:, places] + np.float32(0.5)).astype(np.uint8))
-        if per_class:
+        if per_class and rule is not OVERLAPPING:
             second, top = np.partition(maps, -2, axis=0)[-2:] if len(maps) > 1 else (maps[0] * 0, maps[0])
             lowest_top = top if lowest_top is None else np.minimum(lowest_top, top)
             highest_second = second if highest_second is None else np.maximum(highest_second, second)
@@ -44,7 +46,8 @@ def observe_members(
         is_open |= top != tops[0]
     members, classes = len(tops), vectors[0].shape[0]
     stacked = np.stack(vectors).transpose(2, 0, 1)
-    pixels = observe_pixels(truth, labels, is_open, places, stacked, max_bytes // (members * classes))
+    most = max_bytes // (members * classes)
+    pixels = observe_pixels(truth, labels, is_open, places, stacked, most, context.labels)
     return {**pixels, "agreement": _count_agreement(tops, truth)}
 
 
@@ -62,14 +65,18 @@ class MemberSample:
     """The pixels on which members disagree, of many images, ready to be blended with any weights."""
 
     def __init__(self, observations: Sequence[Observation], spec: EnsembleSpec) -> None:
-        self.pixels = PixelSample.of(observations)
-        self._spec = spec
+        self.pixels = PixelSample.of(observations, spec.labels)
+        self._spec, self._classes = spec, choose_rule(spec.labels)
         union = [spec.labels.names.index(name) for name in spec.blend.union]
         maps = self.pixels.vectors.transpose(1, 2, 0)[:, :, None].astype(np.float32)  # (members, classes, 1, n)
-        tops = [argmax(of_member) for of_member in maps]
-        term = RULES[type(spec.blend)].term
-        self.terms = np.stack([term(of_member, top)[:, 0] for of_member, top in zip(maps, tops, strict=True)])
-        """(members, classes, n): what each member adds to the blend, before its weight."""
+        tops = [self._classes.decide(of_member, 255.0) for of_member in maps]
+        rule = RULES[type(spec.blend)]
+        terms = [compute_term(rule, *one, self._classes) for one in zip(maps, tops, strict=True)]
+        if self._classes is OVERLAPPING:  # a class is there if its sum is at least that of its absence
+            terms = [of_class - of_absence for of_class, of_absence in terms]
+        self.terms = np.stack([term[:, 0] for term in terms])
+        """(members, classes, n): what each member adds to the blend, before its weight. Of overlapping classes: how
+        much more it adds to a class than to its absence."""
         self._says_union = np.stack([np.isin(top[0], union) for top in tops]) if union else None
         """(members, n): whether a member says one of the classes that win wherever they are said."""
 
@@ -96,7 +103,11 @@ class MemberSample:
 
     def counts(self, weights: NDArray[np.floating]) -> Counts:
         """Return the counts (images, classes, 3) of the blend."""
-        return self.pixels.counts(argmax(self.total(weights)))
+        return self.pixels.counts(self._label(self.total(weights)))
+
+    def _label(self, total: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Return the labels (n,) of a weighted sum (classes, n)."""
+        return self._classes.decide(total, 0.0)
 
     def value(self, weights: NDArray[np.floating]) -> float:
         """Return the score of the blend."""
@@ -104,4 +115,4 @@ class MemberSample:
 
     def value_of(self, total: NDArray[np.float32]) -> float:
         """Return the score of a weighted sum (classes, n)."""
-        return self._spec.value(self.pixels.counts(argmax(total)))
+        return self._spec.value(self.pixels.counts(self._label(total)))

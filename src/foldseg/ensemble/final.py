@@ -17,9 +17,10 @@ from foldseg.submission.label_png import write_png
 
 @dataclass(frozen=True)
 class FinalPredictions:
-    """A folder with `labels/<id>.png`, which hold class indices. If classes overlap, there is also a store `masks`.
+    """A folder with `labels/<id>.png`, which hold class indices or class bits.
 
-    A plane of that store is 255 in the mask of its class, and 0 elsewhere.
+    If classes are exclusive and a step lets categories overlap, there is also a store `masks`. A plane of that store is
+    255 in the mask of its class, and 0 elsewhere.
     """
 
     folder: Path
@@ -38,7 +39,7 @@ class FinalPredictions:
         return [self._labels(name), *([self._masks.file_of(name)] if self.keeps_masks else [])]
 
     def read_labels(self, name: str) -> Mask:
-        """Read class indices, (H, W) uint8. FoldsegError names a file that is damaged."""
+        """Read class indices or class bits, (H, W) uint8. FoldsegError names a file that is damaged."""
         path = self._labels(name)
         labels = cv2.imdecode(np.frombuffer(read_bytes(path), np.uint8), cv2.IMREAD_GRAYSCALE)
         if labels is None:
@@ -46,7 +47,7 @@ class FinalPredictions:
         return np.asarray(labels, np.uint8)
 
     def read(self, name: str) -> Mask | list[Rle]:
-        """Read what a submission is written from: class indices or, where classes overlap, the RLE of each class."""
+        """Read what a submission is written from: class indices or class bits or, if masks are kept, their RLE."""
         if not self.keeps_masks:
             return self.read_labels(name)
         return [encode_mask(plane > 0) for plane in self._masks.read(name)]

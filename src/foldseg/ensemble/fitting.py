@@ -74,7 +74,7 @@ def fit_step(
         without[int(left_out)] = operation.fit(others, spec)
     description: dict[str, Any] = {"fitted": operation.describe(on_all, spec)}
     if PixelSample.can_join(observations):
-        sample = PixelSample.of(observations)
+        sample = PixelSample.of(observations, spec.labels)
         description["pixels"] = "all" if sample.is_exact else f"a sample of {len(sample.truth)}"
     alternatives = operation.compare_alternatives(observations, parts, before, spec)
     return Fitted(on_all, without, {**description, **alternatives})

@@ -15,9 +15,10 @@ from foldseg.config.schema import Pictures
 from foldseg.data.labels import LabelSet, Mask
 from foldseg.data.mask_files import read_mask
 from foldseg.data.reading import AS_SHOWN, read_image
-from foldseg.ensemble.blend import Levels, argmax, merge_classes, weighted_sum
+from foldseg.ensemble.blend import Levels, merge_classes, weighted_sum
 from foldseg.ensemble.line import Line
 from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Prediction
+from foldseg.inference.class_rule import choose_rule
 from foldseg.inference.store import PredictionStore
 
 _CACHE_BYTES = 256 << 20
@@ -62,7 +63,7 @@ class ImageTask:
         return ImageContext(self.id, spec, read_picture, cached_members(readers, _CACHE_BYTES))
 
     def read_truth(self, labels: LabelSet) -> Mask | None:
-        """Read the true mask, (H, W) uint8 class indices with 255 for void. None where it is not known."""
+        """Read the true mask, (H, W) uint8 class indices or class bits, 255 for void. None where it is not known."""
         return None if self.mask is None else read_mask(self.mask, labels, self.pictures)
 
 
@@ -92,12 +93,12 @@ def blend_members(context: ImageContext, see_member: Callable[[Mask], object] = 
 
     `see_member` is called with the labels (H, W) of each member by itself, in order.
     """
-    blender = context.spec.blender()
+    blender, rule = context.spec.blender(), choose_rule(context.labels)
     for maps, weight in zip(context.read_members(), context.spec.weights, strict=True):
-        labels = argmax(maps)
+        labels = rule.decide(maps, 255.0)
         see_member(labels)
         blender.add(maps, weight, labels, context.id)
-    return Prediction.of_probabilities(blender.finish())
+    return Prediction.of_probabilities(blender.finish(), context.labels)
 
 
 def predict(context: ImageContext, line: Line) -> Prediction:

@@ -199,9 +199,12 @@ def blended_labels(config: Ensemble, run: RunFolder) -> LabelSet:
 def _merge_into(run: RunFolder, labels: LabelSet) -> NDArray[np.intp]:
     trained = trained_labels(run)
     try:
-        return trained.class_indices_in(labels)
+        into = trained.class_indices_in(labels)
     except FoldsegError as error:
         raise FoldsegError(f"{run.path}: its classes cannot be merged into the scored ones: {error}") from None
+    if missing := [name for index, name in enumerate(labels.names) if index not in into]:
+        raise FoldsegError(f"{run.path}: has not learned {', '.join(missing)}, which is blended")
+    return into
 
 
 def _check_no_duplicates(members: Members) -> None:

@@ -181,11 +181,11 @@ class _OofEvaluation:
         return spread_evenly(number, most)
 
     def write_labels(self, folder: Path) -> None:
-        """Write the final label maps as PNGs of raw ids, after all passes."""
+        """Write the final label maps as PNGs of raw ids or, if classes overlap, of class bits, after all passes."""
         assert self._last_pass is not None
         final = self._last_pass.final
         maps = ((task.id, final.read_labels(task.id)) for task in self._tasks)
-        label_png.write(folder, maps, self._members.labels)
+        label_png.write(folder, maps, self._members.labels.with_bits_as_ids())
 
     def result(self) -> OofResult:
         """Return counts, gains and the fitted line, after all passes."""

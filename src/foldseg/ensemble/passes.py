@@ -25,7 +25,7 @@ from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Params, Pred
 from foldseg.ensemble.steps import build_operation
 from foldseg.errors import FoldsegError
 from foldseg.inference.store import PredictionStore
-from foldseg.scoring.counts import Counts, count_masks, count_pixels
+from foldseg.scoring.counts import Counts, count_prediction
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def run_pass(plan: Pass, task: ImageTask) -> Tally:
     observed: Observation = {}
 
     if plan.source is not None:
-        prediction = Prediction.of_maps(_read_kept(plan.source, task.id))
+        prediction = Prediction.of_maps(_read_kept(plan.source, task.id), plan.spec.labels)
     else:
         prediction, counts = _blend(context, truth)
         if truth is not None and plan.max_bytes and len(task.members) > 1:
@@ -134,9 +134,9 @@ def run_pass(plan: Pass, task: ImageTask) -> Tally:
         prediction = taken.after
         if truth is None:
             continue
-        counts.append(_count(truth, prediction, plan.spec))
+        counts.append(prediction.count(truth, plan.spec.labels))
         on_all = _take_as_fitted_on_all(plan, task, taken, context)
-        counts_on_all.append(counts[-1] if on_all is None else _count(truth, on_all, plan.spec))
+        counts_on_all.append(counts[-1] if on_all is None else on_all.count(truth, plan.spec.labels))
 
     if plan.kept is not None:
         plan.kept.write(task.id, prediction.quantised())
@@ -153,24 +153,18 @@ def run_pass(plan: Pass, task: ImageTask) -> Tally:
 def _blend(context: ImageContext, truth: Mask | None) -> tuple[Prediction, list[Counts]]:
     """Blend the members; count each of them, and the blend."""
     counts: list[Counts] = []
-    classes, members = len(context.labels), len(context.spec.members)
+    members = len(context.spec.members)
 
     def count_member(labels: Mask) -> None:
         if truth is not None and members > 1:
-            counts.append(count_pixels(truth, labels, classes))
+            counts.append(count_prediction(truth, labels, context.labels))
 
     blend = blend_members(context, count_member)
     if truth is not None:
-        counts.append(count_pixels(truth, blend.labels, classes))
+        counts.append(blend.count(truth, context.labels))
         if members == 1:
             counts = counts * 2  # the only member is the blend
     return blend, counts
-
-
-def _count(truth: Mask, prediction: Prediction, spec: EnsembleSpec) -> Counts:
-    if prediction.masks is None:
-        return count_pixels(truth, prediction.labels, len(spec.labels))
-    return count_masks(truth, prediction.masks)
 
 
 def _stacked(counts: Sequence[Counts], classes: int) -> Counts:

@@ -3,7 +3,7 @@
 The labels that fold k may be trained on come from the models of fold k alone. They have not seen its validation images;
 the whole ensemble has. The OOF score of a model that is trained on labels of the whole could not be believed.
 
-    OUT/fold_<k>/<id>.png           class indices (H, W) uint8, void 255 where the models are unsure
+    OUT/fold_<k>/<id>.png           class indices or class bits (H, W) uint8, void 255 where the models are unsure
     OUT/fold_<k>/pseudo.json        written last: runs, classes, confidence
 """
 
@@ -76,7 +76,7 @@ def _write_fold(
     tasks = members.test_tasks(Line.of(steps), fold)
     labelings = [LabelingTask(task, members.spec, folder / f"{task.id}.png", min_probability) for task in tasks]
     counts = map_in_processes(label_image, labelings, members.config.workers, f"labelling for fold {fold}")
-    pixels = np.sum(list(counts), 0)
+    *pixels, total = np.sum(list(counts), 0).tolist()
     weights = [(members.runs[member.name][fold], member.checkpoint) for member in members.config.members]
     pictures = hash_files(task.image for task in tasks)
     write_json(
@@ -93,6 +93,6 @@ def _write_fold(
             "runs": {str(run.checkpoint(name)): run.hash_of(name) for run, name in weights},
         },
     )
-    percent = 100 * pixels[:-1].sum() / pixels.sum()
+    percent = 100 * (1 - pixels[-1] / total)
     logger.info("%s: %d images, %.1f%% of the pixels kept", folder, len(tasks), percent)
-    return dict(zip([*members.labels.names, "void"], (pixels / pixels.sum()).tolist(), strict=True))
+    return {name: number / total for name, number in zip([*members.labels.names, "void"], pixels, strict=True)}

@@ -143,11 +143,18 @@ def recompute_scores(folder: Path, opened: OpenedData | None = None) -> dict[str
 def _find_checked_members(config: Ensemble, opened: OpenedData | None = None) -> Members:
     """Find the members. FoldsegError for any mistake that can be seen before something is predicted or blended."""
     require_packages(config.steps)
-    check_overlap(config.submission, config.may_overlap)
-    members = find_members(config, opened)
+    try:
+        members = find_members(config, opened)
+    except FoldsegError:
+        check_overlap(config.submission, config.may_overlap)  # a mistake in the settings is named before a missing run
+        raise
+    if not members.labels.overlapping:  # otherwise `_check_classes` compares the classes with the format
+        check_overlap(config.submission, config.may_overlap)
     _check_classes(config, members.labels, members.data.all_labels)
     if members.test.empty:
         raise FoldsegError(f"{members.data.root}: has no test images to hand in")
+    test_images = KnownImages({name: members.data.images[name] for name in members.test["id"]})
+    FORMATS[type(config.submission)].check(config.submission, members.labels, test_images)
     where = f"fold {', '.join(map(str, members.folds))}"
     check_defined({"score": config.score}, list(SCORES), members.oof, members.data, members.labels, where)
     return members
@@ -202,6 +209,8 @@ def _check_classes(config: Ensemble, labels: LabelSet, contest: LabelSet) -> Non
         logger.warning("%s is not the contest's: %s are scored there, too", config.score, ", ".join(unlearned))
     if unknown := set(config.blend.union) - set(labels.names):
         raise FoldsegError(f"blend.union: unknown {sorted(unknown)}; valid are {', '.join(labels.names)}")
+    if config.blend.union and labels.overlapping:
+        raise FoldsegError("blend.union: is for classes of which each pixel has one, and these overlap; remove it")
     check_steps(config, labels)
     check_classes(config.submission, labels)
 
@@ -210,7 +219,7 @@ def _write_submission(members: Members, path: Path, line: Line, work: Path) -> C
     """Write and validate the test submission; return counts (stages, images, classes, 3) if the truth is known."""
     config = members.config
     tasks = members.test_tasks(line)
-    overlaps = any(step.may_overlap for step in line.taken)
+    overlaps = any(step.may_overlap for step in line.taken) and not members.labels.overlapping
     folder = PassFolder.open(work, "test", Pass(members.spec), tasks, keeps_masks=overlaps)
     counts: list[Counts] = []
 

@@ -13,9 +13,9 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from foldseg.data.labels import IGNORE_INDEX, Mask
+from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
 from foldseg.ensemble.operation import Observation
-from foldseg.scoring.counts import PREDICTION, SHARED, TRUTH, Counts, count_pixels
+from foldseg.scoring.counts import PREDICTION, SHARED, TRUTH, Counts, count_prediction
 
 MAX_BYTES = 64 << 20
 """About how much memory the pixels that are kept of all images may take."""
@@ -40,14 +40,14 @@ def observe_pixels(
     places: NDArray[np.intp],
     vectors: NDArray[np.uint8],
     max_pixels: int,
+    classes: LabelSet,
 ) -> dict[str, NDArray[np.generic]]:
     """Count the pixels of one image that are settled, and keep its open ones, at most `max_pixels` of them.
 
-    truth (H, W) uint8: class indices, void 255. labels (H, W) uint8: class indices; those of settled pixels are final.
-    is_open (H, W): whether a pixel is open. vectors (n, ...) uint8: what the pixels at `places` (n,) of the flattened
-    image are labelled from.
+    truth (H, W) uint8: class indices or class bits, void 255. labels (H, W) uint8: likewise; those of settled pixels
+    are final. is_open (H, W): whether a pixel is open. vectors (n, ...) uint8: what the pixels at `places` (n,) of the
+    flattened image are labelled from.
     """
-    classes = vectors.shape[-1]
     is_open = is_open & (truth != IGNORE_INDEX)
     settled = np.where(is_open, np.uint8(IGNORE_INDEX), truth)
     kept = np.flatnonzero(is_open.reshape(-1)[places])
@@ -55,8 +55,8 @@ def observe_pixels(
     kept = kept[:: max(1, every)]
     number = int(np.count_nonzero(is_open))
     return {
-        "fixed": count_pixels(settled, labels, classes),
-        "open": np.bincount(truth[is_open], minlength=classes)[:classes].astype(np.int64),
+        "fixed": count_prediction(settled, labels, classes),
+        "open": classes.values_of_classes @ np.bincount(truth[is_open], minlength=256),
         "truth": truth.reshape(-1)[places[kept]],
         "vectors": vectors[kept],
         "stands_for": np.array(number / len(kept) if len(kept) else 0.0),
@@ -74,15 +74,17 @@ class PixelSample:
     image: NDArray[np.intp]
     """(n,): index of the image that a pixel is of."""
     truth: NDArray[np.uint8]
-    """(n,): true class of a pixel."""
+    """(n,): true class, or class bits, of a pixel."""
     vectors: NDArray[np.uint8]
     """(n, ...): what a pixel is labelled from."""
     stands_for: NDArray[np.float64]
     """(n,): number of open pixels that a pixel stands for."""
+    classes: LabelSet | None = None
+    """None: exclusive classes."""
 
     @staticmethod
-    def of(observations: Sequence[Observation]) -> "PixelSample":
-        """Join what `observe_pixels` returned for single images."""
+    def of(observations: Sequence[Observation], classes: LabelSet | None = None) -> "PixelSample":
+        """Join what `observe_pixels` returned for single images. `classes`: None for exclusive ones."""
         lengths = [len(observation["truth"]) for observation in observations]
         return PixelSample(
             np.stack([observation["fixed"] for observation in observations]),
@@ -91,6 +93,7 @@ class PixelSample:
             np.concatenate([observation["truth"] for observation in observations]),
             np.concatenate([observation["vectors"] for observation in observations]),
             np.repeat([float(observation["stands_for"]) for observation in observations], lengths),
+            classes,
         )
 
     @staticmethod
@@ -108,6 +111,8 @@ class PixelSample:
         images, classes = self.open.shape
         counts = self.fixed.copy()
         counts[..., TRUTH] += self.open
+        if self.classes is not None and self.classes.overlapping:
+            return self._add_bits(counts, self.classes.class_planes(labels))
         first_bin, bins = self.image * classes, images * classes
 
         def count_labels(weights: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -116,4 +121,14 @@ class PixelSample:
 
         counts[..., PREDICTION] += count_labels(self.stands_for)
         counts[..., SHARED] += count_labels(np.where(labels == self.truth, self.stands_for, 0.0))
+        return counts
+
+    def _add_bits(self, counts: Counts, planes: NDArray[np.bool_]) -> Counts:
+        """Add the pixels where each class is, `planes` (classes, n), and those of them that are right."""
+        assert self.classes is not None
+        images = len(counts)
+        for index, (plane, truth) in enumerate(zip(planes, self.classes.class_planes(self.truth), strict=True)):
+            for column, is_counted in ((PREDICTION, plane), (SHARED, plane & truth)):
+                totals = np.bincount(self.image, self.stands_for * is_counted, images)
+                counts[:, index, column] += np.rint(totals).astype(np.int64)
         return counts

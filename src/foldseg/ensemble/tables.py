@@ -32,8 +32,8 @@ def stage_scores(
     table: dict[str, Any] = {}
     overlapping = {step.kind for step in taken if step.may_overlap}
     for stage, part in zip(stage_names([m.name for m in config.members], taken), counts, strict=True):
-        # Masks that overlap are of the scored classes alone. They have no pixel accuracy, and no background.
-        only_scored = not overlapping.isdisjoint(stage.split(" + "))
+        # Masks of exclusive classes that overlap are of the scored ones alone: no pixel accuracy, and no background
+        only_scored = not labels.overlapping and not overlapping.isdisjoint(stage.split(" + "))
         names = list_scores_of_scored_classes(config.score) if only_scored else list_scores(config.score)
         table[stage] = {name: score(name, part, labels).value for name in names}
         per_class = score(config.score, part, labels).per_class

@@ -19,6 +19,8 @@ class Enlargement:
     padded: tuple[int, int]
     size: tuple[int, int]
     align_corners: bool
+    overlapping: bool = False
+    """Whether classes overlap, so that probabilities are the sigmoids of logits and not their softmax."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Neighbours:
 
 
 def planes_of_logits(logits: NDArray[np.float16], enlargement: Enlargement) -> NDArray[np.uint8]:
-    """Return round(255 p) of the softmax of enlarged logits: (classes, h, w) -> (classes, *enlargement.size) uint8."""
+    """Return round(255 p) of enlarged logits: (classes, h, w) -> (classes, *enlargement.size) uint8."""
     (padded_height, padded_width), (height, width) = enlargement.padded, enlargement.size
     columns = find_neighbours(logits.shape[2], padded_width, width, enlargement.align_corners)
     rows = find_neighbours(logits.shape[1], padded_height, height, enlargement.align_corners)
@@ -49,8 +51,16 @@ def planes_of_logits(logits: NDArray[np.float16], enlargement: Enlargement) -> N
         enlarged -= upper
         enlarged *= rows.second_share[block, None]
         enlarged += upper
-        planes[:, block] = _quantise_softmax(enlarged)
+        planes[:, block] = _quantise_sigmoid(enlarged) if enlargement.overlapping else _quantise_softmax(enlarged)
     return planes
+
+
+def _quantise_sigmoid(logits: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return round(255 p) uint8 of the sigmoids of logits (classes, ...), which are overwritten."""
+    np.tanh(logits / 2, out=logits)  # this does not overflow, as exp may
+    logits *= 127.5
+    logits += 128.0
+    return logits.astype(np.uint8)
 
 
 def _quantise_softmax(logits: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -12,6 +12,7 @@ from foldseg.data.frames import Frames
 from foldseg.errors import FoldsegError
 from foldseg.inference.enlargement import Enlargement
 from foldseg.inference.predictor import Predictor
+from foldseg.views.activation import SIGMOID
 from foldseg.views.eval_samples import EvalSample, EvalSamples
 
 
@@ -44,4 +45,5 @@ class LogitsPredictor:
         """Return logits (N, classes, h, w) float16 of samples on equal grids (full view), and how to enlarge them."""
         grid = samples[0].grid
         logits = self.predictor.logits(torch.cat([sample.inputs for sample in samples]))
-        return logits.half(), Enlargement(grid.padded, grid.original, self.align_corners)
+        overlapping = self.predictor.activation is SIGMOID
+        return logits.half(), Enlargement(grid.padded, grid.original, self.align_corners, overlapping)

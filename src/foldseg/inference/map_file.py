@@ -43,6 +43,7 @@ def encode_logits(logits: NDArray[np.float16], enlargement: Enlargement) -> byte
         "padded": enlargement.padded,
         "size": enlargement.size,
         "align_corners": enlargement.align_corners,
+        "overlapping": enlargement.overlapping,
     }
     # First all low bytes, then all high ones: that compresses better
     halves = np.ascontiguousarray(logits).view(np.uint8).reshape(-1, 2)
@@ -101,7 +102,9 @@ def _decode_logits(header: dict[str, Any], body: bytes) -> Quantised:
     classes, height, width = header["logits"]
     halves = _decompress(body, (2, classes * height * width))
     logits = np.ascontiguousarray(halves.T).view(np.float16).reshape(classes, height, width)
-    enlargement = Enlargement(tuple(header["padded"]), tuple(header["size"]), bool(header["align_corners"]))
+    overlapping = bool(header.get("overlapping", False))  # older files lack it
+    size, align_corners = tuple(header["size"]), bool(header["align_corners"])
+    enlargement = Enlargement(tuple(header["padded"]), size, align_corners, overlapping)
     return planes_of_logits(logits, enlargement)
 
 

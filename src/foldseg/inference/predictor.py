@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from foldseg.config.schema import PredictView, Tta, TtaView
+from foldseg.data.datasets import get_label_set
 from foldseg.data.frames import Frames
 from foldseg.data.labels import Image
 from foldseg.inference.tta import TURNS, Merger
@@ -17,6 +18,7 @@ from foldseg.models.input_sizes import explained_forward
 from foldseg.models.network import SegmentationNetwork
 from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.trained import load_network
+from foldseg.views.activation import SOFTMAX, Activation, choose_activation
 from foldseg.views.eval_samples import EvalSample, EvalSamples, eval_sample
 from foldseg.views.geometry import pad_batch, padded_grid, predict_probabilities, remove_padding, resize_maps
 
@@ -33,6 +35,8 @@ class Predictor:
     device: torch.device
     autocast: torch.dtype | None
     memory_format: torch.memory_format = torch.contiguous_format
+    activation: Activation = SOFTMAX
+    """How logits become probabilities."""
 
     @staticmethod
     def load(
@@ -50,7 +54,8 @@ class Predictor:
         autocast = choose_autocast(chosen_device, experiment.precision)
         memory_format = torch.channels_last if experiment.channels_last else torch.contiguous_format
         network.to(memory_format=memory_format)
-        return Predictor(network.to(chosen_device).eval(), view, chosen_device, autocast, memory_format)
+        activation = choose_activation(get_label_set(experiment.data))
+        return Predictor(network.to(chosen_device).eval(), view, chosen_device, autocast, memory_format, activation)
 
     def samples(self, frames: Frames, tta: Tta = PLAIN) -> EvalSamples:
         """Return frames as this predictor takes them, in every scale of `tta`, for a loader."""
@@ -67,7 +72,7 @@ class Predictor:
     @torch.inference_mode()
     def batch(self, samples: Sequence[EvalSample], tta: Tta = PLAIN) -> Tensor:
         """Predict samples on equal grids together: (N, classes, H, W) float32, otherwise as `__call__`."""
-        merger = Merger(tta.merge)
+        merger = Merger(tta.merge, self.activation)
         for view, maps in self.views(samples, tta):
             if len(tta.views) == 1:
                 return maps
@@ -99,7 +104,8 @@ class Predictor:
         stride = self.network.stride
         down, right = (pixels if pixels >= 0 else pixels % stride for pixels in view.shift)
         grid = padded_grid(turned_size, turned_size, self.view, stride, (down, right), view.scale)
-        maps = remove_padding(predict_probabilities(self.logits, pad_batch(turned, grid), self.view), grid)
+        padded_maps = predict_probabilities(self.logits, pad_batch(turned, grid), self.view, self.activation)
+        maps = remove_padding(padded_maps, grid)
         return resize_maps(turn_back(maps), size)
 
     @torch.inference_mode()

@@ -5,15 +5,23 @@ import torch
 from torch import Tensor
 
 from foldseg.inference.map_file import quantise_array
+from foldseg.views.activation import SOFTMAX, Activation
 
 
-def quantise(maps: Tensor) -> Tensor:
+def quantise(maps: Tensor, activation: Activation = SOFTMAX) -> Tensor:
     """Return round(255 p) uint8 of probabilities (..., classes, H, W), on the CPU."""
-    return quantise_on_device(maps).cpu()
+    return quantise_on_device(maps, activation).cpu()
 
 
-def quantise_on_device(maps: Tensor) -> Tensor:
-    """Return round(255 p) uint8 of probabilities (..., classes, H, W), on their device."""
+def quantise_on_device(maps: Tensor, activation: Activation = SOFTMAX) -> Tensor:
+    """Return round(255 p) uint8 of probabilities (..., classes, H, W), on their device.
+
+    The most probable of the alternatives at a pixel stays the same (see `foldseg.views.activation`).
+    """
+    return activation.from_alternatives(_quantise_alternatives(activation.to_alternatives(maps)))
+
+
+def _quantise_alternatives(maps: Tensor) -> Tensor:
     if maps.device.type != "cpu":
         return quantise_by_torch(maps)
     # On the CPU numpy and OpenCV are several times faster than torch

@@ -188,7 +188,7 @@ def _predict_into(
                 for sample, maps in zip(batch, logits, strict=True):
                     write(partial(_write_logits, store, sample.id, maps, enlargement))
             else:
-                planes = quantise_on_device(predictor.batch(batch, tta))
+                planes = quantise_on_device(predictor.batch(batch, tta), predictor.activation)
                 for sample, maps in zip(batch, planes, strict=True):
                     write(partial(_write_planes, store, sample.id, maps))
 

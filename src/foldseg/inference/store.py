@@ -201,7 +201,7 @@ class PredictionStore:
         write_bytes(self.file_of(name), encode_planes(planes))
 
     def write_logits(self, name: str, logits: NDArray[np.float16], enlargement: Enlargement) -> None:
-        """Write one image's logits (classes, h, w) float16. `read` enlarges them and takes their softmax."""
+        """Write one image's logits (classes, h, w) float16. `read` enlarges them and makes probabilities of them."""
         write_bytes(self.file_of(name), encode_logits(logits, enlargement))
 
     def read(self, name: str) -> Quantised:

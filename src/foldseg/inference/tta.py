@@ -12,6 +12,7 @@ from torch import Tensor
 from foldseg.config.schema.choice import check_entries
 from foldseg.config.schema.names import ViewMergeName
 from foldseg.errors import FoldsegError
+from foldseg.views.activation import SOFTMAX, Activation
 from foldseg.views.tiles import votes
 
 Map = Callable[[Tensor], Tensor]
@@ -64,8 +65,8 @@ TURNS: dict[str, tuple[Map, Map]] = {
 class Merge:
     """How n views become one: `finish(combine(... combine(term(p1), term(p2)) ..., term(pn)), n)`.
 
-    Takes probabilities (..., classes, H, W) and returns probabilities. `combine` is associative and may overwrite its
-    first argument.
+    Takes probabilities of alternatives, (..., alternatives, H, W), and returns such (see `foldseg.views.activation`).
+    `combine` is associative and may overwrite its first argument.
     """
 
     term: Map
@@ -111,26 +112,27 @@ check_entries(MERGES, ViewMergeName, "inference/tta.py: MERGES")
 class Merger:
     """A merge of views that are added one at a time. The first one is overwritten."""
 
-    def __init__(self, name: str) -> None:
-        self._merge = MERGES[name]
+    def __init__(self, name: str, activation: Activation = SOFTMAX) -> None:
+        self._merge, self._activation = MERGES[name], activation
         self._total: Tensor | None = None
         self._number = 0
 
     def add(self, maps: Tensor, name: str) -> None:
         """Add the probabilities (..., classes, H, W) of the view `name`. FoldsegError if they are no probabilities."""
-        check_probabilities(maps, name)
-        term = self._merge.term(maps)
+        alternatives = self._activation.to_alternatives(maps)
+        check_probabilities(alternatives, name)
+        term = self._merge.term(alternatives)
         self._total = term if self._total is None else self._merge.combine(self._total, term)
         self._number += 1
 
     def result(self) -> Tensor:
-        """Return the merged probabilities, which sum to 1 at every pixel."""
+        """Return the merged probabilities. Those of exclusive classes sum to 1 at every pixel."""
         assert self._total is not None
-        return self._merge.finish(self._total, self._number)
+        return self._activation.from_alternatives(self._merge.finish(self._total, self._number))
 
 
 def check_probabilities(maps: Tensor, name: str) -> None:
-    """Raise FoldsegError unless (..., classes, H, W) holds numbers from 0 to 1 that sum to 1 at every pixel.
+    """Raise FoldsegError unless (..., alternatives, H, W) holds numbers from 0 to 1 that sum to 1 at every pixel.
 
     Looks at one pixel in 256, which is enough: logits, or the output of a network that overflows, are wrong at most
     pixels.

@@ -1,7 +1,7 @@
-"""Losses that compare the areas of truth, prediction and overlap, as means over the classes present in the batch.
+"""Losses that compare the areas of truth, prediction and overlap, as means over classes.
 
-Each takes `Pixels` and returns a scalar. A class that is nowhere in the truth is left out, because its false positives
-already count as misses of other classes. All losses are 0 if every pixel is void.
+Each takes `Pixels` and returns a scalar. Which classes count says `Pixels.counted_classes`: the classes present in the
+batch or, if classes overlap, all of them. All losses are 0 if every pixel is void.
 """
 
 from torch import Tensor
@@ -65,7 +65,8 @@ def mcc(pixels: Pixels) -> Tensor:
     # (TP TN - FP FN) / sqrt((TP + FP) (TP + FN) (TN + FP) (TN + FN)), in shares of the pixels
     variance = predicted * (1 - predicted) * true * (1 - true)
     correlation = (overlap - predicted * true) / variance.clamp(min=1e-16).sqrt()
-    return mean_where(1 - correlation, (true > 0) & (true < 1))
+    is_defined = (true > 0) & (true < 1)
+    return mean_where(1 - correlation, is_defined * pixels.counted_classes)
 
 
 def _dice(pixels: Pixels) -> Tensor:
@@ -84,4 +85,4 @@ def _tversky(pixels: Pixels, fp: float, fn: float) -> Tensor:
 
 
 def _mean(per_class: Tensor, pixels: Pixels) -> Tensor:
-    return mean_where(per_class, pixels.areas[2] > 0)
+    return mean_where(per_class, pixels.counted_classes)

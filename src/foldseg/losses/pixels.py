@@ -1,6 +1,8 @@
 """What the terms of a loss share. It is computed once, however many terms there are.
 
-Void pixels are masked, not removed: to remove them, the host would have to wait for the GPU to count them.
+`Pixels` is of exclusive classes, `OverlappingPixels` of overlapping ones. Terms ask them for what is different, so a
+term is written once. Void pixels are masked, not removed: to remove them, the host would have to wait for the GPU to
+count them.
 """
 
 from dataclasses import dataclass
@@ -62,11 +64,90 @@ class Pixels:
         overlap = torch.where(self.truth, self.probabilities, 0.0).sum((0, 2, 3))
         return overlap, self.probabilities.sum((0, 2, 3)), self.truth.sum((0, 2, 3)).float()
 
+    @property
+    def class_weights(self) -> Tensor | None:
+        """Weights (classes,) of the classes in every term. None: all weigh the same."""
+        return None
+
+    @cached_property
+    def counted_classes(self) -> Tensor:
+        """(classes,): how much each class counts in a mean over classes, bool or weights.
+
+        A class that is nowhere in the truth does not count: its false positives are misses of other classes already.
+        """
+        return self.areas[2] > 0
+
+    def list_counted_classes(self) -> Tensor:
+        """Return the indices of the classes that count. The host waits for them; sorting all classes takes longer."""
+        return self.truth.any(3).any(2).any(0).nonzero()[:, 0]
+
+    def mean(self, losses: Tensor) -> Tensor:
+        """Return the mean of losses that have the shape of `cross_entropies`, and are 0 at void pixels."""
+        return losses.sum() / self.count
+
+    def mean_over_classes(self, losses: Tensor) -> Tensor:
+        """Return the mean of losses (N, classes, H, W) over classes and valid pixels."""
+        return (losses.mean(1) * self.valid).sum() / self.count
+
     def weigh(self, class_weights: Tensor | None) -> Tensor:
         """Return the weight of each pixel's class, 0 at void pixels: (N, H, W). `class_weights`: (classes,) or None."""
         if class_weights is None:
             return self.valid.float()
         return class_weights[self.target.where(self.valid, 0)] * self.valid
+
+
+@dataclass(frozen=True)
+class OverlappingPixels(Pixels):
+    """Pixels of overlapping classes: masks hold class bits, and each class is decided by itself, by a sigmoid.
+
+    `weights` (classes,): of the classes in every term; None: all weigh the same.
+    """
+
+    weights: Tensor | None = None
+
+    @property
+    def class_weights(self) -> Tensor | None:
+        """Weights (classes,) of the classes in every term. None: all weigh the same."""
+        return self.weights
+
+    @cached_property
+    def probabilities(self) -> Tensor:
+        """(N, classes, H, W): sigmoid of the logits, 0 at void pixels."""
+        return self.logits.sigmoid() * self.valid[:, None]
+
+    @cached_property
+    def truth(self) -> Tensor:
+        """(N, classes, H, W) bool: the class bits, False for every class at void pixels."""
+        shifts = torch.arange(self.logits.shape[1], device=self.masks.device, dtype=self.masks.dtype)
+        bits = self.masks[:, None] >> shifts[:, None, None] & 1
+        return (bits == 1) & self.valid[:, None]
+
+    @cached_property
+    def cross_entropies(self) -> Tensor:
+        """(N, classes, H, W): binary cross-entropy of each class in nats, 0 at void pixels."""
+        losses = functional.softplus(self.logits) - torch.where(self.truth, self.logits, 0.0)
+        return losses * self.valid[:, None]
+
+    @cached_property
+    def counted_classes(self) -> Tensor:
+        """(classes,): the weights of the classes; 0 if every pixel is void.
+
+        A class that is nowhere in the truth counts, too: no other class misses its false positives.
+        """
+        weights = torch.ones_like(self.logits[0, :, 0, 0]) if self.weights is None else self.weights
+        return weights * self.valid.any()
+
+    def list_counted_classes(self) -> Tensor:
+        """Return the indices of all classes."""
+        return torch.arange(self.logits.shape[1], device=self.logits.device)
+
+    def mean(self, losses: Tensor) -> Tensor:
+        """Return the mean of losses (N, classes, H, W) over classes and valid pixels. They are 0 at void pixels."""
+        return mean_where(losses.sum((0, 2, 3)) / self.count, self.counted_classes)
+
+    def mean_over_classes(self, losses: Tensor) -> Tensor:
+        """Return the mean of losses (N, classes, H, W) over classes and valid pixels."""
+        return self.mean(losses * self.valid[:, None])
 
 
 def mean_where(values: Tensor, counted: Tensor) -> Tensor:

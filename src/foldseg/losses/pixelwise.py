@@ -30,20 +30,23 @@ def cross_entropy(pixels: Pixels, weights: Tensor | None = None, smoothing: floa
     return total / total_weight.where(total_weight > 0, 1.0) * (total_weight > 0)
 
 
-def binary_cross_entropy(pixels: Pixels) -> Tensor:
+def binary_cross_entropy(pixels: Pixels, positive_weights: Tensor | None = None) -> Tensor:
     """Return the mean over pixels and classes of the cross-entropy of a sigmoid per class, in nats.
 
-    It is one class against the rest, for each class.
+    It is one class against the rest, for each class. `positive_weights` (classes,) or (1,) multiply the losses of a
+    class where the truth has it. None: 1.
     """
     losses = functional.softplus(pixels.logits) - torch.where(pixels.truth, pixels.logits, 0.0)
-    return (losses.mean(1) * pixels.valid).sum() / pixels.count
+    if positive_weights is not None:
+        losses = losses * torch.where(pixels.truth, positive_weights[:, None, None], 1.0)
+    return pixels.mean_over_classes(losses)
 
 
 def focal(pixels: Pixels, gamma: float = 2.0) -> Tensor:
     """Return the mean of (1 - p)^gamma * cross-entropy (Lin et al., 2017, arXiv:1708.02002)."""
     losses = pixels.cross_entropies
     probabilities = torch.exp(-losses)
-    return ((1 - probabilities).clamp(min=_TINY) ** gamma * losses).sum() / pixels.count
+    return pixels.mean((1 - probabilities).clamp(min=_TINY) ** gamma * losses)
 
 
 def ohem(pixels: Pixels, threshold: float = 0.7, min_kept: float = 0.0625, weights: Tensor | None = None) -> Tensor:

@@ -1,7 +1,7 @@
 """Losses that order pixels or look at their neighbours: Lovász extensions of the IoU, and class boundaries.
 
-Each takes `Pixels` and returns a scalar, the mean over the classes that are present in the batch. It is 0 if every
-pixel is void.
+Each takes `Pixels` and returns a scalar, the mean over the classes that count (`Pixels.counted_classes`). It is 0 if
+every pixel is void.
 """
 
 import torch
@@ -15,16 +15,16 @@ _SMOOTH = 1e-8
 
 def lovasz(pixels: Pixels) -> Tensor:
     """Return the Lovász-Softmax loss (Berman et al., 2018, arXiv:1705.08790)."""
-    present = _find_present(pixels)
-    truth = _flatten_classes(pixels.truth, present).float()
-    return _lovasz_extension((truth - _flatten_classes(pixels.probabilities, present)).abs(), truth, pixels)
+    classes = pixels.list_counted_classes()
+    truth = _flatten_classes(pixels.truth, classes).float()
+    return _lovasz_extension((truth - _flatten_classes(pixels.probabilities, classes)).abs(), truth, pixels)
 
 
 def lovasz_hinge(pixels: Pixels) -> Tensor:
     """Return the Lovász hinge of the logits, one class against the rest (Berman et al., 2018, equation 7)."""
-    present = _find_present(pixels)
-    truth = _flatten_classes(pixels.truth, present).float()
-    margins = _flatten_classes(pixels.logits, present) * (2 * truth - 1)
+    classes = pixels.list_counted_classes()
+    truth = _flatten_classes(pixels.truth, classes).float()
+    margins = _flatten_classes(pixels.logits, classes) * (2 * truth - 1)
     return _lovasz_extension(functional.relu(1 - margins), truth, pixels)
 
 
@@ -40,12 +40,7 @@ def boundary(pixels: Pixels, tolerance: int = 2) -> Tensor:
     precision = _compute_share(predicted, _widen(truth, tolerance))
     recall = _compute_share(truth, _widen(predicted, tolerance))
     f1 = 2 * precision * recall / (precision + recall + _SMOOTH)
-    return mean_where(1 - f1, truth.amax((0, 2, 3)) > 0)
-
-
-def _find_present(pixels: Pixels) -> Tensor:
-    """Return the indices of the classes present. The host waits for them, since sorting all classes takes longer."""
-    return pixels.truth.any(3).any(2).any(0).nonzero()[:, 0]
+    return mean_where(1 - f1, (truth.amax((0, 2, 3)) > 0) * pixels.counted_classes)
 
 
 def _flatten_classes(maps: Tensor, classes: Tensor) -> Tensor:
@@ -68,7 +63,8 @@ def _lovasz_extension(errors: Tensor, truth: Tensor, pixels: Pixels) -> Tensor:
     total = missed[:, -1:]
     jaccard_loss = 1 - (total - missed) / (total + (1 - truth).cumsum(1))
     rises = torch.cat([jaccard_loss[:, :1], jaccard_loss[:, 1:] - jaccard_loss[:, :-1]], 1)
-    return (errors.clamp(min=0) * rises).sum(1).mean()
+    per_class = (errors.clamp(min=0) * rises).sum(1)
+    return per_class.mean() if pixels.class_weights is None else mean_where(per_class, pixels.class_weights)
 
 
 def _find_edges(maps: Tensor, valid: Tensor) -> Tensor:

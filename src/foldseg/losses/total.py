@@ -16,7 +16,7 @@ from foldseg.config.schema import Loss
 from foldseg.config.schema.choice import check_entries
 from foldseg.errors import FoldsegError
 from foldseg.losses import overlap, pixelwise, shape
-from foldseg.losses.pixels import Pixels
+from foldseg.losses.pixels import OverlappingPixels, Pixels
 from foldseg.models.network_outputs import NetworkOutputs
 
 
@@ -25,7 +25,10 @@ class Term:
     """A term of the loss, and what it promises. `tests/contracts/test_losses.py` tests the promises."""
 
     compute: Callable[[Pixels, Loss, Tensor | None], Tensor]
-    """A function of pixels, settings and class weights (classes,) or None. It returns a scalar, at least 0."""
+    """A function of pixels, settings and class weights (classes,) or None. It returns a scalar, at least 0.
+
+    Class weights are given for exclusive classes only. Those of overlapping classes are in the pixels.
+    """
     is_spatial: bool = False
     """Whether it matters where a pixel is."""
     has_gradient_everywhere: bool = True
@@ -36,7 +39,9 @@ TERMS: dict[str, Term] = {
     "cross_entropy": Term(
         lambda pixels, config, weights: pixelwise.cross_entropy(pixels, weights, config.label_smoothing)
     ),
-    "binary_cross_entropy": Term(lambda pixels, *_: pixelwise.binary_cross_entropy(pixels)),
+    "binary_cross_entropy": Term(
+        lambda pixels, config, _: pixelwise.binary_cross_entropy(pixels, _find_positive_weights(pixels, config))
+    ),
     "ohem": Term(
         lambda pixels, config, weights: pixelwise.ohem(pixels, config.ohem_threshold, config.ohem_min_kept, weights),
         has_gradient_everywhere=False,
@@ -64,19 +69,25 @@ TERMS: dict[str, Term] = {
 check_entries(TERMS, Loss.list_term_names(), "losses/total.py: TERMS")
 
 
+def _find_positive_weights(pixels: Pixels, config: Loss) -> Tensor | None:
+    """Return the weights (classes,) or (1,) of what is positive in the binary cross-entropy; None if all are 1."""
+    weights = config.positive_weights
+    return None if weights == 1.0 else pixels.logits.new_tensor(weights).reshape(-1)
+
+
 def outputs_loss(
-    outputs: NetworkOutputs, masks: Tensor, config: Loss, weights: Tensor | None = None
+    outputs: NetworkOutputs, masks: Tensor, config: Loss, weights: Tensor | None = None, overlapping: bool = False
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the loss of logits, auxiliary logits (deep supervision) and presence, and each part's value (detached).
 
     Auxiliary logits are resized to the masks, bilinearly. Each of them has the same loss as the logits, times
-    `auxiliary_weight` (Lee et al., 2015, arXiv:1409.5185).
+    `auxiliary_weight` (Lee et al., 2015, arXiv:1409.5185). The other arguments are those of `segmentation_loss`.
     """
-    total, parts = segmentation_loss(outputs.logits, masks, config, weights)
+    total, parts = segmentation_loss(outputs.logits, masks, config, weights, overlapping)
     if outputs.auxiliary and config.auxiliary_weight > 0:
         losses = []
         for logits in outputs.auxiliary:
-            loss, _ = segmentation_loss(_resize(logits, masks), masks, config, weights)
+            loss, _ = segmentation_loss(_resize(logits, masks), masks, config, weights, overlapping)
             losses.append(loss)
         auxiliary = torch.stack(losses).sum()
         total = total + config.auxiliary_weight * auxiliary
@@ -84,38 +95,44 @@ def outputs_loss(
     if config.presence > 0:
         if outputs.presence is None:
             raise FoldsegError("loss.presence: is above 0, but the network has no head that says which classes occur")
-        presence = presence_loss(outputs.presence, masks)
+        presence = presence_loss(outputs.presence, masks, overlapping)
         total = total + config.presence * presence
         parts["presence"] = presence.detach()
     return total, parts
 
 
 def segmentation_loss(
-    logits: Tensor, masks: Tensor, config: Loss, weights: Tensor | None = None
+    logits: Tensor, masks: Tensor, config: Loss, weights: Tensor | None = None, overlapping: bool = False
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the weighted sum of the terms that `config` switches on, and each term's own value (detached).
 
-    logits: (N, classes, H, W) of any precision. masks: (N, H, W) uint8 with 255 for void. weights: (classes,) for the
-    cross-entropy. The loss is finite if the logits are. If every pixel is void, it is exactly 0, with zero gradients.
+    logits: (N, classes, H, W) of any precision. masks: (N, H, W) uint8 with 255 for void; they hold class indices or,
+    if classes are `overlapping`, class bits. weights: (classes,), those of exclusive classes for the cross-entropy,
+    those of overlapping classes for all terms. The loss is finite if the logits are. If every pixel is void, it is
+    exactly 0, with zero gradients.
     """
     with torch.autocast(logits.device.type, enabled=False):
         pixels = Pixels(logits.float(), masks)
+        if overlapping:
+            pixels, weights = OverlappingPixels(logits.float(), masks, weights), None
         terms = {name: TERMS[name].compute(pixels, config, weights) for name in config.get_term_weights()}
         weighted_terms = [weight * terms[name] for name, weight in config.get_term_weights().items()]
         total = torch.stack(weighted_terms).sum()
     return total, {name: term.detach() for name, term in terms.items()}
 
 
-def presence_loss(logits: Tensor, masks: Tensor) -> Tensor:
+def presence_loss(logits: Tensor, masks: Tensor, overlapping: bool = False) -> Tensor:
     """Return the mean binary cross-entropy of whether a class occurs in an image's valid pixels.
 
     logits: (N, classes) of any precision. masks: (N, H, W) uint8 with 255 for void. Images that are all void do not
     count.
     """
     with torch.autocast(logits.device.type, enabled=False):
-        is_present = Pixels(logits.float()[..., None, None], masks).truth.flatten(2).any(2)
+        kind = OverlappingPixels if overlapping else Pixels
+        pixels = kind(logits.float()[..., None, None], masks)
+        is_present = pixels.truth.flatten(2).any(2)
         losses = functional.binary_cross_entropy_with_logits(logits.float(), is_present.float(), reduction="none")
-        counts = is_present.any(1)
+        counts = pixels.valid.flatten(1).any(1)
         return (losses.mean(1) * counts).sum() / counts.sum().clamp(min=1)
 
 

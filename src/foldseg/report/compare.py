@@ -17,7 +17,7 @@ from foldseg.errors import FoldsegError
 from foldseg.report.oof_labels import OofLabels, open_oof
 from foldseg.report.tables import format_interval, format_number, format_probability, format_signed, format_table
 from foldseg.scoring.compare import compare_classes, compare_models
-from foldseg.scoring.counts import Counts, count_pixels
+from foldseg.scoring.counts import Counts, count_prediction
 from foldseg.scoring.intervals import warn_of_large_group
 from foldseg.scoring.scores import bootstrap, bootstrap_classes, check_score
 
@@ -130,7 +130,7 @@ def _check_comparable(first_name: str, first: OofLabels, name: str, other: OofLa
 
 def _count_pixels(names: Sequence[str], sources: Sequence[OofLabels]) -> list[Counts]:
     """Return the counts of every source. All are counted with the truth of the first, which is read only once."""
-    classes = len(sources[0].labels)
+    labels = sources[0].labels
     counts: list[list[Counts]] = [[] for _ in sources]
     for image_id, truth, first_prediction in sources[0]:
         for name, source, source_counts in zip(names, sources, counts, strict=True):
@@ -139,7 +139,7 @@ def _count_pixels(names: Sequence[str], sources: Sequence[OofLabels]) -> list[Co
                 raise FoldsegError(
                     f"{name}: {image_id} is {prediction.shape}, that of {names[0]} {truth.shape} (height, width)"
                 )
-            source_counts.append(count_pixels(truth, prediction, classes))
+            source_counts.append(count_prediction(truth, prediction, labels))
     return [np.stack(source_counts) for source_counts in counts]
 
 

@@ -19,7 +19,7 @@ from foldseg.report.eda import select_spread
 from foldseg.report.figures import Picture, draw_picture_grid, make_class_legend, save_png
 from foldseg.report.oof_labels import OofLabels, open_oof
 from foldseg.runs.submission_folder import SubmissionFolder
-from foldseg.scoring.counts import TRUTH, Counts, count_pixels
+from foldseg.scoring.counts import TRUTH, Counts, count_prediction
 from foldseg.scoring.scores import image_scores, score
 
 _CANDIDATES = 200
@@ -68,7 +68,7 @@ def choose_images(oof: OofLabels) -> list[str]:
     ensemble. They are chosen from at most 200 images, spread over strata.
     """
     part = oof.only(select_spread(oof.table, _CANDIDATES)["id"].tolist())
-    counts = np.stack([count_pixels(truth, labels, len(oof.labels)) for _, truth, labels in part])
+    counts = np.stack([count_prediction(truth, labels, oof.labels) for _, truth, labels in part])
     scores = np.nan_to_num(image_scores(counts, oof.labels))
     classes = (counts[..., TRUTH] > 0).sum(1)
     by_score = np.argsort(scores, kind="stable")
@@ -124,7 +124,7 @@ def _picture(
     config: Ensemble, labels: LabelSet, truth: Mask, stage: str, mask: Mask, scores: Mapping[str, Any]
 ) -> Picture:
     """Return the picture of a stage's label map, with its scores."""
-    counts: Counts = count_pixels(truth, mask, len(labels))[None]
+    counts: Counts = count_prediction(truth, mask, labels)[None]
     value = score(config.score, counts, labels).value
     title = f"{stage}\nOOF {config.score} {scores[stage][config.score]:.4f}"
     return Picture(labels.colourise(mask), title, f"this image: {value:.4f}")

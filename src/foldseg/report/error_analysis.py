@@ -26,7 +26,15 @@ from foldseg.report.figures import (
 )
 from foldseg.report.oof_labels import OofLabels
 from foldseg.scoring.class_values import iou, present_iou
-from foldseg.scoring.counts import PREDICTION, SHARED, TRUTH, Counts, confusion_matrix, counts_of_confusion
+from foldseg.scoring.counts import (
+    PREDICTION,
+    SHARED,
+    TRUTH,
+    Counts,
+    confuse_bits,
+    confusion_matrix,
+    count_prediction,
+)
 from foldseg.scoring.scores import image_scores, score
 
 SIZE_EDGES = (0.0, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
@@ -44,7 +52,10 @@ class ErrorAnalysis:
     counts: Counts
     """(images, classes, 3) int64, in the order of `oof.table`; see `foldseg.scoring.counts`."""
     confusion: NDArray[np.int64]
-    """Confusion matrix: (classes, classes) int64 pixels; row = truth, column = prediction."""
+    """Confusion matrix: (classes, classes) int64 pixels; row = truth, column = prediction.
+
+    What it is for overlapping classes is said in `scoring.counts.confuse_bits`.
+    """
     objects: pd.DataFrame
     """A row per object: id, class, pixels, share (of the image's area), recall (from 0 to 1).
 
@@ -59,17 +70,21 @@ class ErrorAnalysis:
 
 def analyse(oof: OofLabels) -> ErrorAnalysis:
     """Count the pixels and objects of every truth and prediction, in one pass."""
-    classes = len(oof.labels)
+    labels, classes = oof.labels, len(oof.labels)
     confusion = np.zeros((classes, classes), np.int64)
     counts = np.zeros((len(oof), classes, 3), np.int64)
     objects = []
     for number, (name, truth, prediction) in enumerate(oof):
-        image_confusion = confusion_matrix(truth, prediction, classes)
-        confusion += image_confusion
-        counts[number] = counts_of_confusion(image_confusion)
+        counts[number] = count_prediction(truth, prediction, labels)
+        if labels.overlapping:
+            confusion += confuse_bits(truth, prediction, labels)
+        else:
+            confusion += confusion_matrix(truth, prediction, classes)
         is_present = counts[number, :, TRUTH] > 0
-        for index in np.flatnonzero(oof.labels.scored & is_present).tolist():
-            pixels, recall = measure_object_recall(truth, prediction, index)
+        planes = labels.class_planes(np.stack([truth, prediction])).view(np.uint8)
+        for index in np.flatnonzero(labels.scored & is_present).tolist():
+            true_plane, predicted_plane = planes[index]
+            pixels, recall = measure_object_recall(true_plane, predicted_plane, 1)
             rows = {"id": name, "class": oof.labels.names[index], "pixels": pixels, "recall": recall}
             objects.append(pd.DataFrame(rows).assign(share=pixels / truth.size))
     columns = ["id", "class", "pixels", "share", "recall"]
@@ -95,16 +110,17 @@ def score_images(analysis: ErrorAnalysis) -> pd.DataFrame:
 
     The columns are fold, group, stratum, image_mean_iou_present, miou, pixel_accuracy, and the IoU of each class.
     `miou` is the mean IoU of the classes that are in the image's truth or prediction. IoUs are from 0 to 1, and NaN for
-    a class that is in neither.
+    a class that is in neither. The accuracy of overlapping classes is NaN.
     """
     counts = analysis.counts
     labelled = counts[..., TRUTH].sum(1)
+    has_accuracy = (labelled > 0) & (not analysis.oof.labels.overlapping)
     right = counts[..., SHARED].sum(1)
     per_class = pd.DataFrame(iou(counts), columns=analysis.oof.labels.names, index=analysis.images.index)
     return analysis.images.assign(
         image_mean_iou_present=image_scores(counts, analysis.oof.labels),
         miou=per_class.mean(axis=1),
-        pixel_accuracy=np.where(labelled > 0, right / np.maximum(labelled, 1), np.nan),
+        pixel_accuracy=np.where(has_accuracy, right / np.maximum(labelled, 1), np.nan),
     ).join(per_class)
 
 
@@ -122,7 +138,7 @@ def score_classes(analysis: ErrorAnalysis) -> pd.DataFrame:
     | `iou` | IoU over all images together |
     | `image_iou` | mean IoU over the images that have the class |
     | `precision`, `recall` | over all images together |
-    | `pixel_share` | share of the labelled pixels |
+    | `pixel_share` | share of the labelled pixels; of overlapping classes, of the sum of their pixels |
     | `images` | number of images that have the class |
     """
     total = analysis.counts.sum(0)
@@ -142,8 +158,11 @@ def score_classes(analysis: ErrorAnalysis) -> pd.DataFrame:
 
 
 def normalise_confusion(analysis: ErrorAnalysis) -> pd.DataFrame:
-    """Return the confusion matrix with rows that sum to 1; row = truth. A class that is not in the truth is NaN."""
-    total = analysis.confusion.sum(1, keepdims=True)
+    """Return the confusion matrix, divided by the true pixels of each row's class; row = truth.
+
+    Rows of exclusive classes sum to 1. A class that is not in the truth is NaN.
+    """
+    total = analysis.counts[..., TRUTH].sum(0)[:, None]
     shares = np.divide(analysis.confusion, total, out=np.full(analysis.confusion.shape, np.nan), where=total > 0)
     names = analysis.oof.labels.names
     return pd.DataFrame(shares, pd.Index(names, name="truth"), pd.Index(names, name="prediction"))
@@ -153,7 +172,7 @@ def find_confused_pairs(analysis: ErrorAnalysis, number: int = 10) -> pd.DataFra
     """Return the most frequent mistakes: truth, prediction, share of the true class, share of all wrong pixels."""
     mistakes = analysis.confusion.copy()
     np.fill_diagonal(mistakes, 0)
-    names, true_pixels = analysis.oof.labels.names, analysis.confusion.sum(1)
+    names, true_pixels = analysis.oof.labels.names, analysis.counts[..., TRUTH].sum(0)
     rows = []
     for flat_index in np.argsort(-mistakes, axis=None, kind="stable")[:number]:
         truth, prediction = np.unravel_index(flat_index, mistakes.shape)
@@ -227,7 +246,7 @@ def draw_images(analysis: ErrorAnalysis, ids: Sequence[str], by: str = "image_me
                 Picture(oof.labels.colourise(prediction), f"prediction: {by} {scores[by]:.3f}"),
                 Picture(
                     draw_error_map(truth, prediction, oof.labels),
-                    f"errors: accuracy {scores['pixel_accuracy']:.3f}",
+                    "errors" if oof.labels.overlapping else f"errors: accuracy {scores['pixel_accuracy']:.3f}",
                 ),
             ]
         )

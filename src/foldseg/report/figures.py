@@ -38,7 +38,7 @@ class Picture:
 
 
 def draw_error_map(truth: Mask, prediction: Mask, labels: LabelSet | None = None) -> Image:
-    """Draw where a prediction is wrong: (H, W, 3) uint8 RGB. Truth and prediction are (H, W) uint8 class indices.
+    """Draw where a prediction is wrong: (H, W, 3) uint8 RGB. Truth and prediction are (H, W) uint8, see `Mask`.
 
     Right pixels are RIGHT, void pixels of the truth VOID, wrong ones MISSED. If `labels` has classes that are not
     scored, a wrong pixel is
@@ -46,7 +46,12 @@ def draw_error_map(truth: Mask, prediction: Mask, labels: LabelSet | None = None
     - MISSED if the true class is scored;
     - FALSE_ALARM if only the predicted class is scored;
     - UNSCORED if neither is scored.
+
+    If classes overlap, a wrong pixel is MISSED if a scored class is missed, otherwise FALSE_ALARM if a scored class is
+    predicted where it is not, otherwise UNSCORED.
     """
+    if labels is not None and labels.overlapping:
+        return _draw_errors_of_bits(truth, prediction, labels)
     is_scored = np.ones(256, bool)
     if labels is not None:
         is_scored[: len(labels)] = labels.scored
@@ -59,24 +64,37 @@ def draw_error_map(truth: Mask, prediction: Mask, labels: LabelSet | None = None
     return np.array([RIGHT, MISSED, FALSE_ALARM, UNSCORED, VOID], np.uint8)[colour]
 
 
+def _draw_errors_of_bits(truth: Mask, prediction: Mask, labels: LabelSet) -> Image:
+    scored_bits = labels.pack_planes(labels.scored[:, None])[0]
+    colour = np.where(truth != prediction, np.uint8(3), np.uint8(0))
+    colour[prediction & ~truth & scored_bits > 0] = 2
+    colour[truth & ~prediction & scored_bits > 0] = 1
+    colour[truth == IGNORE_INDEX] = 4
+    return np.array([RIGHT, MISSED, FALSE_ALARM, UNSCORED, VOID], np.uint8)[colour]
+
+
 def make_class_legend(labels: LabelSet, masks: Iterable[Mask] | None = None) -> list[Patch]:
     """Return legend entries of the classes that occur in `masks`, void last if it occurs. None: of all classes."""
-    present = np.zeros(256, np.int64)
+    values = np.zeros(256, np.int64)
     if masks is None:
-        present[: len(labels)] = 1
+        values[: labels.number_of_values] = 1
     for mask in masks or ():
-        present += np.bincount(mask.ravel(), minlength=256)
+        values += np.bincount(mask.ravel(), minlength=256)
+    present = labels.values_of_classes @ values
     entries = [
-        _patch(label.name, label.colour) for label, pixels in zip(labels.classes, present, strict=False) if pixels
+        _patch(label.name, label.colour) for label, pixels in zip(labels.classes, present, strict=True) if pixels
     ]
-    if present[IGNORE_INDEX]:
+    if values[IGNORE_INDEX]:
         entries.append(_patch("void", VOID))
     return entries
 
 
 def make_error_legend(labels: LabelSet) -> list[Patch]:
     """Return the legend entries of an error map."""
-    if labels.scored.all():
+    if labels.overlapping:
+        wrong = [_patch("class missed", MISSED), _patch("class where there is none", FALSE_ALARM)]
+        wrong += [] if labels.scored.all() else [_patch("wrong, but not scored", UNSCORED)]
+    elif labels.scored.all():
         wrong = [_patch("wrong", MISSED)]
     else:
         wrong = [_patch("scored class missed", MISSED), _patch("scored class where there is none", FALSE_ALARM)]

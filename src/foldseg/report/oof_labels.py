@@ -16,10 +16,10 @@ from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.data.mask_files import read_mask
 from foldseg.data.reading import read_image
 from foldseg.data.samples import shorten
-from foldseg.ensemble.blend import argmax
 from foldseg.ensemble.made_from import find_any_run, find_changes_since, holds_other_label_maps
 from foldseg.ensemble.members import blended_labels
 from foldseg.errors import FoldsegError
+from foldseg.inference.class_rule import choose_rule
 from foldseg.inference.run_stores import expected_metadata, store_of
 from foldseg.inference.store import PredictionStore
 from foldseg.runs.data_changes import warn_of_changes
@@ -28,7 +28,7 @@ from foldseg.runs.kinds import require_kind
 from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.submission_folder import SubmissionFolder
 from foldseg.runs.trained import trained_labels
-from foldseg.scoring.counts import Counts, count_pixels
+from foldseg.scoring.counts import Counts, count_prediction
 from foldseg.submission import label_png
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class OofLabels:
     """Truths and OOF predictions, one image at a time.
 
     Iterating yields (id, truth, prediction) in the order of the table, with a progress bar. Truth and prediction are
-    (H, W) uint8 class indices, void 255.
+    (H, W) uint8 class indices or class bits, void 255.
     """
 
     name: str
@@ -89,7 +89,7 @@ class OofLabels:
 
     def counts(self) -> Counts:
         """Return the counts of every image, in the order of the table: (images, classes, 3) int64."""
-        return np.stack([count_pixels(truth, prediction, len(self.labels)) for _, truth, prediction in self])
+        return np.stack([count_prediction(truth, prediction, self.labels) for _, truth, prediction in self])
 
     def _row(self, name: str) -> dict[str, Any]:
         rows = self.table[self.table["id"] == name]
@@ -119,12 +119,12 @@ def _open_runs(runs: list[RunFolder], name: str, opened: OpenedData) -> OofLabel
     stores = {run.fold: _open_store(run, opened) for run in runs}
     for run in runs:
         warn_of_changes(run, data)
-    table = data.folded[data.folded["fold"].isin(stores)]
+    table, rule = data.folded[data.folded["fold"].isin(stores)], choose_rule(labels)
     store_of_image = {str(row["id"]): stores[row["fold"]] for row in table.to_dict("records")}
 
     def read(image_id: str) -> Mask:
-        # `blend` of one map would only rescale each pixel, which does not change the largest
-        return argmax(store_of_image[image_id].read(image_id).astype(np.float32))
+        # `blend` of one map would only rescale each pixel, which does not change what is decided
+        return rule.decide(store_of_image[image_id].read(image_id).astype(np.float32), 255.0)
 
     return OofLabels(name, data, labels, table, runs[0].experiment.score, RESAMPLES, read)
 
@@ -148,7 +148,7 @@ def _open_submission(submission: SubmissionFolder, opened: OpenedData) -> OofLab
         logger.warning("%s: holds other label maps than those that were scored; run foldseg ensemble again", folder)
     scores = submission.read_scores()
     table = data.folded[data.folded["fold"].isin(scores["folds"])]
-    maps = label_png.Submission(submission.oof, labels)
+    maps = label_png.Submission(submission.oof, labels.with_bits_as_ids())
     missing = sorted(set(table["id"]) - set(maps.names))
     if missing:
         raise FoldsegError(

@@ -191,7 +191,7 @@ def _check_submission(
     remarks: list[str] = []
     recomputed: dict[str, StageScores] = {}
     taken_steps = final.split(" + ")
-    if any(step.may_overlap and step.kind in taken_steps for step in config.steps):
+    if not oof.labels.overlapping and any(step.may_overlap and step.kind in taken_steps for step in config.steps):
         remarks.append(
             "OOF label maps give every pixel one class, and this ensemble was scored with categories that overlap: "
             "its OOF scores cannot be recomputed from them"

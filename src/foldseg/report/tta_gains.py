@@ -11,9 +11,9 @@ from tqdm import tqdm
 from foldseg.config.schema import PredictView, ScoreName, Tta
 from foldseg.data.datasets import OpenedData
 from foldseg.data.frames import FileFrames
-from foldseg.data.labels import Mask
-from foldseg.ensemble.blend import argmax
+from foldseg.data.labels import LabelSet, Mask
 from foldseg.errors import FoldsegError
+from foldseg.inference.class_rule import OVERLAPPING, argmax
 from foldseg.inference.run_stores import MEMORY_CURES, Predictor, select_split
 from foldseg.inference.tta import MERGES, Merge, check_probabilities
 from foldseg.report.tables import format_number, format_table
@@ -22,9 +22,10 @@ from foldseg.runs.data_changes import warn_of_changes
 from foldseg.runs.run_folder import RunFolder
 from foldseg.runs.trained import trained_labels
 from foldseg.scoring.compare import Comparison, compare_models
-from foldseg.scoring.counts import Counts, count_pixels
+from foldseg.scoring.counts import Counts, count_prediction
 from foldseg.scoring.intervals import warn_of_large_group
 from foldseg.scoring.scores import score
+from foldseg.views.activation import SOFTMAX, Activation
 from foldseg.views.eval_samples import eval_loader
 
 _BAND = 1 << 16
@@ -97,7 +98,7 @@ def measure_tta_gains(
         with explain_resource_errors(MEMORY_CURES):
             predictor = Predictor.load(run, device or run.experiment.device, view, checkpoint)
             frames = FileFrames.of(tables[-1], data.root, trained_labels(run), pictures=data.pictures)
-            counts += _count_images(run, predictor, frames, tta)
+            counts += _count_images(run, predictor, frames, tta, labels)
     groups = pd.concat(tables)["group"].to_numpy()
     warn_of_large_group(groups)
     # (candidates, images, classes, 3), in the order of `merge_candidates`
@@ -116,21 +117,23 @@ def measure_tta_gains(
     return TtaGains(name, len(groups), tta, score(name, plain, labels).value, compare(all_views, plain), gains)
 
 
-def _count_images(run: RunFolder, predictor: Predictor, frames: FileFrames, tta: Tta) -> Iterator[Counts]:
+def _count_images(
+    run: RunFolder, predictor: Predictor, frames: FileFrames, tta: Tta, labels: LabelSet
+) -> Iterator[Counts]:
     """Yield the counts (candidates, classes, 3) of each image of a run."""
     samples = predictor.samples(frames, tta)
     loader = eval_loader(samples, run.experiment.workers)
     for sample in tqdm(loader, f"fold {run.fold}", len(samples), unit="image", leave=False, disable=None):
         maps = []
         for view, probabilities in predictor.views([sample], tta):
-            check_probabilities(probabilities, view.name)
+            check_probabilities(predictor.activation.to_alternatives(probabilities), view.name)
             # fp16 takes half of the memory; its error of a thousandth changes no score
             maps.append(probabilities[0].half().cpu())
-        predictions = merge_candidates(maps, MERGES[tta.merge])
-        yield np.stack([count_pixels(sample.mask, prediction, len(run.classes)) for prediction in predictions])
+        predictions = merge_candidates(maps, MERGES[tta.merge], predictor.activation)
+        yield np.stack([count_prediction(sample.mask, prediction, labels) for prediction in predictions])
 
 
-def merge_candidates(views: Sequence[Tensor], merge: Merge) -> list[Mask]:
+def merge_candidates(views: Sequence[Tensor], merge: Merge, activation: Activation = SOFTMAX) -> list[Mask]:
     """Return the label maps (H, W) uint8 of all combinations of views that are scored.
 
     `views`: probability maps (classes, H, W), the plain view first. The combinations are, in this order: every view
@@ -141,19 +144,19 @@ def merge_candidates(views: Sequence[Tensor], merge: Merge) -> list[Mask]:
     bands = []
     for top in range(0, height, rows):
         band = [view[:, top : top + rows].float() for view in views]
-        bands.append(_merge_band(band, merge))
+        bands.append(_merge_band([activation.to_alternatives(view) for view in band], merge, activation))
     return [np.concatenate(parts) for parts in zip(*bands, strict=True)]
 
 
-def _merge_band(views: list[Tensor], merge: Merge) -> list[Mask]:
-    """Return what `merge_candidates` returns, for a band of rows.
+def _merge_band(views: list[Tensor], merge: Merge, activation: Activation) -> list[Mask]:
+    """Return what `merge_candidates` returns, for a band of rows. `views`: probabilities of alternatives.
 
     Merging ends with a division by the same number for every class. It does not change the largest class, so it is left
     out.
     """
     terms = [merge.term(view.clone()) for view in views]
-    labels = [_largest(view) for view in views]
-    labels += [_largest(merge.combine(terms[0].clone(), term)) for term in terms[1:]]
+    labels = [_decide(view, activation) for view in views]
+    labels += [_decide(merge.combine(terms[0].clone(), term), activation) for term in terms[1:]]
     merged_after: list[Tensor | None] = [None]  # for each view, from the last one: all views after it, merged
     for term in reversed(terms[2:]):
         following = merged_after[-1]
@@ -161,13 +164,17 @@ def _merge_band(views: list[Tensor], merge: Merge) -> list[Mask]:
     merged_before, without = terms[0].clone(), []
     for term, following in zip(terms[1:], reversed(merged_after), strict=True):
         others = merged_before if following is None else merge.combine(merged_before.clone(), following)
-        without.append(_largest(others))
+        without.append(_decide(others, activation))
         merged_before = merge.combine(merged_before, term)
-    return [*labels, _largest(merged_before), *without]
+    return [*labels, _decide(merged_before, activation), *without]
 
 
-def _largest(maps: Tensor) -> Mask:
-    return argmax(maps.numpy())
+def _decide(alternatives: Tensor, activation: Activation) -> Mask:
+    """Return the mask (H, W) uint8 of the largest alternatives: class indices, or class bits."""
+    if activation is SOFTMAX:
+        return argmax(alternatives.numpy())
+    of_class, of_absence = (alternatives.select(-3, place).numpy() for place in (0, 1))
+    return OVERLAPPING.decide(of_class - of_absence, 0.0)
 
 
 def format_gains(gains: TtaGains) -> str:

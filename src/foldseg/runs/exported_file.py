@@ -1,19 +1,20 @@
 """An exported file, x.onnx, and what it says of itself: JSON under the key `foldseg` of its metadata."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, ValidationError
 
 from foldseg.config.schema import PredictView, Settings, Size
-from foldseg.data.labels import LabelClass, LabelSet
+from foldseg.data.labels import LARGEST_ID, LabelClass, LabelSet
 from foldseg.errors import FoldsegError
 
 KEY = "foldseg"
 INPUT, OUTPUT = "images", "probabilities"
 
 Byte = Annotated[int, Field(ge=0, le=255)]
+RawId = Annotated[int, Field(ge=0, le=LARGEST_ID)]
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,9 @@ class ClassFacts(Settings):
 
     name: str
     colour: tuple[Byte, Byte, Byte]  # RGB
-    raw_ids: tuple[Byte, ...]
+    raw_ids: tuple[RawId, ...]
     scored: bool
+    is_merged: bool = False
 
 
 class ExportFacts(Settings):
@@ -41,7 +43,9 @@ class ExportFacts(Settings):
     weights: str  # SHA-256 of the checkpoint's file
     dataset: str
     classes: tuple[ClassFacts, ...]
-    void_ids: tuple[Byte, ...]
+    void_ids: tuple[RawId, ...]
+    overlapping: bool = False  # then probabilities are sigmoids, and do not sum to 1
+    background_ids: tuple[RawId, ...] = ()
     stride: Annotated[int, Field(ge=1, le=4096)]  # what must divide the sides of an input, pixels
     size: Size | None  # the one size (height, width) of an input; null: any
     view: PredictView
@@ -49,12 +53,17 @@ class ExportFacts(Settings):
     @property
     def labels(self) -> LabelSet:
         """The classes, and the raw ids that masks are written in."""
-        return LabelSet(tuple(LabelClass(**c.model_dump()) for c in self.classes), self.void_ids)
+        return LabelSet(
+            tuple(LabelClass(**c.model_dump()) for c in self.classes),
+            self.void_ids,
+            overlapping=self.overlapping,
+            background_ids=self.background_ids,
+        )
 
 
 def class_facts(labels: LabelSet) -> tuple[ClassFacts, ...]:
     """Return the classes of a label set as an exported file has them."""
-    return tuple(ClassFacts(name=c.name, colour=c.colour, raw_ids=c.raw_ids, scored=c.scored) for c in labels.classes)
+    return tuple(ClassFacts(**asdict(label)) for label in labels.classes)
 
 
 def read_facts(text: str, path: Path) -> ExportFacts:

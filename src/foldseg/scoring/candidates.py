@@ -61,7 +61,8 @@ def score_terms(name: ScoreName, curves: NDArray[np.integer], labels: LabelSet) 
     choices = np.broadcast_to(np.arange(candidates)[:, None], (candidates, curves.shape[1]))
     ratios = define_score(name).ratios
     terms = [ratios(select_candidates(curves, choice, labels), labels).terms(ones)[0] for choice in choices]
-    return np.nan_to_num(np.stack(terms, 1), nan=1.0)
+    values = np.nan_to_num(np.stack(terms, 1), nan=1.0)
+    return values[labels.scored] if define_score(name).classes == "all" else values
 
 
 def _vary_class(name: ScoreName, curves: NDArray[np.integer], labels: LabelSet, choice: Choice, index: int) -> Floats:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from foldseg.data.labels import IGNORE_INDEX, Mask
+from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
 from foldseg.data.rle import EMPTY_RLE, Rle, count_rle_pixels, count_shared_pixels
 
 Counts = NDArray[np.int64]
@@ -23,7 +23,7 @@ def confusion_matrix(truth: Mask, prediction: Mask, classes: int) -> NDArray[np.
     """Return (classes, classes) int64: the row is the class of the truth, the column that of the prediction.
 
     `truth` and `prediction` are (H, W) uint8 class indices. Only the truth may hold 255 (void), which is left out.
-    ValueError for other sizes and values.
+    For class bits, `classes` is the number of their values. ValueError for other sizes and values.
     """
     if truth.shape != prediction.shape:
         raise ValueError(f"the prediction is {prediction.shape}, the truth {truth.shape} (height, width)")
@@ -77,6 +77,33 @@ def counts_of_confusion(confusion: NDArray[np.int64]) -> Counts:
 def count_pixels(truth: Mask, prediction: Mask, classes: int) -> Counts:
     """Return the counts (classes, 3) of one image; see `confusion_matrix` for the arguments."""
     return counts_of_confusion(confusion_matrix(truth, prediction, classes))
+
+
+def count_prediction(truth: Mask, prediction: Mask, labels: LabelSet) -> Counts:
+    """Return the counts (classes, 3) of one image from masks (H, W) uint8: class indices, or class bits.
+
+    Only the truth may hold 255 (void), which is left out. ValueError for other sizes and values.
+    """
+    table = confusion_matrix(truth, prediction, labels.number_of_values)
+    if not labels.overlapping:
+        return counts_of_confusion(table)
+    planes = labels.values_of_classes[:, : labels.number_of_values].astype(np.int64)
+    shared = ((planes @ table) * planes).sum(1)
+    return np.stack([shared, planes @ table.sum(1), planes @ table.sum(0)], -1)
+
+
+def confuse_bits(truth: Mask, prediction: Mask, labels: LabelSet) -> NDArray[np.int64]:
+    """Return for overlapping classes how often each is predicted where another is, (classes, classes) int64.
+
+    Row i, column j: pixels of class i whose truth lacks class j, and that are predicted as j. On the diagonal: pixels
+    of the class that are predicted as it. Rows need not sum to the pixels of their class.
+    """
+    table = confusion_matrix(truth, prediction, labels.number_of_values)
+    planes = labels.values_of_classes[:, : labels.number_of_values].astype(np.int64)
+    predicted_as = table @ planes.T  # (values of the truth, classes)
+    confusion = planes @ (predicted_as * (1 - planes.T))
+    np.fill_diagonal(confusion, (planes * predicted_as.T).sum(1))
+    return confusion
 
 
 def count_masks(truth: Mask, masks: NDArray[np.bool_]) -> Counts:

@@ -13,7 +13,7 @@ A score of one's own is named by its file and function, `my_scores.py:my_score`,
 | image_mean_dice | images and scored classes, of the Dice coefficient | in truth and prediction: 1; in one: 0 |
 | image_mean_iou | images and scored classes, of the IoU | likewise |
 | image_mean_precision | images and scored classes, of the share of 10 IoU thresholds that are passed | likewise |
-| pixel_accuracy | pixels | |
+| pixel_accuracy | pixels; undefined if classes overlap | |
 
 Void pixels of the truth count nowhere. `image_mean_iou_present` is the score of SIGNATE's AI Edge Contest 1: a class
 that is predicted where the truth has none costs nothing, a class that is missed scores 0, and an image without any
@@ -75,7 +75,8 @@ def _image_mean_iou_present(counts: Counts, labels: LabelSet) -> Ratios:
 
 
 def _pixel_accuracy(counts: Counts, labels: LabelSet) -> Ratios:
-    total = counts.sum(1, keepdims=True).astype(np.float64)
+    """Return the share of right pixels. Where classes overlap, pixels are right for some classes only: undefined."""
+    total = counts.sum(1, keepdims=True).astype(np.float64) * (not labels.overlapping)
     return Ratios(total[..., SHARED], total[..., TRUTH])
 
 

@@ -113,7 +113,7 @@ def find_batch_size(
             optimizer = build_optimizer(experiment.optimizer, network)
             autocast = torch.autocast(device.type, half_dtype, enabled=half_dtype is not None)
             with explained_forward(network, images), autocast:
-                loss = outputs_loss(network.outputs(images), masks, experiment.loss, None)[0]
+                loss = outputs_loss(network.outputs(images), masks, experiment.loss, None, samples.overlapping)[0]
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         except RuntimeError as error:

@@ -98,7 +98,9 @@ class FoldModule(pl.LightningModule):
         """Return the loss of a batch."""
         with explained_forward(self.network, batch.images):
             outputs = self.network.outputs(batch.images)
-        total, parts = outputs_loss(outputs, batch.masks, self.experiment.loss, self.class_weights)
+        total, parts = outputs_loss(
+            outputs, batch.masks, self.experiment.loss, self.class_weights, self.labels.overlapping
+        )
         if self.distiller is not None:
             distillation_total, distillation_parts = self.distiller.compute_loss(batch.images, outputs.logits)
             total, parts = total + distillation_total, parts | distillation_parts

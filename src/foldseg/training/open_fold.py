@@ -5,7 +5,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from foldseg.config import Experiment
+from foldseg.config.schema.base import ConflictError
 from foldseg.config.schema.definitions import LOSSES
+from foldseg.data.check import require_valid
 from foldseg.data.datasets import DataSet
 from foldseg.data.fold_data import FoldData
 from foldseg.data.samples import count_mask_pixels
@@ -23,7 +25,9 @@ def open_fold(experiment: Experiment, fold: int, data: DataSet) -> FoldData:
     """
     if fold not in data.folds:
         raise FoldsegError(f"fold {fold}: {data.settings.folds} has the folds 0 to {data.folds[-1]}")
+    _check_classes(experiment, data)
     data.check_files()
+    require_valid(data)
     table = data.folded
     train, validation = table[table["fold"] != fold], table[table["fold"] == fold]
     count = experiment.train_images
@@ -33,6 +37,20 @@ def open_fold(experiment: Experiment, fold: int, data: DataSet) -> FoldData:
         train = train.sample(count, random_state=experiment.seed).sort_values("id")
     train, validation = select_debug_samples(experiment, train, validation)
     return FoldData(data, fold, train, validation)
+
+
+def _check_classes(experiment: Experiment, data: DataSet) -> None:
+    """Raise FoldsegError if a setting does not go with the classes: with overlapping ones, or with their number."""
+    labels, positive_weights = data.labels, experiment.loss.positive_weights
+    try:
+        experiment.check_classes(labels.overlapping)
+    except ConflictError as error:
+        raise FoldsegError(f"{', '.join(error.keys)}: {error}") from None
+    if isinstance(positive_weights, tuple) and len(positive_weights) != len(labels):
+        raise FoldsegError(
+            f"loss.positive_weights: {len(positive_weights)} weights for {len(labels)} classes "
+            f"({', '.join(labels.names)})"
+        )
 
 
 def parse_fold_numbers(choice: str, data: DataSet) -> list[int]:
@@ -65,8 +83,9 @@ def check_masks(experiment: Experiment, fold_data: FoldData) -> None:
     data, labels, fold = fold_data.data, fold_data.labels, fold_data.fold
     mask_areas = class_areas(fold_data.train, data, labels)
     if not experiment.sampling.sources and not any(areas.any() for areas in mask_areas):
+        what = "of no class" if labels.overlapping else "void"
         raise FoldsegError(
-            f"fold {fold}: all pixels of all {len(fold_data.train)} training masks are void, so there is nothing to "
+            f"fold {fold}: all pixels of all {len(fold_data.train)} training masks are {what}, so there is nothing to "
             "learn; is the encoding of the masks that of data.dataset?"
         )
     metrics_by_setting: dict[str, str] = {"monitor": experiment.monitor}

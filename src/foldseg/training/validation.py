@@ -13,11 +13,13 @@ from foldseg.config.schema.choice import check_entries
 from foldseg.config.schema.definitions import is_lower_better
 from foldseg.config.schema.names import LossName, MonitorName
 from foldseg.data.labels import IGNORE_INDEX, Image, LabelSet
+from foldseg.losses.pixels import OverlappingPixels
 from foldseg.scoring.class_values import iou
-from foldseg.scoring.counts import Counts, count_pixels
+from foldseg.scoring.counts import Counts, count_prediction
 from foldseg.scoring.scores import list_scores, score
 from foldseg.training.devices import gather
 from foldseg.training.pictures import draw_triplet
+from foldseg.views.activation import choose_activation
 from foldseg.views.eval_samples import EvalSample
 from foldseg.views.geometry import Network, predict_probabilities, restore_maps
 
@@ -25,17 +27,26 @@ _PICTURES = 3
 """Number of images that are drawn."""
 
 
-def measure_cross_entropy(maps: Tensor, mask: Tensor) -> Tensor:
+_TINY = 1e-7  # logarithms are taken of no smaller probability
+
+
+def measure_cross_entropy(maps: Tensor, mask: Tensor, overlapping: bool = False) -> Tensor:
     """Return the mean cross-entropy of an image in nats, a scalar; NaN if all its pixels are void.
 
-    maps: probabilities (classes, H, W). mask: (H, W) int64 with 255 for void.
+    maps: probabilities (classes, H, W). mask: (H, W) uint8 or int64 with 255 for void. If classes are `overlapping`, it
+    holds class bits, and the result is the mean over pixels and classes of the binary cross-entropy.
     """
-    log_probabilities = maps.clamp_min(1e-7).log()
-    return functional.nll_loss(log_probabilities[None], mask[None], ignore_index=IGNORE_INDEX)
+    if not overlapping:
+        log_probabilities = maps.clamp_min(_TINY).log()
+        return functional.nll_loss(log_probabilities[None], mask[None].long(), ignore_index=IGNORE_INDEX)
+    pixels = OverlappingPixels(maps[None], mask[None])
+    of_truth = torch.where(pixels.truth, maps[None], 1 - maps[None]).clamp_min(_TINY)
+    return -(of_truth.log().mean(1) * pixels.valid).sum() / pixels.valid.sum()
 
 
-IMAGE_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"val_cross_entropy": measure_cross_entropy}
-"""Losses of a validation: functions of an image's probability maps and mask. A validation has their mean over images.
+IMAGE_LOSSES: dict[str, Callable[..., Tensor]] = {"val_cross_entropy": measure_cross_entropy}
+"""Losses of a validation: functions of an image's probability maps and mask, and of whether classes overlap. A
+validation has their mean over images.
 
 What a loss states of itself is in `config/schema/definitions.py: LOSSES`.
 """
@@ -59,6 +70,7 @@ class Validation:
         self, view: PredictView, labels: LabelSet, batch_size: int, monitor: MonitorName = "dataset_miou"
     ) -> None:
         self._view, self._labels, self._batch_size = view, labels, batch_size
+        self._activation = choose_activation(labels)
         self._scores = list_scores(monitor)
         self.start()
 
@@ -83,14 +95,15 @@ class Validation:
             return
         samples, self._waiting = self._waiting, []
         inputs = samples[0].inputs if len(samples) == 1 else torch.cat([sample.inputs for sample in samples])
-        batch_maps = restore_maps(predict_probabilities(network, inputs, self._view), samples[0].grid)
-        predictions = batch_maps.argmax(1).to(torch.uint8).cpu().numpy()
+        padded_maps = predict_probabilities(network, inputs, self._view, self._activation)
+        batch_maps = restore_maps(padded_maps, samples[0].grid)
+        predictions = self._activation.decide(batch_maps).cpu().numpy()
         for sample, maps, prediction in zip(samples, batch_maps, predictions, strict=True):
             assert sample.mask is not None
-            self.counts.append(count_pixels(sample.mask, prediction, len(self._labels)))
-            mask = torch.from_numpy(sample.mask).to(maps.device).long()
+            self.counts.append(count_prediction(sample.mask, prediction, self._labels))
+            mask = torch.from_numpy(sample.mask).to(maps.device)
             for name, measure in IMAGE_LOSSES.items():
-                self._losses[name].append(measure(maps, mask))
+                self._losses[name].append(measure(maps, mask, self._labels.overlapping))
             if len(self.pictures) < _PICTURES:
                 self.pictures.append(draw_triplet(sample, prediction, self._labels))
 

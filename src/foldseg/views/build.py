@@ -37,9 +37,9 @@ def build_train_samples(experiment: Experiment, fold_data: FoldData, stride: int
         if not is_plain:
             plan = EpochPlan(experiment.sampling, names, pixels, sizes, epochs, experiment.seed)
         if is_mixed:
-            mixing = Mixing(experiment.cut_mix, experiment.copy_paste, frames, names, pixels)
+            mixing = Mixing(experiment.cut_mix, experiment.copy_paste, frames, names, pixels, labels)
     view = experiment.view.train
-    return TrainSamples(frames, view, experiment.augment, stride, experiment.seed, plan, mixing)
+    return TrainSamples(frames, view, experiment.augment, stride, experiment.seed, plan, mixing, labels)
 
 
 def build_validation_samples(experiment: Experiment, fold_data: FoldData, stride: int) -> EvalSamples:

@@ -21,6 +21,7 @@ from foldseg.config.schema import PredictView
 from foldseg.config.schema.views import ImageSizes
 from foldseg.config.schema.views import scale_size as scale_size
 from foldseg.data.labels import IGNORE_INDEX, Image, Mask
+from foldseg.views.activation import SOFTMAX, Activation
 from foldseg.views.tiles import Network as Network
 from foldseg.views.tiles import class_probabilities, predict_tiles, tiled_size
 
@@ -101,11 +102,13 @@ def _source_indices(length: int, before: int, total: int, border: Border) -> Ten
     return torch.minimum(place, 2 * length - 2 - place)
 
 
-def predict_probabilities(network: Network, inputs: Tensor, view: PredictView) -> Tensor:
+def predict_probabilities(
+    network: Network, inputs: Tensor, view: PredictView, activation: Activation = SOFTMAX
+) -> Tensor:
     """Return class probabilities of prepared images: (N, 3, H, W) uint8 -> (N, classes, H, W) float32, padded."""
     if view.tiles is None:
-        return class_probabilities(network(inputs))
-    return predict_tiles(network, inputs, view.tiles)
+        return class_probabilities(network(inputs), activation)
+    return predict_tiles(network, inputs, view.tiles, activation)
 
 
 def remove_padding(maps: Tensor, grid: Grid) -> Tensor:
@@ -120,7 +123,7 @@ def restore_maps(maps: Tensor, grid: Grid) -> Tensor:
 
 
 def resize_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize probabilities (N, C, H, W) bilinearly to `size`. They still sum to 1 at every pixel."""
+    """Resize probabilities (N, C, H, W) bilinearly to `size`. What summed to 1 at every pixel still does."""
     if maps.shape[-2:] == size:
         return maps
     return functional.interpolate(maps, size, mode="bilinear", align_corners=False)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from foldseg.config.schema import CopyPaste, CutMix, TrainView
 from foldseg.data.frames import Frames
-from foldseg.data.labels import Image, Mask
+from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
 from foldseg.views.balance import class_indices
@@ -27,18 +27,24 @@ _SUPPORT = 0.75  # at least this share of a region's visible lower edge must sta
 
 @dataclass(frozen=True)
 class Region:
-    """A connected region of one class, in its bounding box: `image` (h, w, 3) uint8, `inside` (h, w) bool."""
+    """A connected region of one class, in its bounding box.
+
+    `image` (h, w, 3) uint8; `inside` (h, w) bool. `bits` (h, w) uint8: class bits, None if classes are exclusive.
+    """
 
     image: Image
     inside: Flags
     index: int
+    bits: Mask | None = None
 
     def resized(self, down: float, across: float) -> "Region":
         """Return the region with its height scaled by `down`, its width by `across`. At least one pixel remains."""
         height, width = self.inside.shape
         size = max(1, round(height * down)), max(1, round(width * across))
         inside = resize_mask(self.inside.astype(np.uint8), size).astype(bool)
-        return Region(resize_image(self.image, size), inside if inside.any() else np.ones_like(inside), self.index)
+        inside = inside if inside.any() else np.ones_like(inside)
+        bits = None if self.bits is None else resize_mask(self.bits, size)
+        return Region(resize_image(self.image, size), inside, self.index, bits)
 
 
 @dataclass(frozen=True)
@@ -60,13 +66,15 @@ class Mixing:
         frames: Frames,
         names: Sequence[str],
         pixels: NDArray[np.int64],
+        labels: LabelSet | None = None,
     ) -> None:
         """Find the frames that regions can be copied from.
 
         `pixels` (frames, classes + 1): counts in the masks of the first frames, which are the data set's own.
-        FoldsegError for unknown classes and for classes of which no frame has enough pixels.
+        `labels`: None for exclusive classes. FoldsegError for unknown classes and for classes of which no frame has
+        enough pixels.
         """
-        self._cut_mix, self._copy_paste, self._frames = cut_mix, copy_paste, frames
+        self._cut_mix, self._copy_paste, self._frames, self._labels = cut_mix, copy_paste, frames, labels
         self._donors = _find_donors(copy_paste, names, pixels) if copy_paste is not None else []
 
     def __call__(
@@ -86,12 +94,12 @@ class Mixing:
             donors = self._donors[rng.integers(len(self._donors))]
             donor_image, donor_mask = self._frames.read(int(donors.frames[rng.integers(len(donors.frames))]))
             assert donor_mask is not None
-            region = draw_region(donor_image, donor_mask, donors.index, paste.min_pixels, rng)
+            region = draw_region(donor_image, donor_mask, donors.index, paste.min_pixels, rng, self._labels)
             if region is not None:
                 factor = rng.uniform(*view.scale_range) * rng.uniform(*paste.scale)
                 (height, width), resized = donor_mask.shape, view.resized_size(donor_mask.shape)
                 region = region.resized(factor * resized[0] / height, factor * resized[1] / width)
-                image, mask = paste_region(image, mask, region, donors.ground, rng)
+                image, mask = paste_region(image, mask, region, donors.ground, rng, self._labels)
         if mix is not None and rng.random() < mix.probability:
             other = cut(int(rng.integers(len(self._frames.ids))), rng)
             image, mask = apply_cut_mix((image, mask), other, mix.alpha, rng)
@@ -126,9 +134,19 @@ def apply_cut_mix(sample: Pair, other: Pair, alpha: float, rng: np.random.Genera
     return image, mask
 
 
-def draw_region(image: Image, mask: Mask, index: int, min_pixels: int, rng: np.random.Generator) -> Region | None:
-    """Return one of the connected regions of class `index` that have `min_pixels`; None if there is none."""
-    is_class = (mask == index).view(np.uint8)
+def draw_region(
+    image: Image,
+    mask: Mask,
+    index: int,
+    min_pixels: int,
+    rng: np.random.Generator,
+    labels: LabelSet | None = None,
+) -> Region | None:
+    """Return one of the connected regions of class `index` that have `min_pixels`; None if there is none.
+
+    `labels`: None for exclusive classes.
+    """
+    is_class = find_pixels(mask, (index,), labels).view(np.uint8)
     left, top, width, height = cv2.boundingRect(is_class)
     if not width:
         return None  # OpenCV crashes on an empty picture
@@ -140,19 +158,32 @@ def draw_region(image: Image, mask: Mask, index: int, min_pixels: int, rng: np.r
     chosen = int(large[rng.integers(len(large))])
     x, y, width, height = (int(value) for value in statistics[chosen, : cv2.CC_STAT_AREA])
     inner = np.s_[y : y + height, x : x + width]
-    return Region(image[box][inner], components[inner] == chosen, index)
+    bits = mask[box][inner] if labels is not None and labels.overlapping else None
+    return Region(image[box][inner], components[inner] == chosen, index, bits)
 
 
-def paste_region(image: Image, mask: Mask, region: Region, ground: Sequence[int], rng: np.random.Generator) -> Pair:
-    """Paste a region where its lower edge stands on a class of `ground`. Without such a place nothing changes."""
-    place = find_standing_place(_is_any_of(mask, ground), region.inside, rng)
+def paste_region(
+    image: Image,
+    mask: Mask,
+    region: Region,
+    ground: Sequence[int],
+    rng: np.random.Generator,
+    labels: LabelSet | None = None,
+) -> Pair:
+    """Paste a region where its lower edge stands on a class of `ground`, or anywhere if `ground` is empty.
+
+    Without such a place nothing changes. Of overlapping classes, the region brings all that are at its pixels.
+    `labels`: None for exclusive classes.
+    """
+    may_stand = find_pixels(mask, ground, labels) if ground else np.ones(mask.shape, bool)
+    place = find_standing_place(may_stand, region.inside, rng)
     if place is None:
         return image, mask
     image, mask = image.copy(), mask.copy()
     (target, source) = _overlap(mask.shape, region.inside.shape, place)
     inside = region.inside[source]
     image[target][inside] = region.image[source][inside]
-    mask[target][inside] = region.index
+    mask[target][inside] = region.index if region.bits is None else region.bits[source][inside]
     return image, mask
 
 
@@ -178,19 +209,27 @@ def find_standing_place(ground: Flags, inside: Flags, rng: np.random.Generator) 
     return (int(tops[good[0]]), int(lefts[good[0]])) if len(good) else None
 
 
-def draw_pixel(mask: Mask, classes: Sequence[int], rng: np.random.Generator) -> tuple[int, int] | None:
-    """Return (row, column) of a random pixel of one of `classes`, or None if there is none."""
-    places = np.flatnonzero(_is_any_of(mask, classes))
+def draw_pixel(
+    mask: Mask, classes: Sequence[int], rng: np.random.Generator, labels: LabelSet | None = None
+) -> tuple[int, int] | None:
+    """Return (row, column) of a random pixel of one of `classes`, or None if there is none.
+
+    `labels`: None for exclusive classes.
+    """
+    places = np.flatnonzero(find_pixels(mask, classes, labels))
     if not len(places):
         return None
     row, column = divmod(int(places[rng.integers(len(places))]), mask.shape[1])
     return row, column
 
 
-def _is_any_of(mask: Mask, classes: Sequence[int]) -> Flags:
-    """Return whether each pixel is of one of `classes`: class indices (H, W) -> bool (H, W)."""
+def find_pixels(mask: Mask, classes: Sequence[int], labels: LabelSet | None = None) -> Flags:
+    """Return whether each pixel is of one of `classes`: (H, W) bool. `labels`: None for exclusive classes."""
     table = np.zeros(256, np.uint8)
-    table[list(classes)] = 1
+    if labels is None:
+        table[list(classes)] = 1
+    else:
+        table[labels.values_of_classes[list(classes)].any(0)] = 1
     return np.asarray(cv2.LUT(mask, table), np.uint8).view(np.bool_)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from foldseg.config.schema import TilesView
 from foldseg.config.schema.choice import check_entries
 from foldseg.config.schema.names import TileMergeName, TileWeightName
+from foldseg.views.activation import SOFTMAX, Activation
 
 Network = Callable[[Tensor], Tensor]
 """Batch of images (N, 3, H, W) uint8 -> logits (N, classes, H, W)."""
@@ -36,7 +37,7 @@ class Tiling:
     weight_sum: Tensor
 
 
-def predict_tiles(network: Network, images: Tensor, view: TilesView) -> Tensor:
+def predict_tiles(network: Network, images: Tensor, view: TilesView, activation: Activation = SOFTMAX) -> Tensor:
     """Predict images tile by tile: (N, 3, H, W) uint8 -> probabilities (N, classes, H, W) float32.
 
     The images have a size that `tiled_size` returns. Tiles of all images are predicted together, in batches whose size
@@ -47,8 +48,8 @@ def predict_tiles(network: Network, images: Tensor, view: TilesView) -> Tensor:
     height, width = view.size
     total: Tensor | None = None
     for places, tiles in _batches(images, view.size, tiling.corners):
-        maps = class_probabilities(network(tiles))
-        maps = merge.term(maps).mul_(tiling.weights)
+        alternatives = activation.to_alternatives(class_probabilities(network(tiles), activation))
+        maps = activation.from_alternatives(merge.term(alternatives)).mul_(tiling.weights)
         if total is None:
             total = maps.new_zeros(len(images), maps.shape[1], *images.shape[-2:])
         for (number, (top, left)), tile_maps in zip(places, maps, strict=True):
@@ -71,8 +72,8 @@ def _batches(
         yield batch, torch.stack(tiles).permute(0, 3, 1, 2)
 
 
-def class_probabilities(logits: Tensor) -> Tensor:
-    """Return the softmax of logits (N, C, H, W) of any float type and memory layout: float32, contiguous."""
+def class_probabilities(logits: Tensor, activation: Activation = SOFTMAX) -> Tensor:
+    """Return the probabilities of logits (N, C, H, W) of any float type and memory layout: float32, contiguous."""
     logits = logits.detach().float()
     if logits.device.type == "cpu" and logits.is_contiguous(memory_format=torch.channels_last):
         # OpenCV turns channels-last memory into planes up to ten times as fast as torch
@@ -80,11 +81,14 @@ def class_probabilities(logits: Tensor) -> Tensor:
         for image, out in zip(pixels, planes.flatten(2).numpy(), strict=True):
             cv2.transpose(image, out)
         logits = planes
-    return logits.softmax(1)
+    return activation.compute_probabilities(logits)
 
 
 def votes(maps: Tensor) -> Tensor:
-    """Return 1 for the most probable class of each pixel, 0 for the others; maps and result are (..., C, H, W)."""
+    """Return 1 for the most probable alternative of each pixel, 0 for the others: (..., alternatives, H, W).
+
+    See `foldseg.views.activation` for what the alternatives are.
+    """
     return torch.zeros_like(maps).scatter_(-3, maps.argmax(-3, keepdim=True), 1.0)
 
 
@@ -188,7 +192,7 @@ check_entries(WEIGHTS, TileWeightName, "views/tiles.py: WEIGHTS")
 class TileMerge:
     """How the tiles' probabilities become those of the image: as the weighted mean of `term(probabilities)`.
 
-    `term`: (N, classes, H, W) -> the same shape, from 0 to 1, with a sum of 1 at every pixel.
+    `term`: (..., alternatives, H, W) -> the same shape, from 0 to 1, with a sum of 1 at every pixel.
     `usual_weights`: name of the weights of a tile's pixels where the settings name none.
     """
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from foldseg.config.schema import TrainView
 from foldseg.data.frames import Frames
-from foldseg.data.labels import Image, Mask
+from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.errors import FoldsegError
 from foldseg.views.augment import augmentation
 from foldseg.views.balance import PlannedSample
@@ -62,13 +62,21 @@ class TrainSamples(Dataset[tuple[Tensor, Tensor, str]]):
         seed: int,
         plan: EpochPlan | None = None,
         mixing: Mixing | None = None,
+        labels: LabelSet | None = None,
     ) -> None:
+        """Prepare the samples of frames. `labels`: None for exclusive classes."""
+        self._labels = labels
         self._frames, self._view, self._seed = frames, view, seed
         self._stride = stride
         self._augment = augmentation(augment)
         self._plan, self._mixing = plan, mixing
         self._planned_epoch = -1
         self._planned_samples: list[PlannedSample] = []
+
+    @property
+    def overlapping(self) -> bool:
+        """Whether the masks hold class bits."""
+        return self._labels is not None and self._labels.overlapping
 
     def __len__(self) -> int:
         return self._plan.length if self._plan is not None else len(self._frames.ids)
@@ -115,7 +123,7 @@ class TrainSamples(Dataset[tuple[Tensor, Tensor, str]]):
         resized = view.resized_size(mask.shape)
         if view.window is None:
             return resize_image(image, resized), resize_mask(mask, resized)
-        around = draw_pixel(mask, planned.classes, rng) if planned.classes else None
+        around = draw_pixel(mask, planned.classes, rng, self._labels) if planned.classes else None
         return random_crop(image, mask, view.window, view.scale_range, rng, around, resized)
 
 

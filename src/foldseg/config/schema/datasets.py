@@ -11,6 +11,11 @@ from foldseg.config.schema.choice import Choice
 class DatasetKind(Choice):
     """Which data set: the layout of the folder `data.root`, and the classes."""
 
+    @property
+    def classes_overlap(self) -> bool | None:
+        """Whether a pixel may be of several classes, or of none. None if only the files of the data set tell it."""
+        return False
+
     def only_test(self) -> "DatasetKind":
         """Return settings that find the test images alone, where there may be no others. Default: these settings."""
         return self

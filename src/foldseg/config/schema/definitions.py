@@ -83,10 +83,12 @@ class ArchitectureDefinition:
     """Whether it gives further logits to training, without `model.deep_supervision`."""
     has_pyramid: bool = True
     """Whether its encoder gives maps of different strides."""
+    needs_exclusive_classes: bool = False
+    """Whether it takes a softmax over classes by itself."""
 
 
 UNUSUAL_ARCHITECTURES: dict[str, ArchitectureDefinition] = {
-    "acfnet": ArchitectureDefinition(has_auxiliary_logits=True),
+    "acfnet": ArchitectureDefinition(has_auxiliary_logits=True, needs_exclusive_classes=True),
     "dpt": ArchitectureDefinition(has_pyramid=False),
 }
 

@@ -15,7 +15,7 @@ from foldseg.config.schema.base import (
     UserPath,
 )
 from foldseg.config.schema.data import Data
-from foldseg.config.schema.definitions import LOSSES, PRECISIONS
+from foldseg.config.schema.definitions import LOSSES, PRECISIONS, define_architecture
 from foldseg.config.schema.distillation import Distillation
 from foldseg.config.schema.loss import Loss
 from foldseg.config.schema.model import Model
@@ -167,6 +167,31 @@ class Experiment(Settings):
                 "view.train",
             )
         return self
+
+    @model_validator(mode="after")
+    def _check_known_classes(self) -> Self:
+        overlapping = self.data.dataset.classes_overlap
+        if overlapping is not None:
+            self.check_classes(overlapping)
+        return self
+
+    def check_classes(self, overlapping: bool) -> None:
+        """Raise ConflictError if settings do not go with exclusive classes or, if `overlapping`, with such."""
+        self.loss.check_classes(overlapping)
+        if not overlapping:
+            return
+        if define_architecture(self.model.architecture).needs_exclusive_classes:
+            raise ConflictError(
+                f"model.architecture {self.model.architecture} takes a softmax over classes, and the classes of this "
+                "data set overlap; use another architecture",
+                "model.architecture",
+            )
+        if self.distillation is not None:
+            raise ConflictError(
+                "distillation compares classes of which each pixel has one, and the classes of this data set overlap; "
+                "train without it",
+                "distillation",
+            )
 
     @model_validator(mode="after")
     def _check_stages(self) -> Self:

@@ -9,20 +9,23 @@ from foldseg.config.schema.class_weights import ClassWeights, EqualWeights
 
 _IS_TERM = "term"
 _TAKES_CLASS_WEIGHTS = "takes class_weights"
+_IS_EXCLUSIVE = "of exclusive classes"
 TermWeight = Annotated[float, Field(ge=0.0), _IS_TERM]
 """Weight of a term of the logits: `losses/total.py: TERMS`."""
 ClassWeightedTermWeight = Annotated[float, Field(ge=0.0), _IS_TERM, _TAKES_CLASS_WEIGHTS]
 """Weight of a term that takes `class_weights`."""
+ExclusiveTermWeight = Annotated[float, Field(ge=0.0), _IS_TERM, _TAKES_CLASS_WEIGHTS, _IS_EXCLUSIVE]
+"""Weight of a term of one class per pixel, so that it cannot be computed if classes overlap."""
 
 
 class Loss(Settings):
     """Weights of the terms of the loss, and the terms' own settings."""
 
-    cross_entropy: ClassWeightedTermWeight = 0.0
+    cross_entropy: ExclusiveTermWeight = 0.0
     """Weight of the cross-entropy."""
     binary_cross_entropy: TermWeight = 0.0
     """Weight of the binary cross-entropy: a sigmoid per class, against the rest."""
-    ohem: ClassWeightedTermWeight = 0.0
+    ohem: ExclusiveTermWeight = 0.0
     """Weight of the cross-entropy of hard pixels."""
     focal: TermWeight = 0.0
     """Weight of the focal loss."""
@@ -53,8 +56,10 @@ class Loss(Settings):
     """Weight of each auxiliary output's loss, where the network has such outputs."""
 
     class_weights: ClassWeights = EqualWeights()
-    """Weights of the classes in cross_entropy and ohem: a rule that is applied to the pixels of the fold's training
-    masks, or a list."""
+    """Weights of the classes in cross_entropy and ohem or, if classes overlap, in all terms: a rule that is applied to
+    the pixels of the fold's training masks, or a list."""
+    positive_weights: Positive | Annotated[tuple[Positive, ...], Field(min_length=1)] = 1.0
+    """Weight, in binary_cross_entropy, of the pixels that are of a class: a number, or a list of one per class."""
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Share of the target that cross_entropy spreads over all classes."""
     focal_gamma: Weight = 2.0
@@ -87,13 +92,24 @@ class Loss(Settings):
             raise ValueError(f"all terms are 0: give at least one of {', '.join(self.list_term_names())}")
         return self
 
-    @model_validator(mode="after")
-    def _check_class_weights_are_used(self) -> Self:
-        weighted = [name for name, field in type(self).model_fields.items() if _TAKES_CLASS_WEIGHTS in field.metadata]
-        if not self.class_weights.are_equal and not self.get_term_weights().keys() & set(weighted):
+    def check_classes(self, overlapping: bool) -> None:
+        """Raise ConflictError if a term, or class weights, do not go with exclusive or with overlapping classes."""
+        terms = self.get_term_weights()
+        exclusive = [name for name in self._list_terms_with(_IS_EXCLUSIVE) if name in terms]
+        if overlapping and exclusive:
+            raise ConflictError(
+                f"{' and '.join(exclusive)}: is of one class per pixel, and the classes of this data set overlap; use "
+                "loss.binary_cross_entropy, and set the other to 0",
+                *(f"loss.{name}" for name in exclusive),
+            )
+        weighted = self._list_terms_with(_TAKES_CLASS_WEIGHTS)
+        if not overlapping and not self.class_weights.are_equal and not terms.keys() & set(weighted):
             raise ConflictError(
                 f"class_weights are taken by {' and '.join(weighted)} alone, and the terms are "
-                f"{', '.join(self.get_term_weights())}: add one of the two, or set class_weights: none",
-                "class_weights",
+                f"{', '.join(terms)}: add one of the two, or set class_weights: none",
+                "loss.class_weights",
             )
-        return self
+
+    @classmethod
+    def _list_terms_with(cls, mark: str) -> list[str]:
+        return [name for name, field in cls.model_fields.items() if mark in field.metadata]

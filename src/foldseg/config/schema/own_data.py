@@ -46,7 +46,8 @@ class DataClass(Settings):
     name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f,]+$")]
     """Name of the class."""
     ids: RawIds = ()
-    """Ids of the class in the masks. Submissions hold the first one. Empty: its place in the list, from 0."""
+    """Ids of the class in the masks. Submissions hold the first one. Empty: its place in the list, from 0; from 1 if
+    classes overlap."""
     color: Color | None = None
     """Colour in drawings; also in the masks, if they hold colours. Null: one is chosen."""
     more_colors: tuple[Color, ...] = ()
@@ -112,6 +113,11 @@ class OwnData(DatasetKind):
     drawn_masks: UserPath | None = None
     """Folder for the masks that are drawn once, because the data has no mask file for each image. Null: the folder
     `drawn_masks` in `data.root`."""
+
+    @property
+    def classes_overlap(self) -> bool | None:
+        """Whether a pixel may be of several classes, or of none."""
+        return self.overlapping
 
     @property
     def draws_masks(self) -> bool:

@@ -110,8 +110,9 @@ class CopyPaste(Settings):
 
     probability: Fraction = 0.5
     """Share of the samples that get a region."""
-    classes: Annotated[dict[str, Annotated[tuple[str, ...], Field(min_length=1)]], Field(min_length=1)]
-    """A class, and the classes that may lie below its lower edge: {bus: [road], wall: [sidewalk]}."""
+    classes: Annotated[dict[str, tuple[str, ...]], Field(min_length=1)]
+    """A class, and the classes that may lie below its lower edge: {bus: [road], wall: [sidewalk]}. With an empty list,
+    a region may lie anywhere."""
     min_pixels: Count = 64
     """Smaller regions are not copied."""
     scale: tuple[Positive, Positive] = (1.0, 1.0)

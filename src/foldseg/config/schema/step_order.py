@@ -26,7 +26,7 @@ def _find_problem(steps: Sequence[Step]) -> str | None:
     for before, step in pairwise(steps):
         if step.place < before.place:
             return f"{step.kind} has to come before {before.kind}"
-        if step.place is before.place is Place.MEMBERS:
+        if step.place is before.place and step.place in (Place.MEMBERS, Place.CATEGORIES):
             return f"{before.kind} and {step.kind} cannot both be taken"
     kinds = [step.kind for step in steps]
     repeated = [step.kind for step in steps if kinds.count(step.kind) > 1 and not step.repeatable]

@@ -1,7 +1,8 @@
 """The settings of the steps after a blend.
 
-`weights`, `stack`, `bias` and `thresholds` always fit their values. `crf` and `clean_up` take theirs from the settings;
-of a list of values, they choose the best one. Values are fitted on OOF images, never on the fold of an image itself.
+`weights`, `stack` and `bias` always fit their values; `thresholds`, `triplet` and `gate` do so unless they are given.
+`crf` and `clean_up` take theirs from the settings; of a list of values, they choose the best one. Values are fitted on
+OOF images, never on the fold of an image itself.
 
 Each class also states what the ensemble has to know of the step (see `step_base.Step`).
 """
@@ -11,7 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from foldseg.config.schema.base import ConflictError, Count, Positive, Weight
+from foldseg.config.schema.base import ConflictError, Count, Fraction, Positive, Weight
 from foldseg.config.schema.blends import Blend
 from foldseg.config.schema.choice import Choice
 from foldseg.config.schema.step_base import OptionalPackage, Place
@@ -166,7 +167,7 @@ class CrfStep(Step):
 
 
 class ThresholdStep(Step):
-    """A probability threshold per scored class, fitted on OOF with the ensemble's score."""
+    """A probability threshold per scored class, given, or fitted on OOF with the ensemble's score."""
 
     place = Place.CATEGORIES
     repeatable = False
@@ -176,6 +177,8 @@ class ThresholdStep(Step):
     kind: Literal["thresholds"] = "thresholds"
     categories: Literal["overlapping", "exclusive"] = "overlapping"
     """Whether a pixel may belong to several classes."""
+    values: Fraction | dict[str, Fraction] | None = None
+    """Thresholds that are given: one for all scored classes, or class -> threshold (others: 0.5). Null: fitted."""
 
     @property
     def summary(self) -> str:
@@ -187,10 +190,72 @@ class ThresholdStep(Step):
         """Whether a pixel may belong to several categories after the step."""
         return self.categories == "overlapping"
 
+    @property
+    def named_classes(self) -> tuple[str, ...]:
+        """The classes whose thresholds are given by name."""
+        return tuple(self.values) if isinstance(self.values, dict) else ()
+
     @classmethod
     def examples(cls) -> tuple[Self, ...]:
         """Return settings that the contract test tries."""
-        return cls(categories="overlapping"), cls(categories="exclusive")
+        return cls(categories="overlapping"), cls(categories="exclusive"), cls(values=0.4)
+
+
+OrFitted = Literal["fitted"]
+"""A value that is fitted on OOF, for each class by itself."""
+
+
+class TripletStep(Step):
+    """A class is where it is likely, unless too little of it is very likely: then it is nowhere in the image.
+
+    It is the rule of the winner of SIIM-ACR 2019. Each of its three values is given for all scored classes, or fitted.
+    """
+
+    place = Place.CATEGORIES
+    repeatable = False
+    must_gain = False
+    refines_pseudo_labels = False
+
+    kind: Literal["triplet"] = "triplet"
+    seed: Fraction | OrFitted = "fitted"
+    """Probability from which on a pixel counts for `min_area`."""
+    min_area: Pixels | OrFitted = "fitted"
+    """A class is emptied in an image with fewer pixels from `seed` on."""
+    threshold: Fraction | OrFitted = "fitted"
+    """Probability from which on a pixel is of a class that is not emptied."""
+
+    @property
+    def may_overlap(self) -> bool:
+        """Whether a pixel may belong to several categories after the step: always."""
+        return True
+
+    @classmethod
+    def examples(cls) -> tuple[Self, ...]:
+        """Return settings that the contract test tries."""
+        return cls(), cls(seed=0.7, min_area=20, threshold=0.4), cls(min_area=30)
+
+
+class GateStep(Step):
+    """A class is emptied in an image where it is nowhere likely enough, or too small.
+
+    A contest that rewards empty masks is decided by it. Values are given for all scored classes, or fitted.
+    """
+
+    place = Place.LABELS
+    repeatable = True
+    must_gain = False
+    refines_pseudo_labels = False
+
+    kind: Literal["gate"] = "gate"
+    min_probability: Fraction | OrFitted = "fitted"
+    """A class is emptied in an image where its largest probability is below this."""
+    min_area: Pixels | OrFitted = "fitted"
+    """A class is emptied in an image where it has fewer pixels."""
+
+    @classmethod
+    def examples(cls) -> tuple[Self, ...]:
+        """Return settings that the contract test tries."""
+        return cls(), cls(min_probability=0.9, min_area=60), cls(min_probability=0.0, min_area=200)
 
 
 class CleanUpStep(Step):

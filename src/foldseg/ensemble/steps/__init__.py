@@ -8,15 +8,27 @@ from importlib import import_module
 from typing import Any
 
 from foldseg.config import Ensemble
-from foldseg.config.schema import BiasStep, CleanUpStep, CrfStep, StackStep, Step, ThresholdStep, WeightsStep
+from foldseg.config.schema import (
+    BiasStep,
+    CleanUpStep,
+    CrfStep,
+    GateStep,
+    StackStep,
+    Step,
+    ThresholdStep,
+    TripletStep,
+    WeightsStep,
+)
 from foldseg.config.schema.choice import check_entries
 from foldseg.data.labels import LabelSet
 from foldseg.ensemble.operation import Operation, check_operation
 from foldseg.ensemble.steps.bias import BiasOperation
 from foldseg.ensemble.steps.clean_up import CleanUpOperation
 from foldseg.ensemble.steps.crf import CrfOperation
+from foldseg.ensemble.steps.gate import GateOperation
 from foldseg.ensemble.steps.stack import StackOperation
 from foldseg.ensemble.steps.thresholds import ThresholdOperation
+from foldseg.ensemble.steps.triplet import TripletOperation
 from foldseg.ensemble.steps.weights import WeightsOperation
 from foldseg.errors import FoldsegError
 
@@ -26,6 +38,8 @@ STEPS: dict[type[Step], type[Operation[Any]]] = {
     BiasStep: BiasOperation,
     CrfStep: CrfOperation,
     ThresholdStep: ThresholdOperation,
+    TripletStep: TripletOperation,
+    GateStep: GateOperation,
     CleanUpStep: CleanUpOperation,
 }
 check_entries(STEPS, Step, "ensemble/steps/__init__.py: STEPS")

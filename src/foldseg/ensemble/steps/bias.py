@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from foldseg.config import Ensemble
 from foldseg.config.schema import BiasStep
-from foldseg.data.labels import Mask
+from foldseg.data.labels import LabelSet, Mask
 from foldseg.ensemble.blend import normalise
 from foldseg.ensemble.operation import Observation, Operation
 from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Params, Prediction
 from foldseg.ensemble.sample import DRAWN, PixelSample, draw_places, observe_pixels
+from foldseg.errors import FoldsegError
 from foldseg.scoring.counts import PREDICTION, SHARED, Counts
 
 _LEVELS = 65
@@ -27,6 +29,13 @@ _SWEEPS = 4
 class BiasOperation(Operation[BiasStep]):
     """Multiply each class's probability by a fitted factor."""
 
+    def check(self, config: Ensemble, labels: LabelSet) -> None:
+        """Raise FoldsegError if classes overlap: they do not compete, so a factor would only move a threshold."""
+        if labels.overlapping:
+            raise FoldsegError(
+                "steps.bias: weighs classes against each other, and these overlap; use the step thresholds"
+            )
+
     @property
     def is_fitted(self) -> bool:
         """Whether there is something to fit: always."""
@@ -36,7 +45,8 @@ class BiasOperation(Operation[BiasStep]):
         """Multiply, and scale the classes to sum to 1."""
         assert params is not None
         factors = params["factors"].astype(np.float32)
-        return Prediction.of_probabilities(normalise(prediction.as_probabilities() * factors[:, None, None]))
+        weighted = normalise(prediction.as_probabilities() * factors[:, None, None])
+        return Prediction.of_probabilities(weighted, context.labels)
 
     def observe(self, prediction: Prediction, truth: Mask, context: ImageContext, max_bytes: int) -> Observation:
         """Keep the pixels in which some class is within limit**2 of the most probable one."""
@@ -46,7 +56,7 @@ class BiasOperation(Operation[BiasStep]):
         is_open = top_two[0] * np.float32(self.settings.limit**2) >= top_two[1]
         places = draw_places(context.id, truth.size, max(1, max_bytes * DRAWN // classes))
         vectors = maps.reshape(classes, -1)[:, places].T
-        return observe_pixels(truth, prediction.labels, is_open, places, vectors, max_bytes // classes)
+        return observe_pixels(truth, prediction.labels, is_open, places, vectors, max_bytes // classes, context.labels)
 
     def fit(self, observations: Sequence[Observation], spec: EnsembleSpec) -> Params:
         """Set one class's factor after the other to the best of all levels, until the score rises no more."""

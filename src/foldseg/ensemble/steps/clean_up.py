@@ -12,7 +12,7 @@ from foldseg.config.schema import CleanUpStep
 from foldseg.data.labels import IGNORE_INDEX, LabelSet, Mask
 from foldseg.ensemble.operation import Observation, Operation
 from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Params, Prediction
-from foldseg.scoring.counts import Counts, count_masks, count_pixels
+from foldseg.scoring.counts import Counts, count_pixels
 
 Areas = NDArray[np.int64]
 """(classes,) pixels: smaller components are removed, or smaller holes filled. 0: none."""
@@ -34,9 +34,9 @@ class CleanUpOperation(Operation[CleanUpStep]):
         if params is None:
             params = {kind: self._areas(getattr(self.settings, kind), context.labels) for kind in _KINDS}
         min_area, hole_area = params[_MIN_AREA], params[_HOLE_AREA]
-        if prediction.masks is None:
+        if _is_exclusive(prediction, context.labels):
             return replace(prediction, labels=clean_up(prediction.labels, min_area, hole_area))
-        masks = clean_up_masks(prediction.masks, min_area, hole_area)
+        masks = clean_up_masks(prediction.find_masks(context.labels), min_area, hole_area)
         return prediction.with_masks(masks, context.labels)
 
     def _areas(self, area: int, labels: LabelSet) -> Areas:
@@ -56,14 +56,14 @@ class CleanUpOperation(Operation[CleanUpStep]):
 
     def _try_areas(self, kind: str, prediction: Prediction, truth: Mask, labels: LabelSet) -> NDArray[np.int32]:
         candidates = self._candidates(kind)
-        before = _count(prediction, truth, len(labels))
+        before = prediction.count(truth, labels)
         counts = np.broadcast_to(before, (len(labels), len(candidates), *before.shape)).astype(np.int32)
-        for index in _present_classes(prediction):
+        for index in np.flatnonzero(prediction.find_masks(labels).any((1, 2))):
             is_class = np.arange(len(labels)) == index
             for place, area in enumerate(candidates):
                 areas = np.where(is_class, self._areas(area, labels), 0)
                 if areas.any():
-                    counts[index, place] = _count_cleaned(kind, areas, prediction, truth, before)
+                    counts[index, place] = _count_cleaned(kind, areas, prediction, truth, before, labels)
         return counts
 
     def fit(self, observations: Sequence[Observation], spec: EnsembleSpec) -> Params:
@@ -88,25 +88,21 @@ class CleanUpOperation(Operation[CleanUpStep]):
         }
 
 
-def _count(prediction: Prediction, truth: Mask, classes: int) -> Counts:
-    if prediction.masks is None:
-        return count_pixels(truth, prediction.labels, classes)
-    return count_masks(truth, prediction.masks)
+def _is_exclusive(prediction: Prediction, labels: LabelSet) -> bool:
+    """Whether each pixel is of one class, so that a removed component becomes what is around it."""
+    return prediction.masks is None and not labels.overlapping
 
 
-def _present_classes(prediction: Prediction) -> NDArray[np.integer[Any]]:
-    if prediction.masks is None:
-        return np.unique(prediction.labels)
-    return np.flatnonzero(prediction.masks.any((1, 2)))
-
-
-def _count_cleaned(kind: str, areas: Areas, prediction: Prediction, truth: Mask, before: Counts) -> Counts:
+def _count_cleaned(
+    kind: str, areas: Areas, prediction: Prediction, truth: Mask, before: Counts, labels: LabelSet
+) -> Counts:
     """Count a prediction after its small components (min_area) or small holes (hole_area) are cleaned."""
     none = np.zeros_like(areas)
     min_area, hole_area = (areas, none) if kind == _MIN_AREA else (none, areas)
-    if prediction.masks is not None:
-        return count_masks(truth, clean_up_masks(prediction.masks, min_area, hole_area))
-    return _recount(truth, prediction.labels, clean_up(prediction.labels, min_area, hole_area), before)
+    if _is_exclusive(prediction, labels):
+        return _recount(truth, prediction.labels, clean_up(prediction.labels, min_area, hole_area), before)
+    masks = clean_up_masks(prediction.find_masks(labels), min_area, hole_area)
+    return prediction.with_masks(masks, labels).count(truth, labels)
 
 
 def _recount(truth: Mask, old: Mask, new: Mask, before: Counts) -> Counts:

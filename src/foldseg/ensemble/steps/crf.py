@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldseg.config.schema import CrfStep
-from foldseg.data.labels import Image, Mask
-from foldseg.ensemble.blend import Probabilities, argmax
+from foldseg.data.labels import Image, LabelSet, Mask
+from foldseg.ensemble.blend import Probabilities
 from foldseg.ensemble.operation import Observation, Operation
 from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Params, Prediction
-from foldseg.scoring.counts import count_pixels
+from foldseg.inference.class_rule import choose_rule
 
 _FLOOR = 1e-5
 """Smallest probability: 0 would be an infinite energy."""
@@ -38,16 +38,23 @@ class CrfOperation(Operation[CrfStep]):
     def apply(self, prediction: Prediction, context: ImageContext, params: Params | None) -> Prediction:
         """Refine the probabilities with the kernel that is given or fitted."""
         kernel = kernels(self.settings)[0] if params is None else {key: float(params[key]) for key in _KERNEL}
-        refined = dense_crf(prediction.as_probabilities(), context.read_picture(), self.settings, kernel)
-        return Prediction.of_probabilities(refined)
+        refined = self._refine(prediction.as_probabilities(), context.read_picture(), kernel, context.labels)
+        return Prediction.of_probabilities(refined, context.labels)
+
+    def _refine(self, probabilities: Probabilities, image: Image, kernel: Kernel, labels: LabelSet) -> Probabilities:
+        """Refine the probabilities (classes, H, W). Each overlapping class is refined against its absence."""
+        if not labels.overlapping:
+            return dense_crf(probabilities, image, self.settings, kernel)
+        pairs = choose_rule(labels).to_alternatives(probabilities)
+        return np.stack([dense_crf(pairs[:, i], image, self.settings, kernel)[0] for i in range(len(labels))])
 
     def observe(self, prediction: Prediction, truth: Mask, context: ImageContext, max_bytes: int) -> Observation:
         """Count with every combination of listed values: (combinations, classes, 3)."""
         probabilities, image = prediction.as_probabilities(), context.read_picture()
         counts = []
         for kernel in kernels(self.settings):
-            labels = argmax(dense_crf(probabilities, image, self.settings, kernel))
-            counts.append(count_pixels(truth, labels, len(probabilities)))
+            refined = self._refine(probabilities, image, kernel, context.labels)
+            counts.append(Prediction.of_probabilities(refined, context.labels).count(truth, context.labels))
         return {"counts": np.stack(counts)}
 
     def fit(self, observations: Sequence[Observation], spec: EnsembleSpec) -> Params:

@@ -1,4 +1,7 @@
-"""Stacking (Wolpert, 1992): a logistic regression on the probabilities of all members, and on the picture."""
+"""Stacking (Wolpert, 1992): a logistic regression on the probabilities of all members, and on the picture.
+
+There is one regression of exclusive classes, and one for each overlapping class.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -35,15 +38,25 @@ class StackOperation(Operation[StackStep]):
         for block in self._blocks(context, size):
             logits += coefficients[:, first : first + len(block)] @ block
             first += len(block)
-        logits -= logits.max(0)
-        np.exp(logits, out=logits)
-        logits /= logits.sum(0)
-        return Prediction.of_probabilities(logits.reshape(-1, *size))
+        if context.labels.overlapping:
+            probabilities = (np.tanh(logits / 2) + np.float32(1)) / np.float32(2)  # the sigmoid, without overflow
+        else:
+            logits -= logits.max(0)
+            np.exp(logits, out=logits)
+            logits /= logits.sum(0)
+            probabilities = logits
+        return Prediction.of_probabilities(probabilities.reshape(-1, *size), context.labels)
 
     def _blocks(self, context: ImageContext, size: tuple[int, ...]) -> Iterator[NDArray[np.float32]]:
-        """Yield blocks of features (features, H * W): log-probabilities of each member, then those of the picture."""
+        """Yield blocks of features (features, H * W): log-probabilities of each member, then those of the picture.
+
+        Of overlapping classes they are log-odds.
+        """
         for maps in context.read_members():
-            yield _logarithms(maps)
+            logarithms = _logarithms(maps)
+            if context.labels.overlapping:
+                logarithms -= _logarithms(np.float32(255) - maps)
+            yield logarithms
         if self.settings.picture:
             yield _picture(context.read_picture())
 
@@ -56,18 +69,31 @@ class StackOperation(Operation[StackStep]):
 
     def fit(self, observations: Sequence[Observation], spec: EnsembleSpec) -> Params:
         """Fit on standardised features; return coefficients for the features as they are."""
+        features = np.concatenate([observation["features"] for observation in observations])
+        truth = np.concatenate([observation["truth"] for observation in observations])
+        if not spec.labels.overlapping:
+            coefficients, intercept = self._regress(features, truth, len(spec.labels))
+            return {"coefficients": coefficients, "intercept": intercept}
+        of_classes = [self._regress(features, plane, 2) for plane in spec.labels.class_planes(truth).astype(np.uint8)]
+        # The logit of a class is that of its presence above that of its absence
+        return {
+            "coefficients": np.stack([coefficients[1] - coefficients[0] for coefficients, _ in of_classes]),
+            "intercept": np.stack([intercept[1] - intercept[0] for _, intercept in of_classes]),
+        }
+
+    def _regress(
+        self, features: NDArray[np.float32], truth: NDArray[np.uint8], classes: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return coefficients (classes, features) and intercept (classes,) of the logits of exclusive classes."""
         from sklearn.linear_model import LogisticRegression  # slow to import, and worker processes need none of it
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
-        features = np.concatenate([observation["features"] for observation in observations])
-        truth = np.concatenate([observation["truth"] for observation in observations])
-        classes, number = len(spec.labels), features.shape[1]
-        coefficients, intercept = np.zeros((classes, number)), np.full(classes, _NEVER)
+        coefficients, intercept = np.zeros((classes, features.shape[1])), np.full(classes, _NEVER)
         present = np.unique(truth)
         if len(present) == 1:
             intercept[present] = 0.0
-            return {"coefficients": coefficients, "intercept": intercept}
+            return coefficients, intercept
         model = make_pipeline(StandardScaler(), LogisticRegression(C=self.settings.regularisation, max_iter=300))
         model.fit(features, truth)
         scaler, regression = model[0], model[1]
@@ -76,7 +102,7 @@ class StackOperation(Operation[StackStep]):
             weights, constants = np.vstack([0 * weights, weights]), np.append(0.0, constants)
         coefficients[present] = weights / scaler.scale_
         intercept[present] = constants - (weights * scaler.mean_ / scaler.scale_).sum(1)
-        return {"coefficients": coefficients, "intercept": intercept}
+        return coefficients, intercept
 
     def describe(self, params: Params, spec: EnsembleSpec) -> dict[str, Any]:
         """Return member (and "picture") -> class -> norm of its coefficients in the logit of that class."""

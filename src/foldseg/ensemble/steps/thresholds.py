@@ -1,4 +1,4 @@
-"""One probability threshold per scored class, fitted on OOF with the contest's own score, exactly.
+"""One probability threshold per scored class, given, or fitted on OOF with the contest's own score, exactly.
 
 argmax is not the best submission where a class that is absent costs nothing, or categories may overlap: then every
 class asks for a threshold of its own. One histogram per image and class holds the counts for every threshold, so
@@ -44,16 +44,11 @@ class ThresholdOperation(Operation[ThresholdStep]):
 
     def check(self, config: Ensemble, labels: LabelSet) -> None:
         """Raise FoldsegError unless the score is of the scored classes alone, and there is a class for pixels below."""
-        definition = define_score(config.score)
-        if not definition.counts_excess or (definition.classes == "all" and not labels.scored.all()):
-            reason = (
-                "depends on classes that are not scored, which have no threshold"
-                if definition.counts_excess
-                else "does not fall if a class is predicted for too many pixels"
-            )
+        if self.is_fitted:
+            check_score_can_be_fitted(self.settings.kind, config.score, labels)
+        if labels.overlapping and self.settings.categories != "overlapping":
             raise FoldsegError(
-                f"steps.thresholds cannot be fitted for score {config.score}, which {reason}; "
-                f"use one of {', '.join(FOR_THRESHOLDS)}"
+                "steps.thresholds.categories: the classes of this label set overlap; use categories: overlapping"
             )
         if self.settings.categories not in possible_categories(labels):
             raise FoldsegError(
@@ -63,16 +58,24 @@ class ThresholdOperation(Operation[ThresholdStep]):
 
     @property
     def is_fitted(self) -> bool:
-        """Whether there is something to fit: always."""
-        return True
+        """Whether thresholds are not given."""
+        return self.settings.values is None
 
     def apply(self, prediction: Prediction, context: ImageContext, params: Params | None) -> Prediction:
         """Give every pixel the categories that reach their thresholds."""
-        assert params is not None
-        maps, thresholds, labels = prediction.quantised(), params["thresholds"], context.labels
+        maps, labels = prediction.quantised(), context.labels
+        thresholds = self._given_thresholds(labels) if params is None else params["thresholds"]
         if self.settings.categories == "overlapping":
             return prediction.with_masks(threshold_masks(maps, thresholds, labels), labels)
         return Prediction(threshold_labels(maps, thresholds, labels), maps=maps)
+
+    def _given_thresholds(self, labels: LabelSet) -> Thresholds:
+        """Return the thresholds of the settings; 0.5 for classes that they do not name."""
+        values = self.settings.values
+        assert values is not None
+        names = [label.name for label in labels.classes if label.scored]
+        given = [values.get(name, 0.5) if isinstance(values, dict) else values for name in names]
+        return np.maximum(to_levels(given), 1)
 
     def observe(self, prediction: Prediction, truth: Mask, context: ImageContext, max_bytes: int) -> Observation:
         """Count at every threshold, for each kind of categories that is possible: score.json compares them."""
@@ -116,14 +119,39 @@ class ThresholdOperation(Operation[ThresholdStep]):
 
 def possible_categories(labels: LabelSet) -> tuple[Categories, ...]:
     """Return the kinds of categories that are possible: exclusive needs a class that is not scored."""
-    return ("overlapping",) if labels.scored.all() else ("overlapping", "exclusive")
+    needs_no_rest = labels.scored.all() or labels.overlapping
+    return ("overlapping",) if needs_no_rest else ("overlapping", "exclusive")
+
+
+def check_score_can_be_fitted(step: str, name: ScoreName, labels: LabelSet) -> None:
+    """Raise FoldsegError if what is fitted per scored class would not be measured by the score."""
+    definition = define_score(name)
+    if definition.counts_excess and (definition.classes == "scored" or labels.scored.all()):
+        return
+    reason = (
+        "depends on classes that are not scored, which have no threshold"
+        if definition.counts_excess
+        else "does not fall if a class is predicted for too many pixels"
+    )
+    raise FoldsegError(
+        f"steps.{step} cannot be fitted for score {name}, which {reason}; use one of {', '.join(FOR_THRESHOLDS)}"
+    )
+
+
+def to_levels(probabilities: Sequence[float]) -> NDArray[np.uint8]:
+    """Return round(255 p) of probabilities, uint8."""
+    return np.floor(255 * np.asarray(probabilities) + 0.5).astype(np.uint8)
 
 
 def count_at_thresholds(truth: Mask, maps: Quantised, labels: LabelSet, categories: Categories) -> Curves:
     """Return the counts of one image at all 256 thresholds of every scored class.
 
-    truth (H, W) uint8 class indices, void 255; maps (classes, H, W) uint8 = round(255 p).
+    truth (H, W) uint8 class indices or class bits, void 255; maps (classes, H, W) uint8 = round(255 p).
     """
+    if labels.overlapping:
+        return np.stack(
+            [_count_plane(truth, maps[i], labels.values_of_classes[i]) for i in np.flatnonzero(labels.scored)]
+        )
     scored = np.flatnonzero(labels.scored)
     number = len(scored)
     row_of = np.full(256, number, np.uint8)  # rows of the histograms: the scored classes, all others, void
@@ -140,6 +168,18 @@ def count_at_thresholds(truth: Mask, maps: Quantised, labels: LabelSet, categori
     result[..., SHARED] = _sum_from_above(own)
     result[..., TRUTH] = np.bincount(rows.ravel(), minlength=number)[:number, None]
     result[..., PREDICTION] = _sum_from_above(tables[:, : number + 1].sum(1))
+    return result
+
+
+def _count_plane(truth: Mask, plane: Quantised, values: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Return the counts (256, 3) of an overlapping class, which is at those `values` (256,) of the truth."""
+    row_of = values.astype(np.uint8)
+    row_of[IGNORE_INDEX] = 2
+    table = joint_histogram([np.asarray(cv2.LUT(truth, row_of), np.uint8), plane], [3, 256])
+    result = np.empty((256, 3), np.int32)
+    result[:, SHARED] = _sum_from_above(table[1])
+    result[:, TRUTH] = table[1].sum()
+    result[:, PREDICTION] = _sum_from_above(table[:2].sum(0))
     return result
 
 
@@ -164,8 +204,11 @@ def find_best_thresholds(name: ScoreName, curves: NDArray[np.int32], labels: Lab
 
 
 def threshold_masks(maps: Quantised, thresholds: Thresholds, labels: LabelSet) -> NDArray[np.bool_]:
-    """Return overlapping categories, (classes, H, W) bool; they are False for classes that are not scored."""
-    masks = np.zeros(maps.shape, bool)
+    """Return overlapping categories, (classes, H, W) bool.
+
+    Classes that are not scored are nowhere or, if the classes of the label set overlap, where they are from 0.5 on.
+    """
+    masks = maps >= 128 if labels.overlapping else np.zeros(maps.shape, bool)
     for index, threshold in zip(np.flatnonzero(labels.scored), thresholds, strict=True):
         np.greater_equal(maps[index], threshold, out=masks[index])
     return masks

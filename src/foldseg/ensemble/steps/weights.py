@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from foldseg.config.schema import Continuous, HillClimbing, WeightSearch, WeightsStep
 from foldseg.config.schema.choice import check_entries
 from foldseg.data.labels import Mask
-from foldseg.ensemble.blend import argmax
 from foldseg.ensemble.disagreement import MemberSample, observe_members
 from foldseg.ensemble.operation import Observation, Operation
 from foldseg.ensemble.prediction import EnsembleSpec, ImageContext, Params, Prediction
+from foldseg.inference.class_rule import choose_rule
 
 Weights = NDArray[np.float64]
 """(members,), or (members, classes). Those of a class sum to 1."""
@@ -34,11 +34,11 @@ class WeightsOperation(Operation[WeightsStep]):
     def apply(self, prediction: Prediction, context: ImageContext, params: Params | None) -> Prediction:
         """Blend the members again. Members of weight 0 are left out."""
         assert params is not None
-        blender = context.spec.blender()
+        blender, rule = context.spec.blender(), choose_rule(context.labels)
         for maps, weight in zip(context.read_members(), params["weights"], strict=True):
             if np.any(weight):
-                blender.add(maps, weight, argmax(maps), context.id)
-        return Prediction.of_probabilities(blender.finish())
+                blender.add(maps, weight, rule.decide(maps, 255.0), context.id)
+        return Prediction.of_probabilities(blender.finish(), context.labels)
 
     def observe(self, prediction: Prediction, truth: Mask, context: ImageContext, max_bytes: int) -> Observation:
         """Gather the pixels that weights can change."""
