@@ -77,6 +77,7 @@ def predict_hidden_test(
             f"{out}: should be a new file or folder like {kind.file_name}, for submission {settings.kind}"
         )
     source = open_ensemble_source(path, PredictionOptions(device=device))
+    kind.check(settings, source.labels, KnownImages(images.files))
     sizes = {name: read_image_size(file, images.pictures) for name, file in images.files.items()}
     watch = Watch(list_reductions(source), [height * width for height, width in sizes.values()], limit, started)
     with scratch(out.parent / f".{out.name}.new") as new:
@@ -136,14 +137,13 @@ def _predict(source: EnsembleSource, images: TestImages, watch: Watch) -> Iterat
                     raise
                 raise build_memory_error(picture, "that of the members") from error
             watch.add(seconds)
-            yield name, _form(prediction, source)
+            yield name, _form(prediction)
 
 
-def _form(prediction: Prediction, source: EnsembleSource) -> Mask | list[Rle]:
-    """Return class indices or, where a step lets classes overlap, the RLE of each class."""
-    if not any(step.may_overlap for step in source.line.taken):
+def _form(prediction: Prediction) -> Mask | list[Rle]:
+    """Return class indices or class bits or, if a step lets exclusive classes overlap, the RLE of each class."""
+    if prediction.masks is None:
         return prediction.labels
-    assert prediction.masks is not None
     return [encode_mask(np.asarray(mask)) for mask in prediction.masks]
 
 
