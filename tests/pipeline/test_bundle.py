@@ -51,6 +51,15 @@ PathFinder.find_spec = lambda name, *more: None if name.partition(".")[0] in mis
 """
 
 
+RECALL = """
+from foldseg.scoring.intervals import Ratios
+
+
+def recall(counts, labels):
+    return Ratios(counts[..., 0], counts[..., 1])
+"""
+
+
 def hidden_overrides(demo: TinyDemo, root: Path) -> list[str]:
     return [f"data.root={root}", "data.dataset=signate"]
 
@@ -133,7 +142,9 @@ def test_a_bundle_predicts_a_hidden_test_set_in_an_environment_without_network(
 @has_pip
 def test_a_bundle_trains_in_an_environment_without_network(demo: TinyDemo, tmp_path: Path) -> None:
     config = tmp_path / "small.yaml"
-    words = [*demo.overrides, "schedule.epochs=1", "validate_every=1", "model.encoder_weights=null", "name=small"]
+    score = tmp_path / "own.py"
+    score.write_text(RECALL)
+    words = [*demo.overrides, "schedule.epochs=1", "validate_every=1", "name=small", f"monitor={score}:recall"]
     experiment = load_experiment(REPOSITORY / "configs/experiments/toy_full.yaml", words)
     config.write_text(json.dumps(experiment.model_dump(mode="json")))
     write_bundle(config, tmp_path / "small.zip", train=True, bare=True)
@@ -141,7 +152,8 @@ def test_a_bundle_trains_in_an_environment_without_network(demo: TinyDemo, tmp_p
     done = kernel.run("train", "configs/experiments/small.yaml", "0", f"data.root={demo.root / 'city'}")
     assert done.returncode == 0, done.stderr
     run = kernel.work / "foldseg_project/runs/small/fold_0"
-    assert read_json(run / "summary.json")["best_epoch"] == 0
+    summary = read_json(run / "summary.json")
+    assert (summary["best_epoch"], summary["monitor"]) == (0, "own.py:recall")
 
 
 def test_weights_are_those_of_the_network_alone(demo: TinyDemo, tmp_path: Path) -> None:

@@ -106,8 +106,7 @@ def _apply_overrides(path: Path, overrides: Sequence[str]) -> tuple[list[str], E
 def _find_images(path: Path, config: Ensemble, overrides: Sequence[str], folder: Path | None, out: Path) -> TestImages:
     """Find the test images by the settings of the data, or all pictures of a folder."""
     run = find_any_run(config)
-    settings = load_data(run.config, overrides)
-    settings = settings.model_copy(update={"dataset": settings.dataset.only_test()})
+    settings = load_data(run.config, overrides).only_test()
     if folder is not None:
         return TestImages({picture.name: picture.path for picture in find_pictures([folder], out)}, settings.pictures)
     data = DataSet(settings)

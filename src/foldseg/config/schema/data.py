@@ -1,6 +1,6 @@
 """Settings of the data: which data set, how it is divided into folds, which classes are learned."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field
 
@@ -79,6 +79,14 @@ class Data(Settings):
     def __hash__(self) -> int:
         """Hash the settings, which may hold mappings."""
         return hash(self.model_dump_json())
+
+    def only_test(self) -> Self:
+        """Return settings that find the test images where there may be nothing else, e.g. a contest's hidden test set.
+
+        All of them are found: files that name groups, strata or images to exclude are not read.
+        """
+        update = {"dataset": self.dataset.only_test(), "groups": None, "strata": None, "exclude": None}
+        return self.model_copy(update=update)
 
     def list_divided_splits(self) -> list[str]:
         """Return the splits that are trained or validated on."""
