@@ -84,7 +84,8 @@ def _add_data(project: Path, experiment: Experiment) -> None:
 def add_experiments(project: Path, experiments: Iterable[Experiment]) -> dict[str, Any]:
     """Put experiments and the files that they need into a project. Return what bundle.json says of them.
 
-    These are the folds, a list of images to exclude, weights in files, and a score of one's own. What is not bundled is logged.
+    These are the folds, a list of images to exclude, weights in files, and a score of one's own. Other files that it
+    needs are logged.
     """
     names = []
     for experiment in experiments:
