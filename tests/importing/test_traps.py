@@ -169,7 +169,7 @@ def test_an_image_without_annotations_is_all_background(tmp_path: Path) -> None:
 
 def test_images_that_are_missing(tmp_path: Path) -> None:
     source = coco(tmp_path, **coco_content(["a.jpg", "gone.jpg"], [0, 0]))
-    warns(run(source), "annotated images were not found and are left out (--images names a folder): 1, e.g. ")
+    warns(run(source), "images were not found and are left out (--images names a folder): 1, e.g. ")
     shutil.rmtree(tmp_path / "imported")
     (source / "a.jpg").unlink()
     fails(source, "none of its 2 images was found, e.g. train/a.jpg; name their folder with --images")
@@ -586,6 +586,7 @@ def test_channels_of_nnunet_are_joined(tmp_path: Path) -> None:
             cv2.imwrite(str(file).replace("_0000", "_0001"), 255 - grey)
     result = run(source)
     row = read_table(result.folder)[0]
+    assert {Path(row["image"]).suffix for row in read_table(result.folder)} == {".npy"}
     joined = np.load(result.folder / row["image"])
     assert joined.shape == (HEIGHT, WIDTH, 2) and (joined[..., 0].astype(int) + joined[..., 1] == 255).all()
     assert result.splits == {"train": 2, "test": 1}
@@ -701,6 +702,18 @@ def test_what_is_written_over(tmp_path: Path) -> None:
         run(source)
     with pytest.raises(FoldsegError, match="holds the annotations; give another folder"):
         import_annotations(source, tmp_path)
+
+
+def test_what_a_killed_import_left_is_removed(tmp_path: Path) -> None:
+    source, out = coco(tmp_path), tmp_path / "imported"
+    dead = 2**22 + 1  # Linux gives no such number
+    run(source)
+    out.rename(tmp_path / f".imported.{dead}.old")
+    (tmp_path / f".imported.{dead}.partial").mkdir()
+    (out.with_name(".imported.x.partial")).mkdir()
+    run(source)
+    assert sorted(path.name for path in tmp_path.glob(".imported*")) == [".imported.x.partial"]
+    assert (out / "samples.csv").is_file()
 
 
 def test_overlapping_classes_are_drawn_as_bits(tmp_path: Path) -> None:

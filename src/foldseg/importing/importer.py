@@ -1,5 +1,6 @@
 """From a source of annotations to a folder that a data set can be made of: `import_annotations`."""
 
+import glob
 import logging
 import os
 import shutil
@@ -19,7 +20,7 @@ from tqdm import tqdm
 from foldseg.config.class_files import ClassEntry
 from foldseg.data.samples import build_samples_table
 from foldseg.errors import FoldsegError, raise_if_any
-from foldseg.files import write_text
+from foldseg.files import is_alive, write_text
 from foldseg.importing.annotation_formats import choose_format
 from foldseg.importing.annotations import UNLABELLED, AnnotatedImage, Annotations, ImportSettings
 from foldseg.importing.image_ids import make_ids
@@ -170,6 +171,7 @@ def _is_ours(folder: Path) -> bool:
 @contextmanager
 def _new_folder(out: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `out` that takes its place at the end, or is removed after an error."""
+    _remove_rests(out)
     folder = out.with_name(f".{out.name}.{os.getpid()}.partial")
     old = out.with_name(f".{out.name}.{os.getpid()}.old")
     try:
@@ -187,6 +189,18 @@ def _new_folder(out: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def _remove_rests(out: Path) -> None:
+    """Remove what processes that were killed left beside `out`, and put an old `out` back that they had moved."""
+    for rest in out.parent.glob(f".{glob.escape(out.name)}.*"):
+        pid, kind = rest.name.removeprefix(f".{out.name}.").partition(".")[::2]
+        if not pid.isdecimal() or kind not in ("partial", "old") or is_alive(int(pid)):
+            continue
+        if kind == "old" and is_absent(out):
+            rest.rename(out)
+        else:
+            shutil.rmtree(rest, ignore_errors=True)
+
+
 def _leave_out_missing(source: Path, annotations: Annotations, remarks: Remarks) -> list[AnnotatedImage]:
     """Return the images whose file is there, and those that nobody annotated. FoldsegError if there is none."""
     images, missing = list[AnnotatedImage](), list[AnnotatedImage]()
@@ -201,12 +215,13 @@ def _leave_out_missing(source: Path, annotations: Annotations, remarks: Remarks)
     if not any(image.is_annotated for image in images):
         raise FoldsegError("; ".join([f"{source}: holds no annotated image", *remarks.lines()]))
     for image in missing:
-        remarks.add("annotated images were not found and are left out (--images names a folder)", image.name)
+        remarks.add("images were not found and are left out (--images names a folder)", image.name)
     named = {image.file for image in images}
     repeated = len([image for image in images if image.file]) - len(named - {None})
     if repeated:
         raise FoldsegError(f"{source}: {_describe_repeated(images)}")
-    spare = [file for file in annotations.unused_files if file not in named]
+    folders = {file.parent for file in named if file is not None}
+    spare = [file for file in annotations.unused_files if file not in named and file.parent in folders]
     return [*images, *(AnnotatedImage(file.name, str(file), file, UNLABELLED) for file in spare)]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldseg.data.headers import Header
-from foldseg.data.labels import Mask
+from foldseg.data.labels import Mask, RawIds
 from foldseg.data.reading import describe_size_difference, read_image_header, read_small_grey
 from foldseg.errors import FoldsegError
 from foldseg.files import write_bytes
@@ -19,7 +19,7 @@ from foldseg.importing.annotations import AnnotatedImage, ImportSettings
 from foldseg.importing.draw import BACKGROUND, VOID, Painting, paint, paint_bits
 from foldseg.importing.mask_fit import WIDTH, PictureEdges
 from foldseg.importing.plan import ClassPlan
-from foldseg.importing.raw_masks import RawIds, make_upright, read_raw_colours, read_raw_ids, write_mask
+from foldseg.importing.raw_masks import make_upright, read_raw_colours, read_raw_ids, write_mask
 from foldseg.importing.remarks import Remarks
 from foldseg.importing.shapes import PolygonRule, Size
 
@@ -67,12 +67,11 @@ class ImageImporter:
         outcome = ImageOutcome(task)
         try:
             outcome.file = self._find_file(task)
-            if not task.image.is_annotated:
-                return outcome
             headers = [read_image_header(file) for file in task.image.channels or (outcome.file,)]
-            mask = self._make_mask(outcome, headers[0])
-            self._count(outcome, mask)
-            self._measure_fit(outcome, mask, headers[0])
+            if task.image.is_annotated:
+                mask = self._make_mask(outcome, headers[0])
+                self._count(outcome, mask)
+                self._measure_fit(outcome, mask, headers[0])
             if task.image.channels:
                 outcome.file = _join_channels(task, headers)
         except FoldsegError as error:
