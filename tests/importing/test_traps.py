@@ -779,7 +779,7 @@ def test_masks_of_other_images_are_suspected(tmp_path: Path) -> None:
     warns(result, "masks may not belong to their image: their borders are not on its edges: 3")
     for number in range(12):
         write_ids(source / f"ann_dir/train/s{number}.png", masks[(number + 1) % 12])
-    warns(run(source), "masks have borders that are not on edges of their image; see the examples: 1")
+    warns(run(source), "masks (of 12) have borders that are not on edges of their image; look at the report: 1")
 
 
 def test_ids_of_images_of_one_name(tmp_path: Path) -> None:
