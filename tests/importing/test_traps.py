@@ -26,6 +26,7 @@ from importing.trees import (
     cvat_xml_text,
     label_studio_tasks,
     labelme_content,
+    make_coco,
     make_cvat_masks,
     make_label_studio,
     make_mapillary,
@@ -714,6 +715,24 @@ def test_what_a_killed_import_left_is_removed(tmp_path: Path) -> None:
     run(source)
     assert sorted(path.name for path in tmp_path.glob(".imported*")) == [".imported.x.partial"]
     assert (out / "samples.csv").is_file()
+
+
+def test_folders_that_are_links(tmp_path: Path) -> None:
+    source = coco(tmp_path / "deep" / "project")
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "deep/project/data").symlink_to(tmp_path / "disk")
+    (tmp_path / "deep/project/link").symlink_to(source)
+    result = import_annotations(tmp_path / "deep/project/link", tmp_path / "deep/project/data/out")
+    (row,) = read_table(result.folder)
+    assert (result.folder / row["image"]).is_file() and (result.folder / row["mask"]).is_file()
+
+
+def test_images_beside_other_splits_are_not_listed(tmp_path: Path) -> None:
+    source = make_coco(tmp_path / "source")
+    for folder in ("train2017", "unlabeled2017"):
+        write_picture(source / folder / "spare.jpg", truth())
+    assert run(source).splits == {"train": 1, "val": 1, "unlabelled": 1}
+    assert run(source / "annotations/instances_val2017.json").splits == {"val": 1}
 
 
 def test_overlapping_classes_are_drawn_as_bits(tmp_path: Path) -> None:

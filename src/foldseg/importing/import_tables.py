@@ -39,8 +39,12 @@ def write_table(folder: Path, source: Path, outcomes: Sequence[ImageOutcome]) ->
 
 
 def _relative(path: Path, folder: Path) -> str:
-    """Return a path as seen from the imported folder, which will lie beside `folder`."""
-    return Path(os.path.relpath(path.absolute(), folder.absolute())).as_posix()
+    """Return a path as seen from the imported folder, which will lie beside `folder`.
+
+    Links on the way are followed, since `..` leads out of the folder that a link points to.
+    """
+    real = path.parent.resolve() / path.name
+    return Path(os.path.relpath(real, folder.resolve())).as_posix()
 
 
 def write_classes(folder: Path, plan: ClassPlan) -> None:
