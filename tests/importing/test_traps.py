@@ -762,6 +762,17 @@ def test_names_with_commas(tmp_path: Path) -> None:
     assert "<td>1</td>" in result.report.read_text()
 
 
+def test_settings_without_an_effect(tmp_path: Path) -> None:
+    fails(
+        coco(tmp_path),
+        "--reduce-zero-label: has no effect, since the annotations of .* are shapes",
+        reduce_zero_label=True,
+    )
+    source = make_mmsegmentation(tmp_path / "mm")
+    for settings in ({"overlapping": True}, {"unlabelled": "void"}, {"line_width": 2}):
+        fails(source, "has no effect, since the annotations of .*mm are ids", **settings)
+
+
 def test_too_many_classes(tmp_path: Path) -> None:
     categories = [{"id": number, "name": f"c{number}"} for number in range(260)]
     annotations = [annotation(category_id=number, id=number) for number in range(260)]
