@@ -610,6 +610,10 @@ def test_the_zero_label_of_mmsegmentation(tmp_path: Path) -> None:
     fails_with = "ann_dir/train/x1.png: holds unknown ids .2.; known are 0, 1, 255"
     shutil.rmtree(tmp_path / "imported")
     fails(source, fails_with, classes=classes)
+    classes.write_text("box 1 2 3\nvoid 4 5 6\ndisc 7 8 9\n")
+    result = run(source, classes=classes)
+    assert [(entry["name"], entry["ids"]) for entry in result.classes] == [("box", [0]), ("disc", [2])]
+    assert result.void == [255, 1]
     result = run(source)
     assert [entry["name"] for entry in result.classes] == ["class_0", "class_1", "class_2"]
     warns(result, "sources name no classes: they are called by their ids")
