@@ -657,6 +657,38 @@ def test_the_newest_masks_of_mapillary(tmp_path: Path) -> None:
     fails(source, "has masks of v2.0 and no config of it, only config_v1.2.json")
 
 
+def test_the_older_layout_of_bdd100k(tmp_path: Path) -> None:
+    root = tmp_path / "source" / "seg"
+    for split in ("train", "val"):
+        write_picture(root / "images" / split / f"{split}-1.jpg", truth())
+        write_ids(root / "labels" / split / f"{split}-1_train_id.png", truth())
+    write_picture(root / "images/test/t.jpg", truth())
+    result = run(tmp_path / "source")
+    assert result.format == "bdd100k" and result.splits == {"train": 1, "val": 1, "test": 1}
+    assert result.with_mask == 2 and result.classes[13] == {"name": "car", "ids": [13], "color": [0, 0, 142]}
+
+
+def test_subsets_and_z_order_of_cvat(tmp_path: Path) -> None:
+    """The box is written last and lies below; a zip has the images in a folder for each subset."""
+    source = tmp_path / "task"
+    for split, shift in (("Train", 0), ("Validation", 5)):
+        write_picture(source / "images" / split / "a.png", truth(shift))
+    text = cvat_xml_text((0, 5)).replace('name="b.png"', 'name="a.png"')
+    for number, split in enumerate(("Train", "Validation")):
+        text = text.replace(f'<image id="{number}"', f'<image id="{number}" subset="{split}"')
+    over = ";".join(f"{x}.0,{y}.0" for x, y in ((0, 0), (59, 0), (59, 49), (0, 49)))
+    text = text.replace("</image>", f'<polygon label="box" points="{over}" z_order="-1"/></image>', 1)
+    (source / "annotations.xml").write_text(text)
+    result = import_annotations(Path(shutil.make_archive(str(source), "zip", source)), tmp_path / "out")
+    assert result.splits == {"train": 1, "val": 1}
+    rows = {row["split"]: row for row in read_table(result.folder)}
+    assert rows["train"]["image"] == "source/images/Train/a.png"
+    first = read_mask(result.folder, rows["train"])
+    assert np.array_equal(first == 2, truth() == 2) and (first > 0).all()
+    assert np.array_equal(read_mask(result.folder, rows["val"]), truth(5))
+    assert "<td>box</td><td>disc</td>" in result.report.read_text()
+
+
 def test_archives(tmp_path: Path) -> None:
     make_supervisely(tmp_path / "source")
     for kind in ("zip", "tar"):
