@@ -184,6 +184,17 @@ def test_an_image_of_another_size_than_its_annotations(tmp_path: Path) -> None:
     fails(source, r"image 10 \(a.jpg\): says that its image is 60x50 .*a.jpg is 20x10")
 
 
+def test_images_that_need_settings_to_be_read(tmp_path: Path) -> None:
+    """An NPY of five channels, and a dark PNG of 16 bits: masks are made for them, and not compared."""
+    content = coco_content(["a.npy", "b.png"], [0, 5])
+    source = coco(tmp_path, **content)
+    cv2.imwrite(str(source / "b.png"), np.full((HEIGHT, WIDTH), 900, np.uint16))
+    np.save(source / "a.npy", np.repeat(picture(truth())[..., :1], 5, 2))
+    result = run(source)
+    assert result.with_mask == 2
+    warns(result, "images could not be compared with their masks: 2, e.g. ")
+
+
 def test_a_damaged_image_is_named(tmp_path: Path) -> None:
     source = coco(tmp_path)
     (source / "a.jpg").write_bytes(b"\xff\xd8\xff")

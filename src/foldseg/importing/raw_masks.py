@@ -15,17 +15,6 @@ from foldseg.data.reading import read_image_header
 from foldseg.errors import FoldsegError
 from foldseg.importing.annotations import Colour
 
-_TRANSPOSED = {
-    2: PillowImage.Transpose.FLIP_LEFT_RIGHT,
-    3: PillowImage.Transpose.ROTATE_180,
-    4: PillowImage.Transpose.FLIP_TOP_BOTTOM,
-    5: PillowImage.Transpose.TRANSPOSE,
-    6: PillowImage.Transpose.ROTATE_270,
-    7: PillowImage.Transpose.TRANSVERSE,
-    8: PillowImage.Transpose.ROTATE_90,
-}
-"""EXIF's orientation -> what makes a picture upright."""
-
 
 def read_raw_ids(path: Path) -> tuple[RawIds, Header]:
     """Return the values (H, W) of a mask, 8 or 16 bits, and its header. A palette's index is the value.
@@ -59,13 +48,6 @@ def _read_palette_colours(path: Path) -> NDArray[np.uint8]:
     read_raw_mask(path)  # which notices damage
     with PillowImage.open(path) as picture:
         return np.array(picture.convert("RGB"), np.uint8)
-
-
-def make_upright(mask: Mask, orientation: int) -> Mask:
-    """Turn a mask that was drawn on the stored pixels of an image with this orientation of EXIF."""
-    if orientation == 1:
-        return mask
-    return np.array(PillowImage.fromarray(mask).transpose(_TRANSPOSED[orientation]), np.uint8)
 
 
 def write_mask(path: Path, mask: Mask, palette: bytes) -> None:
