@@ -38,6 +38,11 @@ class MemberNetworks:
     tta: Tta
     into: NDArray[np.intp]
 
+    @property
+    def cost(self) -> float:
+        """How much is computed for a picture: once the picture for each fold and view, times the scale squared."""
+        return len(self.predictors) * sum(view.scale**2 for view in self.tta.views)
+
     def levels(self, picture: Image) -> Levels:
         """Return the mean of the folds, quantised as their stores are: (classes, H, W) float32, 255 p."""
         share = 1 / len(self.predictors)

@@ -130,6 +130,14 @@ class Data(Settings):
         """Hash the settings, which may hold mappings."""
         return hash(self.model_dump_json())
 
+    def only_test(self) -> Self:
+        """Return settings that find the test images where there may be nothing else, e.g. a contest's hidden test set.
+
+        All of them are found: files that name groups, strata or images to exclude are not read.
+        """
+        update = {"dataset": self.dataset.only_test(), "groups": None, "strata": None, "exclude": None}
+        return self.model_copy(update=update)
+
     def list_divided_splits(self) -> list[str]:
         """Return the splits that are trained or validated on."""
         return list(dict.fromkeys([*self.fold_splits, *self.division.validation_splits]))
