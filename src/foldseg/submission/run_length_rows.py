@@ -38,6 +38,8 @@ def find_columns(header: Sequence[str], names: Sequence[str] | None, path: Path)
     is not there.
     """
     values = [cell_value(cell) for cell in header]
+    if repeated := [value for value in values if value and values.count(value) > 1]:
+        raise FoldsegError(f"{path}: has the column {repeated[0]} twice")
     if names is not None:
         missing = [name for name in names if name.strip() not in values]
         if missing:
