@@ -17,11 +17,14 @@ from foldseg.data.datasets import DataSet
 from foldseg.data.labels import LabelSet, Mask
 from foldseg.data.mask_files import read_mask
 from foldseg.data.rle import decode_rle
+from foldseg.data.rle_text import encode_text
 from foldseg.submission.formats import FORMATS, check_classes, open_submission
 from foldseg.submission.interface import KnownImages
+from foldseg.submission.submission_score import count_submission
 
 REPOSITORY = Path(__file__).parents[2]
 RECIPES = REPOSITORY / "configs/contests"
+CLOUDS = ("Fish", "Flower", "Gravel", "Sugar")
 SHAPE = np.array([[0, 1, 1, 0], [0, 1, 0, 0], [1, 1, 0, 1]], np.uint8)
 NOTHING = np.zeros_like(SHAPE)
 DOWN, ROWS, RELATIVE = "3 5 12 1", "2 2 6 1 9 2 12 1", "2 5 4 1"
@@ -266,15 +269,13 @@ def test_clouds_is_written_at_the_size_of_the_contest(tmp_path: Path) -> None:
     fish[100:200, 400:404] = 1
     runs = " ".join(f"{column * 1400 + 101} 100" for column in range(400, 404))
     root = tmp_path
-    rows = composite(
-        train, ".jpg", ("Fish", "Flower", "Gravel", "Sugar"), dict.fromkeys(("0011165_Fish", "0011165_Sugar"), runs)
-    )
+    rows = composite(train, ".jpg", CLOUDS, dict.fromkeys(("0011165_Fish", "0011165_Sugar"), runs))
     (root / "train.csv").write_text(f"Image_Label,EncodedPixels\n{rows}")
     for folder, names in (("train_images", train), ("test_images", test)):
         (root / folder).mkdir()
         for name in names:
             assert cv2.imwrite(str(root / folder / f"{name}.jpg"), np.zeros((1400, 2100, 3), np.uint8))
-    sample = composite(test, ".jpg", ("Fish", "Flower", "Gravel", "Sugar"), {})
+    sample = composite(test, ".jpg", CLOUDS, {})
     (root / "sample.csv").write_text(f"Image_Label,EncodedPixels\n{sample}")
     data, settings = open_data(root, "clouds"), settings_of(root, "clouds")
     mask = read_mask(root / data.samples.set_index("id").loc["0011165", "mask"], data.labels)
@@ -285,10 +286,33 @@ def test_clouds_is_written_at_the_size_of_the_contest(tmp_path: Path) -> None:
     FORMATS[RunLength].write(settings, root / "submission.csv", predicted.items(), data.labels, images)
     # Columns 400 to 403 are column 100 of 525, and rows 100 to 199 are rows 25 to 49 of 350
     small = f"{100 * 350 + 26} 25"
-    expected = composite(
-        test, ".jpg", ("Fish", "Flower", "Gravel", "Sugar"), dict.fromkeys(("002f507_Fish", "002f507_Sugar"), small)
-    )
+    expected = composite(test, ".jpg", CLOUDS, dict.fromkeys(("002f507_Fish", "002f507_Sugar"), small))
     assert (root / "submission.csv").read_text() == f"Image_Label,EncodedPixels\n{expected}"
+
+
+def test_a_submission_of_another_size_is_scored_in_that_size(tmp_path: Path) -> None:
+    """The truth is resized as the prediction was, so the truth itself scores 1, also where that loses a thin line."""
+    shape = np.zeros((700, 1050), np.uint8)
+    shape[100:200, 300:500] = 1
+    shape[301] = 1
+    runs = encode_text(shape.view(bool))
+    for name in ("a", "b"):
+        (tmp_path / "train_images").mkdir(exist_ok=True)
+        assert cv2.imwrite(str(tmp_path / f"train_images/{name}.jpg"), np.zeros((700, 1050, 3), np.uint8))
+    rows = composite(("a", "b"), ".jpg", CLOUDS, {"a_Fish": runs, "b_Sugar": runs})
+    (tmp_path / "train.csv").write_text(f"Image_Label,EncodedPixels\n{rows}")
+    words = [f"data.root={tmp_path}", "data.dataset.test_images=[]"]
+    data = DataSet(load_data(RECIPES / "clouds.yaml", words))
+    settings = RunLength(size=(350, 525), columns=("Image_Label", "EncodedPixels"))
+    masks = {"a": shape, "b": shape * np.uint8(8)}
+    sizes = dict.fromkeys(masks, (700, 1050))
+    path = tmp_path / "s.csv"
+    FORMATS[RunLength].write(settings, path, masks.items(), data.labels, KnownImages(data.images, sizes))
+    scores = count_submission(path, data, settings=settings).compute_scores()
+    assert scores["image_mean_dice"].value == 1
+    assert scores["dataset_mean_dice_scored"].per_class["Fish"] == 1
+    truth = count_submission(path, data, tmp_path / "train.csv", settings=settings, true_settings=RunLength())
+    assert truth.compute_scores()["image_mean_dice"].value == 1
 
 
 def test_every_recipe_is_short_and_tested() -> None:
