@@ -83,7 +83,7 @@ CONTESTS = {
             for i in ("0000f269f", "000ccc2ac")
             for c in (1, 2, 3, 4)
         ),
-        "3",
+        "defect_3",
         ("0002cc93b", "00031f466", "0000f269f", "000ccc2ac"),
     ),
     "severstal_old": Contest(
@@ -97,7 +97,7 @@ CONTESTS = {
         + composite(("0000f269f", "000ccc2ac"), ".jpg", ("1", "2", "3", "4"), {"0000f269f_1": "1 409600"}),
         "ImageId_ClassId,EncodedPixels\n"
         + composite(("0000f269f", "000ccc2ac"), ".jpg", ("1", "2", "3", "4"), {"0000f269f_1": DOWN}),
-        "1",
+        "defect_1",
         ("0002cc93b", "00031f466", "0000f269f", "000ccc2ac"),
     ),
     "hubmap": Contest(

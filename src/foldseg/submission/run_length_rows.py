@@ -65,7 +65,8 @@ def _find_first(header: list[str], names: Sequence[str]) -> int | None:
 def list_contest_classes(settings: RunLength, labels: LabelSet) -> dict[str, int]:
     """Return the contest's name of each class that is written -> its index here."""
     if settings.classes is None:
-        return {labels.names[index]: index for index in choose_classes(labels)}
+        classes = labels.classes
+        return {classes[index].label or classes[index].name: index for index in choose_classes(labels)}
     indices = choose_classes(labels, list(settings.classes.values()))
     return dict(zip(settings.classes, indices, strict=True))
 
