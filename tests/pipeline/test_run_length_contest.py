@@ -1,5 +1,7 @@
 """A contest of run lengths from its recipe to a submission: folds, training, ensemble, score."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -106,3 +108,25 @@ def test_a_recipe_leads_to_a_submission(command_line: CommandLine, project: Path
     run("convert", str(path), "drawn", *words[2:], f"data.root={data}")
     picture = cv2.imread(str(project / "drawn/test0.png"))
     assert picture is not None and picture.shape[:2] == size
+    of_hidden = predict_hidden_test_set(run, project)
+    assert [row.partition(",")[2] for row in of_hidden] == [row.partition(",")[2] for row in rows]
+    assert [row.partition(",")[0] for row in of_hidden] == [
+        row.partition(",")[0].replace("test", "secret") for row in rows
+    ]
+
+
+def predict_hidden_test_set(run: Callable[..., Finished], project: Path) -> list[str]:
+    """Predict the test images under other names, in a folder that holds nothing but them and their sample file.
+
+    Return the rows of the submission.
+    """
+    hidden = project / "hidden"
+    data = RECIPES[project.name][0]
+    shutil.copytree(project / data / "test_images", hidden / "test_images")
+    for path in list((hidden / "test_images").iterdir()):
+        path.rename(path.with_name(path.name.replace("test", "secret")))
+    sample = (project / data / "sample_submission.csv").read_text()
+    (hidden / "sample_submission.csv").write_text(sample.replace("test", "secret"))
+    words = ["data.root=hidden", "submission.sample=hidden/sample_submission.csv", "--time-limit", "1h"]
+    assert "2 images in" in run("predict-test", "submissions/first", "hidden.csv", *words).stdout
+    return (project / "hidden.csv").read_text().splitlines()[1:]
