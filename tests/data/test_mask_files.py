@@ -161,7 +161,7 @@ def test_a_mask_is_resized_only_if_it_is_asked_for() -> None:
 def test_indices_of_16_bits_are_checked(tmp_path: Path) -> None:
     path = write(tmp_path / "m.png", np.array([[0, 300]], np.uint16))
     with pytest.raises(FoldsegError, match=r"holds \[300\]"):
-        read_index_mask(path, 4)
+        read_index_mask(path, LabelSet(tuple(LabelClass(f"c{i}", (i, 0, 0), (i,)) for i in range(4))))
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (2, 3, 1)])
