@@ -16,7 +16,8 @@ from PIL import Image as PillowImage
 from foldseg.config.schema import Pictures
 from foldseg.data.headers import Header
 from foldseg.data.image_decoding import decode_with_opencv
-from foldseg.data.labels import IGNORE_INDEX, Image, LabelSet, Mask, RawIds, find_raw_ids
+from foldseg.data.labels import IGNORE_INDEX, LARGEST_ID, Image, LabelSet, Mask, RawIds, find_raw_ids
+from foldseg.data.number_files import NPY_START, decode_npy
 from foldseg.data.reading import AS_SHOWN, _named_errors, _orient, _read
 from foldseg.errors import FoldsegError
 from foldseg.notices import say_once
@@ -164,6 +165,8 @@ def _decode_integers(path: Path, content: bytes, header: Header) -> RawIds:
     if header.kind == "PNG" and header.bits <= 8:  # of damage, OpenCV would print lines that name no file
         rgb = np.array(_open_with_pillow(path, content), np.uint8)
         return rgb if rgb.ndim == 2 else _swap_red_and_blue(rgb)
+    if content.startswith(NPY_START):
+        return _decode_array(path, content)
     picture = decode_with_opencv(content, cv2.IMREAD_UNCHANGED)
     if picture is None:
         raise FoldsegError(f"{path}: is damaged: it cannot be decoded")
@@ -178,6 +181,18 @@ def _swap_red_and_blue(rgb: Image) -> RawIds:
         return rgb
     code = cv2.COLOR_RGB2BGR if rgb.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
     return np.asarray(cv2.cvtColor(rgb, code), np.uint8)
+
+
+def _decode_array(path: Path, content: bytes) -> RawIds:
+    """Return the ids (H, W) uint8 or uint16 of a NumPy file."""
+    numbers = decode_npy(path, content)
+    if numbers.shape[2] != 1 or numbers.dtype.kind not in "biu":
+        raise FoldsegError(f"{path}: has the shape {numbers.shape} and the type {numbers.dtype}; expected ids (H, W)")
+    low, high = int(numbers.min(initial=0)), int(numbers.max(initial=0))
+    if low < 0 or high > LARGEST_ID:
+        raise FoldsegError(f"{path}: holds ids from {low} to {high}; they are 0 to {LARGEST_ID}")
+    ids = numbers[..., 0]
+    return ids.astype(np.uint8) if high < 256 else ids.astype(np.uint16)
 
 
 def _take_equal_channel(path: Path, picture: RawIds) -> RawIds:
