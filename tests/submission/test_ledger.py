@@ -20,20 +20,30 @@ def test_rows_are_added_at_the_end_and_what_is_unknown_is_empty(tmp_path: Path) 
     append_row(path, ROW)
     append_row(path, ROW | {"name": "second"})
     assert path.read_text() == (
-        "name,date,git_commit,members,folds,tta,labels,steps,score,oof,oof_low,oof_high,test,leaderboard\n"
-        "first,,,a*1 b*0.5,,,,,dataset_miou,0.710000,nan,,,\n"
-        "second,,,a*1 b*0.5,,,,,dataset_miou,0.710000,nan,,,\n"
+        "name,data,date,git_commit,members,folds,tta,labels,steps,score,oof,oof_low,oof_high,test,leaderboard\n"
+        "first,,,,a*1 b*0.5,,,,,dataset_miou,0.710000,nan,,,\n"
+        "second,,,,a*1 b*0.5,,,,,dataset_miou,0.710000,nan,,,\n"
     )
 
 
 def test_what_was_written_by_hand_stays_as_it_is(tmp_path: Path) -> None:
     """Cells are text: 0.70 does not become 0.7, 007 not 7, NA not nothing."""
     path = tmp_path / "ledger.csv"
-    line = 'first,,007,a,0 1,,,,dataset_miou,0.70,NA,1e3,,"0.50, place 3"\n'
+    line = 'first,,,007,a,0 1,,,,dataset_miou,0.70,NA,1e3,,"0.50, place 3"\n'
     path.write_text(",".join(COLUMNS) + "\n" + line)
     append_row(path, ROW)
     assert path.read_text().splitlines(keepends=True)[1] == line
     assert read_ledger(path)["leaderboard"].tolist() == ["0.50, place 3", ""]
+
+
+def test_a_ledger_of_an_older_version_has_no_names_of_data(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.csv"
+    old = [column for column in COLUMNS if column != "data"]
+    path.write_text(",".join(old) + "\nfirst,,007,a,0 1,,,,dataset_miou,0.70,,,,\n")
+    assert read_ledger(path)["data"].tolist() == [""]
+    append_row(path, ROW | {"data": "camvid"})
+    assert read_ledger(path)["data"].tolist() == ["", "camvid"]
+    assert read_ledger(path)["git_commit"].tolist() == ["007", ""]
 
 
 @pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b"\xff\xfe\x00"])
@@ -41,7 +51,7 @@ def test_a_file_that_is_no_ledger_is_refused_and_kept(tmp_path: Path, content: b
     path = tmp_path / "ledger.csv"
     path.write_bytes(content)
     with pytest.raises(
-        FoldsegError, match=r"ledger\.csv: (is not a CSV|is not text|should have the columns name, date)"
+        FoldsegError, match=r"ledger\.csv: (is not a CSV|is not text|should have the columns name, data, date)"
     ):
         append_row(path, ROW)
     assert path.read_bytes() == content

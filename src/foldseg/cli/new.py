@@ -11,7 +11,7 @@ from foldseg.cli.arguments import parse_path
 
 def add_verbs(app: typer.Typer) -> None:
     """Add this module's verbs."""
-    app.command(rich_help_panel=panels.DATA, epilog="Example: foldseg new data/salt --name salt")(new)
+    app.command(rich_help_panel=panels.DATA, epilog="Example: foldseg new data/cells --name cells")(new)
 
 
 def new(

@@ -119,7 +119,9 @@ class DataSet:
         """
         if self.shares_tables_with is not None:
             return self.shares_tables_with.samples
-        return scan(self.settings)
+        table = scan(self.settings)
+        _say_what_is_not_used(table, self.settings)
+        return table
 
     @cached_property
     def folded(self) -> pd.DataFrame:
@@ -207,6 +209,18 @@ def scan(settings: Data) -> pd.DataFrame:
     if definition.prepare is not None:
         definition.prepare(settings.dataset, settings.root)
     return apply_named(definition.scan(settings), settings)
+
+
+def _say_what_is_not_used(table: pd.DataFrame, settings: Data) -> None:
+    """Log which splits are neither trained on nor predicted."""
+    used = {*settings.list_divided_splits(), TEST}
+    counts = table["split"][~table["split"].isin(used)].value_counts()
+    if len(counts):
+        unused = ", ".join(f"{name} ({count} images)" for name, count in counts.items())
+        say_once(
+            f"{settings.root}: not used is the split {unused}; data.fold_splits says which are trained on",
+            level=logging.INFO,
+        )
 
 
 def _suggest_folds_command(settings: Data) -> str:

@@ -252,6 +252,7 @@ def _append_to_ledger(members: Members, scores: dict[str, Any]) -> None:
         config.submissions / "ledger.csv",
         {
             "name": config.name,
+            "data": members.data.root.resolve().name,
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "git_commit": git_commit(),
             "members": " ".join(f"{m.name}*{m.weight:g}" for m in config.members),

@@ -14,12 +14,13 @@ _FEWEST = 3
 
 def format_ledger(table: pd.DataFrame) -> str:
     """Return the ledger as text, a line per row, numbered from 1. Columns that differ little are left out."""
-    header = ["row", "name", "date", "folds", "tta", "steps", "score", "OOF", "95% interval", "test", "leaderboard"]
+    keys = ["name", "data", "date", "folds", "tta", "steps", "score", "oof"]
+    header = ["row", *keys[:-1], "OOF", "95% interval", "test", "leaderboard"]
     rows = []
     for number, row in enumerate(table.to_dict("records"), 1):
         interval = f"{row['oof_low']} to {row['oof_high']}" if row["oof_low"] else ""
-        cells = [str(number), row["name"], row["date"][:10], row["folds"], row["tta"], row["steps"], row["score"]]
-        rows.append([*cells, row["oof"], interval, row["test"], row["leaderboard"]])
+        cells = [row[key][:10] if key == "date" else row[key] for key in keys]
+        rows.append([str(number), *cells, interval, row["test"], row["leaderboard"]])
     return format_table(header, [[cell or "-" for cell in row] for row in rows])
 
 

@@ -12,7 +12,7 @@ from foldseg.files import locked, write_text
 from foldseg.inputs import is_absent, read_csv
 
 COLUMNS = [
-    "name", "date", "git_commit", "members", "folds", "tta", "labels", "steps",
+    "name", "data", "date", "git_commit", "members", "folds", "tta", "labels", "steps",
     "score", "oof", "oof_low", "oof_high", "test", "leaderboard",
 ]  # fmt: skip
 
@@ -22,6 +22,8 @@ def read_ledger(path: Path) -> pd.DataFrame:
     if is_absent(path):
         return pd.DataFrame(columns=COLUMNS, dtype="str")
     table = read_csv(path)
+    if list(table.columns) == [column for column in COLUMNS if column != "data"]:  # of an older version
+        table.insert(1, "data", "")
     if list(table.columns) != COLUMNS:
         raise FoldsegError(f"{path}: should have the columns {', '.join(COLUMNS)}; has {shorten(table.columns)}")
     return table
