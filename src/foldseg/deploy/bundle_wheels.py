@@ -23,15 +23,22 @@ TRAINING_ONLY = frozenset({"pytorch-lightning", "albumentations", "scikit-learn"
 """Packages that predicting does not import."""
 TORCH = frozenset({"torch", "torchvision"})
 """Packages that every contest kernel has, and that are large. What they need comes with them."""
+_EXTRA_OF_IMAGES = re.compile(r"""extra == ['"](dicom|tiff)['"]""")
 _PACKAGES = ("foldseg", "toycity")
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _WHEEL = "Wheel-Version: 1.0\nGenerator: foldseg\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
 def list_requirements(*, train: bool) -> list[str]:
-    """Return what foldseg requires, as `name>=version`, for predicting, or also for training."""
-    lines = [line for line in distribution("foldseg").requires or () if "extra ==" not in line]
-    return [line for line in lines if train or normalise(line) not in TRAINING_ONLY]
+    """Return what foldseg requires, as `name>=version`, for predicting, or also for training.
+
+    Optional packages that read images are required, too, if they are installed here.
+    """
+    lines = distribution("foldseg").requires or []
+    required = [line for line in lines if "extra ==" not in line]
+    optional = [line.partition(";")[0].strip() for line in lines if _EXTRA_OF_IMAGES.search(line)]
+    installed = [line for line in optional if list_closure([line], with_torch=False)]
+    return [line for line in required if train or normalise(line) not in TRAINING_ONLY] + installed
 
 
 def list_step_packages(steps: Iterable[Step]) -> list[str]:
