@@ -30,7 +30,7 @@ COPY configs configs
 COPY folds folds
 COPY src src
 # hadolint ignore=DL3013
-RUN pip install ".[coco,cvat,onnx,video]"
+RUN pip install ".[coco,cvat,dicom,onnx,tiff,video]"
 
 WORKDIR /project
 ENTRYPOINT ["foldseg"]

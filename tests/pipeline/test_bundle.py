@@ -10,7 +10,9 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from command.line import CommandLine
 from foldseg.config import load_experiment
 from foldseg.config.schema import CleanUpStep, CrfStep
 from foldseg.data.reading import read_image
+from foldseg.deploy import bundle_wheels
 from foldseg.deploy.bundle import write_bundle
 from foldseg.deploy.bundle_wheels import (
     TRAINING_ONLY,
@@ -291,3 +294,20 @@ def test_the_commands(demo: TinyDemo, hidden: Path, command_line: CommandLine, t
     (tmp_path / "c.zip").write_text("mine")
     kept = command_line.run("bundle", demo.result.folder, tmp_path / "c.zip", "--no-wheels")
     assert kept.status == 1 and (tmp_path / "c.zip").read_text() == "mine"
+
+
+def test_optional_packages_that_read_images_are_required_if_they_are_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    requires = [
+        "numpy>=2.0",
+        "pydicom>=3.0; extra == 'dicom'",
+        'tifffile>=1; extra == "tiff"',
+        'av>=12; extra == "video"',
+    ]
+
+    def find(name: str) -> SimpleNamespace:
+        if name == "tifffile":
+            raise PackageNotFoundError(name)
+        return SimpleNamespace(version="1.0", requires=requires if name == "foldseg" else [])
+
+    monkeypatch.setattr(bundle_wheels, "distribution", find)
+    assert list_requirements(train=False) == ["numpy>=2.0", "pydicom>=3.0"]

@@ -23,15 +23,21 @@ TRAINING_ONLY = frozenset({"pytorch-lightning", "albumentations", "scikit-learn"
 """Packages that predicting does not import."""
 TORCH = frozenset({"torch", "torchvision"})
 """Packages that every contest kernel has, and that are large. What they need comes with them."""
-_PACKAGES = ("foldseg", "toycity")
+_EXTRA_OF_IMAGES = re.compile(r"""extra == ['"](dicom|tiff)['"]""")
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _WHEEL = "Wheel-Version: 1.0\nGenerator: foldseg\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
 def list_requirements(*, train: bool) -> list[str]:
-    """Return what foldseg requires, as `name>=version`, for predicting, or also for training."""
-    lines = [line for line in distribution("foldseg").requires or () if "extra ==" not in line]
-    return [line for line in lines if train or normalise(line) not in TRAINING_ONLY]
+    """Return what foldseg requires, as `name>=version`, for predicting, or also for training.
+
+    Optional packages that read images are required, too, if they are installed here.
+    """
+    lines = distribution("foldseg").requires or []
+    required = [line for line in lines if "extra ==" not in line]
+    optional = [line.partition(";")[0].strip() for line in lines if _EXTRA_OF_IMAGES.search(line)]
+    installed = [line for line in optional if list_closure([line], with_torch=False)]
+    return [line for line in required if train or normalise(line) not in TRAINING_ONLY] + installed
 
 
 def list_step_packages(steps: Iterable[Step]) -> list[str]:
@@ -54,7 +60,8 @@ def write_own_wheel(folder: Path) -> Path:
     info = f"foldseg-{version}.dist-info"
     source = Path(foldseg.__file__).parent.parent
     files: dict[str, bytes] = {}
-    for package in _PACKAGES:
+    names = distribution("foldseg").read_text("top_level.txt") or "foldseg"
+    for package in names.split():
         for path in sorted((source / package).rglob("*")):
             if path.is_file() and "__pycache__" not in path.parts:
                 files[path.relative_to(source).as_posix()] = path.read_bytes()
@@ -63,6 +70,7 @@ def write_own_wheel(folder: Path) -> Path:
     )
     files[f"{info}/METADATA"] = metadata.encode()
     files[f"{info}/WHEEL"] = _WHEEL.encode()
+    files[f"{info}/top_level.txt"] = names.encode()
     files[f"{info}/entry_points.txt"] = b"[console_scripts]\nfoldseg = foldseg.cli.app:main\n"
     record = [f"{name},sha256={_digest(content)},{len(content)}" for name, content in files.items()]
     files[f"{info}/RECORD"] = "\n".join([*record, f"{info}/RECORD,,\n"]).encode()
