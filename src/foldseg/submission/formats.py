@@ -82,17 +82,19 @@ def _defaults(kind: type[SubmissionKind]) -> SubmissionKind:
 def check_overlap(settings: SubmissionKind, may_overlap: bool) -> None:
     """Raise FoldsegError if classes may overlap, but the format gives every pixel one class."""
     if may_overlap and not FORMATS[type(settings)].may_overlap(settings):
-        others = _name_kinds(kind for kind, entry in FORMATS.items() if entry.may_overlap(_defaults(kind)))
         raise FoldsegError(
             f"submission, steps: submission {settings.kind} gives every pixel one class: use "
-            f"{{kind: thresholds, categories: exclusive}}, or hand in {others}"
+            f"{{kind: thresholds, categories: exclusive}}, or hand in {_name_overlapping_kinds()}"
         )
 
 
 def check_classes(settings: SubmissionKind, labels: LabelSet) -> None:
     """Raise FoldsegError if the format cannot express a class of the label set."""
-    if labels.overlapping and len(labels) > 1:
-        check_overlap(settings, may_overlap=True)
+    if labels.overlapping and len(labels) > 1 and not FORMATS[type(settings)].may_overlap(settings):
+        raise FoldsegError(
+            f"submission: {settings.kind} gives every pixel one class, and the classes {', '.join(labels.names)} "
+            f"overlap; hand in {_name_overlapping_kinds()}"
+        )
     unwritable = FORMATS[type(settings)].list_unwritable(settings, labels)
     if not unwritable:
         return
@@ -112,6 +114,10 @@ def _can_write(settings: SubmissionKind, entry: Format, labels: LabelSet) -> boo
         return not entry.list_unwritable(settings, labels)
     except FoldsegError:
         return False
+
+
+def _name_overlapping_kinds() -> str:
+    return _name_kinds(kind for kind, entry in FORMATS.items() if entry.may_overlap(_defaults(kind)))
 
 
 def _name_kinds(kinds: Iterable[type[SubmissionKind]]) -> str:
