@@ -73,7 +73,7 @@ def test_an_installed_wheel_has_the_command_and_what_it_starts_from(site: Path, 
     assert unknown.returncode == 2 and "Did you mean 'train'?" in unknown.stderr
     copied = foldseg(site, tmp_path, "init", "mine")
     assert copied.returncode == 0, copied.stderr
-    for path in REPOSITORY.glob("configs/*/*.yaml"):
+    for path in REPOSITORY.glob("configs/*/*.*"):
         copy = tmp_path / "mine" / path.relative_to(REPOSITORY)
         assert copy.read_bytes() == path.read_bytes()
     assert load_experiment(tmp_path / "mine/configs/experiments/toy_full.yaml").name == "toy_full"

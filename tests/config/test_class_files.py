@@ -112,6 +112,7 @@ def test_meta_of_datumaro_and_supervisely(tmp_path: Path) -> None:
         ("notes.txt", "buy milk\n", "line 1, 'buy milk', names no class; expected labelmap.txt"),
         ("_classes.csv", "Pixel Value, Class\n70000, a\n", "line 2: '70000' is no id"),
         ("_classes.csv", "Pixel Value, Class\n3\n", "line 2, '3', is no pixel value and class"),
+        ("_classes.csv", "Pixel Value, Class, Pixel Value\n3, a, b\n", "line 1, .*, should be `Pixel Value, Class`"),
         ("o.txt", "Idx\tName\n1\t\n", "line 2, '1', has no name"),
         ("config.json", {"labels": [{"name": "a", "color": [1, 2]}]}, r"labels.0.: .1, 2. is no colour"),
         ("config.json", {"labels": [{"color": [1, 2, 3]}]}, r"labels.0. has no name"),

@@ -13,6 +13,7 @@ import zstandard
 
 from corpus.binaries import dumped
 from corpus.pictures import encoded, picture
+from corpus.texts import CVAT
 
 _STATE = {"network.net.encoder.conv.weight": torch.ones(2, 3, 3, 3), "network.net.encoder.conv.bias": torch.ones(2)}
 _FACTS = {"fold": 0, "classes": ["background", "car"], "data_fingerprint": "0" * 16}
@@ -88,6 +89,7 @@ GOOD: dict[str, tuple[str, Callable[[], bytes]]] = {
     "csv": (".csv", lambda: b"epoch,train_loss,val_loss\n0,0.9,0.8\n1,0.7,0.6\n"),
     "folds": (".csv", _folds),
     "list": (".txt", lambda: b"/SegNet/CamVid/train/a_1.png /SegNet/CamVid/trainannot/a_1.png\n"),
+    "xml": (".xml", lambda: CVAT),
     "checkpoint": (".ckpt", lambda: dumped({"state_dict": _STATE, "foldseg": {"classes": _FACTS["classes"]}})),
     "weights": (".pth", lambda: dumped(_STATE)),
     "safetensors": (".safetensors", _safetensors),

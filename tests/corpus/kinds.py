@@ -29,6 +29,7 @@ KINDS: dict[str, Callable[[bytes], Iterator[Bad]]] = {
     "csv": texts.of_csv,
     "folds": texts.of_folds,
     "list": texts.of_list,
+    "xml": texts.of_xml,
     "checkpoint": binaries.of_checkpoint,
     "weights": binaries.of_weights,
     "safetensors": binaries.of_safetensors,

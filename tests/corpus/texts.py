@@ -194,6 +194,41 @@ def of_list(good: bytes) -> Iterator[Bad]:
         yield of_bytes(f"list_{name}", good + extra + b"\n")
 
 
+CVAT = (
+    b'<?xml version="1.0" encoding="utf-8"?>\n<annotations><version>1.1</version><meta><task><labels><label><name>car'
+    b'</name><color>#ff0000</color></label></labels></task></meta><image id="0" name="a_1.jpg" width="96" height="64">'
+    b'<box label="car" xtl="1.0" ytl="2.0" xbr="30.0" ybr="40.0" z_order="0"></box></image></annotations>\n'
+)
+
+
+def of_xml(good: bytes) -> Iterator[Bad]:
+    """Yield bad XMLs of CVAT: of broken syntax, dangerous ones, and with other content than `good` has."""
+    yield from of_any_kind(good)
+    middle = len(good) // 2
+    yield of_bytes("a_nul_byte", good[:middle] + b"\0" + good[middle:])
+    head, body = good.split(b"\n", 1)
+    laughs = b"".join(b'<!ENTITY a%d "%s">' % (level + 1, b"&a%d;" % level * 10) for level in range(12))
+    yield of_bytes(
+        "xml_bomb", head + b'<!DOCTYPE x [<!ENTITY a0 "ha">' + laughs + b"]>" + body.replace(b"car", b"&a9;")
+    )
+    outside = b'<!DOCTYPE x [<!ENTITY a SYSTEM "file:///etc/passwd">]>'
+    yield of_bytes("xml_of_another_file", head + outside + body.replace(b"car", b"&a;"))
+    yield of_bytes("xml_deep", head + b"<annotations>" + b"<a>" * DEEP + b"</a>" * DEEP + b"</annotations>")
+    for name, before, after in (
+        ("no_name", b'name="a_1.jpg"', b""),
+        ("escape", b"a_1.jpg", b"&#27;[2J.jpg"),
+        ("width_text", b'width="96"', b'width="x"'),
+        ("width_huge", b'width="96"', b'width="%s"' % LONG_NUMBER.encode()),
+        ("no_label", b'label="car"', b""),
+        ("corner_nan", b'xtl="1.0"', b'xtl="nan"'),
+        ("corner_huge", b'xtl="1.0"', b'xtl="1e300"'),
+        ("no_corner", b'xtl="1.0"', b""),
+        ("z_order_text", b'z_order="0"', b'z_order="x"'),
+        ("track", b"</annotations>", b'<track id="0" label="car"></track></annotations>'),
+    ):
+        yield of_bytes(f"xml_{name}", good.replace(before, after))
+
+
 def of_submission(good: bytes) -> Iterator[Bad]:
     """Yield bad submissions in the AI Edge Contest's JSON."""
     yield from of_json(good)

@@ -1,6 +1,7 @@
 """A folder in which every command has something to do, and what a command has changed in it."""
 
 import hashlib
+import json
 import os
 import shutil
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import yaml
 
 from command.line import CommandLine
 from corpus.pictures import encoded, picture
+from corpus.texts import CVAT
 
 CAMVID = ["0001TP_000030", "0001TP_000060", "0001TP_000400", "0006R0_f00930", "0006R0_f01300"]
 
@@ -32,6 +34,7 @@ def build_world(root: Path, trained: Path, line: CommandLine) -> None:
     _write_settings(root)
     _write_camvid(root / "camvid")
     _write_hand_ins(root)
+    _write_annotations(root)
     for name in range(2):
         (root / "pictures").mkdir(exist_ok=True)
         (root / "frames").mkdir(exist_ok=True)
@@ -124,6 +127,25 @@ def _write_hand_ins(root: Path) -> None:
     shutil.copytree(root / "camvid/testannot", root / "ids")
     for file in (root / "ids").glob("*.png"):
         file.write_bytes(encoded(picture(96, 64, 1) % np.uint8(11)))
+
+
+def _write_annotations(root: Path) -> None:
+    """Write annotations of an image as COCO JSON and as CVAT's XML, and a mask in MMSegmentation's layout."""
+    photo = encoded(picture(96, 64), ".jpg")
+    for folder in ("coco", "cvat", "layout/img_dir/train", "layout/ann_dir/train"):
+        (root / folder).mkdir(parents=True)
+    for folder in ("coco", "cvat", "layout/img_dir/train"):
+        (root / folder / "a_1.jpg").write_bytes(photo)
+    (root / "layout/ann_dir/train/a_1.png").write_bytes(encoded(picture(96, 64, 1) % np.uint8(3)))
+    polygon = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": [[1, 1, 40, 1, 40, 30]], "iscrowd": 0}
+    content = {
+        "images": [{"id": 1, "file_name": "a_1.jpg", "width": 96, "height": 64}],
+        "annotations": [polygon],
+        "categories": [{"id": 1, "name": "car"}],
+    }
+    (root / "coco/coco.json").write_text(json.dumps(content))
+    (root / "cvat/annotations.xml").write_bytes(CVAT)
+    (root / "classes.csv").write_text("Pixel Value, Class\n0, a\n1, b\n2, c\n")
 
 
 def _write_safetensors(root: Path) -> None:

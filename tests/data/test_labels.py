@@ -213,3 +213,49 @@ def test_an_id_of_16_bits_is_unknown_to_ids_of_8_bits() -> None:
         labels.encode(np.array([[7, 256, 65535]], np.uint16))
     with pytest.raises(ValueError, match="from 0 to 65535"):
         LabelSet((LabelClass("road", (1, 2, 3), (70000,)),))
+
+
+STREET = LabelSet(
+    (
+        LabelClass("road", (1, 0, 0), (7,), category="flat"),
+        LabelClass("pavement", (2, 0, 0), (8,), scored=False, category="flat"),
+        LabelClass("sky", (3, 0, 0), (23,)),
+        LabelClass("car", (4, 0, 0), (26, 27), scored=False),
+    ),
+    void_ids=(0,),
+)
+
+
+def test_categories_merge_classes_and_keep_those_without_one() -> None:
+    labels = STREET.select("categories")
+    assert labels.names == ["flat", "sky", "car"]
+    assert labels.encode(np.array([[7, 8, 23, 27, 0]], np.uint8)).tolist() == [[0, 0, 1, 2, 255]]
+    assert labels.scored.tolist() == [True, True, False]
+    assert [label.written_id for label in labels.classes] == [None, 23, 26]
+
+
+def test_any_mapping_merges_classes() -> None:
+    labels = STREET.select({"ground": ["road", "pavement"], "vehicle": ["car"]})
+    assert labels.names == ["background", "ground", "vehicle"]
+    assert labels.encode(np.array([[7, 8, 23, 27]], np.uint8)).tolist() == [[1, 1, 0, 2]]
+    assert [label.written_id for label in labels.classes] == [23, None, 26]
+    assert STREET.class_indices_in(labels).tolist() == [1, 1, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("choice", "says"),
+    [
+        ({"a": ["road"], "b": ["road"]}, "repeated"),
+        ({"a": ["tram"]}, r"unknown classes \['tram'\]"),
+        ({"a": []}, "empty"),
+    ],
+)
+def test_a_mapping_that_is_not_possible_is_named(choice: dict[str, list[str]], says: str) -> None:
+    with pytest.raises(FoldsegError, match=says):
+        STREET.select(choice)
+
+
+def test_overlapping_classes_are_merged_by_their_union() -> None:
+    whole, core = LabelClass("whole", (1, 0, 0), (1, 2)), LabelClass("core", (0, 1, 0), (2, 3))
+    labels = LabelSet((whole, core), overlapping=True).select({"any": ["whole", "core"], "core": ["core"]})
+    assert labels.encode(np.array([[0, 1, 2, 3]], np.uint8)).tolist() == [[0, 1, 3, 3]]

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from foldseg.data.rle_segments import mask_of_segments, segments_of_mask
 from foldseg.data.rle_text import (
     RleDialect,
     decode_coco_counts,
@@ -15,8 +16,6 @@ from foldseg.data.rle_text import (
     encode_coco_text,
     encode_text,
     is_empty_text,
-    mask_of_segments,
-    segments_of_mask,
 )
 
 MASK = np.array([[0, 1, 1, 0], [0, 1, 0, 0], [1, 1, 0, 1]], bool)
@@ -104,7 +103,7 @@ def test_segments_are_the_first_pixel_and_the_length() -> None:
         ("1 2-3", COLUMNS, "has '2-3' where an integer is expected"),
         ("- 1", COLUMNS, "has '-' where an integer is expected"),
         ("nan", COLUMNS, "has 'nan' where an integer is expected"),
-        ("99999999999999999999 1", COLUMNS, "has '99999999999999999999' where an integer is expected"),
+        ("99999999999999999999 1", COLUMNS, "has the number 9223372036854775807; the picture"),
         ("0 1", COLUMNS, "begins at pixel 0; the first pixel is number 1"),
         ("3 0", COLUMNS, "segment 1 has the length 0; lengths are positive"),
         ("1 1 3 -1", COLUMNS, "segment 2 has the length -1"),
@@ -117,6 +116,7 @@ def test_segments_are_the_first_pixel_and_the_length() -> None:
         ),
         ("12 1", RleDialect(base=0), "reaches pixel 12; .* the last is number 11"),
         ("9223372036854775807 1", COLUMNS, "has the number 9223372036854775807; the picture of 3x4"),
+        ("99999999999999999999 -1", COLUMNS, "has the number 99999999999999999999, which no picture has"),
         ("2 5 -1 1", RELATIVE, "has the distance -1 before segment 2"),
         ("-1 5", RELATIVE, "begins at pixel -1; the first pixel is number 0"),
         ("2 5 5 1", RELATIVE, "reaches pixel 12"),

@@ -77,6 +77,12 @@ def annotation(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"images": [{"id": [1], "file_name": "a.jpg"}]}, r"images\[0\] has no id and file_name"),
+        ({"images": [{"id": 1, "file_name": "a\n.jpg", "width": 9, "height": 9}]}, "is no possible name of an image"),
+        ({"images": [{"id": 1, "file_name": "\ud800", "width": 9, "height": 9}]}, "is no possible name of an image"),
+        ({"images": [{"id": 1, "file_name": "x" * 300, "width": 9, "height": 9}]}, "is no possible name of an image"),
+        ({"categories": [{"id": 3, "name": "\x1b[2J"}], "annotations": [annotation()]}, "is no possible name of a cla"),
+        ({"annotations": [annotation(image_id=[])]}, "annotation 5: has no image_id and category_id"),
         ({"images": {}}, "coco.json: images should be a list of mappings"),
         ({"images": [{"id": 10, "width": 4, "height": 4}]}, r"images\[0\] has no id and file_name"),
         ({"images": [{"id": 10, "file_name": "a.jpg"}]}, r"image 10 \(a.jpg\): has no width and height"),
@@ -334,7 +340,8 @@ def test_masks_of_cvat_are_in_rows_of_their_own_box(tmp_path: Path) -> None:
     assert mask.sum() == 149
     box = mask[20:35, 10:23]
     assert box.sum() == 149
-    assert np.array_equal(box, box[::-1, ::-1])  # a disc; not so if it were read down the columns
+    assert np.flatnonzero(box[0]).tolist() == [3, 4, 5, 6, 7] and np.flatnonzero(box[14]).tolist() == [5, 6, 7, 8, 9]
+    assert (np.diff(box.astype(int), axis=1, prepend=0, append=0) == 1).sum(1).tolist() == [1] * 15  # one segment a row
 
 
 def test_boxes_and_other_shapes_of_cvat(tmp_path: Path) -> None:
@@ -363,6 +370,13 @@ def test_boxes_and_other_shapes_of_cvat(tmp_path: Path) -> None:
         ('<box label="a" xtl="1" ytl="1" xbr="3"/>', "box number 1 .*: has no ybr"),
         ('<polygon points="1,1;2,2"/>', "polygon number 1 has no label"),
         ('<mask label="a" rle="3, 5" left="0" top="0" width="3" height="3"/>', "mask number 1 .*has counts for 8"),
+        (
+            '<ellipse label="a" cx="nan" cy="1" rx="2" ry="3"/>',
+            "ellipse number 1 .*: has coordinates that are not finite",
+        ),
+        ('<ellipse label="a" cx="1" cy="1" rx="-2" ry="3"/>', "ellipse number 1 .*: has a radius below 0"),
+        ('<box label="a" xtl="1" ytl="1" xbr="3" ybr="3" rotation="inf"/>', "has an angle that is no number"),
+        ('<mask label="a" rle="1" left="inf" top="0" width="1" height="1"/>', "has coordinates that are not finite"),
         ('<blob label="a"/>', "blob number 1 .*: is of a type that is not known"),
         ("<polygon", "annotations.xml: is no valid XML"),
     ],
@@ -705,6 +719,15 @@ def test_what_is_not_labelled_may_be_void(tmp_path: Path) -> None:
     mask = read_mask(result.folder, read_table(result.folder)[0])
     assert set(np.unique(mask)) == {1, 2, 255}
     warns(result, "classes have no pixel in any mask: 1, e.g. 'background'")
+
+
+def test_names_with_commas(tmp_path: Path) -> None:
+    categories = [{"id": 3, "name": "box, chest"}, {"id": 7, "name": "disc"}]
+    result = run(coco(tmp_path, categories=categories))
+    assert [entry["name"] for entry in result.classes] == ["background", "box; chest", "disc"]
+    warns(result, "names of classes have commas, which become semicolons: 1, e.g. 'box, chest'")
+    assert (read_mask(result.folder, read_table(result.folder)[0]) == 1).sum() > 300
+    assert "<td>1</td>" in result.report.read_text()
 
 
 def test_too_many_classes(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from command.line import CommandLine
-from pages.project import DEMO, PRINTED, lay_out
+from pages.project import DEMO, PRINTED, lay_out, lay_out_exports
 from pages.shell import Shell
 
 VOID = 11  # of CamVid's masks
@@ -35,11 +35,12 @@ def toy_project(tmp_path_factory: pytest.TempPathFactory, command_line: CommandL
 def shell(request: pytest.FixtureRequest, toy_project: Path, tmp_path: Path, command_line: CommandLine) -> Shell:
     """A shell in a copy of the project after `make demo`, beside which lie tiny folders of the other data sets.
 
-    `my_labels` is a submission for CamVid: the truth, with a class in place of void.
+    `exported` has what tools export. `my_labels` is a submission for CamVid: the truth, with a class in place of void.
     """
     project = Path(shutil.copytree(toy_project, tmp_path / "project", symlinks=True))
     for name in ("camvid", "signate"):
         shutil.move(request.getfixturevalue(f"{name}_root"), project / "data" / name)
+    lay_out_exports(project / "exported")
     labels = project / "my_labels"
     labels.mkdir()
     for mask in (project / "data/camvid/testannot").iterdir():

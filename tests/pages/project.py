@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from importing.trees import TREES
 from pages.markdown import REPOSITORY
 
 HAS_CRF = importlib.util.find_spec("pydensecrf") is not None
@@ -42,6 +43,20 @@ def lay_out(project: Path) -> None:
         copy = project / config.relative_to(REPOSITORY)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text(yaml.safe_dump(_shrink(config), sort_keys=False))
+
+
+def lay_out_exports(folder: Path) -> None:
+    """Write what annotation tools export: folders, a zip without images, a tar, and a class file."""
+    for name in ("coco", "labelme", "label_studio"):
+        TREES[name](folder / name)
+    TREES["mmsegmentation"](folder / "mmseg")
+    (folder / "classes.txt").write_text("background 0 0 0\nbox 250 50 53\ndisc 51 221 255\n")
+    for name, kind in (("cvat_masks", "zip"), ("supervisely", "tar")):
+        source = TREES[name](folder / f"{name}_source")
+        if kind == "zip":
+            shutil.move(source / "JPEGImages", folder / "cvat_images")
+        shutil.make_archive(str(folder / name), kind, source)
+        shutil.rmtree(source)
 
 
 def _shrink(config: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Run-length submissions: the contest's sample is the template, and what is written comes back."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,11 @@ def test_ids_may_be_ours_or_names_of_files_with_or_without_suffix(tmp_path: Path
     settings = with_sample(tmp_path, f"id,rle\n{text},\n")
     files = {"a": "files_a.png"}
     assert write(tmp_path, settings, {"a": SHAPE}, SALT, files=files) == f"id,rle\n{text},3 5 12 1\n"
+
+
+def test_ids_that_were_made_safe_are_found(tmp_path: Path) -> None:
+    settings = with_sample(tmp_path, "id,rle\ncity/a,\n")
+    assert write(tmp_path, settings, {"city__a": SHAPE}, SALT) == "id,rle\ncity/a,3 5 12 1\n"
 
 
 def test_a_stem_that_two_images_share_names_none(tmp_path: Path) -> None:
@@ -274,6 +280,8 @@ def test_a_sample_that_does_not_fit_is_an_error(tmp_path: Path, sample: str, say
     settings = with_sample(tmp_path, sample)
     with pytest.raises(FoldsegError) as caught:
         write(tmp_path, settings, {"a": SHAPE, "b": SHAPE}, SALT)
+    with pytest.raises(FoldsegError, match=re.escape(str(caught.value))):  # before any work, too
+        FORMATS[RunLength].check(settings, SALT, KnownImages({"a": Path("a.png"), "b": Path("b.png")}))
     assert str(caught.value).startswith(f"{settings.sample}: ")
     assert says.replace("\\", "") in str(caught.value)
     assert not (tmp_path / "submission.csv").exists()

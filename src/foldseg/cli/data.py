@@ -11,12 +11,46 @@ from foldseg.cli.arguments import ExperimentFile, Overrides, parse_output, parse
 
 def add_verbs(app: typer.Typer) -> None:
     """Add this module's verbs."""
+    app.command(rich_help_panel=panels.DATA, epilog="Example: foldseg check configs/data/camvid.yaml")(check)
     app.command(rich_help_panel=panels.DATA, epilog="Example: foldseg folds configs/data/camvid.yaml")(folds)
     app.command(
         "show-batch",
         rich_help_panel=panels.DATA,
         epilog="Example: foldseg show-batch configs/experiments/toy_crop.yaml --out batch.png",
     )(show_batch)
+
+
+def check(
+    config: Annotated[Path, typer.Argument(parser=parse_path, metavar="DATA", help="A data set: configs/data/X.yaml.")],
+    overrides: Overrides = None,
+    exclude: Annotated[
+        Path | None,
+        typer.Option(parser=parse_output, metavar="CSV", help="Write images with problems to it, for data.exclude."),
+    ] = None,
+) -> None:
+    """Read every image and mask once, and say what is wrong with them and what cures it."""
+    from foldseg.config import load_data
+    from foldseg.data.check import check_data
+    from foldseg.data.datasets import DataSet
+    from foldseg.errors import FoldsegError
+    from foldseg.files import write_text
+    from foldseg.outputs import check_output
+
+    data = DataSet(load_data(config, overrides or ()))
+    if exclude is not None:
+        check_output(exclude, ".csv", [data.root], ("id", "reason"))
+    found = check_data(data)
+    print(f"{data.root}: {found.images} images, {found.masks} with a mask")
+    print(found.classes.to_string(index=False, formatters={"share": "{:.2%}".format}))
+    for remark in found.remarks:
+        print(f"note: {remark}")
+    if exclude is not None and found.problems:
+        write_text(exclude, found.bad_images.to_csv(index=False, lineterminator="\n"))
+        print(f"{exclude}: {len(found.bad_images)} images, for data.exclude={exclude}")
+    if found.problems:
+        bad = len(found.bad_images)
+        raise FoldsegError(f"{data.root}: {bad} of {found.images} images cannot be used:\n{found.describe_problems()}")
+    print("no problems")
 
 
 def folds(

@@ -14,7 +14,7 @@ def add_verbs(app: typer.Typer) -> None:
     app.command(
         "import",
         rich_help_panel=panels.DATA,
-        epilog="Example: foldseg import coco/annotations/instances_train2017.json data/birds --images coco/train2017",
+        epilog="Example: foldseg import exported/labelme data/streets",
     )(import_)
 
 

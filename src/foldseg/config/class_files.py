@@ -109,7 +109,7 @@ def _read_lines(path: Path) -> list[ClassEntry]:
         raise FoldsegError(f"{path}: names no classes; {_EXPECTED}")
     header = rows[0][1].lower()
     if "pixel value" in header:
-        return _read_roboflow(path, rows[1:])
+        return _read_roboflow(path, rows)
     if re.match(r"idx\b.*\bname", header):
         return _read_object_info(path, rows)
     if re.fullmatch(r'"?name"?\s*,\s*"?r(ed)?"?\s*,.*', header):
@@ -130,7 +130,10 @@ def _read_colour_line(path: Path, number: int, line: str, pattern: re.Pattern[st
 
 def _read_roboflow(path: Path, rows: Sequence[tuple[int, str]]) -> list[ClassEntry]:
     entries = []
-    for number, line in rows:
+    columns = [cell.strip().lower() for cell in rows[0][1].split(",")]
+    if columns[:2] != ["pixel value", "class"] or len(columns) > 2:
+        raise FoldsegError(f"{path}: line {rows[0][0]}, {short_name(rows[0][1])!r}, should be `Pixel Value, Class`")
+    for number, line in rows[1:]:
         cells = [cell.strip() for cell in next(csv.reader([line], skipinitialspace=True))]
         if len(cells) < 2 or not cells[1]:
             raise FoldsegError(f"{path}: line {number}, {short_name(line)!r}, is no pixel value and class")

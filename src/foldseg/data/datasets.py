@@ -25,7 +25,7 @@ from foldseg.data.folds import (
     load_folds,
 )
 from foldseg.data.grouping import apply_named
-from foldseg.data.labels import LabelSet
+from foldseg.data.labels import LabelChoice, LabelSet
 from foldseg.data.leaks import TEST
 from foldseg.data.own_classes import make_label_set
 from foldseg.data.reading import read_image_size
@@ -179,7 +179,7 @@ class DataSet:
         """Return (height, width) of an image, from its file's header. FoldsegError if the header is damaged."""
         return read_image_size(self.images[name], self.pictures)
 
-    def with_labels(self, labels: str | tuple[str, ...]) -> "DataSet":
+    def with_labels(self, labels: LabelChoice) -> "DataSet":
         """Return the same images and folds with other classes, e.g. "scored". Nothing is read again."""
         settings = self.settings.model_copy(update={"labels": labels})
         return DataSet(settings, self.shares_tables_with or self)
@@ -210,8 +210,8 @@ def scan(settings: Data) -> pd.DataFrame:
 
 
 def _suggest_folds_command(settings: Data) -> str:
-    """Return the command that makes the folds file, with the data configuration if it is in configs/data."""
-    for path in sorted(Path("configs/data").glob("*.yaml")):
+    """Return the command that makes the folds file, with the data configuration if it is in `configs`."""
+    for path in [*sorted(Path("configs/data").glob("*.yaml")), *sorted(Path("configs/contests").glob("*.yaml"))]:
         try:
             candidate = load_data(path)
         except FoldsegError:

@@ -9,6 +9,7 @@ import pandas as pd
 from foldseg.config.schema import Data
 from foldseg.config.schema.choice import check_entries
 from foldseg.config.schema.division import CrossValidation, Division, FractionDivision, GroupDivision, SplitDivision
+from foldseg.data.check import require_valid
 from foldseg.data.datasets import DataSet, select_divided
 from foldseg.data.folds import (
     ONLY_TRAINED,
@@ -38,7 +39,7 @@ def make_folds_file(settings: Data, strict: bool = False) -> pd.DataFrame:
     """
     data, path = DataSet(settings), settings.folds
     table = select_divided(data.samples, settings)
-    data.check_files()
+    require_valid(data)
     folds = _divide(add_seen(table, settings, data.all_labels), settings)
     if not is_absent(path) and read_text(path).replace("\r\n", "\n") != format_folds(folds):
         raise FoldsegError(

@@ -142,9 +142,21 @@ def _remember(entries: Mapping[Path, list[Any]]) -> None:
 
 def _cache_file(folder: Path) -> Path:
     """Return the file that remembers the hashes of a folder's files. RuntimeError if the user has no home folder."""
-    home = os.environ.get("FOLDSEG_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "foldseg"
     name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:32]
-    return Path(home).expanduser() / "content" / f"{name}.json"
+    return _cache_home() / "content" / f"{name}.json"
+
+
+def _cache_home() -> Path:
+    home = os.environ.get("FOLDSEG_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "foldseg"
+    return Path(home).expanduser()
+
+
+def cache_folder(name: str) -> Path | None:
+    """Return the folder of what is remembered of a kind, e.g. "checked". None if the user has no home folder."""
+    try:
+        return _cache_home() / name
+    except RuntimeError:
+        return None
 
 
 def _read_cache(folder: Path) -> dict[str, Any]:

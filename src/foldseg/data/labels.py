@@ -32,6 +32,8 @@ MAX_OVERLAPPING_CLASSES = 7
 """With 7 class bits, all classes together are 127. So 255 stays void, and 254 unknown."""
 
 Colour = tuple[int, int, int]
+LabelChoice = str | Sequence[str] | Mapping[str, Sequence[str]]
+"""Which classes are learned; see `LabelSet.select`."""
 Mask = NDArray[np.uint8]
 Image = NDArray[np.uint8]
 RawIds = NDArray[np.uint8] | NDArray[np.uint16]
@@ -47,6 +49,8 @@ class LabelClass:
     scored: bool = True
     is_merged: bool = False
     """Whether it stands for several classes of the data set, so that no raw id can be written for it."""
+    category: str = ""
+    """A name that it shares with other classes, which `select("categories")` makes one class. Empty: it has none."""
 
     @property
     def written_id(self) -> int | None:
@@ -257,22 +261,24 @@ class LabelSet:
             definition[f"(colour of raw id {raw_id})"] = f"RGB {colour}"
         return definition
 
-    def select(self, choice: str | Sequence[str]) -> "LabelSet":
+    def select(self, choice: LabelChoice) -> "LabelSet":
         """Return the label set that a model is trained on.
 
-        `choice` is "all", "scored" or a list of class names. The classes that are not chosen become one class,
-        `background`, with the index 0. If classes overlap, they vanish: their pixels are of no class, unless a chosen
-        class has them, too. FoldsegError names unknown classes.
+        `choice` is "all", "scored", "categories", a list of class names, or a mapping from new names to the names of
+        the classes that are merged. The classes that are not chosen become one class, `background`, with the index 0.
+        If classes overlap, they vanish: their pixels are of no class, unless a chosen class has them, too. FoldsegError
+        names unknown classes.
         """
         if choice == "all":
             return self
-        names = [label.name for label in self.classes if label.scored] if choice == "scored" else list(choice)
-        unknown = [name for name in names if name not in self.names]
-        if unknown or not names or len(set(names)) != len(names):
-            problem = f"unknown classes {unknown}" if unknown else f"classes {names} (empty or repeated)"
+        parts = self._list_parts(choice)
+        members = [name for names in parts.values() for name in names]
+        unknown = [name for name in members if name not in self.names]
+        if unknown or not members or (len(set(members)) != len(members) and not self.overlapping):
+            problem = f"unknown classes {unknown}" if unknown else f"classes {members} (empty or repeated)"
             raise FoldsegError(f"data.labels: {problem}; this data set has {', '.join(self.names)}")
-        chosen = tuple(self.classes[self.names.index(name)] for name in names)
-        others = [label for label in self.classes if label.name not in names]
+        chosen = tuple(self._merge(name, names) for name, names in parts.items())
+        others = [label for label in self.classes if label.name not in members]
         background_ids = tuple(raw_id for label in others for raw_id in label.raw_ids)
         if self.overlapping:
             remaining = {raw_id for label in chosen for raw_id in label.raw_ids}
@@ -282,6 +288,30 @@ class LabelSet:
             return LabelSet(chosen, self.void_ids, self.raw_colours)
         background = LabelClass("background", (0, 0, 0), background_ids, scored=False, is_merged=len(others) > 1)
         return LabelSet((background, *chosen), self.void_ids, self.raw_colours)
+
+    def _list_parts(self, choice: LabelChoice) -> dict[str, list[str]]:
+        """Return the names of the classes that are merged, by the name of the class that they become."""
+        if choice == "scored":
+            return {label.name: [label.name] for label in self.classes if label.scored}
+        if choice == "categories":
+            parts: dict[str, list[str]] = {}
+            for label in self.classes:
+                parts.setdefault(label.category or label.name, []).append(label.name)
+            return parts
+        if isinstance(choice, Mapping):
+            return {name: list(names) for name, names in choice.items()}
+        if len(set(choice)) != len(choice):
+            return {str(list(choice)): list(choice)}  # which is refused, since names are repeated
+        return {name: [name] for name in choice}
+
+    def _merge(self, name: str, names: Sequence[str]) -> LabelClass:
+        """Return a class that stands for several: it has the colour of the first, and is scored if one of them is."""
+        labels = [self.classes[self.names.index(member)] for member in names]
+        if len(labels) == 1:
+            return replace(labels[0], name=name)
+        raw_ids = tuple(dict.fromkeys(raw_id for label in labels for raw_id in label.raw_ids))
+        is_scored = any(label.scored for label in labels)
+        return LabelClass(name, labels[0].colour, raw_ids, is_scored, is_merged=True, category=labels[0].category)
 
     def class_indices_in(self, coarser: "LabelSet") -> NDArray[np.intp]:
         """Return, for every class of this label set, the index of the class of `coarser` that holds all its raw ids.

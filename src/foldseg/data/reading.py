@@ -112,7 +112,7 @@ def describe_size_difference(
     """
     text = f"{mask}: is {mask_size[1]}x{mask_size[0]}, its image {image} is {size[1]}x{size[0]} (width x height)"
     if orientation == 1:
-        return text
+        return f"{text}; if only its scale differs, data.pictures.resize_masks=true resizes it"
     return (
         f"{text}; the image has the EXIF orientation {orientation}: with data.pictures.orientation=upright the mask "
         "has to be upright, as viewers show the image; with data.pictures.orientation=stored neither is turned"

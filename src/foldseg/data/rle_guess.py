@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from foldseg.data.rle_text import RleDialect, Size, decode_text, is_empty_text
+from foldseg.data.rle_segments import Size
+from foldseg.data.rle_text import RleDialect, decode_text, is_empty_text
 
 DIALECTS = (
     RleDialect(),

@@ -7,19 +7,18 @@ row. In between, segments are an int64 array (n, 2): the first pixel of each, co
 import re
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
-Segments = NDArray[np.int64]
-Size = tuple[int, int]
-"""Height and width."""
+from foldseg.data.rle_segments import Segments, Size, check_segments, describe_size, draw_segments, segments_of_mask
 
 _BITS, _SIGN, _MORE, _FIRST_CHARACTER = 5, 0x10, 0x20, 48
 _MAX_GROUPS = 13
 """Groups of five bits that a 64-bit number takes, at most."""
 _NUMBER = re.compile(r"-?[0-9]+")
-_NOT_NUMBERS = re.compile(r"[^0-9\s-]")
+_DIGITS, _BLANK = 10, 32
+"""Number of digits, which follow each other in ASCII, and the code of a blank."""
 
 
 EMPTY_TEXTS = ("", "-1", "-")
@@ -61,7 +60,7 @@ def encode_text(mask: NDArray[np.bool_], dialect: RleDialect = RleDialect()) -> 
         segments[:1, 0] += dialect.base
     else:
         segments[:, 0] += dialect.base
-    return " ".join(map(str, segments.ravel().tolist()))
+    return _join_numbers(segments.ravel())
 
 
 def decode_text(text: str, size: Size, dialect: RleDialect = RleDialect()) -> NDArray[np.bool_]:
@@ -70,7 +69,7 @@ def decode_text(text: str, size: Size, dialect: RleDialect = RleDialect()) -> ND
     `size` is (height, width). ValueError if the string is not pairs of integers. ValueError also if its segments
     overlap, are out of order or leave the picture: then another dialect may be the right one.
     """
-    return _draw(parse_text(text, size, dialect), size, dialect.rows_first)
+    return draw_segments(parse_text(text, size, dialect), size, dialect.rows_first)
 
 
 def parse_text(text: str, size: Size, dialect: RleDialect = RleDialect()) -> Segments:
@@ -80,29 +79,42 @@ def parse_text(text: str, size: Size, dialect: RleDialect = RleDialect()) -> Seg
         raise ValueError(f"has {len(numbers)} numbers, not pairs of start and length: {_shortened(text)}")
     largest = size[0] * size[1] + dialect.base
     if len(numbers) and numbers.max() > largest:
-        raise ValueError(f"has the number {numbers.max()}; {_describe(size)}")
+        raise ValueError(f"has the number {numbers.max()}; {describe_size(size)}")
     segments = numbers.reshape(-1, 2)
     if dialect.relative:
         _check_gaps(segments, dialect.base)
         segments[1:, 0] += segments[:-1, 1]
         segments[:, 0] = segments[:, 0].cumsum()
     segments[:, 0] -= dialect.base
-    _check_segments(segments, size, dialect.base)
+    check_segments(segments, size, dialect.base)
     return segments
 
 
 def _parse_numbers(text: str) -> NDArray[np.int64]:
-    words = text.split()
-    if not words:
+    """Return the integers of a string. ValueError names what is no integer."""
+    if not text.strip():
         return np.empty(0, np.int64)
-    if _NOT_NUMBERS.search(text):
-        bad = next((word for word in words if not _NUMBER.fullmatch(word)), words[0])
-        raise ValueError(f"has {_shortened(bad)!r} where an integer is expected: {_shortened(text)}")
+    characters = np.frombuffer(text.encode(), np.uint8)
+    if ((characters - _FIRST_CHARACTER < _DIGITS) | (characters == _BLANK)).all():
+        return np.fromstring(text, np.int64, sep=" ")  # seven times as fast as int(); it does not check its text
+    words = text.split()
+    wrong = next((word for word in words if not _NUMBER.fullmatch(word)), None)
+    if wrong is not None:
+        raise ValueError(f"has {_shortened(wrong)!r} where an integer is expected: {_shortened(text)}")
     try:
         return np.array(list(map(int, words)), np.int64)
-    except (ValueError, OverflowError):
-        bad = next((word for word in words if not _NUMBER.fullmatch(word)), max(words, key=len))
-        raise ValueError(f"has {_shortened(bad)!r} where an integer is expected: {_shortened(text)}") from None
+    except OverflowError:
+        longest = max(words, key=len)
+        raise ValueError(f"has the number {_shortened(longest)}, which no picture has: {_shortened(text)}") from None
+
+
+def _check_gaps(segments: Segments, base: int) -> None:
+    """Raise ValueError if a start of a relative string is a distance below 0."""
+    wrong = np.flatnonzero(segments[1:, 0] < 0) + 1
+    if len(wrong):
+        raise ValueError(
+            f"has the distance {segments[wrong[0], 0]} before segment {wrong[0] + 1}; distances are not negative"
+        )
 
 
 def encode_coco_counts(mask: NDArray[np.bool_]) -> list[int]:
@@ -115,7 +127,7 @@ def decode_coco_counts(counts: list[int], size: Size, rows_first: bool = False) 
 
     `rows_first` is for tools that write the same lengths along the rows, as CVAT does inside of a box.
     """
-    return _draw(_segments_of_counts(np.array(counts, np.int64), size), size, rows_first)
+    return draw_segments(_segments_of_counts(np.array(counts, np.int64), size), size, rows_first)
 
 
 def encode_coco_text(mask: NDArray[np.bool_]) -> str:
@@ -124,19 +136,21 @@ def encode_coco_text(mask: NDArray[np.bool_]) -> str:
     From the fourth on, each length is written as its difference from the length two before. A number is written in
     groups of five bits, the low ones first.
     """
-    numbers = _counts_of_segments(segments_of_mask(mask), mask.size)
-    numbers[3:] -= numbers[1:-2].copy()
-    groups = np.empty((len(numbers), _MAX_GROUPS), np.uint8)
-    is_used = np.zeros(groups.shape, bool)
-    is_open = np.ones(len(numbers), bool)
-    rest = numbers
-    for index in range(_MAX_GROUPS):
+    rest = _counts_of_segments(segments_of_mask(mask), mask.size)
+    rest[3:] -= rest[1:-2].copy()
+    # The last group of a number ends in its sign, so 5 k bits hold numbers from -2^(5 k - 1) to 2^(5 k - 1) - 1
+    largest = int(max(rest.max(), ~rest.min()))
+    columns = largest.bit_length() // _BITS + 1
+    groups = np.empty((len(rest), columns), np.uint8)
+    is_used = np.empty(groups.shape, bool)
+    is_open = np.ones(len(rest), bool)
+    for index in range(columns):
         bits = rest & 0x1F
         rest = rest >> _BITS
-        is_last = np.where(bits & _SIGN, rest == -1, rest == 0)
+        is_last = rest == -(bits >> 4)  # nothing is left but the sign
         is_used[:, index] = is_open
-        groups[:, index] = (bits | np.where(is_last, 0, _MORE)) + _FIRST_CHARACTER
-        is_open &= ~is_last
+        groups[:, index] = bits + _FIRST_CHARACTER + _MORE * ~is_last
+        is_open = is_open & ~is_last
     return groups[is_used].tobytes().decode("ascii")
 
 
@@ -146,95 +160,29 @@ def decode_coco_text(text: str, size: Size) -> NDArray[np.bool_]:
     ValueError if the string is cut, or does not fill the picture.
     """
     try:
-        groups = np.frombuffer(text.encode("ascii"), np.uint8).astype(np.int64) - _FIRST_CHARACTER
+        groups = np.frombuffer(text.encode("ascii"), np.uint8) - np.uint8(_FIRST_CHARACTER)
     except UnicodeEncodeError:
         raise ValueError(f"is no compressed RLE: {_shortened(text)}") from None
-    is_last = (groups & _MORE) == 0
-    if len(groups) == 0 or groups.min() < 0 or groups.max() > 0x3F or not is_last[-1]:
+    ends = np.flatnonzero((groups & _MORE) == 0)
+    if len(groups) == 0 or groups.max() > 0x3F or not len(ends) or ends[-1] != len(groups) - 1:
         raise ValueError(f"is no compressed RLE, or is cut: {_shortened(text)}")
-    ends = np.flatnonzero(is_last)
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    lengths = ends - starts + 1
+    lengths = np.diff(ends, prepend=-1)
     if lengths.max() > _MAX_GROUPS:
         raise ValueError(f"is no compressed RLE: {_shortened(text)}")
-    shifts = _BITS * (np.arange(len(groups)) - np.repeat(starts, lengths))
-    numbers = np.add.reduceat((groups & 0x1F) << shifts, starts)
-    is_negative = (groups[ends] & _SIGN) != 0
-    numbers[is_negative] -= np.int64(1) << np.minimum(_BITS * lengths[is_negative], 63)
+    numbers = (groups[ends] & 0x1F).astype(np.int64)
+    numbers -= (numbers & _SIGN) << 1
+    for index in range(1, int(lengths.max())):  # from the last group of a number to its first one
+        longer = np.flatnonzero(lengths > index)
+        numbers[longer] = (numbers[longer] << _BITS) | (groups[ends[longer] - index] & 0x1F)
     for first in (1, 2):  # from the fourth number on, each is a difference from the number two before
         numbers[first::2] = numbers[first::2].cumsum()
-    return _draw(_segments_of_counts(numbers, size), size, rows_first=False)
+    return draw_segments(_segments_of_counts(numbers, size), size, rows_first=False)
 
 
-def segments_of_mask(mask: NDArray[np.bool_], rows_first: bool = False) -> Segments:
-    """Return the segments of the True pixels of a mask (H, W) bool, in order."""
-    pixels = np.ascontiguousarray(mask).view(np.uint8)
-    line = (pixels if rows_first else cv2.transpose(pixels)).reshape(-1)
-    changes = np.flatnonzero(line[1:] != line[:-1]) + 1
-    begins_within = bool(line[0]) if len(line) else False
-    ends_within = bool(line[-1]) if len(line) else False
-    edges = np.concatenate([[0] * begins_within, changes, [len(line)] * ends_within]).astype(np.int64)
-    segments = edges.reshape(-1, 2)
-    segments[:, 1] -= segments[:, 0]
-    return segments
-
-
-def mask_of_segments(segments: Segments, size: Size, rows_first: bool = False) -> NDArray[np.bool_]:
-    """Return the mask (H, W) bool of segments: the inverse of `segments_of_mask`.
-
-    ValueError if segments overlap, are out of order or empty, or leave the picture.
-    """
-    _check_segments(segments, size, 0)
-    return _draw(segments, size, rows_first)
-
-
-def _draw(segments: Segments, size: Size, rows_first: bool) -> NDArray[np.bool_]:
-    """Return the mask (H, W) bool of segments that are valid."""
-    height, width = size
-    lengths = np.empty(2 * len(segments) + 1, np.int64)
-    lengths[1::2] = segments[:, 1]
-    edges = np.concatenate([[0], segments.sum(1)])
-    lengths[0::2] = np.append(segments[:, 0], height * width) - edges
-    values = np.arange(len(lengths), dtype=np.uint8) & 1
-    line = np.repeat(values, lengths)
-    if rows_first:
-        return line.reshape(size).view(np.bool_)
-    return np.ascontiguousarray(cv2.transpose(line.reshape(width, height))).view(np.bool_).reshape(size)
-
-
-def _check_gaps(segments: Segments, base: int) -> None:
-    """Raise ValueError if a start of a relative string is a distance below 0."""
-    wrong = np.flatnonzero(segments[1:, 0] < 0) + 1
-    if len(wrong):
-        raise ValueError(
-            f"has the distance {segments[wrong[0], 0]} before segment {wrong[0] + 1}; distances are not negative"
-        )
-
-
-def _check_segments(segments: Segments, size: Size, base: int) -> None:
-    """Raise ValueError unless segments are in order, do not overlap and are inside of the picture.
-
-    `base` is the number that the string has for the first pixel, for the message.
-    """
-    if not len(segments):
-        return
-    starts, lengths, ends = segments[:, 0], segments[:, 1], segments.sum(1)
-    short = np.flatnonzero(lengths < 1)
-    if len(short):
-        raise ValueError(f"segment {short[0] + 1} has the length {lengths[short[0]]}; lengths are positive")
-    if starts[0] < 0:
-        raise ValueError(f"begins at pixel {starts[0] + base}; the first pixel is number {base}")
-    wrong = np.flatnonzero(starts[1:] < ends[:-1]) + 1
-    if len(wrong):
-        index = int(wrong[0])
-        begin, before = starts[index] + base, starts[index - 1] + base
-        where = f"segment {index + 1} begins at pixel {begin}"
-        if begin < before:
-            raise ValueError(f"{where}, segment {index} at pixel {before}; starts must ascend")
-        raise ValueError(f"{where}, and segment {index} ends at pixel {ends[index - 1] - 1 + base}; they overlap")
-    if ends[-1] > size[0] * size[1]:
-        last = size[0] * size[1] - 1 + base
-        raise ValueError(f"reaches pixel {ends[-1] - 1 + base}; {_describe(size)}, the last is number {last}")
+def _join_numbers(numbers: NDArray[np.int64]) -> str:
+    """Return numbers as text, with a blank between two."""
+    text = orjson.dumps(np.ascontiguousarray(numbers), option=orjson.OPT_SERIALIZE_NUMPY)  # ten times as fast as str()
+    return text[1:-1].replace(b",", b" ").decode()
 
 
 def _counts_of_segments(segments: Segments, pixels: int) -> NDArray[np.int64]:
@@ -250,15 +198,11 @@ def _segments_of_counts(counts: NDArray[np.int64], size: Size) -> Segments:
     height, width = size
     total = int(counts.sum())
     if (len(counts) and counts.min() < 0) or total != height * width:
-        raise ValueError(f"has counts for {total} pixels; {_describe(size)}")
+        raise ValueError(f"has counts for {total} pixels; {describe_size(size)}")
     ends = counts.cumsum()
     ones = counts[1::2]
     segments = np.stack([ends[1::2] - ones, ones], 1)
     return segments[ones > 0]
-
-
-def _describe(size: Size) -> str:
-    return f"the picture of {size[0]}x{size[1]} (height x width) has {size[0] * size[1]} pixels"
 
 
 def _shortened(text: str) -> str:

@@ -104,9 +104,9 @@ def check_files(table: pd.DataFrame, root: Path, pictures: Pictures = AS_SHOWN) 
 def _header_or_error(image: Path, mask: Path | None, pictures: Pictures) -> Header | FoldsegError:
     """Return the header of an image, or the error that says what is wrong with the image or its mask."""
     try:
-        header = _check_once(image, pictures)
+        header = check_once(image, pictures)
         size = header.size(pictures.upright)
-        mask_size = _check_once(mask, pictures).size(pictures.upright) if mask else size
+        mask_size = check_once(mask, pictures).size(pictures.upright) if mask else size
     except FoldsegError as error:
         return error
     if mask_size != size and not pictures.resize_masks:
@@ -114,7 +114,7 @@ def _header_or_error(image: Path, mask: Path | None, pictures: Pictures) -> Head
     return header
 
 
-def _check_once(path: Path, pictures: Pictures) -> Header:
+def check_once(path: Path, pictures: Pictures) -> Header:
     """Check a file and return its header. A process checks a file again only if it has changed.
 
     It may train several folds, which read the same files.

@@ -153,6 +153,8 @@ def _find_checked_members(config: Ensemble, opened: OpenedData | None = None) ->
     _check_classes(config, members.labels, members.data.all_labels)
     if members.test.empty:
         raise FoldsegError(f"{members.data.root}: has no test images to hand in")
+    test_images = KnownImages({name: members.data.images[name] for name in members.test["id"]})
+    FORMATS[type(config.submission)].check(config.submission, members.labels, test_images)
     where = f"fold {', '.join(map(str, members.folds))}"
     check_defined({"score": config.score}, list(SCORES), members.oof, members.data, members.labels, where)
     return members

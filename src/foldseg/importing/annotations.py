@@ -50,6 +50,8 @@ class SourceClass:
     colour: Colour | None = None
     ids: tuple[int, ...] = ()
     scored: bool = True
+    label: str = ""
+    """What shapes call it, if that is not its name."""
 
     @staticmethod
     def of(entry: ClassEntry) -> "SourceClass":

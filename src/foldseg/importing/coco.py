@@ -114,14 +114,14 @@ def _parse(path: Path, remarks: Remarks) -> _File:
     images, categories, annotations = (_list_of(path, content, key) for key in ("images", "categories", "annotations"))
     names = {}
     for index, category in enumerate(categories):
-        if "id" not in category or not isinstance(category.get("name"), str):
+        if not isinstance(category.get("id"), int | str) or not isinstance(category.get("name"), str):
             raise FoldsegError(f"{path}: categories[{index}] has no id and name")
         if category["id"] in names:
             raise FoldsegError(f"{path}: categories[{index}]: the id {category['id']} occurs twice")
         names[category["id"]] = category["name"].strip()
     image_ids = set[Any]()
     for index, image in enumerate(images):
-        if "id" not in image or not isinstance(image.get("file_name"), str):
+        if not isinstance(image.get("id"), int | str) or not isinstance(image.get("file_name"), str):
             raise FoldsegError(f"{path}: images[{index}] has no id and file_name")
         if image["id"] in image_ids:
             raise FoldsegError(f"{path}: images[{index}]: the id {image['id']} occurs twice")
@@ -129,11 +129,13 @@ def _parse(path: Path, remarks: Remarks) -> _File:
     by_image = defaultdict[Any, list[dict[str, Any]]](list)
     for index, annotation in enumerate(annotations):
         place = f"{path}: annotation {annotation.get('id', f'number {index}')}"
-        if annotation.get("image_id") not in image_ids:
+        if not all(isinstance(annotation.get(key), int | str) for key in ("image_id", "category_id")):
+            raise FoldsegError(f"{place}: has no image_id and category_id")
+        if annotation["image_id"] not in image_ids:
             remarks.add("annotations of an image that is not in the file are left out", place)
-        elif annotation.get("category_id") not in names:
+        elif annotation["category_id"] not in names:
             raise FoldsegError(
-                f"{place}: its category_id {annotation.get('category_id')} is none of the categories' ids, "
+                f"{place}: its category_id {annotation['category_id']} is none of the categories' ids, "
                 f"{', '.join(map(str, names))}"
             )
         else:
@@ -208,7 +210,7 @@ def _read_form(segmentation: Any, size: Size) -> Form | None:
     if not isinstance(segmentation, dict) or "counts" not in segmentation:
         raise ValueError("its segmentation is neither a list of polygons nor a mask with counts")
     counts, stated = segmentation["counts"], segmentation.get("size")
-    if stated is not None and list(stated) != list(size):
+    if stated is not None and stated != list(size):
         raise ValueError(f"its mask is of the size {stated}, its image of {list(size)} (height, width)")
     if isinstance(counts, str):
         return Bitmap(decode_coco_text(counts, size))

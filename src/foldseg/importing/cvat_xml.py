@@ -24,7 +24,7 @@ from foldseg.importing.annotations import (
 )
 from foldseg.importing.find_images import ImageFinder
 from foldseg.importing.remarks import Remarks
-from foldseg.importing.shapes import Bitmap, Ellipse, Form, Line, Polygon, Shape, Size, box_polygon, read_points
+from foldseg.importing.shapes import Bitmap, Form, Line, Polygon, Shape, Size, box_polygon, make_ellipse, read_points
 from foldseg.importing.sniff import folders_below
 
 _NAME = "annotations.xml"
@@ -46,6 +46,8 @@ def _find_files(path: Path) -> list[Path]:
 
 def _is_cvat(path: Path) -> bool:
     try:
+        if not path.is_file():
+            return False
         with path.open("rb") as stream:
             return b"<annotations" in stream.read(_HEAD)
     except OSError:
@@ -181,11 +183,11 @@ def _read_form(tag: str, attributes: dict[str, str]) -> Form | None:
         return box_polygon(left, top, right, bottom, angle)
     if tag == "ellipse":
         x, y, across, down = (float(attributes[key]) for key in ("cx", "cy", "rx", "ry"))
-        return Ellipse((x, y), (across, down), angle)
+        return make_ellipse((x, y), (across, down), angle)
     if tag == "mask":
         size: Size = int(attributes["height"]), int(attributes["width"])
         counts = [int(count) for count in attributes["rle"].split(",")]
-        left, top = int(float(attributes["left"])), int(float(attributes["top"]))
+        left, top = read_points([float(attributes["left"]), float(attributes["top"])])[0].astype(int).tolist()
         return Bitmap(decode_coco_counts(counts, size, rows_first=True), left, top)
     raise ValueError("is of a type that is not known")
 

@@ -9,10 +9,14 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from foldseg.data.listing import PICTURES
-from foldseg.errors import FoldsegError
+from foldseg.errors import FoldsegError, short_name
 
 _UPLOAD_PREFIX = re.compile(r"^[0-9a-f]{8}-")
 """Label Studio puts 8 hex digits before the names of uploaded files."""
+
+
+_LONGEST = 255
+"""Bytes of a file's name."""
 
 
 class ImageFinder:
@@ -36,6 +40,7 @@ class ImageFinder:
         FoldsegError if several files fit equally well.
         """
         path = parse_name(name)
+        _check_name(name, path)
         if path.is_absolute() and Path(path).is_file():
             return Path(path)
         for folder in self.folders:
@@ -84,6 +89,13 @@ class ImageFinder:
             for name, paths in found.items():
                 files.setdefault(name, paths)
         return files
+
+
+def _check_name(name: str, path: PurePosixPath) -> None:
+    """Raise FoldsegError for a name that no image file has: empty, too long, or with what cannot be printed."""
+    is_possible = path.name != "" and name.isprintable() and all(len(part.encode()) <= _LONGEST for part in path.parts)
+    if not is_possible:
+        raise FoldsegError(f"{short_name(name)!r}: is no possible name of an image")
 
 
 def parse_name(name: str) -> PurePosixPath:

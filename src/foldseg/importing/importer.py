@@ -134,7 +134,7 @@ def _import_into(
     tasks = [ImageTask(id, image, folder) for id, image in zip(ids, images, strict=True)]
     outcomes = _import_images(tasks, ImageImporter(plan, settings, _polygon_rule(annotations), remarks), workers)
     if not plan.classes:
-        plan = name_by_ids(plan, sorted({value for outcome in outcomes for value in outcome.pixels}))
+        plan = name_by_ids(source, plan, sorted({value for outcome in outcomes for value in outcome.pixels}))
     summary = Summary.of(plan, outcomes)
     _add_remarks(summary, remarks)
     page = make_page(name, entry.name, summary, choose_examples(plan, outcomes), remarks)
@@ -199,7 +199,7 @@ def _leave_out_missing(source: Path, annotations: Annotations, remarks: Remarks)
             "--images"
         )
     if not any(image.is_annotated for image in images):
-        raise FoldsegError(f"{source}: holds no annotated image")
+        raise FoldsegError("; ".join([f"{source}: holds no annotated image", *remarks.lines()]))
     for image in missing:
         remarks.add("annotated images were not found and are left out (--images names a folder)", image.name)
     named = {image.file for image in images}

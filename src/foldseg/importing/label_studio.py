@@ -25,7 +25,7 @@ from foldseg.importing.annotations import (
 from foldseg.importing.find_images import ImageFinder, parse_name
 from foldseg.importing.label_studio_rle import decode_brush
 from foldseg.importing.remarks import Remarks
-from foldseg.importing.shapes import Bitmap, Ellipse, Form, Polygon, Shape, Size, read_points, turn_points
+from foldseg.importing.shapes import Bitmap, Form, Polygon, Shape, Size, make_ellipse, read_points, turn_points
 from foldseg.importing.sniff import holds_keys, json_files
 
 _LABEL_KEYS = ("brushlabels", "polygonlabels", "rectanglelabels", "ellipselabels", "labels")
@@ -138,7 +138,8 @@ def _is_region_list(values: list[Any]) -> bool:
 def _read_results(results: Sequence[Any], entry: str, remarks: Remarks) -> list[_Result]:
     """Return the regions that have a class, in their order. Regions and their labels may be separate, with one id."""
     records = [record for record in results if isinstance(record, dict)]
-    values = [record.get("value", record) for record in records]
+    stated = [record.get("value", record) for record in records]
+    values: list[dict[str, Any]] = [value if isinstance(value, dict) else {} for value in stated]
     label_of_id = {
         record.get("id"): value["labels"]
         for record, value in zip(records, values, strict=True)
@@ -158,8 +159,10 @@ def _read_results(results: Sequence[Any], entry: str, remarks: Remarks) -> list[
         if record.get("id") is not None and record.get("id") in seen:
             continue  # the same region again, as one of its labels' records
         seen.add(record.get("id"))
+        if not isinstance(labels, list):
+            raise FoldsegError(f"{place}: its labels should be a list")
         if len(labels) > 1:
-            remarks.add("regions have several labels; the first is taken", f"{place} ({', '.join(labels)})")
+            remarks.add("regions have several labels; the first is taken", f"{place} ({', '.join(map(str, labels))})")
         if record.get("image_rotation"):
             raise FoldsegError(f"{place}: was drawn on an image turned by {record['image_rotation']} degrees, which is "
                                "not read; turn the image itself and annotate it again")  # fmt: skip
@@ -198,7 +201,7 @@ def _read_form(value: dict[str, Any], size: Size) -> Form:
     corner = read_points([[value["x"], value["y"]]])[0] * scale
     if "radiusX" in value:
         radii = read_points([[value["radiusX"], value["radiusY"]]])[0] * scale
-        return Ellipse((corner[0], corner[1]), (radii[0], radii[1]), angle)
+        return make_ellipse(corner.tolist(), radii.tolist(), angle)
     across, down = read_points([[value["width"], value["height"]]])[0] * scale
     corners = corner + np.array([[0, 0], [across, 0], [across, down], [0, down]])
     return Polygon([turn_points(corners, corner, angle)])  # Label Studio turns boxes around their first corner

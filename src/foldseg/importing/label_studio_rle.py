@@ -25,7 +25,7 @@ _CUT = "is cut: its bits end before its last value"
 def decode_brush(values: Sequence[Any], size: Size) -> Pixels:
     """Return the painted pixels (H, W) bool of a stream, given as bytes. ValueError if it is damaged."""
     try:
-        stream = bytes(values)
+        stream = bytes(list(values))
     except (TypeError, ValueError):
         raise ValueError("holds something else than bytes, 0 to 255") from None
     reader = _Bits(stream)

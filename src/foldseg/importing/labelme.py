@@ -30,7 +30,7 @@ from foldseg.importing.annotations import (
 )
 from foldseg.importing.find_images import ImageFinder, parse_name
 from foldseg.importing.remarks import Remarks
-from foldseg.importing.shapes import Bitmap, Ellipse, Form, Line, Points, Polygon, Shape, box_polygon, read_points
+from foldseg.importing.shapes import Bitmap, Form, Line, Points, Polygon, Shape, box_polygon, make_ellipse, read_points
 from foldseg.importing.sniff import folders_below, holds_keys, json_files
 from foldseg.inputs import read_text
 
@@ -183,11 +183,11 @@ def _read_form(kind: str, points: Points, mask: Any) -> Form | None:
         return box_polygon(left, top, right, bottom)
     if kind == "circle":
         radius = math.dist(points[0], points[1])
-        return Ellipse((points[0][0], points[0][1]), (radius, radius))
+        return make_ellipse(points[0].tolist(), (radius, radius))
     if kind in ("line", "linestrip"):
         return Line(points, _LINE_WIDTH)
     if kind == "point":
-        return Ellipse((points[0][0], points[0][1]), (_POINT_RADIUS, _POINT_RADIUS))
+        return make_ellipse(points[0].tolist(), (_POINT_RADIUS, _POINT_RADIUS))
     if kind == "mask":
         return _read_mask(points, mask)
     if kind == "points":  # prompts of labelme's assistant

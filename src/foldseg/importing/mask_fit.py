@@ -1,7 +1,7 @@
 """Whether a mask belongs to its image: borders between classes should lie on edges of the picture.
 
 The picture's gradient along the borders is compared with the gradient along the same borders, moved a little. In its
-own picture a mask is best where it is, so the fit is above 0. Of the 367 training masks of CamVid, 0.5% have a fit
+own picture a mask is best where it is, so the fit is above 0. Of the 367 training masks of CamVid, 0.8% have a fit
 below 0; of pairs of an image and another image's mask, 99% have.
 """
 

@@ -72,7 +72,7 @@ class ImageImporter:
             headers = [read_image_header(file) for file in task.image.channels or (outcome.file,)]
             mask = self._make_mask(outcome, headers[0])
             self._count(outcome, mask)
-            self._measure_fit(outcome, mask)
+            self._measure_fit(outcome, mask, headers[0])
             if task.image.channels:
                 outcome.file = _join_channels(task, headers)
         except FoldsegError as error:
@@ -153,11 +153,14 @@ class ImageImporter:
             known = sorted({*self.plan.holders, *self.plan.void_ids, *self.plan.background_ids})
             raise FoldsegError(f"{outcome.mask}: holds unknown ids {unknown[:10]}; known are {_shorten_ids(known)}")
 
-    def _measure_fit(self, outcome: ImageOutcome, mask: RawIds) -> None:
+    def _measure_fit(self, outcome: ImageOutcome, mask: RawIds, header: Header) -> None:
+        """Measure the fit. It needs the image's pixels, so an image that is damaged is noticed here."""
         assert outcome.file is not None
         try:
             grey = read_small_grey(outcome.file, WIDTH)
         except FoldsegError as error:
+            if header.bits <= 8:
+                raise
             self.remarks.add("images could not be compared with their masks", str(error))
             return
         outcome.fit = PictureEdges.of(grey).fit(mask.astype(np.uint8))

@@ -71,7 +71,8 @@ def _class_table(summary: Summary) -> str:
             f"{pixels:,}",
             f"{pixels / labelled:.2%}",
         ]
-        cells += [f"{summary.objects[name]:,}", f"{summary.hidden[name]:,}"] if has_objects else []
+        label = item.label or name
+        cells += [f"{summary.objects[label]:,}", f"{summary.hidden[label]:,}"] if has_objects else []
         rows.append(cells)
     if summary.void_pixels:
         share = f"{summary.void_pixels / max(1, summary.all_pixels):.2%} of all"

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldseg.config.class_files import ClassEntry
-from foldseg.errors import FoldsegError
+from foldseg.errors import FoldsegError, short_name
 from foldseg.importing.annotations import (
+    MOST_CLASSES,
     Annotations,
     Colour,
     ImportSettings,
@@ -22,6 +23,7 @@ from foldseg.importing.class_colours import fill_in_colours
 from foldseg.importing.draw import BACKGROUND, MOST_BITS, VOID
 from foldseg.importing.remarks import Remarks
 
+_LONGEST_NAME = 100
 _VOID_COLOUR: Colour = (224, 224, 192)
 
 
@@ -56,13 +58,13 @@ class ClassPlan:
     @property
     def ids_to_draw(self) -> dict[str, int]:
         """Class -> id; void names, too. Only for exclusive classes that are drawn."""
-        ids = {item.name: item.ids[0] for item in self.classes}
+        ids = {item.label or item.name: item.ids[0] for item in self.classes}
         return {**ids, **dict.fromkeys(self.background_names, BACKGROUND), **dict.fromkeys(self.void_names, VOID)}
 
     @property
     def bits_to_draw(self) -> dict[str, int]:
         """Class -> number of its bit. Only for overlapping classes that are drawn; see `draw.paint_bits`."""
-        bits = {item.name: number for number, item in enumerate(self.classes)}
+        bits = {item.label or item.name: number for number, item in enumerate(self.classes)}
         return {**bits, **dict.fromkeys(self.background_names, -1), **dict.fromkeys(self.void_names, MOST_BITS)}
 
     @cached_property
@@ -101,6 +103,7 @@ def make_plan(source: Path, annotations: Annotations, settings: ImportSettings, 
 
     Masks of ids keep theirs. FoldsegError if masks cannot hold so many classes.
     """
+    annotations = replace(annotations, classes=_make_names_possible(source, annotations.classes, remarks))
     if annotations.kind == "ids":
         void_ids = tuple(dict.fromkeys((*annotations.void_ids, *((0,) if settings.reduce_zero_label else ()))))
         classes = [item for item in annotations.classes if not set(item.ids) <= set(void_ids)]
@@ -119,6 +122,19 @@ def make_plan(source: Path, annotations: Annotations, settings: ImportSettings, 
         ]
         return ClassPlan(_with_colours(bits), "shapes", (VOID,), True, (BACKGROUND,), *names)
     return ClassPlan(_with_colours(_number(classes)), "shapes", (VOID,), False, (), *names)
+
+
+def _make_names_possible(source: Path, classes: Sequence[SourceClass], remarks: Remarks) -> list[SourceClass]:
+    """Return the classes without commas in their names, since settings list names. FoldsegError for odd names."""
+    possible = []
+    for item in classes:
+        if not item.name.strip() or not item.name.isprintable() or len(item.name) > _LONGEST_NAME:
+            raise FoldsegError(f"{source}: {short_name(item.name)!r} is no possible name of a class")
+        if "," in item.name:
+            remarks.add("names of classes have commas, which become semicolons", repr(item.name))
+            item = replace(item, name=item.name.replace(",", ";"), label=item.name)
+        possible.append(item)
+    return possible
 
 
 def _plan_colours(source: Path, classes: Sequence[SourceClass]) -> ClassPlan:
@@ -143,8 +159,16 @@ def _number(classes: Sequence[SourceClass]) -> list[SourceClass]:
     return [replace(item, ids=(number,)) for number, item in enumerate(classes)]
 
 
-def name_by_ids(plan: ClassPlan, values: Sequence[int]) -> ClassPlan:
-    """Return the plan of a source that names no classes: one for each value that its masks hold, besides void."""
+def name_by_ids(source: Path, plan: ClassPlan, values: Sequence[int]) -> ClassPlan:
+    """Return the plan of a source that names no classes: one for each value that its masks hold, besides void.
+
+    FoldsegError if masks hold more values than there can be classes.
+    """
+    if len(values) > MOST_CLASSES:
+        raise FoldsegError(
+            f"{source}: its masks hold {len(values)} values, so they are no ids of classes: perhaps pictures, or masks "
+            "that were made smaller with smooth edges"
+        )
     classes = [SourceClass(f"class_{value}", ids=(value,)) for value in sorted(values) if value not in plan.void_ids]
     return replace(plan, classes=_with_colours(classes))
 

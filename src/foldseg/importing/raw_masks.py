@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -34,15 +35,12 @@ def read_raw_ids(path: Path) -> tuple[RawIds, Header]:
     A picture of three equal channels counts as one. FoldsegError if it has colours, or is damaged.
     """
     content, header = _read(path)
-    if header.paletted or header.bits < 8:
-        return _decode_with_pillow(path, content), header
-    picture = _decode(path, content)
+    picture = _decode_png(path, content, "") if header.kind == "PNG" else _decode(path, content)
     if picture.ndim == 3:
-        if not all(
-            np.array_equal(picture[..., 0], picture[..., channel]) for channel in range(1, min(3, picture.shape[2]))
-        ):
+        colours = picture[..., :3] if picture.shape[2] > 2 else picture[..., :1]  # the rest is transparency
+        if (colours != colours[..., :1]).any():
             raise FoldsegError(f"{path}: holds colours; expected a mask of ids, with one channel")
-        picture = picture[..., 0]
+        picture = colours[..., 0]
     if picture.dtype not in (np.uint8, np.uint16):
         raise FoldsegError(f"{path}: holds numbers of the type {picture.dtype}; expected ids of 8 or 16 bits")
     return np.ascontiguousarray(picture), header
@@ -54,13 +52,15 @@ def read_raw_colours(path: Path, colours: Sequence[Colour]) -> tuple[Mask, Heade
     FoldsegError if it holds other colours, or is damaged.
     """
     content, header = _read(path)
-    picture = _decode(path, content)
-    if picture.dtype != np.uint8:
-        raise FoldsegError(f"{path}: has {picture.dtype.itemsize * 8} bits a channel; expected colours of 8 bits")
-    if picture.ndim == 2:
-        picture = np.asarray(cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR), np.uint8)
+    if header.bits > 8:
+        raise FoldsegError(f"{path}: has {header.bits} bits a channel; expected colours of 8 bits")
+    if header.kind == "PNG":
+        picture = _decode_png(path, content, "RGB")
+    else:
+        decoded = _decode(path, content)
+        picture = cv2.cvtColor(decoded, cv2.COLOR_GRAY2RGB) if decoded.ndim == 2 else decoded[..., 2::-1]
     try:
-        return find_raw_ids(np.ascontiguousarray(picture[..., 2::-1]), tuple(colours)), header
+        return find_raw_ids(np.ascontiguousarray(picture), tuple(colours)), header
     except ValueError as error:
         raise FoldsegError(f"{path}: {error}") from None
 
@@ -70,7 +70,8 @@ def _read(path: Path) -> tuple[bytes, Header]:
     return content, read_header(path, io.BytesIO(content), check_sums=True)
 
 
-def _decode(path: Path, content: bytes) -> NDArray[np.uint8]:
+def _decode(path: Path, content: bytes) -> NDArray[Any]:
+    """Decode a picture with OpenCV, with its channels and bits as they are stored: blue comes first."""
     try:
         picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
@@ -80,10 +81,17 @@ def _decode(path: Path, content: bytes) -> NDArray[np.uint8]:
     return np.asarray(picture)
 
 
-def _decode_with_pillow(path: Path, content: bytes) -> RawIds:
+def _decode_png(path: Path, content: bytes, mode: str) -> NDArray[Any]:
+    """Decode a PNG with Pillow, which returns a palette's indices, in a mode of Pillow ("": as it is stored).
+
+    OpenCV would replace indices by colours, and libpng would print lines that name no file.
+    """
     try:
         with PillowImage.open(io.BytesIO(content)) as picture:
-            return np.array(picture, np.uint8)
+            if mode:
+                return np.array(picture.convert(mode))
+            values = np.array(picture)
+            return values.astype(np.uint8) if values.dtype == bool else values
     except (OSError, SyntaxError, ValueError) as error:
         raise FoldsegError(f"{path}: is damaged: {error}") from error
 
@@ -100,4 +108,4 @@ def write_mask(path: Path, mask: Mask, palette: bytes) -> None:
     picture = PillowImage.fromarray(mask).convert("L")
     picture.putpalette(palette)
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path, "PNG", compress_level=6)
+    picture.save(path, "PNG", compress_level=4)

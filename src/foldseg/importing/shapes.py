@@ -104,8 +104,23 @@ def read_points(values: object) -> Points:
 
 def box_polygon(left: float, top: float, right: float, bottom: float, angle: float = 0.0) -> Polygon:
     """Return a box, turned clockwise by `angle` in degrees around its centre. ValueError as `read_points`."""
+    _check_angle(angle)
     corners = read_points([[left, top], [right, top], [right, bottom], [left, bottom]])
     return Polygon([turn_points(corners, corners.mean(0), angle)])
+
+
+def make_ellipse(centre: Sequence[float], radii: Sequence[float], angle: float = 0.0) -> Ellipse:
+    """Return an ellipse with a centre (x, y). ValueError as `read_points`, and for radii below 0."""
+    _check_angle(angle)
+    ((x, y), (across, down)) = read_points([list(centre), list(radii)]).tolist()
+    if min(across, down) < 0:
+        raise ValueError("has a radius below 0")
+    return Ellipse((x, y), (across, down), angle)
+
+
+def _check_angle(angle: float) -> None:
+    if not np.isfinite(angle):
+        raise ValueError("has an angle that is no number")
 
 
 def turn_points(points: Points, centre: NDArray[np.float64], angle: float) -> Points:

@@ -11,6 +11,8 @@ _FIRST_FILES = 20
 
 def holds_keys(path: Path, *keys: str, start: str = "{") -> bool:
     """Return whether a JSON file begins with `start` and holds all `keys`, at any depth. It is not parsed."""
+    if not path.is_file():  # opening a pipe might never end
+        return False
     try:
         with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
             begin = content[:64].removeprefix(b"\xef\xbb\xbf").lstrip()[:1].decode("latin-1")

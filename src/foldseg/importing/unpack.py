@@ -13,7 +13,10 @@ _SYSTEM = ("__MACOSX", ".DS_Store")
 
 def is_archive(path: Path) -> bool:
     """Return whether a path is a zip or tar file."""
-    return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
+    try:
+        return path.is_file() and (zipfile.is_zipfile(path) or tarfile.is_tarfile(path))
+    except OSError:  # whatever reads the file says what is wrong
+        return False
 
 
 def unpack(path: Path, folder: Path) -> None:

@@ -78,6 +78,8 @@ class Format:
     """Return the names of classes that cannot be written, e.g. because they stand for several raw ids."""
     has_scored_classes_alone: Callable[[Any, LabelSet], bool]
     """Whether the file says where the scored classes are, but not where each other one is."""
+    check: Callable[[Any, LabelSet, KnownImages], None] = lambda *_: None
+    """Raise FoldsegError, before any work, for what can be seen to be wrong without predictions."""
     write: Callable[[Any, Path, Iterable[tuple[str, Any]], LabelSet, KnownImages], None]
     """Write (id, `MaskOrRles`) pairs, sorted by id, image by image. `LabelSet.decode` gives raw ids."""
     open: Callable[[Any, Path, LabelSet, KnownImages], Submission]

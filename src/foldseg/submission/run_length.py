@@ -72,6 +72,17 @@ def _write(
     _compare(Submission(settings, path, labels, KnownImages(files)), texts, path)
 
 
+def _check(settings: RunLength, labels: LabelSet, images: KnownImages) -> None:
+    """Raise FoldsegError unless the sample has the images and classes that will be predicted."""
+    if settings.sample is None:
+        return
+    names = list(images.files)
+    indices = list(list_contest_classes(settings, labels).values())
+    template = read_template(settings, settings.sample, labels, ImageNames(names, images.files))
+    _check_images(settings.sample, template, names, indices, labels)
+    _check_repetition(settings, template)
+
+
 def _encode(mask: NDArray[np.bool_], settings: RunLength) -> list[str]:
     """Return the run-length strings of a mask (H, W) bool: of all of it, or of each object. None if it is empty."""
     dialect = dialect_of(settings)
@@ -149,19 +160,27 @@ def _check_images(sample: Path, template: Template, names: list[str], indices: l
 def _fill(template: Template, texts: dict[Key, list[str]], settings: RunLength) -> CsvCells:
     """Return the table with its runs. With `objects`, an image has a row for each object, where its first row was."""
     place = template.columns.runs
+    _check_repetition(settings, template)
     filled: list[list[str]] = []
     seen: set[Key] = set()
     for cells, image, index in zip(template.cells.rows, template.rows.images, template.rows.classes, strict=True):
-        if (image, index) in seen:
-            if settings.objects:
-                continue
-            raise FoldsegError(
-                f"{settings.sample}: has several rows of {image}; if each object is a row, say submission.objects=true"
-            )
+        if (image, index) in seen:  # further objects of the image in the sample
+            continue
         seen.add((image, index))
         runs = [template.indent + text for text in texts[image, index]] or [template.empty]
         filled += [[*cells[:place], text, *cells[place + 1 :]] for text in runs]
     return CsvCells(template.cells.header, filled)
+
+
+def _check_repetition(settings: RunLength, template: Template) -> None:
+    """Raise FoldsegError if a sample has several rows of an image and class, unless each object is a row."""
+    counts = Counter(zip(template.rows.images, template.rows.classes, strict=True))
+    repeated = [image for (image, _), count in counts.items() if count > 1]
+    if repeated and not settings.objects:
+        raise FoldsegError(
+            f"{settings.sample}: has several rows of {repeated[0]}; if each object is a row, say "
+            "submission.objects=true"
+        )
 
 
 def _compare(submission: Submission, texts: dict[Key, list[str]], path: Path) -> None:
@@ -189,6 +208,7 @@ FORMAT = Format(
     may_overlap=lambda _: True,
     list_unwritable=_list_unwritable,
     has_scored_classes_alone=_has_scored_classes_alone,
+    check=_check,
     write=_write,
     open=Submission,
 )

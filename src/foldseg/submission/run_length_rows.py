@@ -7,7 +7,7 @@ from pathlib import Path
 
 from foldseg.config.schema.submissions import RunLength
 from foldseg.data.labels import LabelSet
-from foldseg.data.listing import PICTURES
+from foldseg.data.own_ids import drop_picture_suffix, make_safe_id
 from foldseg.data.samples import shorten
 from foldseg.errors import FoldsegError
 from foldseg.submission.class_masks import choose_classes
@@ -19,8 +19,6 @@ RUN_NAMES = (
 )  # fmt: skip
 CLASS_NAMES = ("class", "classid", "class_id", "label")
 """Usual names of columns, in small letters."""
-_SUFFIXES = (*PICTURES, ".gif", ".dcm", ".npy")
-"""Endings of names of images, in any case."""
 
 
 @dataclass(frozen=True)
@@ -89,18 +87,13 @@ class ImageNames:
 
     def find(self, text: str) -> str | None:
         """Return the id of an image. None if there is no such image, or more than one."""
-        for name in (text, remove_suffix(text)):
-            if name in self._ids:
-                return name
+        for name in (text, drop_picture_suffix(text)):
+            for our_name in (name, make_safe_id(name)):
+                if our_name in self._ids:
+                    return our_name
             if self._by_name.get(name):
                 return self._by_name[name]
         return None
-
-
-def remove_suffix(name: str) -> str:
-    """Return a name without the ending of a picture's file."""
-    stem, dot, suffix = name.rpartition(".")
-    return stem if dot and f".{suffix.lower()}" in _SUFFIXES else name
 
 
 @dataclass(frozen=True)
@@ -175,5 +168,7 @@ def _match(
         indices = [classes[text] for text in class_texts]
     found = [names.find(text) for text in image_texts]
     unknown = [text for text, name in zip(image_texts, found, strict=True) if name is None] if names.are_known else []
-    images = [remove_suffix(text) if name is None else name for text, name in zip(image_texts, found, strict=True)]
+    images = [
+        drop_picture_suffix(text) if name is None else name for text, name in zip(image_texts, found, strict=True)
+    ]
     return Rows(images, indices, list(dict.fromkeys(unknown)), class_texts is not None)

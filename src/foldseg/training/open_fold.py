@@ -7,6 +7,7 @@ from torch import Tensor
 from foldseg.config import Experiment
 from foldseg.config.schema.base import ConflictError
 from foldseg.config.schema.definitions import LOSSES
+from foldseg.data.check import require_valid
 from foldseg.data.datasets import DataSet
 from foldseg.data.fold_data import FoldData
 from foldseg.data.samples import count_mask_pixels
@@ -26,6 +27,7 @@ def open_fold(experiment: Experiment, fold: int, data: DataSet) -> FoldData:
         raise FoldsegError(f"fold {fold}: {data.settings.folds} has the folds 0 to {data.folds[-1]}")
     _check_classes(experiment, data)
     data.check_files()
+    require_valid(data)
     table = data.folded
     train, validation = table[table["fold"] != fold], table[table["fold"] == fold]
     count = experiment.train_images

@@ -69,10 +69,16 @@ class Data(Settings):
     """What folds balance. Null: as the data set says."""
     exclude: UserPath | None = None
     """CSV with id, and optionally reason, of images that are neither trained on nor predicted. Null: none."""
-    labels: Literal["all", "scored"] | tuple[str, ...] = "all"
-    """Classes that are learned: all, the scored ones, or a list of names. All other classes become `background`."""
+    labels: Literal["all", "scored", "categories"] | tuple[str, ...] | dict[str, tuple[str, ...]] = "all"
+    """Classes that are learned: all, the scored ones, a list of names, or a mapping from new names to the classes that
+    are merged: `{vehicle: [car, bus]}`. categories: the classes of each category are merged. All other classes become
+    `background`."""
     pictures: Pictures = Pictures()
     """How picture files are read if the file alone does not decide it."""
+
+    def __hash__(self) -> int:
+        """Hash the settings, which may hold mappings."""
+        return hash(self.model_dump_json())
 
     def list_divided_splits(self) -> list[str]:
         """Return the splits that are trained or validated on."""
