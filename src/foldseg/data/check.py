@@ -98,7 +98,7 @@ def check_data(data: DataSet) -> DataCheck:
     counts = np.array([outcome for outcome in outcomes if isinstance(outcome, np.ndarray)], np.int64)
     counts = counts.reshape(-1, len(data.all_labels) + 1)
     classes = _count_classes(counts, data.all_labels)
-    remarks = [*_find_copies(data), *_find_odd_masks(counts, classes)]
+    remarks = [*_find_copies(data), *_find_odd_masks(counts, classes, data.all_labels.overlapping)]
     return DataCheck(len(table), int((table["mask"] != "").sum()), problems, remarks, classes)
 
 
@@ -175,12 +175,13 @@ def _find_copies(data: DataSet) -> list[str]:
     ]
 
 
-def _find_odd_masks(counts: NDArray[np.int64], classes: pd.DataFrame) -> list[str]:
+def _find_odd_masks(counts: NDArray[np.int64], classes: pd.DataFrame, overlapping: bool) -> list[str]:
+    """Say which masks are void all over, and which classes no mask has. Overlapping masks may well be empty."""
     remarks = []
     if len(counts):
         void_alone = int((counts[:, :-1].sum(1) == 0).sum())
-        if void_alone:
-            remarks.append(f"{void_alone} mask(s) are void all over, or hold no class")
+        if void_alone and not overlapping:
+            remarks.append(f"{void_alone} mask(s) are void all over")
         absent = classes["class"][:-1][classes["images"][:-1] == 0].tolist()
         if absent:
             remarks.append(f"no mask has the class {', '.join(absent)}")

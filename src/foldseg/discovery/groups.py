@@ -43,8 +43,8 @@ def propose_groups(proposal: Proposal, images: Mapping[str, Path], tables: Seque
 
     `images`: the images that are divided into folds, by id.
     """
-    has_groups = any("{group}" in str(value) for value in proposal.dataset.values()) or "groups" in proposal.data
-    has_groups = has_groups or "group" in proposal.dataset.get("columns", {})
+    proposal.group_count = len(images)
+    has_groups = "group" in proposal.dataset.get("columns", {})
     for path in tables:
         has_groups = _propose_columns(proposal, list(images), path, has_groups)
     has_groups = has_groups or _propose_names(proposal, list(images))
@@ -68,6 +68,7 @@ def _propose_columns(proposal: Proposal, ids: Sequence[str], path: Path, has_gro
         if GROUP_WORDS.search(column) and not has_groups:
             proposal.data["groups"] = setting
             proposal.found.append(f"groups: the column {column} of {path} ({values.nunique()} groups)")
+            proposal.group_count = _count_values(table, key, column, ids)
             has_groups = True
         else:
             proposal.options += [f"groups: {_flow(setting)}", f"strata: {_flow(setting)}"]
@@ -76,6 +77,12 @@ def _propose_columns(proposal: Proposal, ids: Sequence[str], path: Path, has_gro
                 "belong together (option `groups`), or folds should balance it (option `strata`)"
             )
     return has_groups
+
+
+def _count_values(table: pd.DataFrame, key: str, column: str, ids: Sequence[str]) -> int:
+    """Return how many values a column has in the rows of images."""
+    is_wanted = table[key].map(lambda cell: drop_picture_suffix(Path(str(cell)).name)).isin(ids)
+    return int(table.loc[is_wanted, column].nunique())
 
 
 def find_id_column(table: pd.DataFrame, ids: Sequence[str]) -> str | None:
@@ -106,6 +113,7 @@ def _propose_names(proposal: Proposal, ids: Sequence[str]) -> bool:
         if pattern in _CLEAR_PATTERNS:
             proposal.data["groups"] = setting
             proposal.found.append(f"groups: {_CLEAR_PATTERNS[pattern]} ({len(groups)} groups)")
+            proposal.group_count = len(groups)
             return True
         largest, size = groups.most_common(1)[0]
         proposal.options.append(f"groups: {_flow(setting)}")
@@ -145,6 +153,7 @@ def _propose_alike(proposal: Proposal, images: Mapping[str, Path], has_groups: b
         proposal.options.append("groups: alike")
     else:
         proposal.data["groups"] = "alike"
+        proposal.group_count = len(sizes)
         proposal.found.append(f"{text} (groups: alike is set)")
 
 

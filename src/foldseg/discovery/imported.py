@@ -47,4 +47,5 @@ def propose_import(root: Path, name: str, source: Path, images: Path | None) -> 
     if table["group"].nunique() < len(table):
         proposal.found.append(f"groups: the column group ({table['group'].nunique()} groups)")
     propose_groups(proposal, files, ())
+    proposal.group_count = min(proposal.group_count, divided["group"].nunique())
     return proposal

@@ -12,6 +12,7 @@ from foldseg.data.reading import read_image_header
 from foldseg.discovery.mask_survey import MaskSurvey
 from foldseg.errors import FoldsegError
 
+_MANY_GROUPS = 10
 _LARGE = 1024
 """Images with a longer side are predicted in tiles."""
 _CROPS = (512, 384, 256, 192, 128, 96, 64, 32)
@@ -32,6 +33,8 @@ class Proposal:
     """Other settings of the block `data`."""
     options: list[str] = field(default_factory=list)
     """Lines of YAML that are written as comments: what may be wanted, too."""
+    group_count: int = 0
+    """Number of groups that folds can be made of."""
     view: dict[str, Any] = field(default_factory=dict)
     score: str = "dataset_miou"
     submission: Any = "label_png"
@@ -39,6 +42,14 @@ class Proposal:
     """Sentences on what was found."""
     unseen: list[str] = field(default_factory=list)
     """Sentences on what files cannot tell."""
+
+    @property
+    def fold_count(self) -> int:
+        """Five folds, or as many as few groups can be divided into evenly."""
+        if self.group_count >= _MANY_GROUPS:
+            return 5
+        even = [count for count in (5, 4, 3, 2) if count <= self.group_count and self.group_count % count == 0]
+        return even[0] if even else max(2, min(5, self.group_count))
 
     @property
     def overlapping(self) -> bool:

@@ -113,6 +113,8 @@ def propose_path_table(root: Path, name: str, path: Path, columns: Mapping[str, 
         proposal.data["pictures"] = pictures
     images = {Path(cell).stem: root / cell.replace("\\", "/") for cell in table[columns["image"]]}
     _finish(proposal, images, ())
+    if "group" in named:
+        proposal.group_count = table[named["group"]].nunique()
     return proposal
 
 

@@ -27,7 +27,8 @@ def write_data(proposal: Proposal) -> str:
     ]
     for key, value in proposal.dataset.items():
         lines += _block(key, value, 4)
-    lines += [f"  root: {flow(str(proposal.root))}", f"  folds: folds/{proposal.name}.csv", "  fold_count: 5"]
+    lines += [f"  root: {flow(str(proposal.root))}", f"  folds: folds/{proposal.name}.csv"]
+    lines.append(f"  fold_count: {proposal.fold_count}")
     for key, value in proposal.data.items():
         lines += _block(key, value, 2)
     if proposal.options:

@@ -32,6 +32,7 @@ class ClassFacts(Settings):
     raw_ids: tuple[RawId, ...]
     scored: bool
     is_merged: bool = False
+    category: str = ""
 
 
 class ExportFacts(Settings):
