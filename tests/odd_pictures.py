@@ -125,8 +125,14 @@ def broken_pictures() -> dict[str, tuple[bytes, str]]:
         "text.jpg": (b"id,fold\n1,2\n", "is not a readable image: it begins with b'id,fold'"),
         "page.png": (b"<!DOCTYPE html><title>404</title>", "it begins with b'<!DOCTYPE html>"),
         "phone.png": (b"\0\0\0\x18ftypheic" + bytes(90), "is a HEIC picture, which is not read here"),
-        "float.tif": (by_opencv(".tif", picture.astype(np.float32)), "holds float numbers of 32 bits"),
-        "int32.tif": (encoded(picture[..., 0].astype(np.int32), "TIFF"), "holds signed numbers of 32 bits"),
+        "float.tif": (
+            by_opencv(".tif", picture.astype(np.float32)),
+            "holds numbers of the type float32 from 0 to 255, and nothing says",
+        ),
+        "int32.tif": (
+            encoded(picture[..., 0].astype(np.int32), "TIFF"),
+            "holds numbers of the type int32 from 0 to 255",
+        ),
         "pages.tif": (many_pages("TIFF"), "holds 2 pages or frames"),
         "moves.webp": (many_pages("WEBP"), "holds 2 pages or frames"),
         "moves.png": (many_pages("PNG"), "holds 2 pages or frames"),

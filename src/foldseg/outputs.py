@@ -26,6 +26,7 @@ _SIGNS: dict[str, Callable[[bytes], bool]] = {
     ".json": lambda head: head.lstrip()[:1] == b"{",
     ".md": lambda head: True,  # `begins` is compared instead
     ".pth": lambda head: head.startswith(b"PK"),
+    ".zip": lambda head: head.startswith(b"PK"),
     ".csv": lambda head: True,  # `header` is compared instead
 }
 """Suffix of a file -> function that tells from the first bytes whether a file is of that kind."""
@@ -36,7 +37,7 @@ def check_output(
 ) -> None:
     """Raise FoldsegError unless `path` can be written without loss: a new file, or one of the kind that is replaced.
 
-    suffix: `path` must end in it. It is one of `.png .mp4 .onnx .json .md .pth .csv`.
+    suffix: `path` must end in it. It is one of `.png .mp4 .onnx .json .md .pth .zip .csv`.
     reads: files and folders that the command reads. `path` must be none of them, under any name. It must be no file
         inside these folders either, unless foldseg's signature is in it. None is ignored.
     header: the first columns of a CSV. An existing file with other columns is not replaced.

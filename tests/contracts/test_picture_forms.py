@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from foldseg.config.schema import Pictures
 from foldseg.data import camvid
 from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.deploy.forms import FORMS
@@ -21,6 +22,7 @@ class Stripes:
     """A source that sees the same stripes in every picture, and counts the pictures."""
 
     labels: LabelSet = camvid.LABELS
+    reading: Pictures = Pictures()
 
     def __init__(self) -> None:
         self.pictures = 0

@@ -10,7 +10,14 @@ HARMLESS = {
     "json": ("utf_16",),  # which JSON may be
     # What was cut may be a whole one, too; where a folds file is there, it decides; a run's name is that of its folder
     "yaml": ("cut_*", "yaml_fold_count_huge", "yaml_without_name"),
-    "photo": ("a_gif", "jpeg_12_bits", "jpeg_cut_and_ended"),  # may be read, or only be asked for their size
+    "photo": (
+        "a_gif",
+        "jpeg_12_bits",
+        "jpeg_cut_and_ended",
+        "npy_floats",
+        "npy_not_finite",
+        "npy_eight_channels",
+    ),  # may be read, or only be asked for their size
     "frame": ("a_gif",),
     "video": ("a_gif",),  # is one
     "onnx": ("onnx_bits_flipped",),  # there are no checksums

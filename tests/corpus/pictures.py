@@ -5,6 +5,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -109,7 +110,36 @@ def of_photo(good: bytes) -> Iterator[Bad]:
     yield of_bytes("jpeg_0x0", good[: frame + 5] + bytes(4) + good[frame + 9 :])
     yield of_bytes("jpeg_without_tables", good.replace(b"\xff\xdb", b"\xff\xed"))
     yield of_bytes("jpeg_12_bits", good[: frame + 4] + b"\x0c" + good[frame + 5 :])
+    yield from of_numbers()
     yield of_bytes("svg", b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" width="96" height="64"/>')
+
+
+def of_numbers() -> Iterator[Bad]:
+    """Yield bad NPY and DICOM files."""
+    numbers = picture(96, 64).astype(np.float32)
+    whole = npy(numbers)
+    yield of_bytes("npy_floats", whole)
+    yield of_bytes("npy_not_finite", npy(numbers * np.nan))
+    yield of_bytes("npy_cut", whole[: len(whole) // 2])
+    yield of_bytes("npy_header_cut", whole[:30])
+    yield of_bytes("npy_huge", whole.replace(b"(64, 96, 3)", b"(6400000, 9600, 3)"))
+    yield of_bytes("npy_negative", npy(numbers[:8, :9]).replace(b"(8, 9, 3)", b"(-8,-9,3)"))
+    yield of_bytes("npy_four_axes", npy(numbers[None]))
+    yield of_bytes("npy_complex", npy(numbers.astype(np.complex64)))
+    yield of_bytes("npy_with_code", npy(np.array([[Path]], object)))
+    yield of_bytes("npy_eight_channels", npy(np.zeros((64, 96, 8), np.uint8)))
+    mark = bytes(128) + b"DICM"
+    yield of_bytes("dicom_mark_only", mark)
+    yield of_bytes("dicom_garbage", mark + np.random.default_rng(SEED).bytes(5000))
+    rows = struct.pack("<HH2sHH", 0x0028, 0x0010, b"US", 2, 64)
+    yield of_bytes("dicom_rows_only", mark + rows)
+
+
+def npy(numbers: np.ndarray) -> bytes:
+    """Return an NPY file."""
+    stream = io.BytesIO()
+    np.save(stream, numbers, allow_pickle=True)
+    return stream.getvalue()
 
 
 def of_frame(good: bytes) -> Iterator[Bad]:

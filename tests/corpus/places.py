@@ -216,6 +216,18 @@ PLACES = [
         "submissions/ensemble/fitted.npz",
         begins=("out/*",),
     ),
+    *_of_run("predict-test", "submissions/ensemble out.json"),
+    Place("predict-test", "submissions/ensemble out.json", "photo", TEST_PHOTO),
+    Place("predict-test", "submissions/ensemble out.json", "arrays", "submissions/ensemble/fitted.npz"),
+    Place("bundle", "submissions/ensemble out.zip --no-wheels", "checkpoint", f"{FOLD}/checkpoints/best.ckpt"),
+    Place("bundle", "submissions/ensemble out.zip --no-wheels", "yaml", "submissions/ensemble/config.yaml"),
+    Place(
+        "bundle",
+        "toy_full.yaml out.zip --train --no-wheels",
+        "yaml",
+        "toy_full.yaml",
+        harmless=("yaml_root_with_a_nul",),
+    ),  # the data is not read
     Place("predict-video", "net.onnx drive.mp4 out.mp4", "video", "drive.mp4"),
     Place("predict-video", "net.onnx frames out.mp4", "frame", "frames/frame_1.jpg", begins=("out.mp4",)),
     Place("predict-video", "net.onnx frames out.mp4", "onnx", "net.onnx"),

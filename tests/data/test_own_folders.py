@@ -227,3 +227,16 @@ def test_a_part_of_another_size_than_its_image_is_named(tmp_path: Path) -> None:
         own_folders.scan(data_of(tmp_path, files, ["c"]))
     data = data_of(tmp_path, files, ["c"], {"resize_masks": True})
     assert mask_of(data, "a") == np.kron(IDS // 255, np.ones((2, 2), int)).tolist()
+
+
+def test_test_images_are_found_where_there_is_nothing_else(tmp_path: Path) -> None:
+    """A contest's hidden test set has no training images, and no masks."""
+    write(tmp_path, "test/c.jpg", "test/d.jpg")
+    masked = {"images": "test/{id}.jpg", "masks": "truth/{id}.png"}
+    data = data_of(tmp_path, {"train": {"images": "images/{id}.jpg", "masks": "masks/{id}.png"}, "test": masked})
+    with pytest.raises(FoldsegError, match="images: no such folder"):
+        own_folders.scan(data)
+    only_test = data.model_copy(update={"dataset": data.dataset.only_test()})
+    assert rows_of(only_test) == {"c": ("test/c.jpg", "", "test"), "d": ("test/d.jpg", "", "test")}
+    without = data_of(tmp_path, {"train": "test/{id}.jpg"})
+    assert without.dataset.only_test() == without.dataset

@@ -10,6 +10,7 @@ import pytest
 
 from foldseg.config.schema import Data
 from foldseg.data import own_table
+from foldseg.data.datasets import DataSet
 from foldseg.data.mask_files import read_mask
 from foldseg.data.own_classes import make_label_set
 from foldseg.errors import FoldsegError
@@ -144,3 +145,16 @@ def test_an_image_without_a_path_is_named_with_the_settings(tmp_path: Path) -> N
     write_image(tmp_path, "images/a.png")
     with pytest.raises(FoldsegError, match=r"have no path: a; .*columns\.image.*data\.dataset\.images"):
         own_table.scan(data_of(tmp_path, "id,mask\na,m.png\n"))
+
+
+def test_test_images_are_found_without_the_table(tmp_path: Path) -> None:
+    """A contest's hidden test set has no table of the training images."""
+    write_image(tmp_path, "test/c.jpg", "test/d 1.jpg")
+    columns = {"id": "img", "runs": "rle"}
+    data = data_of(tmp_path, "img,rle\na,1 2\n", columns=columns, images="train/{id}.jpg", test_images="test/{id}.jpg")
+    (tmp_path / "train.csv").unlink()
+    only_test = data.model_copy(update={"dataset": data.dataset.only_test()})
+    found = DataSet(only_test).test.set_index("id")["image"].to_dict()
+    assert sorted(found.values()) == ["test/c.jpg", "test/d 1.jpg"]
+    in_table = data_of(tmp_path, "img,rle\na,1 2\n", columns=columns, images="train/{id}.jpg")
+    assert in_table.dataset.only_test() == in_table.dataset

@@ -58,7 +58,7 @@ def test_suffixes_of_every_case_are_taken_and_the_rest_is_counted(command_line: 
     assert done.stderr.count("passed over") == 2  # once for each of the two folders, however often they are read
 
 
-@pytest.mark.parametrize(("name", "is_folder"), [("test_001.heic", False), ("test_001.gif", False), ("more", True)])
+@pytest.mark.parametrize(("name", "is_folder"), [("test_001.heic", False), ("test_001.avif", False), ("more", True)])
 def test_a_test_picture_that_would_be_left_out_is_an_error(
     command_line: CommandLine, signate_root: Path, name: str, is_folder: bool
 ):

@@ -82,7 +82,7 @@ def test_what_pools_to_cells_is_exported_for_one_size() -> None:
 class Forgetful(torch.nn.Module):
     """A network that computes with the size of its input as a number: tracing makes a constant of it."""
 
-    stride = 8
+    stride, channels = 8, 3
 
     def forward(self, images: Tensor) -> Tensor:
         return images.float() / float(images.shape[-1])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny import COLOURS, blocks, make_run, write_checkpoint
 
-from foldseg.config.schema import Tta
+from foldseg.config.schema import ResizedView, Tta
 from foldseg.data import camvid
 from foldseg.deploy.interface import FLIP, PLAIN, PredictionOptions, parse_options
 from foldseg.deploy.runs_source import open_runs_source
@@ -64,7 +64,7 @@ def test_view_and_checkpoint_can_be_chosen(runs: list[RunFolder]) -> None:
     best, last = (open_source(runs[0].path, PredictionOptions(checkpoint=name)) for name in (None, "last"))
     assert (best.predict_label_map(PICTURE) != last.predict_label_map(PICTURE)).any()
     resized = open_source(runs[0].path, PredictionOptions(view=("view.predict={kind: resized, factor: 0.5}",)))
-    assert resized.provenance["view"] == {"kind": "resized", "factor": 0.5}
+    assert resized.provenance["view"] == ResizedView(factor=0.5).model_dump(mode="json")
     assert (best.predict_label_map(PICTURE) != resized.predict_label_map(PICTURE)).any()
 
 

@@ -12,6 +12,7 @@ import pytest
 from tiny import COLOURS, blocks, make_run
 
 from command.line import CommandLine
+from foldseg.config.schema import ResizedView
 from foldseg.data import camvid
 from foldseg.deploy.interface import FLIP, PredictionOptions
 from foldseg.deploy.sources import open_source
@@ -48,7 +49,7 @@ def test_a_run_is_exported_and_compared_on_its_data(
     assert done.status == 0, done.stderr
     assert done.stdout.startswith("8 pictures: probabilities differ by up to ")
     shutil.rmtree(finished.path)
-    assert open_source(tmp_path / "x.onnx").provenance["view"] == {"kind": "resized", "factor": 0.5}
+    assert open_source(tmp_path / "x.onnx").provenance["view"] == ResizedView(factor=0.5).model_dump(mode="json")
 
 
 def test_pictures_are_predicted_from_the_file_alone(exported: Path, pictures: Path, tmp_path: Path) -> None:
@@ -59,7 +60,7 @@ def test_pictures_are_predicted_from_the_file_alone(exported: Path, pictures: Pa
         found = cv2.imread(str(tmp_path / f"out/{number}.png"), cv2.IMREAD_UNCHANGED)
         expected = camvid.LABELS.decode(source.predict_label_map(COLOURS[blocks(*size, seed=number)]))
         assert np.array_equal(found, expected)
-    assert read_json(tmp_path / "out/prediction.json")["view"] == {"kind": "resized", "factor": 0.5}
+    assert read_json(tmp_path / "out/prediction.json")["view"] == ResizedView(factor=0.5).model_dump(mode="json")
 
 
 def test_a_damaged_picture_is_an_error_when_the_others_are_done(exported: Path, pictures: Path, tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from foldseg.config.schema import Experiment
+from foldseg.config.schema import Experiment, Pictures
 from foldseg.data import camvid
 from foldseg.data.datasets import DataSet
 from foldseg.data.labels import Image, LabelSet, Mask
+from foldseg.data.reading import AS_SHOWN
 from foldseg.files import write_json
 from foldseg.models.factory import build_network
 from foldseg.runs.run_folder import RunFolder
@@ -26,6 +27,7 @@ class Painter:
 
     labels: LabelSet = camvid.LABELS
     weights: str = "ab" * 32
+    reading: Pictures = AS_SHOWN
     seen: list[tuple[int, ...]] = field(default_factory=list)
 
     @property

@@ -52,6 +52,8 @@ def test_a_folded_network_says_the_same(architecture: str, encoder: str, left: i
 class Odd(SegmentationNetwork):
     """A network by hand; `stride` 8."""
 
+    channels = 3  # type: ignore[assignment]
+
     def __init__(self, branches: bool, only: int | None = None) -> None:
         nn.Module.__init__(self)
         self.encoder_is_frozen = self.batch_norm_is_frozen = False

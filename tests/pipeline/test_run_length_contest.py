@@ -1,5 +1,7 @@
 """A contest of run lengths from its recipe to a submission: folds, training, ensemble, score."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -92,3 +94,22 @@ def test_a_recipe_leads_to_a_submission(command_line: CommandLine, project: Path
     words = str(path), str(path), "--data", str(REPOSITORY / "configs/contests/severstal_old.yaml")
     said = run("score", *words, "data.root=data/severstal").stdout
     assert ["image_mean_dice", "1.0000000"] in [line.split() for line in said.splitlines()]
+    of_hidden = predict_hidden_test_set(run, project)
+    assert [row.partition(",")[2] for row in of_hidden] == [row.partition(",")[2] for row in rows]
+    assert [row.partition(",")[0] for row in of_hidden][:2] == ["secret1.jpg_1", "secret1.jpg_2"]
+
+
+def predict_hidden_test_set(run: Callable[..., Finished], project: Path) -> list[str]:
+    """Predict the test images under other names, in a folder that holds nothing but them and their sample file.
+
+    Return the rows of the submission.
+    """
+    hidden = project / "hidden"
+    shutil.copytree(project / "data/severstal/test_images", hidden / "test_images")
+    for path in list((hidden / "test_images").iterdir()):
+        path.rename(path.with_name(path.name.replace("test", "secret")))
+    sample = (project / "data/severstal/sample_submission.csv").read_text()
+    (hidden / "sample_submission.csv").write_text(sample.replace("test", "secret"))
+    words = ["data.root=hidden", "submission.sample=hidden/sample_submission.csv", "--time-limit", "1h"]
+    assert "2 images in" in run("predict-test", "submissions/steel", "hidden.csv", *words).stdout
+    return (project / "hidden.csv").read_text().splitlines()[1:]

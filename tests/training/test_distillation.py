@@ -220,3 +220,13 @@ def test_a_teacher_whose_classes_do_not_fit_is_refused(toy) -> None:
     train_fold(coarse, 0)
     with pytest.raises(FoldsegError, match=r"distillation\.teachers: .*coarse/fold_0: background is not within one of"):
         train_fold(student(toy, "misfit", teachers=["coarse"]), 0)
+
+
+def test_a_teacher_that_reads_images_in_another_way_is_refused(toy) -> None:
+    experiment = load_experiment(
+        CONFIG, [*toy, "name=grey", "data.pictures.channels=1", "distillation={teachers: [teacher]}"]
+    )
+    with pytest.raises(
+        FoldsegError, match=r"distillation.teachers: .*teacher/fold_0 was trained on images that were read"
+    ):
+        train_fold(experiment, 0)

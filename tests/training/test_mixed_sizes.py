@@ -9,7 +9,7 @@ from tiny_training import assert_refused
 
 from command.line import CommandLine, Finished
 from foldseg.config import load_data
-from foldseg.data.datasets import make_folds_file
+from foldseg.data.folds_file import make_folds_file
 from foldseg.inference.store import PredictionStore
 
 SIZES = [(48, 64), (64, 48), (30, 77), (48, 64), (100, 40), (33, 33), (64, 48), (20, 25)]

@@ -10,6 +10,7 @@ import typer
 from foldseg import ending
 from foldseg.cli import (
     blending,
+    bundling,
     commands,
     data,
     exporting,
@@ -53,6 +54,7 @@ for group in (
     training,
     prediction,
     blending,
+    bundling,
     scoring,
     ledger,
     exporting,

@@ -1,6 +1,6 @@
 """An optional cache of decoded frames: one file of raw bytes that is mapped into memory.
 
-    <cache>/<fingerprint>/frames.bin    per frame: image (H, W, 3) uint8 RGB, then mask (H, W) uint8 class indices
+    <cache>/<fingerprint>/frames.bin    per frame: image (H, W, channels) uint8, then mask (H, W) uint8 class indices
                           index.json    written last: its presence means complete
 
 The fingerprint depends on what the files hold, the label set, how pictures are read, the code that reads them and
@@ -19,11 +19,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from tqdm import tqdm
 
 from foldseg.data.counting import count_classes
@@ -36,14 +37,14 @@ from foldseg.files import locked, read_record, write_json
 
 logger = logging.getLogger(__name__)
 
-_FORMAT = 2
+_FORMAT = 3
 """Part of the fingerprint. Raise it when the layout of the files changes."""
-_BYTES = 4
-"""Bytes of a pixel: red, green, blue and the class."""
 _GIB = 2**30
-_DECODING = tuple(
-    f"data/{name}.py" for name in ("counting", "frames", "headers", "jpegs", "labels", "mask_files", "reading", "tiff")
-)
+_MODULES = (
+    "channels", "counting", "frames", "headers", "image_decoding", "jpegs", "labels", "mask_files", "number_files",
+    "orientation", "reading", "tiff",
+)  # fmt: skip
+_DECODING = tuple(f"data/{name}.py" for name in _MODULES)
 
 
 class CachedFrames:
@@ -58,7 +59,12 @@ class CachedFrames:
         row_of_id = {name: row for row, name in enumerate(index["ids"])}
         rows = [row_of_id[name] for name in (index["ids"] if ids is None else ids)]
         sizes = np.array(index["sizes"], np.int64)
-        lengths = sizes.prod(1) * _BYTES
+        self._channels = int(index["channels"])
+        lengths = sizes.prod(1) * (self._channels + 1)
+        if lengths.sum() != index["bytes"]:
+            raise FoldsegError(
+                f"{home / 'index.json'}: is damaged: its sizes are not those of frames.bin; remove {home}"
+            )
         starts = np.cumsum(lengths) - lengths
         self.home = home
         self.ids = [index["ids"][row] for row in rows]
@@ -71,14 +77,14 @@ class CachedFrames:
         return self.__dict__ | {"_content": None}
 
     def read(self, index: int) -> tuple[Image, Mask | None]:
-        """Return image (H, W, 3) uint8 RGB and mask (H, W) uint8, as views that cannot be written to."""
+        """Return image (H, W, channels) uint8 and mask (H, W) uint8, as views that cannot be written to."""
         if self._content is None:
             self._content = np.asarray(np.memmap(self.home / "frames.bin", np.uint8, "r"))
         height, width = self._sizes[index]
         start = self._starts[index]
-        middle = start + 3 * height * width
+        middle = start + self._channels * height * width
         end = middle + height * width
-        image = self._content[start:middle].reshape(height, width, 3)
+        image = self._content[start:middle].reshape(height, width, self._channels)
         mask = self._content[middle:end].reshape(height, width)
         return image, mask
 
@@ -121,7 +127,13 @@ def compute_fingerprint(files: FileFrames) -> str:
 
 
 def _read_index(home: Path) -> dict[str, Any]:
-    kinds = {"bytes": int, "ids": list[str], "sizes": list[list[int]], "pixels": list[list[int]]}
+    kinds = {
+        "bytes": int,
+        "channels": Annotated[int, Field(ge=1)],
+        "ids": list[str],
+        "sizes": list[list[int]],
+        "pixels": list[list[int]],
+    }
     return read_record(home / "index.json", kinds)
 
 
@@ -145,7 +157,8 @@ def _build(files: FileFrames, home: Path) -> None:
     assert files.labels is not None
     (home / "frames.bin").unlink(missing_ok=True)  # or the file of a killed process would count as used space
     sizes = [read_image_size(path, files.pictures) for path in files.images]
-    lengths = [height * width * _BYTES for height, width in sizes]
+    channels = files.pictures.channels
+    lengths = [height * width * (channels + 1) for height, width in sizes]
     _check_space(home, sum(lengths), len(sizes))
     starts = np.cumsum([0, *lengths]).tolist()
     with (home / "frames.bin").open("wb") as stream, ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -156,7 +169,8 @@ def _build(files: FileFrames, home: Path) -> None:
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    write_json(home / "index.json", {"bytes": sum(lengths), "ids": files.ids, "sizes": sizes, "pixels": pixels})
+    index = {"bytes": sum(lengths), "channels": channels, "ids": files.ids, "sizes": sizes, "pixels": pixels}
+    write_json(home / "index.json", index)
 
 
 def _write_frame(files: FileFrames, descriptor: int, starts: list[int], index: int) -> list[int]:

@@ -128,11 +128,11 @@ def _check_sample(
         header = check_once(root / image, pictures)
         if not mask:
             return None
-        counts = count_mask(root / mask, labels, pictures)
         mask_header = read_image_header(root / mask)
+        difference = _compare_sizes(root / image, header, root / mask, mask_header, pictures)
+        return difference or count_mask(root / mask, labels, pictures)
     except FoldsegError as error:
         return error
-    return _compare_sizes(root / image, header, root / mask, mask_header, pictures) or counts
 
 
 def _compare_sizes(

@@ -97,4 +97,4 @@ def find_fold_leaks(data: DataSet, folds: pd.DataFrame) -> Leaks:
     folded = data.samples.merge(folds[["id", "fold"]], on="id")
     folded["side"] = ("fold " + folded["fold"].astype("str")).replace(f"fold {ONLY_TRAINED}", "only trained on")
     test = data.test.assign(side=TEST)
-    return find_leaks(pd.concat([folded, test])[["id", "image", "group", "side"]], data.root)
+    return find_leaks(pd.concat([folded, test])[["id", "image", "group", "side"]], data.root, data.pictures)

@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from foldseg.data.reading import read_small_grey
+from foldseg.config.schema import Pictures
+from foldseg.data.reading import AS_SHOWN, read_small_grey
 
 SAME_PLACE = 0.42
 """Two frames count as the same place from this similarity on. folds/README.md says how it was chosen."""
@@ -35,21 +37,21 @@ Descriptors = NDArray[np.float16]
 """(frames, windows, values): each window is a vector of length 1. The first window is the whole frame."""
 
 
-def describe_files(paths: Sequence[Path]) -> Descriptors:
+def describe_files(paths: Sequence[Path], pictures: Pictures = AS_SHOWN) -> Descriptors:
     """Return the descriptors of image files, 24 kB each. FoldsegError for a damaged file.
 
-    JPEGs are read at a reduced size.
+    `pictures`: how the files are read. JPEGs are read at a reduced size.
     """
     if not paths:
         return np.zeros((0, len(_windows(1, 1)), _SIZE[0] * _SIZE[1]), np.float16)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        descriptors = pool.map(_describe_file, paths)
+        descriptors = pool.map(partial(_describe_file, pictures=pictures), paths)
         label = "looking for frames that are alike"
         return np.stack(list(tqdm(descriptors, total=len(paths), desc=label, unit="image", disable=None)))
 
 
-def _describe_file(path: Path) -> Descriptors:
-    return describe_frame(read_small_grey(path, 3 * _SIZE[0])).astype(np.float16)
+def _describe_file(path: Path, pictures: Pictures) -> Descriptors:
+    return describe_frame(read_small_grey(path, 3 * _SIZE[0], pictures)).astype(np.float16)
 
 
 def describe_frame(grey: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -30,7 +30,7 @@ class Frames(Protocol):
         ...
 
     def read(self, index: int) -> tuple[Image, Mask | None]:
-        """Return image (H, W, 3) uint8 RGB and mask (H, W) uint8, void 255. The mask may be None."""
+        """Return image (H, W, channels) uint8 (three: RGB) and mask (H, W) uint8, void 255. The mask may be None."""
         ...
 
     def count_class_pixels(self) -> NDArray[np.int64]:

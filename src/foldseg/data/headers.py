@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from PIL import Image as PillowImage
 
+from foldseg.data.number_files import NPY_START, is_dicom, read_dicom_layout, read_npy_layout
 from foldseg.data.tiff import Directory, read_directories, read_exactly
 from foldseg.errors import FoldsegError
 
@@ -30,6 +31,8 @@ _CHANGES_PIXELS = (b"tRNS", b"eXIf")
 """Those of a PNG's ancillary chunks that change what is seen. Ancillary chunks begin with a small letter."""
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 """Type of a PNG's colours -> bits per channel that the type may have."""
+_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
+"""Type of a PNG's colours -> number of channels. A palette has three."""
 _HEIC = re.compile(rb"^....ftyp(heic|heix|hevc|heim|heis|mif1|msf1)", re.DOTALL)
 _CUT = "is cut short ({}); copy or download it again"
 
@@ -39,7 +42,7 @@ class Header:
     """What a file says about its picture."""
 
     kind: str
-    """JPEG, PNG, TIFF or Pillow's name of another format."""
+    """JPEG, PNG, TIFF, NPY, DICOM or Pillow's name of another format."""
     height: int
     """Height as stored, in pixels."""
     width: int
@@ -84,6 +87,10 @@ def read_header(path: Path, stream: BinaryIO, check_sums: bool = False) -> Heade
             header = _read_jpeg(path, stream)
         elif start.startswith(_TIFF_STARTS):
             header = _read_tiff(path, stream)
+        elif start.startswith(NPY_START):
+            header = Header("NPY", **read_npy_layout(path, stream)._asdict())
+        elif is_dicom(path, stream):
+            header = Header("DICOM", **read_dicom_layout(path, stream)._asdict())
         else:
             header = _read_other(path, stream)
     except (struct.error, EOFError) as error:
@@ -146,7 +153,8 @@ def _add_chunk(header: Header, name: bytes, content: bytes) -> Header:
     """Return the header with what a chunk of a PNG states."""
     if name == b"IHDR":
         width, height, bits, colours = struct.unpack_from(">IIBB", content)
-        return replace(header, width=width, height=height, bits=bits, paletted=colours == 3)
+        channels = _CHANNELS.get(colours, 3)
+        return replace(header, width=width, height=height, bits=bits, paletted=colours == 3, channels=channels)
     if name == b"acTL":
         return replace(header, pages=struct.unpack_from(">I", content)[0])
     if name == b"eXIf":
@@ -281,4 +289,4 @@ def _describe_unreadable(start: bytes) -> str:
     if _HEIC.match(start):
         return "is a HEIC picture, which is not read here; convert it to JPEG or PNG"
     words = start.split(b"\n")[0][:40]
-    return f"is not a readable image: it begins with {words!r}; expected JPEG, PNG, TIFF, BMP or WebP"
+    return f"is not a readable image: it begins with {words!r}; expected JPEG, PNG, TIFF, BMP, WebP, NPY or DICOM"

@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from foldseg.config.schema import Pictures
 from foldseg.data.frame_similarity import SAME_PLACE, Descriptors, describe_files, find_nearest
+from foldseg.data.reading import AS_SHOWN
 from foldseg.data.samples import shorten
 
 TEST = "test"
@@ -79,14 +81,14 @@ def _examples(alike: pd.DataFrame) -> list[str]:
     ]
 
 
-def find_leaks(table: pd.DataFrame, root: Path) -> Leaks:
+def find_leaks(table: pd.DataFrame, root: Path, pictures: Pictures = AS_SHOWN) -> Leaks:
     """Find ids, groups and places that are on several sides of a border.
 
-    `table` has a row per image: id, image (relative to `root`), group, side. Every image is read once, large JPEGs at
-    an eighth of their size. FoldsegError for a damaged file.
+    `table` has a row per image: id, image (relative to `root`), group, side. `pictures`: how images are
+    read. Every image is read once, large JPEGs at an eighth of their size. FoldsegError for a damaged file.
     """
     table = table.reset_index(drop=True)
-    descriptors = describe_files([root / str(image) for image in table["image"]])
+    descriptors = describe_files([root / str(image) for image in table["image"]], pictures)
     all_images, fold_images = np.arange(len(table)), np.flatnonzero(table["side"] != TEST)
     between_folds = _find_nearest(table, descriptors, "folds", fold_images)
     to_test = _find_nearest(table, descriptors, TEST, all_images)

@@ -13,14 +13,17 @@ from foldseg.notices import say_once
 
 logger = logging.getLogger(__name__)
 
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-"""Suffixes of pictures that can be read, in any case."""
+NUMBER_FILES = (".npy", ".dcm", ".dicom")
+"""Suffixes of files of numbers, which can be images but no masks."""
+
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", *NUMBER_FILES)
+"""Suffixes of images that can be read, in any case."""
 
 MASKS = (".png",)
 """Suffixes of masks, in any case. Lossy formats are left out, since they change classes."""
 
 _OTHER_PICTURES = {
-    ".gif", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".jfif", ".jpe", ".ppm", ".pgm", ".pbm", ".tga", ".exr",
+    ".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".jfif", ".jpe", ".ppm", ".pgm", ".pbm", ".tga", ".exr",
     ".hdr", ".dng", ".cr2", ".nef", ".arw", ".raw", ".svg", ".psd",
 }  # fmt: skip
 _SYSTEM = {"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "icon\r"}

@@ -15,8 +15,9 @@ from PIL import Image as PillowImage
 
 from foldseg.config.schema import Pictures
 from foldseg.data.headers import Header
+from foldseg.data.image_decoding import decode_with_opencv
 from foldseg.data.labels import IGNORE_INDEX, Image, LabelSet, Mask, RawIds, find_raw_ids
-from foldseg.data.reading import AS_SHOWN, _decode, _named_errors, _orient, _read
+from foldseg.data.reading import AS_SHOWN, _named_errors, _orient, _read
 from foldseg.errors import FoldsegError
 from foldseg.notices import say_once
 
@@ -160,7 +161,7 @@ def _decode_grey(path: Path, content: bytes, header: Header) -> RawIds:
 
 def _decode_integers(path: Path, content: bytes) -> RawIds:
     """Decode a picture with the channels that it has, (H, W) or (H, W, channels) BGR, uint8 or uint16."""
-    picture = _decode(content, cv2.IMREAD_UNCHANGED)
+    picture = decode_with_opencv(content, cv2.IMREAD_UNCHANGED)
     if picture is None:
         raise FoldsegError(f"{path}: is damaged: it cannot be decoded")
     if picture.dtype not in (np.uint8, np.uint16):

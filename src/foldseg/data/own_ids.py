@@ -45,4 +45,4 @@ def make_safe_ids(names: Iterable[str], source: str) -> dict[str, str]:
 def drop_picture_suffix(name: str) -> str:
     """Return a name without the suffix of a picture: `a.jpg` -> `a`. Other names are not changed."""
     stem, dot, suffix = name.rpartition(".")
-    return stem if dot and stem and f".{suffix.lower()}" in (*PICTURES, ".gif", ".npy", ".dcm") else name
+    return stem if dot and stem and f".{suffix.lower()}" in PICTURES else name

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from foldseg.data.listing import PICTURES, list_files
+from foldseg.data.listing import NUMBER_FILES, PICTURES, list_files
 from foldseg.errors import FoldsegError
 
 _TOKEN = re.compile(r"\{([^{}]*)\}|\*")
 _SUFFIX = re.compile(r"\.[A-Za-z0-9]+$")
-MASK_FILES = tuple(dict.fromkeys([*PICTURES, ".gif"]))
+MASK_FILES = tuple(suffix for suffix in PICTURES if suffix not in NUMBER_FILES)
 """Suffixes of files that may be masks, in any case."""
 
 

@@ -106,7 +106,7 @@ def _header_or_error(image: Path, mask: Path | None, pictures: Pictures) -> Head
     try:
         header = check_once(image, pictures)
         size = header.size(pictures.upright)
-        mask_size = check_once(mask, pictures).size(pictures.upright) if mask else size
+        mask_size = check_once(mask, pictures, is_mask=True).size(pictures.upright) if mask else size
     except FoldsegError as error:
         return error
     if mask_size != size and not pictures.resize_masks:
@@ -114,7 +114,7 @@ def _header_or_error(image: Path, mask: Path | None, pictures: Pictures) -> Head
     return header
 
 
-def check_once(path: Path, pictures: Pictures) -> Header:
+def check_once(path: Path, pictures: Pictures, is_mask: bool = False) -> Header:
     """Check a file and return its header. A process checks a file again only if it has changed.
 
     It may train several folds, which read the same files.
@@ -122,13 +122,13 @@ def check_once(path: Path, pictures: Pictures) -> Header:
     try:
         status = path.stat()
     except OSError:
-        return check_pixels(path, pictures)  # this raises the error that says what is wrong
-    return _check_and_remember(path, status.st_size, status.st_mtime_ns, pictures)
+        return check_pixels(path, pictures, is_mask)  # this raises the error that says what is wrong
+    return _check_and_remember(path, status.st_size, status.st_mtime_ns, pictures, is_mask)
 
 
 @cache
-def _check_and_remember(path: Path, size: int, time: int, pictures: Pictures) -> Header:
-    return check_pixels(path, pictures)
+def _check_and_remember(path: Path, size: int, time: int, pictures: Pictures, is_mask: bool) -> Header:
+    return check_pixels(path, pictures, is_mask)
 
 
 def _warn_of_odd_pictures(images: Sequence[Path], headers: Sequence[Header], pictures: Pictures) -> None:

@@ -56,7 +56,7 @@ def check_export(run: RunFolder, path: Path, pictures: Sequence[Path], checkpoin
     decide = exported.plan.classes.decide
     largest, other_class, pixels = 0.0, 0, 0
     for picture in tqdm(pictures, desc="checking", unit="image", leave=False, disable=None):
-        image = read_image(picture)
+        image = read_image(picture, exported.reading)
         maps, original_maps = exported.predict_mean(image), original.predict_mean(image)
         largest = max(largest, float(np.abs(maps - original_maps).max()))
         other_class += int(np.count_nonzero(decide(maps) != decide(original_maps)))

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
+from foldseg.data.channels import as_rgb
 from foldseg.data.labels import Image, LabelSet, Mask
 
 _BACKGROUND, _TEXT, _OUTLINE = (255, 255, 255), (0, 0, 0), (115, 115, 115)
@@ -17,9 +18,10 @@ _FONT_SHARE = 1 / 55  # the size of the font, as a share of the picture's width
 def overlay(image: Image, mask: Mask, labels: LabelSet, alpha: float = 0.5) -> Image:
     """Return the image with the classes' colours mixed in: round((1 - alpha) image + alpha colour).
 
-    image (H, W, 3) uint8 RGB, mask (H, W) uint8 class indices or class bits, void 255. Pixels that are void or of no
-    class stay as they are.
+    image (H, W, C) uint8, drawn as `as_rgb` says; mask (H, W) uint8 class indices or class bits, void 255. Pixels that
+    are void or of no class stay as they are.
     """
+    image = as_rgb(image)
     mixed = np.asarray(cv2.addWeighted(image, 1 - alpha, labels.colourise(mask), alpha, 0), np.uint8)
     is_of_none = np.array(~labels.values_of_classes.any(0), np.uint8)
     stays = np.asarray(cv2.LUT(mask, is_of_none), np.uint8).view(np.bool_)

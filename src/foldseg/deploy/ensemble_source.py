@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from foldseg.config.schema import Tta
+from foldseg.config.schema import Pictures, Tta
+from foldseg.data.channels import as_rgb
 from foldseg.data.hashes import hash_file
 from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.deploy.interface import PLAIN, PredictionOptions
+from foldseg.deploy.runs_source import common_reading
 from foldseg.ensemble.blend import Levels, merge_classes, weighted_sum
 from foldseg.ensemble.fitted import read_fitted_steps
 from foldseg.ensemble.image import cached_members, predict
@@ -36,6 +38,11 @@ class MemberNetworks:
     tta: Tta
     into: NDArray[np.intp]
 
+    @property
+    def cost(self) -> float:
+        """How much is computed for a picture: once the picture for each fold and view, times the scale squared."""
+        return len(self.predictors) * sum(view.scale**2 for view in self.tta.views)
+
     def levels(self, picture: Image) -> Levels:
         """Return the mean of the folds, quantised as their stores are: (classes, H, W) float32, 255 p."""
         share = 1 / len(self.predictors)
@@ -48,6 +55,7 @@ class MemberNetworks:
 class EnsembleSource:
     """All networks of an ensemble, in memory together, and what is done to their blend."""
 
+    reading: Pictures
     provenance: dict[str, Any]
     members: tuple[MemberNetworks, ...]
     spec: EnsembleSpec
@@ -71,7 +79,7 @@ class EnsembleSource:
 
     def _predict(self, picture: Image) -> Prediction:
         read_members = cached_members([partial(member.levels, picture) for member in self.members], _IN_MEMORY)
-        context = ImageContext("picture", self.spec, lambda: picture, read_members)
+        context = ImageContext("picture", self.spec, lambda: as_rgb(picture), read_members)
         return predict(context, self.line)
 
 
@@ -90,6 +98,7 @@ def open_ensemble_source(path: Path, options: PredictionOptions) -> EnsembleSour
     if changes := find_changed_checkpoints(config, stated.get("members", {})):
         raise FoldsegError(f"{path}: was fitted with other weights: {changes[0]}; run foldseg ensemble again")
     loaded, weights = [], []
+    reading = common_reading([run for runs in members.runs.values() for run in runs.values()])
     for member in config.members:
         runs = members.runs[member.name].values()
         weights += [run.hash_of(member.checkpoint) for run in runs]
@@ -107,4 +116,4 @@ def open_ensemble_source(path: Path, options: PredictionOptions) -> EnsembleSour
         "fitted": hash_file(submission.fitted),
         "left_out": sorted(line.left_out),
     }
-    return EnsembleSource(provenance, tuple(loaded), members.spec, line)
+    return EnsembleSource(reading, provenance, tuple(loaded), members.spec, line)

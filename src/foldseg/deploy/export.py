@@ -45,9 +45,10 @@ def export_onnx(
 ) -> None:
     """Write a finished run's network as an ONNX file. Its metadata hold all that is needed to predict with it.
 
-    Input `images`: (N, 3, H, W) uint8 RGB, whose sides are multiples of the network's stride. Output `probabilities`:
-    (N, classes, H, W) float32. N is free, and so are H and W unless `size` (height, width) is given. `view`: None for
-    the run's own. FoldsegError when the network cannot be translated, or its translation predicts something else.
+    Input `images`: (N, channels, H, W) uint8, of three channels RGB, whose sides are multiples of the network's stride.
+    Output `probabilities`: (N, classes, H, W) float32. N is free, and so are H and W unless `size` (height, width) is
+    given. `view`: None for the run's own. FoldsegError when the network cannot be translated, or its translation
+    predicts something else.
     """
     check_output(path, ".onnx", [run.path])
     onnx = _import_onnx(path)
@@ -66,6 +67,7 @@ def export_onnx(
         stride=network.stride,
         size=size,
         view=view or run.experiment.view.predict,
+        pictures=run.experiment.data.pictures.of_images,
     )
     checked_plan(metadata.view, metadata, run.path)
     activation = choose_activation(labels)
@@ -93,7 +95,7 @@ def onnx_bytes(
     if size is not None and any(side % multiple for side in size):
         raise FoldsegError(f"{what}: {hint}")
     sizes = [size] if size else [padded_size(example, network.stride) for example in (_TRACED_SIZE, _OTHER_SIZE)]
-    traced, other = _noise(2, sizes[0]), _noise(1, sizes[-1])
+    traced, other = (_noise(count, network.channels, shape) for count, shape in ((2, sizes[0]), (1, sizes[-1])))
     try:
         content = _translate(module, traced, any_size=size is None)
         difference = max(_largest_difference(module, content, images) for images in (traced, other))
@@ -107,7 +109,7 @@ def onnx_bytes(
 
 
 class _Probabilities(nn.Module):
-    """A network that turns images (N, 3, H, W) uint8 into probabilities (N, classes, H, W) float32."""
+    """A network that turns images (N, C, H, W) uint8 into probabilities (N, classes, H, W) float32."""
 
     def __init__(self, network: SegmentationNetwork, activation: Activation) -> None:
         super().__init__()
@@ -149,8 +151,9 @@ def _largest_difference(module: nn.Module, content: bytes, images: Tensor) -> fl
     return float(np.abs(translated - original).max())
 
 
-def _noise(count: int, size: tuple[int, int]) -> Tensor:
-    return torch.randint(0, 256, (count, 3, *size), dtype=torch.uint8, generator=torch.Generator().manual_seed(count))
+def _noise(count: int, channels: int, size: tuple[int, int]) -> Tensor:
+    generator = torch.Generator().manual_seed(count)
+    return torch.randint(0, 256, (count, channels, *size), dtype=torch.uint8, generator=generator)
 
 
 def _describe_size(size: tuple[int, int] | None) -> str:

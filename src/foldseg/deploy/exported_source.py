@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from foldseg.config import override_view
-from foldseg.config.schema import PredictView
+from foldseg.config.schema import Pictures, PredictView
 from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.deploy.interface import FLIP, PLAIN, PredictionOptions
 from foldseg.deploy.numpy_views import Maps, Network, Plan, plan_of, predict
@@ -25,6 +25,7 @@ class ExportedSource:
     """An open exported file, and how pictures are shown to its network."""
 
     labels: LabelSet
+    reading: Pictures
     provenance: dict[str, Any]
     network: Network
     plan: Plan
@@ -66,7 +67,9 @@ def open_exported_source(path: Path, options: PredictionOptions) -> ExportedSour
         "view": view.model_dump(mode="json"),
         "tta": options.tta.model_dump(mode="json"),
     }
-    return ExportedSource(exported.labels, provenance, _network(session), plan, options.tta == FLIP)
+    return ExportedSource(
+        exported.labels, exported.pictures.of_images, provenance, _network(session), plan, options.tta == FLIP
+    )
 
 
 def _check_inputs_and_outputs(session: Any, exported: ExportFacts, path: Path) -> None:

@@ -17,7 +17,7 @@ from foldseg.submission.label_png import write_png
 
 @dataclass(frozen=True)
 class PredictedPicture:
-    """A picture (H, W, 3) uint8 RGB and its prediction: class indices (H, W), or quantised (classes, H, W)."""
+    """A picture (H, W, channels) uint8 and its prediction: class indices (H, W), or quantised (classes, H, W)."""
 
     name: str
     image: Image

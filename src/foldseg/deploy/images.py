@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from foldseg.config.schema import Pictures
 from foldseg.data.labels import Image, LabelSet
-from foldseg.data.reading import read_image
+from foldseg.data.reading import AS_SHOWN, read_image
 from foldseg.deploy.forms import FORMS, Form, PredictedPicture, Writer, WriterContext
 from foldseg.deploy.interface import Source, build_memory_error
 from foldseg.deploy.output_folder import OutputFolder, hash_pictures
@@ -36,7 +36,8 @@ def predict_images(
     """Predict pictures into the folder `out`, one file each. Go on where an earlier call stopped.
 
     `form`: a name of FORMS. `alpha`: share of colour in an overlay. `white_level`: of 16-bit pictures, see
-    `config.schema.Pictures`. A result stays if its picture still has the same content, whatever its times.
+    `config.schema.Pictures`; None for the source's own. A result stays if its picture still has the same content,
+    whatever its times.
 
     FoldsegError before anything is done if `out` holds something else than such predictions. FoldsegError at the end,
     when all other pictures are done, if some cannot be read.
@@ -46,8 +47,11 @@ def predict_images(
     settings["labels"] = _describe_labels(source.labels)
     if chosen_form.uses_alpha:
         settings["alpha"] = alpha
+    reading = source.reading
     if white_level is not None:
-        settings["white_level"] = white_level
+        reading = reading.model_copy(update={"white_level": white_level, "value_range": None})
+    if reading != AS_SHOWN:
+        settings["reading"] = reading.model_dump(mode="json", exclude_defaults=True)
     if chosen_form.needs_all_names:
         settings["pictures"] = [picture.name for picture in pictures]
     folder = OutputFolder(out, chosen_form.suffix)
@@ -57,7 +61,7 @@ def predict_images(
     # A picture that could not be hashed is tried as well: reading it raises the error that names its fault
     todo = [picture for picture in pictures if not hashes[picture.name] or not folder.result_of(picture.name).is_file()]
     logger.info("%s: %d of %d pictures are to be predicted", out, len(todo), len(pictures))
-    problems = _predict_all(source, chosen_form, todo, Pictures(white_level=white_level), write, out.name)
+    problems = _predict_all(source, chosen_form, todo, reading, write, out.name)
     for picture in folder.remove_replaced(todo, hashes):
         problems.append(f"{picture.path}: changed while it was predicted; give the same command again")
     if problems:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from foldseg.config import load_tta
-from foldseg.config.schema import Tta
+from foldseg.config.schema import Pictures, Tta
 from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.errors import FoldsegError
 from foldseg.inference.store import Quantised
@@ -14,11 +14,15 @@ PLAIN, FLIP = Tta(), Tta(symmetries="flip")
 
 
 class Source(Protocol):
-    """Something that predicts any picture: (H, W, 3) uint8 RGB, upright, of any size."""
+    """Something that predicts any picture: (H, W, channels) uint8, of three channels RGB, upright, of any size."""
 
     @property
     def labels(self) -> LabelSet:
         """The classes, in the order of the probabilities."""
+
+    @property
+    def reading(self) -> Pictures:
+        """How picture files are read for it: their channels, and what their numbers mean."""
 
     @property
     def provenance(self) -> dict[str, Any]:

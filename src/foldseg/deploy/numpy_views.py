@@ -17,6 +17,7 @@ from foldseg.config.schema import PredictView, TilesView
 from foldseg.config.schema.choice import check_entries
 from foldseg.config.schema.names import TileMergeName
 from foldseg.config.schema.views import ImageSizes
+from foldseg.data.channels import pad_channels, resize_channels
 from foldseg.data.labels import Image
 from foldseg.inference.class_rule import EXCLUSIVE, ClassRule
 
@@ -24,7 +25,7 @@ Maps = NDArray[np.float32]
 """(classes, H, W) probabilities."""
 Weights = NDArray[np.float32]
 Network = Callable[[Image], Maps]
-"""Picture (H, W, 3) uint8 of a size that the network takes -> its probabilities."""
+"""Picture (H, W, C) uint8 of a size that the network takes -> its probabilities."""
 
 _OVERLAP = 0.5  # a network of one fixed size predicts pictures of other sizes in tiles with this overlap
 
@@ -72,24 +73,15 @@ def _plan_of_tiles(sizes: ImageSizes, tiles: TilesView, stride: int, size: tuple
 
 
 def predict(network: Network, picture: Image, plan: Plan) -> Maps:
-    """Predict a picture (H, W, 3) uint8 of any size: probabilities (classes, H, W) float32 on its own grid."""
+    """Predict a picture (H, W, C) uint8 of any size: probabilities (classes, H, W) float32 on its own grid."""
     height, width = picture.shape[:2]
     resized_height, resized_width = plan.sizes.resized_size((height, width))
-    shown = _pad(_resize(picture, (resized_height, resized_width)), plan)
+    shown = _pad(resize_channels(picture, (resized_height, resized_width)), plan)
     maps = network(shown) if plan.tile is None else _predict_tiles(network, shown, plan)
     maps = maps[:, :resized_height, :resized_width]
     if (resized_height, resized_width) == (height, width):
         return maps
     return np.stack([cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR) for plane in maps])
-
-
-def _resize(picture: Image, size: tuple[int, int]) -> Image:
-    """Resize by area when shrinking, bilinearly when growing."""
-    if picture.shape[:2] == size:
-        return picture
-    shrinks = size[0] < picture.shape[0] or size[1] < picture.shape[1]
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(picture, size[::-1], interpolation=interpolation), np.uint8)
 
 
 def _pad(picture: Image, plan: Plan) -> Image:
@@ -99,7 +91,7 @@ def _pad(picture: Image, plan: Plan) -> Image:
     least_height, least_width = plan.tile or plan.sizes.least_size()
     down = _round_up(max(least_height, height), plan.multiple) - height
     right = _round_up(max(least_width, width), plan.multiple) - width
-    return np.asarray(cv2.copyMakeBorder(picture, 0, down, 0, right, cv2.BORDER_REFLECT_101), np.uint8)
+    return pad_channels(picture, (0, down, 0, right))
 
 
 def _round_up(length: int, multiple: int) -> int:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from foldseg.config import override_view
-from foldseg.config.schema import Tta
+from foldseg.config.schema import Pictures, Tta
 from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.deploy.interface import PredictionOptions, build_memory_error
 from foldseg.errors import FoldsegError
@@ -25,6 +25,7 @@ class RunsSource:
     """Networks of the same classes, each in its view. Their probabilities are averaged. All stay in memory."""
 
     labels: LabelSet
+    reading: Pictures
     provenance: dict[str, Any]
     predictors: tuple[Predictor, ...]
     tta: Tta
@@ -59,6 +60,7 @@ def open_runs_source(paths: Sequence[Path], options: PredictionOptions) -> RunsS
         run_labels = trained_labels(run)
         if run_labels != labels:
             raise FoldsegError(f"{run.path}: its classes are not those of {runs[0].path}: {run_labels.names}")
+    reading = common_reading(runs)
     checkpoint = options.checkpoint or "best"
     views = [override_view(run.experiment.view.predict, options.view, run.config) for run in runs]
     provenance = {
@@ -71,7 +73,24 @@ def open_runs_source(paths: Sequence[Path], options: PredictionOptions) -> RunsS
         Predictor.load(run, options.device or run.experiment.device, view, checkpoint)
         for run, view in zip(runs, views, strict=True)
     )
-    return RunsSource(labels, provenance, predictors, options.tta)
+    return RunsSource(labels, reading, provenance, predictors, options.tta)
+
+
+def common_reading(runs: Sequence[RunFolder]) -> Pictures:
+    """Return how images are read that all of the runs predict. FoldsegError if they read images in different ways."""
+    first = runs[0].experiment.data.pictures.of_images
+    for run in runs[1:]:
+        other = run.experiment.data.pictures.of_images
+        if other != first:
+            raise FoldsegError(
+                f"{run.path}: reads images in another way than {runs[0].path} (data.pictures: {_shown(other)} and "
+                f"{_shown(first)}), so one picture cannot be read for both"
+            )
+    return first
+
+
+def _shown(pictures: Pictures) -> dict[str, Any]:
+    return pictures.model_dump(mode="json", include={"channels", "value_range", "white_level"}, exclude_none=True)
 
 
 def _name_of(runs: Sequence[RunFolder]) -> str:

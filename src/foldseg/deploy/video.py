@@ -49,6 +49,11 @@ def predict_video(
     one are left out; a FoldsegError says so when all others have been written.
     """
     check_output(out, ".mp4", [path])
+    if source.reading.channels != 3:
+        raise FoldsegError(
+            f"{path}: a video has 3 channels, and the network takes {source.reading.channels} "
+            "(data.pictures.channels); predict its frames as files, with foldseg predict-images"
+        )
     size: tuple[int, int] | None = None
     count = 0
     with open_clip(path, fps) as clip, _open_encoder(out, clip) as write:

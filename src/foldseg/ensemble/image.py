@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldseg.config.schema import Pictures
-from foldseg.data.labels import LabelSet, Mask
+from foldseg.data.channels import as_rgb
+from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.data.mask_files import read_mask
 from foldseg.data.reading import AS_SHOWN, read_image
 from foldseg.ensemble.blend import Levels, merge_classes, weighted_sum
@@ -59,12 +60,17 @@ class ImageTask:
     def context(self, spec: EnsembleSpec) -> ImageContext:
         """Return what the steps may know of the image."""
         readers = [partial(member.read, self.id) for member in self.members]
-        read_picture = partial(read_image, self.image, self.pictures)
+        read_picture = partial(_read_rgb, self.image, self.pictures)
         return ImageContext(self.id, spec, read_picture, cached_members(readers, _CACHE_BYTES))
 
     def read_truth(self, labels: LabelSet) -> Mask | None:
         """Read the true mask, (H, W) uint8 class indices or class bits, 255 for void. None where it is not known."""
         return None if self.mask is None else read_mask(self.mask, labels, self.pictures)
+
+
+def _read_rgb(path: Path, pictures: Pictures) -> Image:
+    """Read an image as it is drawn, RGB (H, W, 3), whatever its channels are."""
+    return as_rgb(read_image(path, pictures))
 
 
 def cached_members(readers: Sequence[Callable[[], Levels]], max_bytes: int) -> Callable[[], Iterator[Levels]]:

@@ -110,7 +110,7 @@ class Predictor:
 
     @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:
-        """Return the network's logits, on its device, for images (N, 3, H, W) uint8 of a size that it takes."""
+        """Return the network's logits, on its device, for images (N, C, H, W) uint8 of a size that it takes."""
         images = images.to(self.device, non_blocking=True).contiguous(memory_format=self.memory_format)
         autocast = torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None)
         with explained_forward(self.network, images), autocast:

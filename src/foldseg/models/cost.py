@@ -43,7 +43,7 @@ class Cost:
 def measure_cost(network: SegmentationNetwork, height: int, width: int, repeats: int = 5) -> Cost:
     """Measure a network on the device that it is on, in float32, for images of height x width pixels."""
     device = network.mean.device
-    images = torch.zeros(_BATCH, 3, height, width, dtype=torch.uint8, device=device)
+    images = torch.zeros(_BATCH, network.channels, height, width, dtype=torch.uint8, device=device)
     image = images[:1]
     activations = count_saved_bytes(network.train(), images)
     peak = _measure_peak(network, images)

@@ -10,8 +10,9 @@ from segmentation_models_pytorch.encoders._base import EncoderMixin
 from torch import Tensor, nn
 from torchvision.models import WeightsEnum
 
-Statistics = tuple[tuple[float, ...], tuple[float, ...]]
-"""Mean and standard deviation of each channel of images, in 0..1."""
+from foldseg.data.image_statistics import Statistics
+from foldseg.models.weights import adapt_first_layer
+
 IMAGENET: Statistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF: Statistics = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
@@ -43,7 +44,7 @@ class InceptionV1(_FixedStride):
                 self.add_module(name, part)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Return the image (N, 3, H, W) and maps of strides 2 to 32."""
+        """Return the image (N, C, H, W) and maps of strides 2 to 32."""
         features = [x]
         for names in _INCEPTION_STAGES[: self._depth]:
             for name in names:
@@ -84,7 +85,7 @@ class Plain(_FixedStride):
         )
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Return maps of strides 1 to 2^depth of images (N, 3, H, W)."""
+        """Return maps of strides 1 to 2^depth of images (N, C, H, W)."""
         features = [self.stages[0](x)]
         for stage in list(self.stages)[1:]:
             features.append(stage(nn.functional.max_pool2d(features[-1], 2)))
@@ -145,7 +146,7 @@ class WideResNet38(_FixedStride):
         self.stages = nn.ModuleList([*stages[:4], last][:depth])
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Return maps of strides 1 to 2^depth of images (N, 3, H, W)."""
+        """Return maps of strides 1 to 2^depth of images (N, C, H, W)."""
         features = [self.stem(x)]
         for stage in self.stages:
             features.append(stage(nn.functional.max_pool2d(features[-1], 2)))
@@ -205,4 +206,5 @@ def load_imagenet_weights(encoder: nn.Module, name: str) -> None:
         raise ValueError(f"{name} has no imagenet weights; give encoder_weights a local file or null")
     state = weights.get_state_dict(progress=False, check_hash=True)
     names = encoder.state_dict().keys()
-    encoder.load_state_dict({name: value for name, value in state.items() if name in names})
+    tensors = {name: value for name, value in state.items() if name in names}
+    encoder.load_state_dict(adapt_first_layer(tensors, encoder))

@@ -12,6 +12,7 @@ from torch import nn
 
 from foldseg.config.schema import Model, PredictView
 from foldseg.config.schema.definitions import NORM_DEFINITIONS, define_architecture
+from foldseg.data.image_statistics import Statistics
 from foldseg.errors import FoldsegError
 from foldseg.models.acfnet import ACFNet
 from foldseg.models.attention_unet import AttentionUnet
@@ -21,7 +22,6 @@ from foldseg.models.encoders import (
     ENCODERS,
     HALF,
     IMAGENET,
-    Statistics,
     get_timm_name,
     load_imagenet_weights,
     register_encoders,
@@ -57,8 +57,18 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
 register_encoders()
 
 
-def build_network(model: Model, classes: int, *, pretrained: bool = True) -> SegmentationNetwork:
+def build_network(
+    model: Model,
+    classes: int,
+    *,
+    channels: int = 3,
+    statistics: Statistics | None = None,
+    pretrained: bool = True,
+) -> SegmentationNetwork:
     """Build the network of a configuration. `model.start_from` must be a file here.
+
+    `channels`: those of the images. Pretrained weights of the first layer are adapted to them. `statistics`: the mean
+    and the standard deviation of each channel, in 0..1; None: those that the encoder's weights were trained with.
 
     With `pretrained=False` no weights are downloaded or read, because a checkpoint follows. With `start_from` none are
     downloaded either: its encoder's weights take their place. FoldsegError for unknown names, for options that the
@@ -69,14 +79,14 @@ def build_network(model: Model, classes: int, *, pretrained: bool = True) -> Seg
     check_model(model)
     _check_options(model)
     encoder_weights = model.encoder_weights if model.start_from is None else None
-    net = _build_net(model, classes, from_hub=encoder_weights == "imagenet")
+    net = _build_net(model, classes, channels, from_hub=encoder_weights == "imagenet")
     exchange_norms(net, model.norm)
     if encoder_weights not in (None, "imagenet"):
         new_parameters = NORM_DEFINITIONS[model.norm].new_parameters
         load_encoder_weights(net.encoder, Path(str(encoder_weights)), optional=new_parameters)  # type: ignore[arg-type]
     if model.gradient_checkpointing:
         checkpoint_blocks(net.encoder, model.encoder)  # type: ignore[arg-type]
-    network = SegmentationNetwork(net, *_find_statistics(model.encoder), model.dropout)
+    network = SegmentationNetwork(net, *(statistics or _find_statistics(model.encoder, channels)), model.dropout)
     network.title, network.encoder_name = f"{model.architecture} with {model.encoder}", model.encoder
     if model.deep_supervision:
         network.add_auxiliary_heads(_choose_supervised_stages(network, model), classes)
@@ -86,10 +96,12 @@ def build_network(model: Model, classes: int, *, pretrained: bool = True) -> Seg
         freeze_batch_norms(network)
     if model.start_from is not None:
         start_from(network, model.start_from)
+        if statistics is not None:
+            network.set_statistics(*statistics)
     return network
 
 
-def _build_net(model: Model, classes: int, *, from_hub: bool) -> nn.Module:
+def _build_net(model: Model, classes: int, channels: int, *, from_hub: bool) -> nn.Module:
     """Build the bare network. With `from_hub`, its encoder gets downloaded ImageNet weights."""
     is_our_encoder = model.encoder in ENCODERS
     encoder_weights: str | bool | None = None
@@ -97,7 +109,11 @@ def _build_net(model: Model, classes: int, *, from_hub: bool) -> nn.Module:
         encoder_weights = "imagenet" if get_timm_name(model.encoder) is None else True
     try:
         net = ARCHITECTURES[model.architecture](
-            encoder_name=model.encoder, encoder_weights=encoder_weights, classes=classes, **model.options
+            encoder_name=model.encoder,
+            encoder_weights=encoder_weights,
+            classes=classes,
+            in_channels=channels,
+            **model.options,
         )
         if from_hub and is_our_encoder:
             load_imagenet_weights(net.encoder, model.encoder)  # type: ignore[arg-type]
@@ -208,8 +224,13 @@ def _check_name(key: str, name: str, valid: list[str]) -> None:
     raise FoldsegError(f"{key}: unknown name {name!r}; valid are {', '.join(choices)}")
 
 
-def _find_statistics(encoder: str) -> Statistics:
-    """Return the statistics of the images that an encoder's weights were trained on."""
+def _find_statistics(encoder: str, channels: int) -> Statistics:
+    """Return the statistics of the images that an encoder's weights were trained on.
+
+    They have three channels. For other images, 0.5 takes their place, until the data's statistics are known.
+    """
+    if channels != 3:
+        return (0.5,) * channels, (0.5,) * channels
     if encoder in ENCODERS:
         return ENCODERS[encoder].statistics
     timm_name = get_timm_name(encoder)

@@ -23,7 +23,8 @@ def fold_batch_norms(network: SegmentationNetwork) -> SegmentationNetwork:
     are: those that do not take this size, and those whose copy would predict something else.
     """
     side = _STRIDES * network.stride
-    image = torch.randint(0, 256, (1, 3, side, side), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    shape = 1, network.channels, side, side
+    image = torch.randint(0, 256, shape, generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     folded = copy.deepcopy(network).eval()
     try:
         expected, pairs = _predict_and_find_pairs(folded, image)

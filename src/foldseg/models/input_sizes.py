@@ -32,7 +32,7 @@ def check_input(network: SegmentationNetwork, size: tuple[int, int], batch: int,
 
 @contextmanager
 def explained_forward(network: SegmentationNetwork, images: Tensor) -> Iterator[None]:
-    """Turn an error inside of the block, where a network computes images (N, 3, H, W), into a FoldsegError.
+    """Turn an error inside of the block, where a network computes images (N, C, H, W), into a FoldsegError.
 
     It names network and images. Errors about memory and other resources are left to
     `resources.explain_resource_errors`.
@@ -59,7 +59,7 @@ def _find_refusal(
     network.train(training)
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     copies = {name: tensor.detach().to(device, copy=True) for name, tensor in tensors.items()}
-    images = torch.zeros(batch, 3, *size, dtype=torch.uint8, device=device)
+    images = torch.zeros(batch, network.channels, *size, dtype=torch.uint8, device=device)
     try:
         with torch.no_grad():
             functional_call(network, copies, (images,))

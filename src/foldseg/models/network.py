@@ -11,7 +11,7 @@ from foldseg.models.network_outputs import NetworkOutputs
 
 
 class SegmentationNetwork(nn.Module):
-    """A network that takes images as they are: (N, 3, H, W) uint8 -> logits (N, classes, H, W).
+    """A network that takes images as they are: (N, channels, H, W) uint8 -> logits (N, classes, H, W).
 
     `net` is one of smp's models or made like one. Its `encoder` gives a list of maps, from fine to coarse; its
     `decoder` takes them; its `segmentation_head` takes what the decoder gives. A decoder may return a list of maps for
@@ -31,13 +31,24 @@ class SegmentationNetwork(nn.Module):
     def __init__(self, net: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], dropout: float = 0.0) -> None:
         super().__init__()
         self.net = net
-        self.register_buffer("mean", 255 * torch.tensor(mean).view(1, 3, 1, 1))
-        self.register_buffer("scale", 1 / (255 * torch.tensor(std).view(1, 3, 1, 1)))
+        self.register_buffer("mean", torch.empty(1, len(mean), 1, 1))
+        self.register_buffer("scale", torch.empty(1, len(std), 1, 1))
+        self.set_statistics(mean, std)
         self.dropout = nn.Dropout2d(dropout)
         self.auxiliary_heads = nn.ModuleDict()
         self.presence_head: nn.Module | None = None
         self.encoder_is_frozen = False
         self.batch_norm_is_frozen = False
+
+    def set_statistics(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Set the mean and the standard deviation of each channel, in 0..1, with which images are normalised."""
+        self.mean.copy_(255 * torch.tensor(mean).view(1, -1, 1, 1))
+        self.scale.copy_(1 / (255 * torch.tensor(std).view(1, -1, 1, 1)))
+
+    @property
+    def channels(self) -> int:
+        """The number of channels of the images."""
+        return self.mean.shape[1]
 
     @property
     def encoder(self) -> nn.Module:
@@ -69,11 +80,11 @@ class SegmentationNetwork(nn.Module):
         self.presence_head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels[-1], classes))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return logits (N, classes, H, W) of images (N, 3, H, W) uint8."""
+        """Return logits (N, classes, H, W) of images (N, channels, H, W) uint8."""
         return self._decode(self._encode(images))[0]
 
     def outputs(self, images: Tensor) -> NetworkOutputs:
-        """Return all that training supervises, for images (N, 3, H, W) uint8."""
+        """Return all that training supervises, for images (N, channels, H, W) uint8."""
         encoded = self._encode(images)
         logits, *auxiliary = self._decode(encoded)
         maps = encoded[0] if isinstance(encoded, tuple) else encoded

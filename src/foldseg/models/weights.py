@@ -94,9 +94,10 @@ def load_encoder_weights(encoder: nn.Module, path: Path, optional: tuple[str, ..
 
     Wrapping dictionaries and prefixes are removed, and heads that the encoder lacks are left out. If the names do not
     match, tensors are matched by their order, with a warning; then every shape must agree. FoldsegError lists what is
-    missing. Tensors whose names end with one of `optional` may be missing.
+    missing. Tensors whose names end with one of `optional` may be missing. The first layer is adapted to the encoder's
+    number of channels.
     """
-    file_tensors = _strip_prefixes(_extract_tensors(load_torch_file(path), path))
+    file_tensors = adapt_first_layer(_strip_prefixes(_extract_tensors(load_torch_file(path), path)), encoder)
     encoder_tensors = _without_counters(encoder.state_dict())
     matches = _match_by_name(file_tensors, encoder_tensors)
     if len(matches) < len(encoder_tensors):
@@ -113,6 +114,33 @@ def load_encoder_weights(encoder: nn.Module, path: Path, optional: tuple[str, ..
     logger.info("encoder weights: %d tensors from %s", len(matches), path)
 
 
+def adapt_first_layer(tensors: Mapping[str, Tensor], encoder: nn.Module) -> dict[str, Tensor]:
+    """Return tensors of a file in which the first layer takes images of as many channels as the encoder does.
+
+    The first tensor that fits the encoder's first convolution, but for the channels, is adapted as smp and timm do it:
+    for one channel the weights are summed up; otherwise they are repeated, and scaled so that outputs keep their size.
+    """
+    first = next((part for part in encoder.modules() if isinstance(part, nn.Conv2d)), None)
+    if first is None:
+        return dict(tensors)
+    outputs, channels, *kernel = first.weight.shape
+    for name, value in tensors.items():
+        if value.ndim == 4 and (value.shape[0], *value.shape[2:]) == (outputs, *kernel):
+            if value.shape[1] == channels:
+                break
+            logger.info("first layer: weights of %d channels are adapted to %d", value.shape[1], channels)
+            return {**tensors, name: adapt_channels(value, channels)}
+    return dict(tensors)
+
+
+def adapt_channels(weight: Tensor, channels: int) -> Tensor:
+    """Return the weights (outputs, C, h, w) of a convolution for inputs of another number of channels."""
+    present = weight.shape[1]
+    if channels == 1:
+        return weight.sum(1, keepdim=True)
+    return weight[:, [index % present for index in range(channels)]] * (present / channels)
+
+
 def check_start(path: Path) -> None:
     """Raise FoldsegError if the checkpoint that `model.start_from` means is no file."""
     if not path.is_file():
@@ -122,11 +150,14 @@ def check_start(path: Path) -> None:
 def start_from(network: nn.Module, path: Path) -> None:
     """Load a checkpoint's weights into a new network: all of the encoder, and what else has the same name and shape.
 
-    All other tensors keep their initial values, and are logged. FoldsegError if the encoders differ.
+    All other tensors keep their initial values, and are logged. The first layer is adapted to the number of channels.
+    FoldsegError if the encoders differ.
     """
     check_start(path)
     content = _extract_tensors(load_torch_file(path), path)
     file_tensors = {name.removeprefix("network."): value for name, value in content.items()}
+    of_encoder = {name: value for name, value in file_tensors.items() if name.startswith("net.encoder.")}
+    file_tensors |= adapt_first_layer(of_encoder, network.encoder)  # type: ignore[arg-type]
     matches: dict[str, Tensor] = {}
     new: dict[str, Tensor] = {}
     for name, value in network.state_dict().items():

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from foldseg.config import Experiment
+from foldseg.data.channels import as_rgb
 from foldseg.data.datasets import DataSet
 from foldseg.data.labels import IGNORE_INDEX, Image, LabelSet, Mask
 from foldseg.deploy.drawing import overlay
@@ -49,7 +50,8 @@ def draw_augmentations(
 def _build_samples(experiment: Experiment, fold: int, names: Sequence[str]) -> tuple[list[TrainSamples], LabelSet]:
     """Build the training samples of a fold once for each augmentation set."""
     fold_data = open_fold(experiment, fold, DataSet(experiment.data))
-    stride = build_network(experiment.model, len(fold_data.labels), pretrained=False).stride
+    channels = experiment.data.pictures.channels
+    stride = build_network(experiment.model, len(fold_data.labels), channels=channels, pretrained=False).stride
     experiments = [experiment.model_copy(update={"augment": name}) for name in names]
     return [build_train_samples(variant, fold_data, stride) for variant in experiments], fold_data.labels
 
@@ -68,7 +70,7 @@ def _draw(
     pictures, masks = [], []
     for index in indices:
         tensor, target, name = samples[index]
-        image, mask = tensor.permute(1, 2, 0).numpy(), target.numpy()
+        image, mask = as_rgb(tensor.permute(1, 2, 0).numpy()), target.numpy()
         pictures += [Picture(image, name), Picture(_draw_mask_over(image, mask, labels, alpha))]
         masks.append(mask)
     return pictures, masks

@@ -5,6 +5,7 @@ import math
 import pandas as pd
 from matplotlib.figure import Figure
 
+from foldseg.data.channels import as_rgb
 from foldseg.data.datasets import DataSet
 from foldseg.data.folds_file import find_fold_leaks
 from foldseg.data.frame_similarity import SAME_PLACE
@@ -158,7 +159,7 @@ def draw_closest_pairs(data: DataSet, leaks: Leaks, number: int = 4, border: str
             (row["id"], row["side"], f"similarity {row['similarity']:.2f}"),
             (row["other"], row["other_side"], judgement),
         ):
-            pictures.append(Picture(read_image(data.images[name], data.pictures), f"{name} ({side})", note))
+            pictures.append(Picture(as_rgb(read_image(data.images[name], data.pictures)), f"{name} ({side})", note))
     if not pictures:
         raise FoldsegError(f"{data.settings.folds}: there are no images on both sides of the border {border}")
     return draw_picture_grid([pictures[start : start + 4] for start in range(0, len(pictures), 4)])
@@ -171,7 +172,7 @@ def draw_examples(data: DataSet, number: int = 6, alpha: float = 0.55) -> Figure
     pictures: list[Picture | None] = []
     masks = []
     for row in select_spread(table[table["mask"] != ""], number).to_dict("records"):
-        image = read_image(data.root / row["image"], data.pictures)
+        image = as_rgb(read_image(data.root / row["image"], data.pictures))
         mask = read_mask(data.root / row["mask"], labels, data.pictures)
         masks.append(mask)
         pictures += [

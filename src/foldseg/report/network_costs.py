@@ -40,7 +40,8 @@ def measure_networks(
 
 def _measure(experiment: Experiment, size: tuple[int, int], device: torch.device) -> list[str | int | float]:
     """Return a row of the table."""
-    network = build_network(experiment.model, len(get_label_set(experiment.data)), pretrained=False).to(device)
+    classes, channels = len(get_label_set(experiment.data)), experiment.data.pictures.channels
+    network = build_network(experiment.model, classes, channels=channels, pretrained=False).to(device)
     if any(side % network.stride for side in size):
         raise FoldsegError(f"size: {size[0]} {size[1]} should be multiples of {network.stride} for {experiment.name}")
     cost: Cost = measure_cost(network, *size)

@@ -11,6 +11,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from foldseg.config.schema import ScoreName
+from foldseg.data.channels import as_rgb
 from foldseg.data.datasets import DataSet, OpenedData
 from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.data.mask_files import read_mask
@@ -73,7 +74,7 @@ class OofLabels:
 
     def image(self, name: str) -> Image:
         """Return the frame: (H, W, 3) uint8 RGB."""
-        return read_image(self.data.root / self._row(name)["image"], self.data.pictures)
+        return as_rgb(read_image(self.data.root / self._row(name)["image"], self.data.pictures))
 
     def truth(self, name: str) -> Mask:
         """Return the true class indices: (H, W) uint8, void 255."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, ValidationError
 
-from foldseg.config.schema import PredictView, Settings, Size
+from foldseg.config.schema import Pictures, PredictView, Settings, Size
 from foldseg.data.labels import LARGEST_ID, LabelClass, LabelSet
 from foldseg.errors import FoldsegError
 
@@ -50,6 +50,7 @@ class ExportFacts(Settings):
     stride: Annotated[int, Field(ge=1, le=4096)]  # what must divide the sides of an input, pixels
     size: Size | None  # the one size (height, width) of an input; null: any
     view: PredictView
+    pictures: Pictures = Pictures()  # how pictures are read: channels, and what their numbers mean
 
     @property
     def labels(self) -> LabelSet:

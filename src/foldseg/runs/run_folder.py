@@ -122,6 +122,13 @@ class RunFolder:
         return read_record(self.provenance, _FACTS)
 
     @property
+    def statistics(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """Mean and standard deviation of the training images' channels; None if the encoder's own are taken."""
+        if "mean" not in self.facts:
+            return None
+        return tuple(self.facts["mean"]), tuple(self.facts["std"])
+
+    @property
     def fold(self) -> int:
         """The fold that the run validates on."""
         return int(self.facts["fold"])

@@ -19,7 +19,8 @@ def load_network(run: RunFolder, path: Path | None = None) -> SegmentationNetwor
     FoldsegError when the weights do not fit, or were trained on other classes than the run says.
     """
     path = path or run.best
-    network = build_network(run.experiment.model, len(run.classes), pretrained=False)
+    channels = run.experiment.data.pictures.channels
+    network = build_network(run.experiment.model, len(run.classes), channels=channels, pretrained=False)
     checkpoint = read_checkpoint(path)
     saved = checkpoint.get("foldseg", {}).get("classes", run.classes)
     if saved != run.classes:

@@ -165,7 +165,7 @@ def _update_mean(mean: State, state: State, count: int) -> State:
 
 @torch.no_grad()
 def update_batch_norms(network: SegmentationNetwork, batches: Iterable[Tensor]) -> None:
-    """Set running means and variances to their mean over `batches` of images (N, 3, H, W) uint8.
+    """Set running means and variances to their mean over `batches` of images (N, C, H, W) uint8.
 
     Averaged weights have other statistics than the weights that were averaged (arXiv:1803.05407, section 3.2). Dropout
     is off, as in prediction. Frozen batch norms stay as they are, and so does a network without batch norms.

@@ -59,16 +59,16 @@ def _compare_places(features: Tensor, size: tuple[int, int]) -> Tensor:
 class Critic(nn.Module):
     """A network that scores how much probability maps look like a teacher's, given the images."""
 
-    def __init__(self, classes: int, channels: int = 64) -> None:
+    def __init__(self, classes: int, channels: int = 64, image_channels: int = 3) -> None:
         super().__init__()
-        widths = [3 + classes, channels, 2 * channels, 4 * channels]
+        widths = [image_channels + classes, channels, 2 * channels, 4 * channels]
         layers: list[nn.Module] = []
         for inputs, outputs in pairwise(widths):
             layers += [nn.Conv2d(inputs, outputs, 4, stride=2, padding=1), nn.LeakyReLU(0.1)]
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 3, padding=1))
 
     def forward(self, images: Tensor, maps: Tensor) -> Tensor:
-        """Return scores (N,) of images (N, 3, H, W) uint8 with probabilities (N, classes, H, W)."""
+        """Return scores (N,) of images (N, C, H, W) uint8 with probabilities (N, classes, H, W)."""
         normalised = images.float() / 127.5 - 1
         scores: Tensor = self.layers(torch.cat([normalised, maps], 1)).mean((1, 2, 3))
         return scores
@@ -77,7 +77,7 @@ class Critic(nn.Module):
 def critic_loss(critic: Critic, images: Tensor, student: Tensor, teacher: Tensor) -> Tensor:
     """Return the Wasserstein loss of one batch, with gradient penalty: the critic should score the teacher higher.
 
-    images: (N, 3, H, W) uint8. student, teacher: probabilities (N, classes, H, W).
+    images: (N, C, H, W) uint8. student, teacher: probabilities (N, classes, H, W).
     """
     share = torch.rand(len(images), 1, 1, 1, device=images.device)
     mixed = (share * teacher + (1 - share) * student).requires_grad_(True)
@@ -108,7 +108,7 @@ class Distiller:
         self.critic: Critic | None = None
         self._optimizer: torch.optim.Optimizer | None = None
         if config.holistic > 0:
-            self.critic = Critic(classes)
+            self.critic = Critic(classes, image_channels=student.channels)
             self._optimizer = torch.optim.Adam(self.critic.parameters(), config.critic_lr, betas=(0.0, 0.9))
 
     def _remember_features(self, name: str, network: SegmentationNetwork) -> None:
@@ -130,7 +130,7 @@ class Distiller:
     def compute_loss(self, images: Tensor, logits: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the weighted sum of the terms that are switched on, and each term, detached.
 
-        images: (N, 3, H, W) uint8. logits: (N, classes, H, W) of the student, which must have been computed last.
+        images: (N, C, H, W) uint8. logits: (N, classes, H, W) of the student, which must have been computed last.
         """
         targets = self.predict_targets(images)
         config = self.config
@@ -204,6 +204,11 @@ def build_distiller(experiment: Experiment, fold_data: FoldData, student: Segmen
             raise FoldsegError(
                 f"distillation.teachers: {run.path} was trained on other images or another division into folds; it may "
                 "have seen this fold's validation images"
+            )
+        if run.experiment.data.pictures.of_images != fold_data.data.pictures.of_images:
+            raise FoldsegError(
+                f"distillation.teachers: {run.path} was trained on images that were read in another way "
+                "(data.pictures.channels, value_range and white_level must be the same)"
             )
         teachers.append(Teacher(load_network(run).requires_grad_(False), _map_classes(run, labels)))
     return Distiller(experiment.distillation, teachers, student, len(labels))

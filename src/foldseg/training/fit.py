@@ -18,6 +18,7 @@ from foldseg.config.unused import describe_unused_settings
 from foldseg.data.datasets import DataSet, OpenedData
 from foldseg.data.fold_data import FoldData
 from foldseg.data.hashes import hash_code
+from foldseg.data.image_statistics import Statistics, measure_statistics
 from foldseg.data.samples import check_mask_values
 from foldseg.files import locked, remove_partials, write_json
 from foldseg.inputs import is_absent
@@ -97,12 +98,13 @@ def _prepare_and_train(
         remove_partials(folder)
     if experiment.batch_size == "auto":
         experiment = _resolve_batch_size(experiment, fold_data)
-    module = _build_module(experiment, fold_data, resume)
+    statistics = None if resume else _find_statistics(experiment, fold_data)
+    module = _build_module(experiment, fold_data, resume, statistics)
     check_inputs(module.network, experiment, fold_data)
     if resume:
         check_checkpoints(run, module)
     else:
-        describe_run(run, experiment, fold, data.labels.names, data)
+        describe_run(run, experiment, fold, data.labels.names, data, statistics)
         write_sample_hashes(run, experiment, fold_data)
     begin_session(run)
     if experiment.devices > 1:
@@ -137,15 +139,31 @@ def _describe_other_code(run: RunFolder) -> str:
 def _resolve_batch_size(experiment: Experiment, fold_data: FoldData) -> Experiment:
     """Return the experiment with the largest batch size that fits instead of `auto`."""
     device = choose_device_to_fill(experiment)
-    network = build_network(experiment.model, len(fold_data.labels), pretrained=False)
+    channels = fold_data.data.pictures.channels
+    network = build_network(experiment.model, len(fold_data.labels), channels=channels, pretrained=False)
     samples = build_train_samples(list_stage_settings(experiment)[0], fold_data, network.stride)
     return experiment.model_copy(update={"batch_size": find_batch_size(experiment, network, samples, device)})
 
 
-def _build_module(experiment: Experiment, fold_data: FoldData, resume: bool) -> FoldModule:
+def _find_statistics(experiment: Experiment, fold_data: FoldData) -> Statistics | None:
+    """Return the statistics of the fold's training images; None if the encoder's own are taken."""
+    data = fold_data.data
+    if data.pictures.channels == 3 and experiment.model.normalise == "imagenet":
+        return None
+    images = fold_data.train["image"].unique()
+    return measure_statistics([data.root / str(image) for image in images], data.pictures)
+
+
+def _build_module(
+    experiment: Experiment, fold_data: FoldData, resume: bool, statistics: Statistics | None
+) -> FoldModule:
+    """Build what is trained. `statistics`: those of the images; a checkpoint has them, so None to resume."""
     pl.seed_everything(experiment.seed, verbose=False)  # every fold starts from the same weights
     model = resolve_start_file(experiment.model)
-    network = build_network(model, len(fold_data.labels), pretrained=not resume)
+    channels = fold_data.data.pictures.channels
+    network = build_network(
+        model, len(fold_data.labels), channels=channels, statistics=statistics, pretrained=not resume
+    )
     check_view(experiment.view.predict, network.stride)
     return FoldModule(experiment, fold_data.labels, network, compute_class_weights(experiment, fold_data))
 
@@ -154,7 +172,8 @@ def _train_in_process(path: Path, fold_data: FoldData, resume: bool) -> None:
     """Do the work of one of several processes that train a run together."""
     run = RunFolder(path)
     with explain_memory_errors(run.experiment):
-        _train_to_end(run, _build_module(run.experiment, fold_data, resume), fold_data, resume)
+        module = _build_module(run.experiment, fold_data, resume, run.statistics)
+        _train_to_end(run, module, fold_data, resume)
 
 
 def _train_to_end(run: RunFolder, module: FoldModule, fold_data: FoldData, resume: bool) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from foldseg.data.channels import as_rgb
 from foldseg.data.labels import Image, LabelSet, Mask
 from foldseg.views.eval_samples import EvalSample
 from foldseg.views.geometry import resize_image, resize_mask, scale_size
@@ -17,4 +18,4 @@ def draw_triplet(sample: EvalSample, prediction: Mask, labels: LabelSet) -> Imag
     frame = sample.inputs[0, :, :height, :width].permute(1, 2, 0).cpu().numpy()
     size = scale_size((height, width), min(1.0, _WIDTH / width))
     masks = [labels.colourise(resize_mask(mask, size)) for mask in (sample.mask, prediction)]
-    return np.hstack([resize_image(frame, size), *masks])
+    return np.hstack([as_rgb(resize_image(frame, size)), *masks])

@@ -12,6 +12,7 @@ from foldseg.config import Experiment, save
 from foldseg.data.datasets import DataSet
 from foldseg.data.fold_data import FoldData
 from foldseg.data.hashes import hash_code
+from foldseg.data.image_statistics import Statistics
 from foldseg.files import read_record, write_json
 from foldseg.models.device import choose_device
 from foldseg.runs.data_changes import hash_training_data
@@ -31,8 +32,19 @@ _CODE_KEYS = ("git_commit", "code", "foldseg", "python", "own_score")
 _MACHINE_KEYS = ("machine", "processor", "device", "threads", "processes")
 
 
-def describe_run(run: RunFolder, experiment: Experiment, fold: int, classes: list[str], data: DataSet) -> None:
-    """Write a run's config.yaml and provenance.json; `classes`: names of the network's outputs."""
+def describe_run(
+    run: RunFolder,
+    experiment: Experiment,
+    fold: int,
+    classes: list[str],
+    data: DataSet,
+    statistics: Statistics | None = None,
+) -> None:
+    """Write a run's config.yaml and provenance.json.
+
+    `classes`: names of the network's outputs. `statistics`: those of the training images, if images are normalised
+    with them.
+    """
     labels = data.labels
     save(experiment, run.config)
     write_json(
@@ -44,6 +56,7 @@ def describe_run(run: RunFolder, experiment: Experiment, fold: int, classes: lis
             "classes": classes,
             "labels": labels.definition if labels.names == classes else None,
             "data_fingerprint": data.fingerprint,
+            **({} if statistics is None else {"mean": statistics[0], "std": statistics[1]}),
             "git_commit": git_commit(),
             "foldseg": foldseg.__version__,
             "python": platform.python_version(),

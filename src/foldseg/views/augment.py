@@ -6,7 +6,7 @@ sets the seed, which `views.train_samples` does.
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import albumentations as A
 import cv2
@@ -15,6 +15,7 @@ import numpy as np
 from foldseg.config.schema.choice import check_entries
 from foldseg.config.schema.names import AugmentName
 from foldseg.data.labels import IGNORE_INDEX, Image
+from foldseg.notices import say_once
 
 
 class Fog(A.ImageOnlyTransform):  # type: ignore[misc]
@@ -35,14 +36,15 @@ class Fog(A.ImageOnlyTransform):  # type: ignore[misc]
         return {name: self.py_random.uniform(*limits) for name, limits in ranges.items()}
 
     def apply(self, img: Image, density: float, horizon: float, brighter: float, **_: object) -> Image:
-        """Return the image (H, W, 3) uint8 with haze."""
+        """Return the image (H, W, C) uint8 with haze."""
         light = min(240.0, float(img[: len(img) // 2 + 1].mean()) + brighter)
         rows = (np.arange(len(img), dtype=np.float32) + 0.5) / len(img)
         transmission = np.exp(-density * np.clip((1 - rows) / (1 - horizon), 0, 1))[:, None]
         # A table of the hazy value of each value, for each row: (H, 256)
         table = np.arange(256, dtype=np.float32) * transmission + light * (1 - transmission)
         tables = table.round().astype(np.uint8)
-        return np.stack([cv2.LUT(row, values) for row, values in zip(img, tables, strict=True)])
+        hazy = [cv2.LUT(row, values).reshape(row.shape) for row, values in zip(img, tables, strict=True)]
+        return np.stack(hazy)
 
 
 def _none() -> list[A.BasicTransform]:
@@ -141,8 +143,50 @@ AUGMENTATIONS: dict[str, Callable[[], list[A.BasicTransform]]] = {
 check_entries(AUGMENTATIONS, AugmentName, "views/augment.py: AUGMENTATIONS")
 
 
-def augmentation(name: str) -> A.Compose:
-    """Build an augmentation set. Call it with image (H, W, 3) uint8 and mask (H, W) uint8; it keeps their size."""
+_NEED_RGB = (A.RandomRain, A.RandomSnow, A.RandomSunFlare)
+"""Transforms that take images of three channels alone."""
+_NEED_GREY_OR_RGB = (A.CLAHE,)
+
+
+def augmentation(name: str, channels: int = 3) -> A.Compose:
+    """Build an augmentation set. Call it with image (H, W, channels) uint8 and mask (H, W) uint8; it keeps their size.
+
+    Transforms that cannot take images of so many channels are left out. Changes of colours become changes of brightness
+    and contrast. That is logged once.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        return A.Compose(AUGMENTATIONS[name]())
+        transforms, left_out = _for_channels(AUGMENTATIONS[name](), channels)
+        if left_out:
+            say_once(f"augment {name}: with {channels} channel(s), {', '.join(sorted(left_out))} cannot be done")
+        return A.Compose(transforms)
+
+
+def _for_channels(
+    transforms: Sequence[A.BasicTransform], channels: int
+) -> tuple[list[A.BasicTransform | A.OneOf], set[str]]:
+    """Return those of the transforms that take images of so many channels, and the names of the others."""
+    if channels == 3:
+        return list(transforms), set()
+    kept: list[A.BasicTransform | A.OneOf] = []
+    left_out: set[str] = set()
+    for transform in transforms:
+        if isinstance(transform, A.OneOf):
+            choices, names = _for_channels(transform.transforms, channels)
+            left_out |= names
+            if choices:
+                kept.append(A.OneOf(choices, p=transform.p))
+        elif isinstance(transform, A.ColorJitter):
+            kept.append(_without_colours(transform))
+            left_out.add("changes of hue and saturation")
+        elif isinstance(transform, _NEED_RGB) or (channels != 1 and isinstance(transform, _NEED_GREY_OR_RGB)):
+            left_out.add(type(transform).__name__)
+        else:
+            kept.append(transform)
+    return kept, left_out
+
+
+def _without_colours(jitter: A.ColorJitter) -> A.BasicTransform:
+    """Return the change of brightness and contrast that a change of colours makes."""
+    brightness, contrast = (tuple(limit - 1 for limit in limits) for limits in (jitter.brightness, jitter.contrast))
+    return A.RandomBrightnessContrast(brightness, contrast, brightness_by_max=False, p=jitter.p)

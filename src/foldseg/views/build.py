@@ -39,7 +39,8 @@ def build_train_samples(experiment: Experiment, fold_data: FoldData, stride: int
         if is_mixed:
             mixing = Mixing(experiment.cut_mix, experiment.copy_paste, frames, names, pixels, labels)
     view = experiment.view.train
-    return TrainSamples(frames, view, experiment.augment, stride, experiment.seed, plan, mixing, labels)
+    channels = data.pictures.channels
+    return TrainSamples(frames, view, experiment.augment, stride, experiment.seed, plan, mixing, labels, channels)
 
 
 def build_validation_samples(experiment: Experiment, fold_data: FoldData, stride: int) -> EvalSamples:

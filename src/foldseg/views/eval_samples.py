@@ -18,7 +18,7 @@ from foldseg.views.tensors import as_tensor, as_writable
 
 @dataclass(frozen=True)
 class EvalSample:
-    """One image, prepared for prediction: `inputs` (1, 3, H, W) uint8; `mask` on the original grid, or None.
+    """One image, prepared for prediction: `inputs` (1, C, H, W) uint8; `mask` on the original grid, or None.
 
     `scaled` holds the image at the other scales of test-time augmentation, resized but not padded.
     """

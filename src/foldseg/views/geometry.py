@@ -1,6 +1,6 @@
 """Padding, resizing and cropping of images, and the way back from a prediction to the original grid.
 
-Images are (H, W, 3) uint8, masks (H, W) uint8 with 255 for void, sizes (height, width). Masks are resampled by nearest
+Images are (H, W, C) uint8, masks (H, W) uint8 with 255 for void, sizes (height, width). Masks are resampled by nearest
 neighbour only.
 
 Padding is added below and to the right. It is void in masks and the picture's reflection in images. There are two
@@ -20,6 +20,7 @@ from torch.nn import functional
 from foldseg.config.schema import PredictView
 from foldseg.config.schema.views import ImageSizes
 from foldseg.config.schema.views import scale_size as scale_size
+from foldseg.data.channels import pad_channels, resize_channels
 from foldseg.data.labels import IGNORE_INDEX, Image, Mask
 from foldseg.views.activation import SOFTMAX, Activation
 from foldseg.views.tiles import Network as Network
@@ -72,13 +73,13 @@ def padded_grid(
 
 
 def prepare_image(image: Image, grid: Grid) -> Image:
-    """Resize and pad an image for the network: (H, W, 3) of `grid.original` -> `grid.padded`."""
+    """Resize and pad an image for the network: (H, W, C) of `grid.original` -> `grid.padded`."""
     image = resize_image(image, grid.resized)
     if image.shape[:2] == grid.padded:
         return image
     (top, left), (height, width) = grid.offset, grid.resized
     down, right = grid.padded[0] - height - top, grid.padded[1] - width - left
-    return np.asarray(cv2.copyMakeBorder(image, top, down, left, right, _BORDERS[grid.border]), np.uint8)
+    return pad_channels(image, (top, down, left, right), _BORDERS[grid.border])
 
 
 def pad_batch(images: Tensor, grid: Grid) -> Tensor:
@@ -105,7 +106,7 @@ def _source_indices(length: int, before: int, total: int, border: Border) -> Ten
 def predict_probabilities(
     network: Network, inputs: Tensor, view: PredictView, activation: Activation = SOFTMAX
 ) -> Tensor:
-    """Return class probabilities of prepared images: (N, 3, H, W) uint8 -> (N, classes, H, W) float32, padded."""
+    """Return class probabilities of prepared images: (N, C, H, W) uint8 -> (N, classes, H, W) float32, padded."""
     if view.tiles is None:
         return class_probabilities(network(inputs), activation)
     return predict_tiles(network, inputs, view.tiles, activation)
@@ -145,7 +146,7 @@ def pad_image(image: Image, size: tuple[int, int]) -> Image:
     if image.shape[:2] == size:
         return image
     down, right = size[0] - image.shape[0], size[1] - image.shape[1]
-    return np.asarray(cv2.copyMakeBorder(image, 0, down, 0, right, cv2.BORDER_REFLECT_101), np.uint8)
+    return pad_channels(image, (0, down, 0, right))
 
 
 def pad_mask(mask: Mask, size: tuple[int, int]) -> Mask:
@@ -159,11 +160,7 @@ def pad_mask(mask: Mask, size: tuple[int, int]) -> Mask:
 
 def resize_image(image: Image, size: tuple[int, int]) -> Image:
     """Resize by area when shrinking, bilinearly when growing."""
-    if image.shape[:2] == size:
-        return image
-    shrinks = size[0] < image.shape[0] or size[1] < image.shape[1]
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, size[::-1], interpolation=interpolation), np.uint8)
+    return resize_channels(image, size)
 
 
 def resize_mask(mask: Mask, size: tuple[int, int]) -> Mask:

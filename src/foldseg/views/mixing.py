@@ -1,6 +1,6 @@
 """CutMix and copy-paste: samples that combine several training images.
 
-Images are (H, W, 3) uint8, masks (H, W) uint8 with 255 for void. Functions leave their arguments unchanged.
+Images are (H, W, C) uint8, masks (H, W) uint8 with 255 for void. Functions leave their arguments unchanged.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ _SUPPORT = 0.75  # at least this share of a region's visible lower edge must sta
 class Region:
     """A connected region of one class, in its bounding box.
 
-    `image` (h, w, 3) uint8; `inside` (h, w) bool. `bits` (h, w) uint8: class bits, None if classes are exclusive.
+    `image` (h, w, C) uint8; `inside` (h, w) bool. `bits` (h, w) uint8: class bits, None if classes are exclusive.
     """
 
     image: Image

@@ -9,7 +9,7 @@ from foldseg.data.labels import Image, Mask
 
 
 def as_tensor(image: Image) -> Tensor:
-    """Return an image (H, W, 3) uint8 as a tensor (3, H, W) of the same memory, in which channels stay last."""
+    """Return an image (H, W, C) uint8 as a tensor (C, H, W) of the same memory, in which channels stay last."""
     return torch.from_numpy(as_writable(image)).permute(2, 0, 1)
 
 

@@ -16,7 +16,7 @@ from foldseg.config.schema.names import TileMergeName, TileWeightName
 from foldseg.views.activation import SOFTMAX, Activation
 
 Network = Callable[[Tensor], Tensor]
-"""Batch of images (N, 3, H, W) uint8 -> logits (N, classes, H, W)."""
+"""Batch of images (N, C, H, W) uint8 -> logits (N, classes, H, W)."""
 
 _BATCH_PIXELS = {"cpu": 1 << 18, "cuda": 1 << 22}
 """The most pixels of tiles that are predicted together. A larger tile is predicted alone."""
@@ -38,7 +38,7 @@ class Tiling:
 
 
 def predict_tiles(network: Network, images: Tensor, view: TilesView, activation: Activation = SOFTMAX) -> Tensor:
-    """Predict images tile by tile: (N, 3, H, W) uint8 -> probabilities (N, classes, H, W) float32.
+    """Predict images tile by tile: (N, C, H, W) uint8 -> probabilities (N, classes, H, W) float32.
 
     The images have a size that `tiled_size` returns. Tiles of all images are predicted together, in batches whose size
     suits the device.
@@ -61,7 +61,7 @@ def predict_tiles(network: Network, images: Tensor, view: TilesView, activation:
 def _batches(
     images: Tensor, size: tuple[int, int], corners: tuple[tuple[int, int], ...]
 ) -> Iterator[tuple[list[tuple[int, tuple[int, int]]], Tensor]]:
-    """Yield batches of tiles: where they are, (number of the image, corner), and their pixels (n, 3, height, width)."""
+    """Yield batches of tiles: where they are, (number of the image, corner), and their pixels (n, C, height, width)."""
     height, width = size
     places = list(product(range(len(images)), corners))
     pixels = images.permute(0, 2, 3, 1)  # channels last, as they are in memory: whole rows of a tile are copied

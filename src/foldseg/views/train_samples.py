@@ -28,7 +28,7 @@ from foldseg.views.tensors import as_tensor, mask_as_tensor
 
 @dataclass(frozen=True)
 class TrainBatch:
-    """`images` (N, 3, H, W) uint8, `masks` (N, H, W) uint8 with 255 for void, and the `ids` they came from.
+    """`images` (N, C, H, W) uint8, `masks` (N, H, W) uint8 with 255 for void, and the `ids` they came from.
 
     Channels are last in memory, as in a decoded picture. The device turns them into what the network computes with.
     """
@@ -50,7 +50,7 @@ class TrainSamples(Dataset[tuple[Tensor, Tensor, str]]):
     """Images and masks, cut by a training view, mixed, augmented and padded to what a network of `stride` takes.
 
     They are indexed by (epoch, number of the sample in it). Without a `plan` that number is the index of the frame. A
-    sample is an image (3, H, W) uint8, its mask (H, W) uint8 with 255 for void, and the image's id.
+    sample is an image (C, H, W) uint8, its mask (H, W) uint8 with 255 for void, and the image's id.
     """
 
     def __init__(
@@ -63,12 +63,13 @@ class TrainSamples(Dataset[tuple[Tensor, Tensor, str]]):
         plan: EpochPlan | None = None,
         mixing: Mixing | None = None,
         labels: LabelSet | None = None,
+        channels: int = 3,
     ) -> None:
         """Prepare the samples of frames. `labels`: None for exclusive classes."""
         self._labels = labels
         self._frames, self._view, self._seed = frames, view, seed
         self._stride = stride
-        self._augment = augmentation(augment)
+        self._augment = augmentation(augment, channels)
         self._plan, self._mixing = plan, mixing
         self._planned_epoch = -1
         self._planned_samples: list[PlannedSample] = []

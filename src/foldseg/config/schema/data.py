@@ -1,15 +1,16 @@
 """Settings of the data: which data set, how it is divided into folds, which classes are learned."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from foldseg.config.schema.base import Seed, Settings, UserPath
+from foldseg.config.schema.base import ConflictError, Seed, Settings, UserPath
 from foldseg.config.schema.datasets import DatasetKind
 from foldseg.config.schema.division import CrossValidation, Division, Grouping, Strata
 from foldseg.config.schema.own_data import Folders as Folders
 from foldseg.config.schema.own_data import Table as Table
 
+Range = tuple[float, float]
 WhiteLevel = Annotated[int, Field(ge=255, le=65535)]
 
 
@@ -30,6 +31,20 @@ class Pictures(Settings):
             "be nearly black is refused"
         ),
     ] = None
+    channels: Annotated[
+        int,
+        Field(
+            ge=1, le=16, description="number of channels of the images that the network takes; 3: red, green and blue"
+        ),
+    ] = 3
+    value_range: Annotated[
+        Range | tuple[Range, ...] | None,
+        Field(
+            description="[LOW, HIGH]: the numbers that become black and white, in NPY and DICOM files and in pictures "
+            "of more than 8 bits; or a list of such pairs, one for each channel"
+        ),
+    ] = None
+
     mask_threshold: Annotated[int, Field(ge=1, le=65535)] | None = None
     """Masks of ids are read as black and white: 255 from this value on, 0 below. For masks with grey edges, and for
     JPEGs. Null: ids are taken as they are."""
@@ -39,6 +54,41 @@ class Pictures(Settings):
     resize_masks: bool = False
     """Whether masks of another size than their image are resized to it (nearest neighbour). Otherwise they are
     refused."""
+
+    @model_validator(mode="after")
+    def _check_range(self) -> Self:
+        if self.value_range is None:
+            return self
+        if self.white_level is not None:
+            raise ConflictError("white_level and value_range exclude each other", "white_level", "value_range")
+        for low, high in self.ranges:
+            if low >= high:
+                raise ConflictError(f"value_range [{low:g}, {high:g}] should be [low, high]", "value_range")
+        if len(self.ranges) not in (1, self.channels):
+            raise ConflictError(
+                f"value_range has {len(self.ranges)} pairs, and channels is {self.channels}; give one pair or "
+                f"{self.channels}",
+                "value_range",
+                "channels",
+            )
+        return self
+
+    @property
+    def ranges(self) -> tuple[tuple[float, float], ...]:
+        """The pairs of `value_range`: one for all channels, or one for each."""
+        if self.value_range is None:
+            return ()
+        pairs = [pair for pair in self.value_range if isinstance(pair, tuple)]
+        if pairs:
+            return tuple(pairs)
+        low, high = self.value_range
+        assert isinstance(low, float) and isinstance(high, float)
+        return ((low, high),)
+
+    @property
+    def of_images(self) -> "Pictures":
+        """What of these settings holds for images that belong to no data set: they are read upright."""
+        return Pictures(channels=self.channels, value_range=self.value_range, white_level=self.white_level)
 
     @property
     def upright(self) -> bool:
@@ -79,6 +129,14 @@ class Data(Settings):
     def __hash__(self) -> int:
         """Hash the settings, which may hold mappings."""
         return hash(self.model_dump_json())
+
+    def only_test(self) -> Self:
+        """Return settings that find the test images where there may be nothing else, e.g. a contest's hidden test set.
+
+        All of them are found: files that name groups, strata or images to exclude are not read.
+        """
+        update = {"dataset": self.dataset.only_test(), "groups": None, "strata": None, "exclude": None}
+        return self.model_copy(update=update)
 
     def list_divided_splits(self) -> list[str]:
         """Return the splits that are trained or validated on."""

@@ -16,6 +16,10 @@ class DatasetKind(Choice):
         """Whether a pixel may be of several classes, or of none. None if only the files of the data set tell it."""
         return False
 
+    def only_test(self) -> "DatasetKind":
+        """Return settings that find the test images alone, where there may be no others. Default: these settings."""
+        return self
+
 
 class CamVid(DatasetKind):
     """CamVid in the layout of the SegNet tutorial, with 11 classes."""

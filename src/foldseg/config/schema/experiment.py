@@ -110,7 +110,8 @@ class Experiment(Settings):
     workers: Annotated[int, Field(ge=0)] = 2
     """Processes that read and augment samples. 0: none."""
     cache: UserPath | None = None
-    """Folder for decoded images, 4 bytes per pixel, shared by folds and runs. Null: decode in every epoch."""
+    """Folder for decoded images, shared by folds and runs: 4 bytes per pixel of an RGB image. Null: decode in every
+    epoch."""
     channels_last: bool = True
     """Keep a pixel's channels side by side in memory, which is faster."""
     compile: bool = False

@@ -1,6 +1,6 @@
 """Settings of the network. Networks are built in `foldseg.models.factory`."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -22,6 +22,10 @@ class Model(Settings):
     """Weights of the whole network to start from, instead of encoder_weights: the folder of a run, of an experiment
     (its run of the same fold), or a checkpoint. The encoder must be the same. Of the decoder and the heads, what
     fits is taken."""
+    normalise: Literal["imagenet", "data"] = "imagenet"
+    """With which mean and standard deviation images are normalised. imagenet: those of the images that the encoder's
+    weights were trained on. data: those of the fold's training images. Images of other than 3 channels always have
+    those of the data."""
     norm: NormName = "batch"
     """The norm that replaces every batch norm."""
     freeze_batch_norm: bool = False

@@ -210,6 +210,13 @@ class Folders(OwnData):
             )
         return self
 
+    def only_test(self) -> "Folders":
+        """Return the settings of the split `test` without masks, or these settings if there is no such split."""
+        if "test" not in self.splits:
+            return self
+        files = self.splits["test"].model_copy(update={"masks": ()})
+        return self.model_copy(update={"splits": {"test": files}})
+
     @property
     def draws_masks(self) -> bool:
         """Whether a mask file is of one class, or of a part of one."""
@@ -281,6 +288,13 @@ class Table(OwnData):
     """Patterns of the images of the split `test`, if they are not in the table."""
     run_lengths: RunLengths = RunLengths()
     """How run lengths are written."""
+
+    def only_test(self) -> OwnData:
+        """Return the settings of the test images by their patterns, or these settings if the table has them."""
+        if not self.test_images:
+            return self
+        shared = {name: getattr(self, name) for name in OwnData.model_fields if name != "kind"}
+        return Folders(**shared, splits={"test": SplitFiles(images=self.test_images)})
 
     @property
     def draws_masks(self) -> bool:
