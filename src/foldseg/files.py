@@ -72,11 +72,12 @@ def remove_partials(folder: Path) -> None:
     """Remove the temporary files that killed processes left in `folder`. Those of running processes stay."""
     for partial in folder.glob(".*.partial"):
         pid = partial.suffixes[-2].removeprefix(".") if len(partial.suffixes) > 1 else ""
-        if pid.isdecimal() and not _is_alive(int(pid)):
+        if pid.isdecimal() and not is_alive(int(pid)):
             partial.unlink(missing_ok=True)
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Return whether a process of this number runs."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

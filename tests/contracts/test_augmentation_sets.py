@@ -9,12 +9,14 @@ every_set = pytest.mark.parametrize("name", AUGMENTATIONS)
 SEEDS = range(30)
 
 
-def augmented(name: str, seed: int, size: tuple[int, int] = (48, 64)) -> tuple[np.ndarray, np.ndarray]:
+def augmented(
+    name: str, seed: int, size: tuple[int, int] = (48, 64), channels: int = 3
+) -> tuple[np.ndarray, np.ndarray]:
     """A dark left half of class 4 and a bright right half of class 9, augmented."""
     mask = np.full(size, 4, np.uint8)
     mask[:, size[1] // 2 :] = 9
-    image = np.where(mask == 9, 210, 40).astype(np.uint8)[..., None].repeat(3, 2)
-    augment = augmentation(name)
+    image = np.where(mask == 9, 210, 40).astype(np.uint8)[..., None].repeat(channels, 2)
+    augment = augmentation(name, channels)
     augment.set_random_seed(seed)
     done = augment(image=image, mask=mask)
     return done["image"], done["mask"]
@@ -27,6 +29,17 @@ def test_sizes_and_types_stay(name: str, size: tuple[int, int]) -> None:
         image, mask = augmented(name, seed, size)
         assert (image.shape, mask.shape) == ((*size, 3), size)
         assert (image.dtype, mask.dtype) == (np.uint8, np.uint8)
+
+
+@every_set
+@pytest.mark.parametrize("channels", [1, 2, 4, 16])
+def test_images_of_any_channels_are_changed_with_their_masks(name: str, channels: int) -> None:
+    for seed in range(10):
+        image, mask = augmented(name, seed, (48, 64), channels)
+        assert (image.shape, image.dtype, mask.shape) == ((48, 64, channels), np.uint8, (48, 64))
+        is_bright = image.mean(2) > 125
+        agree = (is_bright == (mask == 9))[mask != 255]
+        assert agree.mean() > 0.8
 
 
 @every_set

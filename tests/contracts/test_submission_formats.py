@@ -108,6 +108,7 @@ def test_categories_overlap_where_the_format_says_so(tmp_path: Path, settings: S
         says = f"submission {settings.kind} gives every pixel one class: use .* or hand in "
         with pytest.raises(FoldsegError, match=says):
             check_overlap(settings, may_overlap=True)
+        says = f"{settings.kind} gives every pixel one class, and the classes of this data set overlap; hand in "
         with pytest.raises(FoldsegError, match=says):
             check_classes(settings, BITS)
         return

@@ -179,6 +179,7 @@ PLACES = [
         "submission",
         HANDED_IN,
     ),
+    Place("score", "runs.csv runs.csv --data data.yaml", "csv", "runs.csv"),
     Place("score", "ids ids --data camvid.yaml", "mask", "ids/Seq05VD_f00030.png", None, SMOOTHED),
     Place(
         "score",

@@ -124,6 +124,9 @@ def _write_hand_ins(root: Path) -> None:
         mask[20 + index : 40, 10:30] = (255, 0, 0)  # BGR of a car
         mask[40:, :] = (142, 47, 69)  # of a lane
         assert cv2.imwrite(str(root / "colours" / f"{image.stem}.png"), mask)
+    images = sorted(path.stem for path in (root / "city/seg_test_images").glob("*.jpg"))
+    rows = [f"{name}.jpg,{label},{index + 1} 30" for index, name in enumerate(images) for label in ("car", "lane")]
+    (root / "runs.csv").write_text("\n".join(["id,class,rle", *rows]) + "\n")
     shutil.copytree(root / "camvid/testannot", root / "ids")
     for file in (root / "ids").glob("*.png"):
         file.write_bytes(encoded(picture(96, 64, 1) % np.uint8(11)))

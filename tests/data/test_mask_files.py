@@ -161,4 +161,28 @@ def test_a_mask_is_resized_only_if_it_is_asked_for() -> None:
 def test_indices_of_16_bits_are_checked(tmp_path: Path) -> None:
     path = write(tmp_path / "m.png", np.array([[0, 300]], np.uint16))
     with pytest.raises(FoldsegError, match=r"holds \[300\]"):
-        read_index_mask(path, 4)
+        read_index_mask(path, LabelSet(tuple(LabelClass(f"c{i}", (i, 0, 0), (i,)) for i in range(4))))
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 1)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, bool])
+def test_masks_may_be_numpy_files(tmp_path: Path, shape: tuple[int, ...], dtype: type) -> None:
+    ids = np.array([[0, 1, 0], [1, 1, 0]])
+    np.save(tmp_path / "m.npy", ids.reshape(shape).astype(dtype))
+    labels = LabelSet((LabelClass("a", (0, 0, 0), (0,)), LabelClass("b", (1, 1, 1), (1,))))
+    assert read_mask(tmp_path / "m.npy", labels).tolist() == ids.tolist()
+
+
+@pytest.mark.parametrize(
+    ("array", "says"),
+    [
+        (np.zeros((2, 3)), "the type float64; expected ids"),
+        (np.zeros((2, 3, 2), np.uint8), r"the shape \(2, 3, 2\)"),
+        (np.full((2, 3), -1), "holds ids from -1 to 0; they are 0 to 65535"),
+    ],
+)
+def test_numpy_files_that_are_no_masks_are_named(tmp_path: Path, array: np.ndarray, says: str) -> None:
+    np.save(tmp_path / "m.npy", array)
+    labels = LabelSet((LabelClass("a", (0, 0, 0), (0,)),))
+    with pytest.raises(FoldsegError, match=rf"m\.npy: .*{says}"):
+        read_mask(tmp_path / "m.npy", labels)

@@ -26,6 +26,7 @@ from importing.trees import (
     cvat_xml_text,
     label_studio_tasks,
     labelme_content,
+    make_coco,
     make_cvat_masks,
     make_label_studio,
     make_mapillary,
@@ -169,7 +170,7 @@ def test_an_image_without_annotations_is_all_background(tmp_path: Path) -> None:
 
 def test_images_that_are_missing(tmp_path: Path) -> None:
     source = coco(tmp_path, **coco_content(["a.jpg", "gone.jpg"], [0, 0]))
-    warns(run(source), "annotated images were not found and are left out (--images names a folder): 1, e.g. ")
+    warns(run(source), "images were not found and are left out (--images names a folder): 1, e.g. ")
     shutil.rmtree(tmp_path / "imported")
     (source / "a.jpg").unlink()
     fails(source, "none of its 2 images was found, e.g. train/a.jpg; name their folder with --images")
@@ -181,6 +182,17 @@ def test_an_image_of_another_size_than_its_annotations(tmp_path: Path) -> None:
     source = coco(tmp_path)
     write_picture(source / "a.jpg", np.zeros((10, 20), np.uint8))
     fails(source, r"image 10 \(a.jpg\): says that its image is 60x50 .*a.jpg is 20x10")
+
+
+def test_images_that_need_settings_to_be_read(tmp_path: Path) -> None:
+    """An NPY of five channels, and a dark PNG of 16 bits: masks are made for them, and not compared."""
+    content = coco_content(["a.npy", "b.png"], [0, 5])
+    source = coco(tmp_path, **content)
+    cv2.imwrite(str(source / "b.png"), np.full((HEIGHT, WIDTH), 900, np.uint16))
+    np.save(source / "a.npy", np.repeat(picture(truth())[..., :1], 5, 2))
+    result = run(source)
+    assert result.with_mask == 2
+    warns(result, "images could not be compared with their masks: 2, e.g. ")
 
 
 def test_a_damaged_image_is_named(tmp_path: Path) -> None:
@@ -586,6 +598,7 @@ def test_channels_of_nnunet_are_joined(tmp_path: Path) -> None:
             cv2.imwrite(str(file).replace("_0000", "_0001"), 255 - grey)
     result = run(source)
     row = read_table(result.folder)[0]
+    assert {Path(row["image"]).suffix for row in read_table(result.folder)} == {".npy"}
     joined = np.load(result.folder / row["image"])
     assert joined.shape == (HEIGHT, WIDTH, 2) and (joined[..., 0].astype(int) + joined[..., 1] == 255).all()
     assert result.splits == {"train": 2, "test": 1}
@@ -608,6 +621,10 @@ def test_the_zero_label_of_mmsegmentation(tmp_path: Path) -> None:
     fails_with = "ann_dir/train/x1.png: holds unknown ids .2.; known are 0, 1, 255"
     shutil.rmtree(tmp_path / "imported")
     fails(source, fails_with, classes=classes)
+    classes.write_text("box 1 2 3\nvoid 4 5 6\ndisc 7 8 9\n")
+    result = run(source, classes=classes)
+    assert [(entry["name"], entry["ids"]) for entry in result.classes] == [("box", [0]), ("disc", [2])]
+    assert result.void == [255, 1]
     result = run(source)
     assert [entry["name"] for entry in result.classes] == ["class_0", "class_1", "class_2"]
     warns(result, "sources name no classes: they are called by their ids")
@@ -649,6 +666,38 @@ def test_the_newest_masks_of_mapillary(tmp_path: Path) -> None:
     (source / "config_v2.0.json").rename(source / "config_v1.2.json")
     shutil.rmtree(tmp_path / "imported")
     fails(source, "has masks of v2.0 and no config of it, only config_v1.2.json")
+
+
+def test_the_older_layout_of_bdd100k(tmp_path: Path) -> None:
+    root = tmp_path / "source" / "seg"
+    for split in ("train", "val"):
+        write_picture(root / "images" / split / f"{split}-1.jpg", truth())
+        write_ids(root / "labels" / split / f"{split}-1_train_id.png", truth())
+    write_picture(root / "images/test/t.jpg", truth())
+    result = run(tmp_path / "source")
+    assert result.format == "bdd100k" and result.splits == {"train": 1, "val": 1, "test": 1}
+    assert result.with_mask == 2 and result.classes[13] == {"name": "car", "ids": [13], "color": [0, 0, 142]}
+
+
+def test_subsets_and_z_order_of_cvat(tmp_path: Path) -> None:
+    """The box is written last and lies below; a zip has the images in a folder for each subset."""
+    source = tmp_path / "task"
+    for split, shift in (("Train", 0), ("Validation", 5)):
+        write_picture(source / "images" / split / "a.png", truth(shift))
+    text = cvat_xml_text((0, 5)).replace('name="b.png"', 'name="a.png"')
+    for number, split in enumerate(("Train", "Validation")):
+        text = text.replace(f'<image id="{number}"', f'<image id="{number}" subset="{split}"')
+    over = ";".join(f"{x}.0,{y}.0" for x, y in ((0, 0), (59, 0), (59, 49), (0, 49)))
+    text = text.replace("</image>", f'<polygon label="box" points="{over}" z_order="-1"/></image>', 1)
+    (source / "annotations.xml").write_text(text)
+    result = import_annotations(Path(shutil.make_archive(str(source), "zip", source)), tmp_path / "out")
+    assert result.splits == {"train": 1, "val": 1}
+    rows = {row["split"]: row for row in read_table(result.folder)}
+    assert rows["train"]["image"] == "source/images/Train/a.png"
+    first = read_mask(result.folder, rows["train"])
+    assert np.array_equal(first == 2, truth() == 2) and (first > 0).all()
+    assert np.array_equal(read_mask(result.folder, rows["val"]), truth(5))
+    assert "<td>box</td><td>disc</td>" in result.report.read_text()
 
 
 def test_archives(tmp_path: Path) -> None:
@@ -703,6 +752,36 @@ def test_what_is_written_over(tmp_path: Path) -> None:
         import_annotations(source, tmp_path)
 
 
+def test_what_a_killed_import_left_is_removed(tmp_path: Path) -> None:
+    source, out = coco(tmp_path), tmp_path / "imported"
+    dead = 2**22 + 1  # Linux gives no such number
+    run(source)
+    out.rename(tmp_path / f".imported.{dead}.old")
+    (tmp_path / f".imported.{dead}.partial").mkdir()
+    (out.with_name(".imported.x.partial")).mkdir()
+    run(source)
+    assert sorted(path.name for path in tmp_path.glob(".imported*")) == [".imported.x.partial"]
+    assert (out / "samples.csv").is_file()
+
+
+def test_folders_that_are_links(tmp_path: Path) -> None:
+    source = coco(tmp_path / "deep" / "project")
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "deep/project/data").symlink_to(tmp_path / "disk")
+    (tmp_path / "deep/project/link").symlink_to(source)
+    result = import_annotations(tmp_path / "deep/project/link", tmp_path / "deep/project/data/out")
+    (row,) = read_table(result.folder)
+    assert (result.folder / row["image"]).is_file() and (result.folder / row["mask"]).is_file()
+
+
+def test_images_beside_other_splits_are_not_listed(tmp_path: Path) -> None:
+    source = make_coco(tmp_path / "source")
+    for folder in ("train2017", "unlabeled2017"):
+        write_picture(source / folder / "spare.jpg", truth())
+    assert run(source).splits == {"train": 1, "val": 1, "unlabelled": 1}
+    assert run(source / "annotations/instances_val2017.json").splits == {"val": 1}
+
+
 def test_overlapping_classes_are_drawn_as_bits(tmp_path: Path) -> None:
     content = coco_content(["a.jpg"], [0])
     over = annotation(segmentation=[[0, 0, 60, 0, 60, 50, 0, 50]], id=9)
@@ -728,6 +807,17 @@ def test_names_with_commas(tmp_path: Path) -> None:
     warns(result, "names of classes have commas, which become semicolons: 1, e.g. 'box, chest'")
     assert (read_mask(result.folder, read_table(result.folder)[0]) == 1).sum() > 300
     assert "<td>1</td>" in result.report.read_text()
+
+
+def test_settings_without_an_effect(tmp_path: Path) -> None:
+    fails(
+        coco(tmp_path),
+        "--reduce-zero-label: has no effect, since the annotations of .* are shapes",
+        reduce_zero_label=True,
+    )
+    source = make_mmsegmentation(tmp_path / "mm")
+    for settings in ({"overlapping": True}, {"unlabelled": "void"}, {"line_width": 2}):
+        fails(source, "has no effect, since the annotations of .*mm are ids", **settings)
 
 
 def test_too_many_classes(tmp_path: Path) -> None:
@@ -766,7 +856,7 @@ def test_masks_of_other_images_are_suspected(tmp_path: Path) -> None:
     warns(result, "masks may not belong to their image: their borders are not on its edges: 3")
     for number in range(12):
         write_ids(source / f"ann_dir/train/s{number}.png", masks[(number + 1) % 12])
-    warns(run(source), "masks have borders that are not on edges of their image; see the examples: 1")
+    warns(run(source), "masks (of 12) have borders that are not on edges of their image; look at the report: 1")
 
 
 def test_ids_of_images_of_one_name(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from command.line import CommandLine
+from own_data_sets import write_cells, write_sky
 from pages.project import DEMO, PRINTED, lay_out, lay_out_exports
 from pages.shell import Shell
 
@@ -41,6 +42,8 @@ def shell(request: pytest.FixtureRequest, toy_project: Path, tmp_path: Path, com
     for name in ("camvid", "signate"):
         shutil.move(request.getfixturevalue(f"{name}_root"), project / "data" / name)
     lay_out_exports(project / "exported")
+    write_cells(project / "data/cells")
+    write_sky(project / "data/sky")
     labels = project / "my_labels"
     labels.mkdir()
     for mask in (project / "data/camvid/testannot").iterdir():

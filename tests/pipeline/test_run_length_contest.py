@@ -16,6 +16,12 @@ REPOSITORY = Path(__file__).parents[2]
 SIZE = (32, 48)
 TRAIN = tuple(f"train{number}" for number in range(6))
 TEST = ("test0", "test1")
+RECIPES = {
+    "severstal_old": ("data/severstal", "ImageId_ClassId", ("1", "2", "3", "4"), SIZE),
+    "clouds": ("data/clouds", "Image_Label", ("Fish", "Flower", "Gravel", "Sugar"), (350, 525)),
+}
+"""Recipe -> folder of the data, column of ids, classes, and size of the submitted masks."""
+LOSSES = {"severstal_old": {"cross_entropy": 1.0}, "clouds": {"cross_entropy": 0.0, "binary_cross_entropy": 1.0}}
 EXPERIMENT = {
     "model": {
         "architecture": "unet",
@@ -40,63 +46,73 @@ def draw(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return (50 * classes)[..., None].repeat(3, 2), classes == 1
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with the data of Severstal in its first layout, and the recipe for it."""
-    folder = tmp_path_factory.mktemp("steel")
-    root = folder / "data/severstal"
-    truth = ["ImageId_ClassId,EncodedPixels"]
-    for seed, name in enumerate([*TRAIN, *TEST]):
+@pytest.fixture(scope="module", params=RECIPES)
+def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with the data of a contest, and the recipe for it. It has the name of the recipe."""
+    name: str = request.param
+    data, column, classes, _ = RECIPES[name]
+    folder = tmp_path_factory.mktemp("contest") / name
+    root = folder / data
+    truth = [f"{column},EncodedPixels"]
+    for seed, image_name in enumerate([*TRAIN, *TEST]):
         image, first = draw(seed)
-        path = root / ("test_images" if name in TEST else "train_images") / f"{name}.jpg"
+        path = root / ("test_images" if image_name in TEST else "train_images") / f"{image_name}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         assert cv2.imwrite(str(path), image)
-        if name in TRAIN:
-            truth += [f"{name}.jpg_{number},{encode_text(first) if number == 1 else ''}" for number in range(1, 5)]
+        if image_name in TRAIN:
+            runs = [encode_text(first), "", "", encode_text(first[::-1])]  # the first and the last one overlap
+            truth += [f"{image_name}.jpg_{label},{text}" for label, text in zip(classes, runs, strict=True)]
     (root / "train.csv").write_text("\n".join(truth) + "\n")
-    rows = [f"{name}.jpg_{number},1 1" for name in reversed(TEST) for number in range(1, 5)]
-    (root / "sample_submission.csv").write_text("\n".join(["ImageId_ClassId,EncodedPixels", *rows]) + "\n")
+    rows = [f"{image_name}.jpg_{label},1 1" for image_name in reversed(TEST) for label in classes]
+    (root / "sample_submission.csv").write_text("\n".join([f"{column},EncodedPixels", *rows]) + "\n")
     recipes = REPOSITORY / "configs/contests"
     settings = {
-        "experiments/steel": {"base": f"{recipes}/severstal_old.yaml", **EXPERIMENT},
-        "ensembles/steel": {
-            "base": f"{recipes}/severstal_old_submission.yaml",
-            "members": [{"experiment": "steel"}],
+        "experiments/first": {"base": f"{recipes}/{name}.yaml", **EXPERIMENT, "loss": LOSSES[name]},
+        "ensembles/first": {
+            "base": f"{recipes}/{name}_submission.yaml",
+            "members": [{"experiment": "first"}],
             "folds": [0],
             "bootstrap_samples": 100,
             "workers": 1,
         },
     }
-    for name, content in settings.items():
-        path = folder / f"configs/{name}.yaml"
+    for file, content in settings.items():
+        path = folder / f"configs/{file}.yaml"
         path.parent.mkdir(parents=True)
         path.write_text(yaml.safe_dump(content, sort_keys=False))
     return folder
 
 
 def test_a_recipe_leads_to_a_submission(command_line: CommandLine, project: Path) -> None:
+    data, _, _, size = RECIPES[project.name]
+
     def run(*words: str) -> Finished:
         done = command_line.run(*words, cwd=project)
         assert done.status == 0, done.said
         return done
 
-    run("folds", "configs/experiments/steel.yaml", "data.fold_count=2")
-    run("train", "configs/experiments/steel.yaml", "0", "data.fold_count=2")
-    assert "submission.csv" in run("ensemble", "configs/ensembles/steel.yaml").said
-    path = project / "submissions/steel/submission.csv"
+    run("folds", "configs/experiments/first.yaml", "data.fold_count=2")
+    run("train", "configs/experiments/first.yaml", "0", "data.fold_count=2")
+    assert "submission.csv" in run("ensemble", "configs/ensembles/first.yaml").said
+    path = project / "submissions/first/submission.csv"
     header, *rows = path.read_text().splitlines()
-    sample = (project / "data/severstal/sample_submission.csv").read_text().splitlines()
+    sample = (project / data / "sample_submission.csv").read_text().splitlines()
     assert header == sample[0]
     assert [row.partition(",")[0] for row in rows] == [row.partition(",")[0] for row in sample[1:]]
     for row in rows:
-        decode_text(row.partition(",")[2], SIZE)  # which raises an error for runs that are not valid
-    run("verify", "submissions/steel")
-    words = str(path), str(path), "--data", str(REPOSITORY / "configs/contests/severstal_old.yaml")
-    said = run("score", *words, "data.root=data/severstal").stdout
+        decode_text(row.partition(",")[2], size)  # which raises an error for runs that are not valid
+    run("verify", "submissions/first")
+    words = str(path), str(path), "--data", str(REPOSITORY / f"configs/contests/{project.name}.yaml")
+    said = run("score", *words, f"data.root={data}").stdout
     assert ["image_mean_dice", "1.0000000"] in [line.split() for line in said.splitlines()]
+    run("convert", str(path), "drawn", *words[2:], f"data.root={data}")
+    picture = cv2.imread(str(project / "drawn/test0.png"))
+    assert picture is not None and picture.shape[:2] == size
     of_hidden = predict_hidden_test_set(run, project)
     assert [row.partition(",")[2] for row in of_hidden] == [row.partition(",")[2] for row in rows]
-    assert [row.partition(",")[0] for row in of_hidden][:2] == ["secret1.jpg_1", "secret1.jpg_2"]
+    assert [row.partition(",")[0] for row in of_hidden] == [
+        row.partition(",")[0].replace("test", "secret") for row in rows
+    ]
 
 
 def predict_hidden_test_set(run: Callable[..., Finished], project: Path) -> list[str]:
@@ -105,11 +121,12 @@ def predict_hidden_test_set(run: Callable[..., Finished], project: Path) -> list
     Return the rows of the submission.
     """
     hidden = project / "hidden"
-    shutil.copytree(project / "data/severstal/test_images", hidden / "test_images")
+    data = RECIPES[project.name][0]
+    shutil.copytree(project / data / "test_images", hidden / "test_images")
     for path in list((hidden / "test_images").iterdir()):
         path.rename(path.with_name(path.name.replace("test", "secret")))
-    sample = (project / "data/severstal/sample_submission.csv").read_text()
+    sample = (project / data / "sample_submission.csv").read_text()
     (hidden / "sample_submission.csv").write_text(sample.replace("test", "secret"))
     words = ["data.root=hidden", "submission.sample=hidden/sample_submission.csv", "--time-limit", "1h"]
-    assert "2 images in" in run("predict-test", "submissions/steel", "hidden.csv", *words).stdout
+    assert "2 images in" in run("predict-test", "submissions/first", "hidden.csv", *words).stdout
     return (project / "hidden.csv").read_text().splitlines()[1:]

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import yaml
@@ -124,3 +125,13 @@ def test_a_missing_row_of_a_prediction_is_an_error(command_line: CommandLine, tm
     assert done.status == 1 and "1 image(s) are missing (a)" in done.stderr
     done = command_line.run("score", *files, "--data", data, "--size", "50x30", "--allow-missing")
     assert value(done, "dataset_miou") < miou()
+
+
+def test_a_table_is_drawn_as_pictures(command_line: CommandLine, tmp_path: Path, data: Path) -> None:
+    (tmp_path / "s.csv").write_text(table(TRUTH, RleDialect(rows_first=True)))
+    words = "--data", data, "--size", "50x30", "--no-check", "--format", "{kind: run_length, direction: rows}"
+    done = command_line.run("convert", tmp_path / "s.csv", tmp_path / "drawn", *words)
+    assert done.status == 0, done.said
+    for name, mask in TRUTH.items():
+        picture = cv2.imread(str(tmp_path / f"drawn/{name}.png"))
+        assert (picture.any(2) == mask).all()

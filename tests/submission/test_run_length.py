@@ -191,6 +191,14 @@ def test_the_contests_names_of_classes(tmp_path: Path) -> None:
     )
 
 
+def test_classes_are_called_by_their_labels(tmp_path: Path) -> None:
+    labels = LabelSet(
+        (LabelClass("crack", (0, 0, 0), (1,), label="9"), LabelClass("patch", (1, 1, 1), (2,))), overlapping=True
+    )
+    settings = with_sample(tmp_path, "id,class,rle\na,patch,\na,9,\n")
+    assert write(tmp_path, settings, {"a": SHAPE}, labels) == "id,class,rle\na,patch,\na,9,3 5 12 1\n"
+
+
 def test_one_class_of_several_for_rows_without_a_class(tmp_path: Path) -> None:
     settings = with_sample(tmp_path, "id,rle\na,\n")
     with pytest.raises(

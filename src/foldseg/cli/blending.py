@@ -6,7 +6,15 @@ from typing import Annotated
 import typer
 
 from foldseg.cli import panels
-from foldseg.cli.arguments import EnsembleFile, Overrides, SizeOption, parse_class_share, parse_output, parse_path
+from foldseg.cli.arguments import (
+    EnsembleFile,
+    FormatOption,
+    Overrides,
+    SizeOption,
+    parse_class_share,
+    parse_output,
+    parse_path,
+)
 
 
 def add_verbs(app: typer.Typer) -> None:
@@ -91,7 +99,7 @@ def pseudo_labels(
 
 def convert(
     source: Annotated[
-        Path, typer.Argument(parser=parse_path, metavar="SOURCE", help="A folder of RGB PNGs, or a .json.")
+        Path, typer.Argument(parser=parse_path, metavar="SOURCE", help="A folder of RGB PNGs, a .json or a .csv.")
     ],
     destination: Annotated[
         Path, typer.Argument(parser=parse_output, metavar="DESTINATION", help="The .json or folder to write.")
@@ -103,10 +111,13 @@ def convert(
     ] = Path("configs/data/signate.yaml"),
     check: Annotated[bool, typer.Option(help="Require all test images of the data set, and no others.")] = True,
     size: SizeOption = None,
+    kind: FormatOption = None,
 ) -> None:
-    """Convert a folder of colour PNGs to the AI Edge Contest's JSON, or such a JSON to PNGs."""
+    """Convert a folder of colour PNGs to the AI Edge Contest's JSON, or a submission that is a file to colour PNGs."""
     from foldseg.config import load_data
+    from foldseg.config.load import load_submission_kind
     from foldseg.data.datasets import DataSet
     from foldseg.submission.conversion import convert_submission
 
-    convert_submission(source, destination, DataSet(load_data(data, overrides or ())), size, check=check)
+    settings = load_submission_kind(kind, "--format") if kind else None
+    convert_submission(source, destination, DataSet(load_data(data, overrides or ())), size, check, settings)

@@ -51,6 +51,8 @@ class LabelClass:
     """Whether it stands for several classes of the data set, so that no raw id can be written for it."""
     category: str = ""
     """A name that it shares with other classes, which `select("categories")` makes one class. Empty: it has none."""
+    label: str = ""
+    """What tables of the data set call it. Empty: its name."""
 
     @property
     def written_id(self) -> int | None:

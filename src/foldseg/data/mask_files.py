@@ -16,7 +16,8 @@ from PIL import Image as PillowImage
 from foldseg.config.schema import Pictures
 from foldseg.data.headers import Header
 from foldseg.data.image_decoding import decode_with_opencv
-from foldseg.data.labels import IGNORE_INDEX, Image, LabelSet, Mask, RawIds, find_raw_ids
+from foldseg.data.labels import IGNORE_INDEX, LARGEST_ID, Image, LabelSet, Mask, RawIds, find_raw_ids
+from foldseg.data.number_files import NPY_START, decode_npy
 from foldseg.data.reading import AS_SHOWN, _named_errors, _orient, _read
 from foldseg.errors import FoldsegError
 from foldseg.notices import say_once
@@ -92,7 +93,7 @@ def read_raw_mask(path: Path) -> tuple[RawIds, str]:
         if header.paletted or header.bits == 1:
             form = "palette" if header.paletted else "1 bit"
             return _decode_levels(path, content, header), f"{header.kind}, {form}"
-        picture = _decode_integers(path, content)
+        picture = _decode_integers(path, content, header)
         channels = 1 if picture.ndim == 2 else picture.shape[2]
         form = f"{picture.dtype.itemsize * 8}-bit {header.kind}, {channels} channel{'s' if channels > 1 else ''}"
         if picture.ndim == 3:
@@ -140,7 +141,7 @@ def _decode_levels(path: Path, content: bytes, header: Header) -> RawIds:
         return np.array(_open_with_pillow(path, content), np.uint8)  # OpenCV would replace the index by its colour
     if header.bits == 1:
         return np.array(_open_with_pillow(path, content).convert("L"), np.uint8)
-    picture = _decode_integers(path, content)
+    picture = _decode_integers(path, content, header)
     if picture.ndim == 3:
         picture = _take_equal_channel(path, picture)
     if header.kind == "PNG" and header.bits in _STEP_OF_BITS:
@@ -152,21 +153,46 @@ def _decode_grey(path: Path, content: bytes, header: Header) -> RawIds:
     """Return a mask file as it looks in grey, (H, W) uint8 or uint16. A palette is replaced by its colours."""
     if header.paletted or header.bits == 1:
         return np.array(_open_with_pillow(path, content).convert("L"), np.uint8)
-    picture = _decode_integers(path, content)
+    picture = _decode_integers(path, content, header)
     if picture.ndim == 2:
         return picture
     picture = _drop_alpha(path, picture)
-    return cast(RawIds, cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY))
+    return picture[..., 0] if picture.shape[2] == 1 else cast(RawIds, cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY))
 
 
-def _decode_integers(path: Path, content: bytes) -> RawIds:
+def _decode_integers(path: Path, content: bytes, header: Header) -> RawIds:
     """Decode a picture with the channels that it has, (H, W) or (H, W, channels) BGR, uint8 or uint16."""
+    if header.kind == "PNG" and header.bits <= 8:  # of damage, OpenCV would print lines that name no file
+        rgb = np.array(_open_with_pillow(path, content), np.uint8)
+        return rgb if rgb.ndim == 2 else _swap_red_and_blue(rgb)
+    if content.startswith(NPY_START):
+        return _decode_array(path, content)
     picture = decode_with_opencv(content, cv2.IMREAD_UNCHANGED)
     if picture is None:
         raise FoldsegError(f"{path}: is damaged: it cannot be decoded")
     if picture.dtype not in (np.uint8, np.uint16):
         raise FoldsegError(f"{path}: holds numbers of the type {picture.dtype}; a mask holds 8 or 16 bits, unsigned")
     return cast(RawIds, picture)
+
+
+def _swap_red_and_blue(rgb: Image) -> RawIds:
+    """Return RGB as BGR, with alpha if it has one; grey with alpha as it is."""
+    if rgb.shape[2] == 2:
+        return rgb
+    code = cv2.COLOR_RGB2BGR if rgb.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
+    return np.asarray(cv2.cvtColor(rgb, code), np.uint8)
+
+
+def _decode_array(path: Path, content: bytes) -> RawIds:
+    """Return the ids (H, W) uint8 or uint16 of a NumPy file."""
+    numbers = decode_npy(path, content)
+    if numbers.shape[2] != 1 or numbers.dtype.kind not in "biu":
+        raise FoldsegError(f"{path}: has the shape {numbers.shape} and the type {numbers.dtype}; expected ids (H, W)")
+    low, high = int(numbers.min(initial=0)), int(numbers.max(initial=0))
+    if low < 0 or high > LARGEST_ID:
+        raise FoldsegError(f"{path}: holds ids from {low} to {high}; they are 0 to {LARGEST_ID}")
+    ids = numbers[..., 0]
+    return ids.astype(np.uint8) if high < 256 else ids.astype(np.uint16)
 
 
 def _take_equal_channel(path: Path, picture: RawIds) -> RawIds:
@@ -211,7 +237,7 @@ def _decode_colours(path: Path, content: bytes, header: Header, labels: LabelSet
             f"{path}: is a {header.kind}, which changes colours; to take the nearest colour of a class, set "
             "data.pictures.nearest_color=100 (the largest distance in RGB)"
         )
-    rgb = _decode_rgb(path, content)
+    rgb = _decode_rgb(path, content, header)
     if pictures.nearest_color is not None:
         rgb = _take_nearest(path, rgb, np.array(labels.raw_colours), pictures.nearest_color)
     try:
@@ -223,14 +249,18 @@ def _decode_colours(path: Path, content: bytes, header: Header, labels: LabelSet
         raise FoldsegError(f"{path}: {error}{hint}") from None
 
 
-def _decode_rgb(path: Path, content: bytes) -> Image:
-    """Decode a mask of colours as (H, W, 3) uint8 RGB."""
-    picture = _decode_integers(path, content)
+def _decode_rgb(path: Path, content: bytes, header: Header) -> Image:
+    """Decode a mask of colours as (H, W, 3) uint8 RGB. A palette is replaced by its colours."""
+    if header.paletted:
+        return np.array(_open_with_pillow(path, content).convert("RGB"), np.uint8)
+    picture = _decode_integers(path, content, header)
     if picture.dtype != np.uint8:
         raise FoldsegError(f"{path}: is a 16-bit mask; colours have 8 bits per channel")
     if picture.ndim == 2:
         return np.asarray(cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB), np.uint8)
     picture = _drop_alpha(path, picture)
+    if picture.shape[2] == 1:
+        return np.asarray(cv2.cvtColor(picture, cv2.COLOR_GRAY2RGB), np.uint8)
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
 
 

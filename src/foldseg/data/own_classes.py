@@ -39,7 +39,8 @@ def _make_from_ids(settings: OwnData) -> LabelSet:
         raw_ids = entry.ids or (index + settings.overlapping,)  # 0 is no class, if classes overlap
         if has_bits:
             raw_ids = tuple(value for value in range(1 << len(classes)) if value >> index & 1)
-        labels.append(LabelClass(entry.name, colour, raw_ids, entry.scored, category=entry.category or ""))
+        category, label = entry.category or "", entry.label or ""
+        labels.append(LabelClass(entry.name, colour, raw_ids, entry.scored, category=category, label=label))
     void = tuple(value for value in settings.void if isinstance(value, int))
     return LabelSet(tuple(labels), void, overlapping=settings.overlapping, background_ids=settings.background)
 
@@ -52,7 +53,8 @@ def _make_from_colors(settings: OwnData) -> LabelSet:
         own = [color for color in (entry.color, *entry.more_colors) if color is not None]
         raw_ids = tuple(range(len(colours), len(colours) + len(own)))
         colours += own
-        labels.append(LabelClass(entry.name, own[0], raw_ids, entry.scored, category=entry.category or ""))
+        category, label = entry.category or "", entry.label or ""
+        labels.append(LabelClass(entry.name, own[0], raw_ids, entry.scored, category=category, label=label))
     void = [value for value in settings.void if not isinstance(value, int)]
     void_ids = tuple(range(len(colours), len(colours) + len(void)))
     colours += void

@@ -69,7 +69,7 @@ def _find_split(name: str, files: SplitFiles, settings: Folders, root: Path) -> 
     images = _find_images(files, mask_patterns, key, settings, root)
     if files.list is not None:
         images = _select_listed(images, root / files.list, root)
-    found = find_matches(root, mask_patterns, get_drawn_folder(settings, root), MASK_FILES)
+    found = find_matches(root, mask_patterns, get_drawn_folder(settings, root), (*MASK_FILES, ".npy"))
     masks: dict[str, list[Match]] = defaultdict(list)
     for match in found:
         masks[match.fields["id"]].append(match)

@@ -22,6 +22,7 @@ from foldseg.data.channels import apply_by_channels, as_grey
 from foldseg.data.headers import Header, read_header
 from foldseg.data.image_decoding import decode_image, decode_with_opencv
 from foldseg.data.labels import Image
+from foldseg.data.number_files import decode_npy
 from foldseg.data.orientation import make_upright, turn_back
 from foldseg.errors import FoldsegError
 from foldseg.inputs import check_is_file, read_bytes
@@ -114,6 +115,8 @@ def check_pixels(path: Path, pictures: Pictures = AS_SHOWN, is_mask: bool = Fals
                 raise FoldsegError(f"{path}: is damaged: it cannot be decoded")
         elif header.kind == "PNG" and header.bits <= 8 and (is_mask or pictures.channels == 3):
             pass
+        elif is_mask and header.kind == "NPY":
+            decode_npy(path, content)
         elif is_mask:
             if decode_with_opencv(content, cv2.IMREAD_UNCHANGED) is None:
                 raise FoldsegError(f"{path}: is damaged: it cannot be decoded")

@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from foldseg.data.channels import as_rgb
 from foldseg.data.labels import Image
 from foldseg.deploy.ensemble_source import EnsembleSource, MemberNetworks
 from foldseg.deploy.interface import PLAIN
@@ -71,7 +72,7 @@ def predict_reduced(
         maps.append(member.levels(picture))
         seconds[index] = time.monotonic() - start
     readers = [partial(_return, levels) for levels in _fill_gaps(maps, source.spec.weights)]
-    context = ImageContext(name, source.spec, lambda: picture, cached_members(readers, 0))
+    context = ImageContext(name, source.spec, lambda: as_rgb(picture), cached_members(readers, 0))
     return predict(context, source.line), seconds
 
 

@@ -34,8 +34,8 @@ def propose_import(root: Path, name: str, source: Path, images: Path | None) -> 
     divided = table[(table["split"] != "test") & (table["mask"] != "")]
     if divided.empty:
         raise FoldsegError(f"{source}: no image has a mask")
-    if "val" in set(divided["split"]):
-        proposal.data["fold_splits"] = sorted(set(divided["split"]), key=("train", "val").index)
+    if set(divided["split"]) != {"train"}:
+        proposal.data["fold_splits"] = sorted(set(divided["split"]))
         proposal.options.append("division: {kind: split, validation: [val]}  # with fold_splits: [train]")
     files = {str(row["id"]): root / str(row["image"]) for row in divided.to_dict("records")}
     survey = survey_images(list(files.values()))

@@ -2,55 +2,42 @@
 
 import logging
 import os
-import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypedDict
 
-import yaml
 from tqdm import tqdm
 
 from foldseg.config.class_files import ClassEntry
-from foldseg.data.samples import build_samples_table
 from foldseg.errors import FoldsegError, raise_if_any
 from foldseg.files import write_text
 from foldseg.importing.annotation_formats import choose_format
 from foldseg.importing.annotations import UNLABELLED, AnnotatedImage, Annotations, ImportSettings
 from foldseg.importing.image_ids import make_ids
+from foldseg.importing.import_folder import is_import, mark, new_folder
+from foldseg.importing.import_tables import TABLE, write_classes, write_table
 from foldseg.importing.one_image import ImageImporter, ImageOutcome, ImageTask
 from foldseg.importing.page import make_page
-from foldseg.importing.plan import ClassPlan, make_plan, name_by_ids
+from foldseg.importing.plan import make_plan, name_by_ids
 from foldseg.importing.remarks import Remarks
 from foldseg.importing.shapes import PolygonRule, fill_like_coco, fill_polygon
 from foldseg.importing.summary import Summary, choose_examples
 from foldseg.importing.unpack import is_archive, unpack
 from foldseg.inputs import is_absent
-from foldseg.outputs import MARK, is_within, require_own
+from foldseg.outputs import is_within, require_own
 
 logger = logging.getLogger(__name__)
 
-TABLE, CLASSES, REPORT = "samples.csv", "classes.yaml", "report.html"
+REPORT = "report.html"
 UNPACKED = "source"
 """Where an archive is unpacked, within the imported folder."""
-_MARK_TEXT = "import: written by foldseg, which may replace and remove files here\n"
 _DEFAULTS = ImportSettings()
 _WAITING = 4
 """Images per thread that are under way at a time. It bounds memory, whatever the number of images."""
-
-
-class ClassBlock(TypedDict, total=False):
-    """What `classes.yaml` holds: settings of a data set of the kind `table`."""
-
-    classes: list[ClassEntry]
-    void: list[int]
-    overlapping: bool
-    background: list[int]
 
 
 @dataclass(frozen=True)
@@ -105,8 +92,8 @@ def import_annotations(
         raise FoldsegError(f"{source}: no such file or folder")
     if is_within(source, out):
         raise FoldsegError(f"{out}: holds the annotations; give another folder for what is made of them")
-    require_own(out, "import", _is_ours)
-    with _new_folder(out) as folder:
+    require_own(out, "import", is_import)
+    with new_folder(out) as folder:
         try:
             result = _import_into(folder, source, settings, format_name, name or out.name, workers)
         except FoldsegError as error:
@@ -139,9 +126,9 @@ def _import_into(
     _add_remarks(summary, remarks)
     page = make_page(name, entry.name, summary, choose_examples(plan, outcomes), remarks)
     write_text(folder / REPORT, page.replace(str(folder / UNPACKED), str(source)))
-    splits = _write_table(folder, source, outcomes)
-    _write_classes(folder, plan)
-    write_text(folder / MARK, _MARK_TEXT)
+    splits = write_table(folder, source, outcomes)
+    write_classes(folder, plan)
+    mark(folder)
     return ImportResult(
         folder,
         entry.name,
@@ -162,31 +149,6 @@ def _with_final_paths(text: str, source: Path, folder: Path, out: Path) -> str:
     return text.replace(str(folder / UNPACKED), str(source)).replace(str(folder), str(out))
 
 
-def _is_ours(folder: Path) -> bool:
-    mark = folder / MARK
-    return mark.is_file() and mark.read_text() == _MARK_TEXT
-
-
-@contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `out` that takes its place at the end, or is removed after an error."""
-    folder = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    old = out.with_name(f".{out.name}.{os.getpid()}.old")
-    try:
-        folder.mkdir(parents=True)
-        yield folder
-        if not is_absent(out):
-            out.rename(old)
-        folder.rename(out)
-    except OSError as error:
-        if is_absent(out) and not is_absent(old):
-            old.rename(out)
-        raise FoldsegError(f"{out}: could not be written: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-
-
 def _leave_out_missing(source: Path, annotations: Annotations, remarks: Remarks) -> list[AnnotatedImage]:
     """Return the images whose file is there, and those that nobody annotated. FoldsegError if there is none."""
     images, missing = list[AnnotatedImage](), list[AnnotatedImage]()
@@ -201,12 +163,13 @@ def _leave_out_missing(source: Path, annotations: Annotations, remarks: Remarks)
     if not any(image.is_annotated for image in images):
         raise FoldsegError("; ".join([f"{source}: holds no annotated image", *remarks.lines()]))
     for image in missing:
-        remarks.add("annotated images were not found and are left out (--images names a folder)", image.name)
+        remarks.add("images were not found and are left out (--images names a folder)", image.name)
     named = {image.file for image in images}
     repeated = len([image for image in images if image.file]) - len(named - {None})
     if repeated:
         raise FoldsegError(f"{source}: {_describe_repeated(images)}")
-    spare = [file for file in annotations.unused_files if file not in named]
+    folders = {file.parent for file in named if file is not None}
+    spare = [file for file in annotations.unused_files if file not in named and file.parent in folders]
     return [*images, *(AnnotatedImage(file.name, str(file), file, UNLABELLED) for file in spare)]
 
 
@@ -265,45 +228,5 @@ def _add_remarks(summary: Summary, remarks: Remarks) -> None:
         text = f"{suspect.outcome.task.id} ({suspect.better})" if suspect.better else suspect.outcome.task.id
         remarks.add("masks may not belong to their image: their borders are not on its edges", text)
     if summary.badly_fitting and not summary.suspects:
-        text = f"{summary.compared} could be compared"
-        remarks.add("masks have borders that are not on edges of their image; see the examples", text,
-                    summary.badly_fitting)  # fmt: skip
-
-
-def _write_table(folder: Path, source: Path, outcomes: Sequence[ImageOutcome]) -> dict[str, int]:
-    """Write samples.csv, and return the number of images of each split."""
-    rows = []
-    for outcome in outcomes:
-        image, mask = outcome.task.image, outcome.mask
-        assert outcome.file is not None
-        split = image.split if mask is not None or image.split == "test" else UNLABELLED
-        rows.append(
-            (
-                outcome.task.id,
-                _relative(outcome.file, folder),
-                _relative(mask, folder) if mask else "",
-                split,
-                image.group or outcome.task.id,
-                "",
-            )
-        )
-    table = build_samples_table(rows, source)
-    write_text(folder / TABLE, table.to_csv(index=False, lineterminator="\n"))
-    return {str(split): int(count) for split, count in table["split"].value_counts().items()}
-
-
-def _relative(path: Path, folder: Path) -> str:
-    """Return a path as seen from the imported folder, which will lie beside `folder`."""
-    return Path(os.path.relpath(path.absolute(), folder.absolute())).as_posix()
-
-
-def _write_classes(folder: Path, plan: ClassPlan) -> None:
-    block: dict[str, Any] = {"classes": plan.entries}
-    if plan.void_ids:
-        block["void"] = list(plan.void_ids)
-    if plan.overlapping:
-        block["overlapping"] = True
-        if plan.background_ids != (0,):
-            block["background"] = list(plan.background_ids)
-    text = yaml.safe_dump(block, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
-    write_text(folder / CLASSES, text)
+        reason = f"masks (of {summary.compared}) have borders that are not on edges of their image; look at the report"
+        remarks.add(reason, summary.worst, summary.badly_fitting)

@@ -1,6 +1,7 @@
 """Pairs of image and mask files in folders of a known layout."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from foldseg.config.class_files import ClassEntry, read_class_file
@@ -68,18 +69,18 @@ def read_classes_of_ids(
     return [item for item in classes if not item.is_void], void
 
 
-def classes_or_numbers(settings: ImportSettings, entries_hint: str, remarks: Remarks) -> list[SourceClass]:
-    """Return the classes of the user's class file, by their position if it says no ids; none if there is no file.
+def classes_or_numbers(
+    source: Path, settings: ImportSettings, remarks: Remarks
+) -> tuple[list[SourceClass], tuple[int, ...]]:
+    """Return the classes of the user's class file, by their position if it says no ids, and the ids that are void.
 
-    Without one, classes are named by the ids that the masks hold.
+    Without a class file there are no classes: they are named by the ids that the masks hold.
     """
     if settings.classes is None:
-        remarks.add("sources name no classes: they are called by their ids (name them: --classes FILE)", entries_hint)
-        return []
-    entries = read_class_file(settings.classes)
-    classes = [SourceClass.of(entry) for entry in entries]
+        remarks.add("sources name no classes: they are called by their ids (name them: --classes FILE)", str(source))
+        return [], ()
+    classes = [SourceClass.of(entry) for entry in read_class_file(settings.classes)]
     first = int(settings.reduce_zero_label)
-    return [
-        item if item.ids else SourceClass(item.name, item.colour, (number + first,), item.scored)
-        for number, item in enumerate(classes)
-    ]
+    numbered = [item if item.ids else replace(item, ids=(number + first,)) for number, item in enumerate(classes)]
+    void = tuple(raw_id for item in numbered if item.is_void for raw_id in item.ids)
+    return [item for item in numbered if not item.is_void], void

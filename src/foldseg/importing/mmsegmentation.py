@@ -28,9 +28,9 @@ def read(source: Path, settings: ImportSettings, remarks: Remarks) -> Annotation
         images += pair_files(
             source, source / _IMAGES / name, source / _MASKS / name, normalise_split(name), remarks, _key, _key
         )
-    classes = classes_or_numbers(settings, str(source), remarks)
+    classes, named_void = classes_or_numbers(source, settings, remarks)
     void = (0, 255) if settings.reduce_zero_label else (255,)
-    return Annotations(classes, images, kind="ids", void_ids=void)
+    return Annotations(classes, images, kind="ids", void_ids=(*void, *named_void))
 
 
 def _key(path: Path) -> str:

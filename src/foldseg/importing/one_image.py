@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from foldseg.data.headers import Header
-from foldseg.data.labels import Mask
+from foldseg.data.labels import Mask, RawIds
+from foldseg.data.orientation import make_upright
 from foldseg.data.reading import describe_size_difference, read_image_header, read_small_grey
 from foldseg.errors import FoldsegError
 from foldseg.files import write_bytes
@@ -19,11 +20,12 @@ from foldseg.importing.annotations import AnnotatedImage, ImportSettings
 from foldseg.importing.draw import BACKGROUND, VOID, Painting, paint, paint_bits
 from foldseg.importing.mask_fit import WIDTH, PictureEdges
 from foldseg.importing.plan import ClassPlan
-from foldseg.importing.raw_masks import RawIds, make_upright, read_raw_colours, read_raw_ids, write_mask
+from foldseg.importing.raw_masks import read_raw_colours, read_raw_ids, write_mask
 from foldseg.importing.remarks import Remarks
 from foldseg.importing.shapes import PolygonRule, Size
 
 MASKS, IMAGES = "masks", "images"
+_PLAIN = ("JPEG", "PNG")
 _JPEG_START = b"\xff\xd8"
 
 
@@ -67,12 +69,11 @@ class ImageImporter:
         outcome = ImageOutcome(task)
         try:
             outcome.file = self._find_file(task)
-            if not task.image.is_annotated:
-                return outcome
             headers = [read_image_header(file) for file in task.image.channels or (outcome.file,)]
-            mask = self._make_mask(outcome, headers[0])
-            self._count(outcome, mask)
-            self._measure_fit(outcome, mask, headers[0])
+            if task.image.is_annotated:
+                mask = self._make_mask(outcome, headers[0])
+                self._count(outcome, mask)
+                self._measure_fit(outcome, mask, headers[0])
             if task.image.channels:
                 outcome.file = _join_channels(task, headers)
         except FoldsegError as error:
@@ -141,7 +142,7 @@ class ImageImporter:
             self.remarks.add(
                 "images are turned by their EXIF; their shapes were drawn unturned, and are turned", str(file)
             )
-            mask = make_upright(mask, header.orientation)
+            mask = np.ascontiguousarray(make_upright(mask, header.orientation))
         outcome.painting = replace(painting, mask=np.empty(0, np.uint8))
         return mask
 
@@ -159,8 +160,8 @@ class ImageImporter:
         try:
             grey = read_small_grey(outcome.file, WIDTH)
         except FoldsegError as error:
-            if header.bits <= 8:
-                raise
+            if header.kind in _PLAIN and header.bits <= 8:
+                raise  # it is damaged; other images may need settings that say how they are read
             self.remarks.add("images could not be compared with their masks", str(error))
             return
         outcome.fit = PictureEdges.of(grey).fit(mask.astype(np.uint8))

@@ -103,6 +103,7 @@ def make_plan(source: Path, annotations: Annotations, settings: ImportSettings, 
 
     Masks of ids keep theirs. FoldsegError if masks cannot hold so many classes.
     """
+    _check_settings_have_an_effect(source, annotations.kind, settings)
     annotations = replace(annotations, classes=_make_names_possible(source, annotations.classes, remarks))
     if annotations.kind == "ids":
         void_ids = tuple(dict.fromkeys((*annotations.void_ids, *((0,) if settings.reduce_zero_label else ()))))
@@ -122,6 +123,20 @@ def make_plan(source: Path, annotations: Annotations, settings: ImportSettings, 
         ]
         return ClassPlan(_with_colours(bits), "shapes", (VOID,), True, (BACKGROUND,), *names)
     return ClassPlan(_with_colours(_number(classes)), "shapes", (VOID,), False, (), *names)
+
+
+def _check_settings_have_an_effect(source: Path, kind: MaskKind, settings: ImportSettings) -> None:
+    """Raise FoldsegError for a setting of shapes if the source has masks, and the other way round."""
+    is_drawn = kind == "shapes"
+    idle = {
+        "--overlapping": settings.overlapping and not is_drawn,
+        "--unlabelled-is-void": settings.unlabelled == "void" and not is_drawn,
+        "--line-width": settings.line_width is not None and not is_drawn,
+        "--reduce-zero-label": settings.reduce_zero_label and kind != "ids",
+    }
+    for name, has_no_effect in idle.items():
+        if has_no_effect:
+            raise FoldsegError(f"{name}: has no effect, since the annotations of {source} are {kind}")
 
 
 def _make_names_possible(source: Path, classes: Sequence[SourceClass], remarks: Remarks) -> list[SourceClass]:

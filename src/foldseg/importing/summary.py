@@ -47,6 +47,8 @@ class Summary:
     compared: int = 0
     """Masks whose fit could be told."""
     badly_fitting: int = 0
+    worst: str = ""
+    """The image whose mask fits worst of all."""
     suspects: list[Suspect] = field(default_factory=list)
 
     @staticmethod
@@ -77,7 +79,7 @@ class Summary:
     def _find_suspects(self, outcomes: Sequence[ImageOutcome]) -> None:
         self.compared = len(outcomes)
         bad = sorted((outcome for outcome in outcomes if (outcome.fit or 0) < 0), key=lambda outcome: outcome.fit or 0)
-        self.badly_fitting = len(bad)
+        self.badly_fitting, self.worst = len(bad), bad[0].task.id if bad else ""
         if len(bad) <= max(1, _USUAL_SHARE * len(outcomes)):
             self.suspects = [Suspect(outcome) for outcome in bad]
             _explain_suspects(self.suspects[:_MOST_COMPARED])

@@ -1,6 +1,6 @@
 """An exported file, x.onnx, and what it says of itself: JSON under the key `foldseg` of its metadata."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -65,7 +65,8 @@ class ExportFacts(Settings):
 
 def class_facts(labels: LabelSet) -> tuple[ClassFacts, ...]:
     """Return the classes of a label set as an exported file has them."""
-    return tuple(ClassFacts(**asdict(label)) for label in labels.classes)
+    names = ClassFacts.model_fields
+    return tuple(ClassFacts(**{name: getattr(label, name) for name in names}) for label in labels.classes)
 
 
 def read_facts(text: str, path: Path) -> ExportFacts:

@@ -78,4 +78,4 @@ class SubmissionFolder:
 
     def read_scores(self) -> dict[str, Any]:
         """Return the content of score.json. FoldsegError that names what is missing of it."""
-        return read_record(self.scores, _SCORES)
+        return read_record(self.scores, _SCORES, {"left_out": list[dict[str, Any]]})

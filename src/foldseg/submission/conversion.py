@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from foldseg.config.schema.submissions import SubmissionKind
 from foldseg.data.datasets import DataSet
 from foldseg.data.labels import IGNORE_INDEX, Colour, LabelSet, Mask
 from foldseg.data.listing import MASKS, list_files
@@ -22,7 +23,7 @@ from foldseg.errors import FoldsegError
 from foldseg.outputs import check_output, claim
 from foldseg.submission import label_png, signate_json
 from foldseg.submission.formats import check_submission, find_missing_ids, open_submission
-from foldseg.submission.interface import Size, Sizes
+from foldseg.submission.interface import KnownImages, Size, Sizes, Submission
 from foldseg.submission.sizes import check_size_option, read_sizes
 
 BLACK: Colour = (0, 0, 0)
@@ -30,11 +31,19 @@ BLACK: Colour = (0, 0, 0)
 logger = logging.getLogger(__name__)
 
 
-def convert_submission(source: Path, destination: Path, data: DataSet, size: Size = None, check: bool = True) -> None:
+def convert_submission(
+    source: Path,
+    destination: Path,
+    data: DataSet,
+    size: Size = None,
+    check: bool = True,
+    settings: SubmissionKind | None = None,
+) -> None:
     """Convert a folder of PNGs into a JSON, or a submission that is a file into a folder of PNGs.
 
     With `check`, ids and sizes must be those of the test images of `data`, if its folder exists. `size`: (height,
-    width) of a JSON's images that have no file. FoldsegError if it differs from the size of a file.
+    width) of images that have no file. FoldsegError if it differs from the size of a file. `settings`: those of the
+    format of a submission that is a file; None: they are found.
     """
     expected_sizes = _read_test_sizes(data) if check else None
     if source.is_dir():
@@ -43,7 +52,11 @@ def convert_submission(source: Path, destination: Path, data: DataSet, size: Siz
         convert_to_json(source, destination, data.labels, expected_sizes, size)
     else:
         sizes = expected_sizes if expected_sizes is not None else read_sizes(data)
-        convert_to_pngs(source, destination, data.labels, size, sizes, complete=expected_sizes is not None)
+        known = KnownImages(data.images if data.root.exists() else {})
+        submission = open_submission(source, data.labels, settings, known)
+        convert_to_pngs(
+            source, destination, data.labels, size, sizes, complete=expected_sizes is not None, submission=submission
+        )
 
 
 def convert_to_json(
@@ -76,10 +89,17 @@ def convert_to_json(
 
 
 def convert_to_pngs(
-    path: Path, folder: Path, labels: LabelSet, size: Size = None, sizes: Sizes | None = None, complete: bool = True
+    path: Path,
+    folder: Path,
+    labels: LabelSet,
+    size: Size = None,
+    sizes: Sizes | None = None,
+    complete: bool = True,
+    submission: Submission | None = None,
 ) -> None:
     """Write the images of a submission as RGB PNGs into `folder`. Where categories overlap, the later class is shown.
 
+    `submission`: the open submission; None: it is opened. If it has a size of its own, so have the PNGs.
     `sizes` maps ids to (height, width); other images have `size`. With `complete` the images must be exactly those of
     `sizes`, if it is given. FoldsegError for anything that is not valid, and for an image whose size is not known.
     FoldsegError also if the folder holds files that no earlier call has written, or PNGs of other images: these would
@@ -87,7 +107,7 @@ def convert_to_pngs(
     """
     if folder.suffix == ".json":
         raise FoldsegError(f"{folder}: should be a folder, for the PNGs of {path}")
-    submission = open_submission(path, labels)
+    submission = submission or open_submission(path, labels)
     if sizes is not None and complete:
         find_missing_ids(path, submission.names, sizes)
     _check_names(path, folder, submission.names)
@@ -96,8 +116,9 @@ def convert_to_pngs(
     overlaps = []
     for name in tqdm(submission.names, desc=f"writing {folder.name}", unit="image", leave=False, disable=None):
         image = submission.read(name, all_sizes[name])
-        indices, overlap = merge_categories(image, all_sizes[name]) if isinstance(image, list) else (image, 0)
-        label_png.write_png(folder / f"{name}.png", labels.colourise(indices)[..., ::-1])  # OpenCV's order is BGR
+        drawn_size = submission.size or all_sizes[name]
+        mask, overlap = _merge(image, drawn_size, labels) if isinstance(image, list) else (image, 0)
+        label_png.write_png(folder / f"{name}.png", labels.colourise(mask)[..., ::-1])  # OpenCV's order is BGR
         overlaps.append(overlap)
     logger.info("%s: %d images", folder, len(overlaps))
     if any(overlaps):
@@ -113,10 +134,17 @@ def _complete_sizes(path: Path, names: list[str], sizes: Sizes, size: Size) -> S
     unknown = [name for name in names if name not in sizes]
     if unknown and size is None:
         raise FoldsegError(
-            f"{path}: a JSON does not say how large its images are, and {len(unknown)} of {len(names)} are not at "
+            f"{path}: the file does not say how large its images are, and {len(unknown)} of {len(names)} are not at "
             f"hand: {shorten(unknown)}; say whose they are (--data, data.root=...), or --size WxH"
         )
     return {name: sizes.get(name, size or (0, 0)) for name in names}
+
+
+def _merge(rles: Sequence[Rle], size: tuple[int, int], labels: LabelSet) -> tuple[Mask, int]:
+    """Return a mask (H, W) uint8 of the RLE of every class, and how many pixels do not show all of their classes."""
+    if labels.overlapping:
+        return labels.pack_planes(np.stack([decode_rle(rle, size) for rle in rles])), 0
+    return merge_categories(rles, size)
 
 
 def merge_categories(categories: Sequence[Rle], size: tuple[int, int]) -> tuple[Mask, int]:

@@ -92,8 +92,8 @@ def check_classes(settings: SubmissionKind, labels: LabelSet) -> None:
     """Raise FoldsegError if the format cannot express a class of the label set."""
     if labels.overlapping and len(labels) > 1 and not FORMATS[type(settings)].may_overlap(settings):
         raise FoldsegError(
-            f"submission: {settings.kind} gives every pixel one class, and the classes {', '.join(labels.names)} "
-            f"overlap; hand in {_name_overlapping_kinds()}"
+            f"submission: {settings.kind} gives every pixel one class, and the classes of this data set overlap; hand "
+            f"in {_name_overlapping_kinds()}"
         )
     unwritable = FORMATS[type(settings)].list_unwritable(settings, labels)
     if not unwritable:

@@ -38,6 +38,8 @@ def find_columns(header: Sequence[str], names: Sequence[str] | None, path: Path)
     is not there.
     """
     values = [cell_value(cell) for cell in header]
+    if repeated := [value for value in values if value and values.count(value) > 1]:
+        raise FoldsegError(f"{path}: has the column {repeated[0]} twice")
     if names is not None:
         missing = [name for name in names if name.strip() not in values]
         if missing:
@@ -63,7 +65,8 @@ def _find_first(header: list[str], names: Sequence[str]) -> int | None:
 def list_contest_classes(settings: RunLength, labels: LabelSet) -> dict[str, int]:
     """Return the contest's name of each class that is written -> its index here."""
     if settings.classes is None:
-        return {labels.names[index]: index for index in choose_classes(labels)}
+        classes = labels.classes
+        return {classes[index].label or classes[index].name: index for index in choose_classes(labels)}
     indices = choose_classes(labels, list(settings.classes.values()))
     return dict(zip(settings.classes, indices, strict=True))
 

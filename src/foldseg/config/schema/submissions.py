@@ -74,8 +74,8 @@ class RunLength(SubmissionKind):
     """What is written for a mask without pixels. null: what the sample has, if that is `-1` or `-`; otherwise
     nothing."""
     classes: ClassOfText | None = None
-    """The contest's name of each class: `{Fish: fish}`. null: the names here, or numbers from 1. Only scored classes
-    that are no background are written."""
+    """The contest's name of each class: `{Fish: fish}`. null: its `label` or name in the data, or its number from 1.
+    Only scored classes that are no background are written."""
     objects: bool = False
     """Whether every object is a row of its own. An object is a connected component."""
 
