@@ -221,7 +221,7 @@ def test_a_png_of_ids_cannot_say_two_classes(project: Path) -> None:
     if len(DataSet(load_data(project / "data.yaml")).labels) == 1:
         return
     with pytest.raises(
-        FoldsegError, match=r"label_png gives every pixel one class, and the classes of this data set overlap overlap"
+        FoldsegError, match=r"label_png gives every pixel one class, and the classes of this data set overlap"
     ):
         predict_ensemble(load_ensemble(project / "ens.yaml", ["submission=label_png", "name=other"]))
 
