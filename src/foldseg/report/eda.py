@@ -1,5 +1,7 @@
 """A first look at a data set: which classes, how many images of what, and what they look like."""
 
+import math
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -16,6 +18,8 @@ from foldseg.errors import FoldsegError
 from foldseg.report.figures import Picture, draw_picture_grid, make_class_legend
 
 VOID_COLUMN = "(void)"
+_IMAGE_PIXELS = "image_pixels"
+"""Attribute of a table of overlapping classes, whose pixels do not sum to those of an image: pixels of each image."""
 
 
 def select_spread(table: pd.DataFrame, number: int) -> pd.DataFrame:
@@ -50,9 +54,18 @@ def count_class_pixels(data: DataSet, most: int | None = None) -> pd.DataFrame:
         raise FoldsegError(f"{data.root}: has no masks")
     table = table if most is None else select_spread(table, most)
     names = pd.Index([*labels.names, VOID_COLUMN], name="class")
-    return pd.DataFrame(
-        count_mask_pixels(table, data.root, labels, data.pictures), pd.Index(table["id"], name="id"), names
-    )
+    counts = count_mask_pixels(table, data.root, labels, data.pictures)
+    pixels = pd.DataFrame(counts, pd.Index(table["id"], name="id"), names)
+    if labels.overlapping:
+        pixels.attrs[_IMAGE_PIXELS] = [math.prod(data.size_of(name)) for name in table["id"]]
+    return pixels
+
+
+def _count_image_pixels(pixels: pd.DataFrame) -> "pd.Series[int]":
+    """Return the number of pixels of each image. Of exclusive classes it is the sum of their pixels and of void."""
+    if _IMAGE_PIXELS in pixels.attrs:
+        return pd.Series(pixels.attrs[_IMAGE_PIXELS], pixels.index)
+    return pixels.sum(axis=1)
 
 
 def find_present_classes(pixels: pd.DataFrame) -> pd.DataFrame:
@@ -70,11 +83,12 @@ def summarise_classes(pixels: pd.DataFrame) -> pd.DataFrame:
     | `image_share` | share of the images that have the class |
     | `share_where_present` | mean share of an image's pixels, over the images that have the class |
     """
-    labelled = pixels.drop(columns=VOID_COLUMN)
-    share = pixels.sum() / max(1, int(labelled.to_numpy().sum()))
-    share[VOID_COLUMN] = pixels[VOID_COLUMN].sum() / int(pixels.to_numpy().sum())
+    image_pixels = _count_image_pixels(pixels)
+    total, void = int(image_pixels.sum()), int(pixels[VOID_COLUMN].sum())
+    share = pixels.sum() / max(1, total - void)
+    share[VOID_COLUMN] = void / total
     present = find_present_classes(pixels)
-    within = pixels.div(pixels.sum(axis=1), axis=0).where(present)
+    within = pixels.div(image_pixels, axis=0).where(present)
     return pd.DataFrame(
         {
             "pixel_share": share,

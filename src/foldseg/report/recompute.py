@@ -131,7 +131,7 @@ def _check_runs(source: Path, oof: OofLabels, counts: Counts) -> list[Statement]
         row = _read_epoch(run.metrics, summary["best_epoch"])
         where = f"fold {run.fold} metrics.csv"
         others = [name for name in SCORES if name != monitor and name in row]  # a run may be older than a score
-        statements += [Statement(where, name, float(row[name]), scores[name], None) for name in others]
+        statements += [Statement(where, name, float(row[name] or math.nan), scores[name], None) for name in others]
     return statements
 
 

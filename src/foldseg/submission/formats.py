@@ -108,16 +108,16 @@ def check_classes(settings: SubmissionKind, labels: LabelSet) -> None:
     raise FoldsegError(f"submission: {settings.kind} cannot tell {' and '.join(unwritable)} apart; hand in {others}")
 
 
-def _name_overlapping_kinds() -> str:
-    return _name_kinds(kind for kind, entry in FORMATS.items() if entry.may_overlap(_defaults(kind)))
-
-
 def _can_write(settings: SubmissionKind, entry: Format, labels: LabelSet) -> bool:
     """Whether a format can express all classes of a label set with its default settings."""
     try:
         return not entry.list_unwritable(settings, labels)
     except FoldsegError:
         return False
+
+
+def _name_overlapping_kinds() -> str:
+    return _name_kinds(kind for kind, entry in FORMATS.items() if entry.may_overlap(_defaults(kind)))
 
 
 def _name_kinds(kinds: Iterable[type[SubmissionKind]]) -> str:

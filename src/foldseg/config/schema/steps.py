@@ -8,9 +8,9 @@ Each class also states what the ensemble has to know of the step (see `step_base
 """
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from foldseg.config.schema.base import ConflictError, Count, Fraction, Positive, Weight
 from foldseg.config.schema.blends import Blend
@@ -179,6 +179,12 @@ class ThresholdStep(Step):
     """Whether a pixel may belong to several classes."""
     values: Fraction | dict[str, Fraction] | None = None
     """Thresholds that are given: one for all scored classes, or class -> threshold (others: 0.5). Null: fitted."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_null(self, serialise: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave `values` out if it is null: ensembles of older versions lack it, and their steps are the same."""
+        content: dict[str, Any] = serialise(self)
+        return content if self.values is not None else {k: v for k, v in content.items() if k != "values"}
 
     @property
     def summary(self) -> str:
