@@ -69,7 +69,7 @@ def test_too_few_rows_or_equal_ones_have_none(ledger: Path) -> None:
 def test_the_table_has_a_line_per_row(ledger: Path) -> None:
     head, _, first, *rest = format_ledger(read_ledger(ledger)).splitlines()
     assert head.split()[:4] == ["row", "name", "data", "date"]
-    assert first.split() == ["1", "a", "2026-11-27", "-", "-", "-", "s", "0.60", "0.58", "to", "0.62", "-", "0.58"]
+    assert first.split() == ["1", "a", "-", "2026-11-27", "-", "-", "-", "s", "0.60", "0.58", "to", "0.62", "-", "0.58"]
     assert len(rest) == 6 and rest[-1].endswith("0.5, place 3")
 
 

@@ -18,7 +18,7 @@ from foldseg.data.headers import Header
 from foldseg.data.image_decoding import decode_with_opencv
 from foldseg.data.labels import IGNORE_INDEX, LARGEST_ID, Image, LabelSet, Mask, RawIds, find_raw_ids
 from foldseg.data.number_files import NPY_START, decode_npy
-from foldseg.data.reading import AS_SHOWN, _named_errors, _orient, _read
+from foldseg.data.reading import AS_SHOWN, name_errors, orient, read_picture
 from foldseg.errors import FoldsegError
 from foldseg.notices import say_once
 
@@ -36,14 +36,14 @@ def read_mask(path: Path, labels: LabelSet, pictures: Pictures = AS_SHOWN) -> Ma
     palette, equal channels, or black and white (0 and 255) of 1 bit. FoldsegError for unknown ids or colours, and for
     damaged files.
     """
-    content, header = _read(path)
-    with _named_errors(path, header, 4):
+    content, header = read_picture(path)
+    with name_errors(path, header, 4):
         if labels.raw_colours:
             raw_ids: RawIds = _decode_colours(path, content, header, labels, pictures)
         else:
             raw_ids = _decode_ids(path, content, header, pictures)
         try:
-            return labels.encode(_orient(raw_ids, header, pictures))
+            return labels.encode(orient(raw_ids, header, pictures))
         except ValueError as error:
             raise FoldsegError(f"{path}: {error}{_suggest_cure(raw_ids, labels, pictures)}") from None
 
@@ -53,9 +53,9 @@ def read_index_mask(path: Path, labels: LabelSet, pictures: Pictures = AS_SHOWN)
 
     FoldsegError for an index that is no class, and for bits of no class.
     """
-    content, header = _read(path)
-    with _named_errors(path, header, 1):
-        mask = _orient(_decode_levels(path, content, header), header, pictures)
+    content, header = read_picture(path)
+    with name_errors(path, header, 1):
+        mask = orient(_decode_levels(path, content, header), header, pictures)
     present = np.unique(mask) if mask.dtype != np.uint8 else np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
     unknown = present[(present >= labels.number_of_values) & (present != IGNORE_INDEX)].tolist()
     if unknown:
@@ -71,9 +71,9 @@ def read_plane(path: Path, pictures: Pictures = AS_SHOWN) -> NDArray[np.bool_]:
 
     FoldsegError if it holds more than black and one other value, unless `pictures.mask_threshold` divides them.
     """
-    content, header = _read(path)
-    with _named_errors(path, header, 1):
-        levels = _orient(_decode_ids(path, content, header, pictures), header, pictures)
+    content, header = read_picture(path)
+    with name_errors(path, header, 1):
+        levels = orient(_decode_ids(path, content, header, pictures), header, pictures)
     present = np.unique(levels)
     if len(present[present > 0]) > 1:
         raise FoldsegError(
@@ -88,8 +88,8 @@ def read_raw_mask(path: Path) -> tuple[RawIds, str]:
 
     It is ids (H, W) uint8 or uint16, of a palette the index; or colours (H, W, 3) uint8 RGB, if channels differ.
     """
-    content, header = _read(path)
-    with _named_errors(path, header, 4):
+    content, header = read_picture(path)
+    with name_errors(path, header, 4):
         if header.paletted or header.bits == 1:
             form = "palette" if header.paletted else "1 bit"
             return _decode_levels(path, content, header), f"{header.kind}, {form}"

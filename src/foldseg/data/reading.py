@@ -43,10 +43,10 @@ def read_image(path: Path, pictures: Pictures = AS_SHOWN) -> Image:
     `pictures.value_range` becomes 255. Grey becomes three equal channels. Transparency is ignored. FoldsegError if the
     file is missing, damaged or cannot be read in one way only.
     """
-    content, header = _read(path)
-    with _named_errors(path, header, pictures.channels):
+    content, header = read_picture(path)
+    with name_errors(path, header, pictures.channels):
         picture = decode_image(path, content, header, pictures)
-        return apply_by_channels(lambda part: _orient(part, header, pictures), picture)
+        return apply_by_channels(lambda part: orient(part, header, pictures), picture)
 
 
 def read_small_grey(path: Path, width: int, pictures: Pictures = AS_SHOWN) -> NDArray[np.uint8]:
@@ -55,17 +55,17 @@ def read_small_grey(path: Path, width: int, pictures: Pictures = AS_SHOWN) -> ND
     A JPEG may be read at 1/2, 1/4 or 1/8 of its size, at least `width` pixels wide. At 1/8 a JPEG of 1936x1216 takes
     half of the time that it takes in colours and in full size.
     """
-    content, header = _read(path)
+    content, header = read_picture(path)
     if header.kind != "JPEG":
         return as_grey(read_image(path, pictures.model_copy(update={"orientation": "upright"})))
     most = header.size(upright=True)[1] // width
     shrink = next((factor for factor in _SHRINKS if factor <= most), 1)
-    with _named_errors(path, header, 1):
+    with name_errors(path, header, 1):
         picture = jpegs.decode_grey(path, content, header, shrink)
         if picture is None:
             raise FoldsegError(f"{path}: is damaged: it cannot be decoded")
         picture = picture.reshape(picture.shape[:2])
-        return np.asarray(_orient(picture, header, AS_SHOWN), np.uint8)
+        return np.asarray(orient(picture, header, AS_SHOWN), np.uint8)
 
 
 def read_image_size(path: Path, pictures: Pictures = AS_SHOWN) -> tuple[int, int]:
@@ -108,8 +108,8 @@ def check_pixels(path: Path, pictures: Pictures = AS_SHOWN, is_mask: bool = Fals
     An 8-bit PNG has check sums, so it is not decoded. A JPEG is decoded at an eighth of its size. What an image's
     numbers mean must be known; what a mask's ids mean is not checked.
     """
-    content, header = _read(path)
-    with _named_errors(path, header, 1):
+    content, header = read_picture(path)
+    with name_errors(path, header, 1):
         if header.kind == "JPEG" and header.channels != 4 and pictures.channels in (1, 3):
             if jpegs.decode_grey(path, content, header, _SHRINKS[0]) is None:
                 raise FoldsegError(f"{path}: is damaged: it cannot be decoded")
@@ -125,14 +125,14 @@ def check_pixels(path: Path, pictures: Pictures = AS_SHOWN, is_mask: bool = Fals
     return header
 
 
-def _read(path: Path) -> tuple[bytes, Header]:
+def read_picture(path: Path) -> tuple[bytes, Header]:
     """Return the content of a picture file and its header, with the check sums of a PNG verified."""
     content = read_bytes(path)
     return content, read_header(path, io.BytesIO(content), check_sums=True)
 
 
 @contextmanager
-def _named_errors(path: Path, header: Header, channels: int) -> Iterator[None]:
+def name_errors(path: Path, header: Header, channels: int) -> Iterator[None]:
     """Turn the exceptions of decoders into a FoldsegError that names the file."""
     try:
         yield
@@ -152,7 +152,7 @@ def _too_large(path: Path, header: Header, channels: int) -> FoldsegError:
     )
 
 
-def _orient(picture: Any, header: Header, pictures: Pictures) -> Any:
+def orient(picture: Any, header: Header, pictures: Pictures) -> Any:
     """Turn decoded pixels as EXIF says, or leave them as they are stored, as the settings say."""
     if header.kind == "TIFF":  # OpenCV has turned it already
         return picture if pictures.upright else turn_back(picture, header.orientation)
