@@ -89,7 +89,11 @@ def test_it_is_said_before_training(command_line: CommandLine):
         ),
         (["view.train={kind: crop, size: [64, 64], factor: 2}"], "unknown key; did you mean 'scale'"),
         (["batch_size=x"], "batch_size (the command line): Input should be a valid integer, unable to parse"),
-        (["data.labels=3"], "data.labels (the command line): Input should be 'all' or 'scored', or a list; found 3"),
+        (
+            ["data.labels=3"],
+            "data.labels (the command line): Input should be 'all', 'scored' or 'categories', or a list, "
+            "or a mapping; found 3",
+        ),
     ],
 )
 def test_one_mistake_is_one_line(command_line: CommandLine, overrides: list[str], says: str):

@@ -78,7 +78,12 @@ class _Problem:
             tag, valid = details["ctx"]["tag"], _quoted_words(details["ctx"]["expected_tags"])
             message = f"there is no kind {tag}{_suggest(tag, valid)}; valid are {', '.join(valid)}"
             return _Problem(keys, name, source, message, "", False)
-        message = details["msg"].removeprefix("Value error, ").replace("valid tuple", "list")
+        message = (
+            details["msg"]
+            .removeprefix("Value error, ")
+            .replace("valid tuple", "list")
+            .replace("a valid dictionary", "a mapping")
+        )
         message = _BLOCKS.get(kind, message)
         if kind == "literal_error" and isinstance(details["input"], str):
             message += _suggest(details["input"], _quoted_words(details["ctx"]["expected"]))
