@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -67,6 +68,20 @@ def test_run_lengths_with_overlapping_classes_and_a_table_of_groups(project: Pat
     assert str(submission["sample"]) == "data/sky/sample_submission.csv"
 
 
+def test_it_is_seen_whether_classes_overlap(project: Path) -> None:
+    write_sky(Path("data/sky"))
+    assert "classes overlap in " in "\n".join(propose(Path("data/sky"), "sky").found)
+    for number in range(4):
+        for place, label in enumerate(("crack", "spall")):
+            mask = np.zeros((32, 32), np.uint8)
+            mask[16 * place : 16 * place + 8, number] = 255
+            write(Path(f"data/wall/masks/{label}/{number}.png"), mask)
+        write(Path(f"data/wall/images/{number}.png"), np.full((32, 32, 3), 9 * number, np.uint8))
+    proposal = propose(Path("data/wall"), "wall")
+    assert proposal.dataset["classes"] == ["crack", "spall"]
+    assert "none did in 4 images" in "\n".join(proposal.unseen)
+
+
 def test_what_was_found_and_what_could_not_be_seen_is_said(project: Path) -> None:
     write_cells(Path("data/cells"))
     proposal = propose(Path("data/cells"), "cells")
@@ -116,8 +131,6 @@ def test_a_file_of_classes_gives_their_names(project: Path) -> None:
 
 
 def test_a_table_of_paths_is_taken_with_its_groups(project: Path) -> None:
-    import numpy as np
-
     rng = np.random.default_rng(0)
     rows = ["image_path,mask_path,patient"]
     for number in range(8):

@@ -10,6 +10,7 @@ from foldseg.data.patterns import Pattern
 from foldseg.discovery.groups import propose_groups
 from foldseg.discovery.layout import FoundLayout, FoundSplit, find_layout
 from foldseg.discovery.mask_survey import MaskSurvey, survey_masks
+from foldseg.discovery.overlaps import propose_overlap_of_files
 from foldseg.discovery.proposal import (
     Proposal,
     describe_masks,
@@ -66,8 +67,9 @@ def _propose_all_classes(
 ) -> dict[str, Any]:
     if layout.labels:
         proposal.found.append(f"a mask for each class: {', '.join(layout.labels)}")
-        proposal.unseen.append("whether classes overlap; they may (overlapping: true), until you set it to false")
-        return {"classes": list(layout.labels), "overlapping": True}
+        proposal.dataset["classes"] = list(layout.labels)
+        propose_overlap_of_files(proposal, (files for _, files in layout.pairs), len(layout.labels))
+        return {}
     if survey is None:
         proposal.unseen.append("the classes, since there are no masks; write their names")
         return {"classes": [{"name": "background", "scored": False}, "object"]}

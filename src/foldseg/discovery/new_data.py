@@ -8,8 +8,9 @@ from foldseg.data.datasets import DataSet
 from foldseg.discovery.files import find_files
 from foldseg.discovery.folders import propose_folders
 from foldseg.discovery.imported import propose_import
+from foldseg.discovery.path_tables import find_path_table, propose_path_table
 from foldseg.discovery.proposal import Proposal
-from foldseg.discovery.tables import find_path_table, find_run_tables, propose_path_table, propose_run_table
+from foldseg.discovery.run_tables import find_run_tables, propose_run_table
 from foldseg.discovery.yaml_text import configuration_paths, write_data, write_ensemble, write_experiment
 from foldseg.errors import FoldsegError
 from foldseg.files import write_text

@@ -1,4 +1,4 @@
-"""A proposal for images in a table: masks as run lengths, or as paths."""
+"""A proposal for a table with masks as run lengths."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -17,8 +17,9 @@ from foldseg.data.reading import read_image
 from foldseg.data.rle_guess import guess_dialect
 from foldseg.data.rle_text import is_empty_text
 from foldseg.discovery.files import find_files
-from foldseg.discovery.groups import GROUP_WORDS, is_repeated, propose_groups
-from foldseg.discovery.proposal import Proposal, propose_view, survey_images
+from foldseg.discovery.overlaps import propose_overlap_of_runs
+from foldseg.discovery.path_tables import propose_training
+from foldseg.discovery.proposal import Proposal
 from foldseg.errors import FoldsegError
 from foldseg.table_files import read_table
 
@@ -69,55 +70,6 @@ def _count_runs(found: RunTable) -> int:
     return int(found.table[found.runs].nunique())
 
 
-def find_path_table(root: Path, tables: Sequence[Path]) -> tuple[Path, dict[str, str]] | None:
-    """Return a table with columns that hold paths of images and masks, and the names of these columns."""
-    for path in tables:
-        try:
-            table = read_table(path)
-        except FoldsegError:
-            continue
-        columns = [column for column in table.columns if _holds_paths(table[column], root)]
-        if len(columns) >= 2:
-            is_mask = [bool(re.search("mask|label|annot|seg|target|gt", column, re.I)) for column in columns[:2]]
-            image, mask = columns[:2] if not is_mask[0] else columns[1::-1]
-            return path, {"image": image, "mask": mask}
-    return None
-
-
-def _holds_paths(cells: pd.Series, root: Path) -> bool:
-    filled = [cell for cell in cells.head(200) if cell]
-    return bool(filled) and all((root / cell.replace("\\", "/")).is_file() for cell in filled[:20])
-
-
-def propose_path_table(root: Path, name: str, path: Path, columns: Mapping[str, str]) -> Proposal:
-    """Return a proposal for a table with paths of images and masks."""
-    from foldseg.discovery.mask_survey import survey_masks
-    from foldseg.discovery.proposal import describe_masks, propose_classes, propose_pictures
-
-    table = read_table(path)
-    masks = [root / cell.replace("\\", "/") for cell in table[columns["mask"]] if cell]
-    survey = survey_masks(masks)
-    proposal = Proposal(name, root, {"kind": "table", "file": path.relative_to(root).as_posix()})
-    named = {key: column for key, column in columns.items() if key != column}
-    proposal.found += [f"{path}: {len(table)} rows with an image, {len(masks)} with a mask", *describe_masks(survey)]
-    proposal.dataset |= propose_classes(survey, None)
-    proposal.unseen.append("the names of the classes; write them in place of those that were made up")
-    for column in table.columns:
-        if column not in columns.values() and GROUP_WORDS.search(column) and is_repeated(table[column], len(table)):
-            named["group"] = column
-            proposal.found.append(f"groups: the column {column} ({table[column].nunique()} groups)")
-            break
-    if named:
-        proposal.dataset["columns"] = named
-    if pictures := propose_pictures(survey):
-        proposal.data["pictures"] = pictures
-    images = {Path(cell).stem: root / cell.replace("\\", "/") for cell in table[columns["image"]]}
-    _finish(proposal, images, ())
-    if "group" in named:
-        proposal.group_count = table[named["group"]].nunique()
-    return proposal
-
-
 def propose_run_table(root: Path, name: str, found: Sequence[RunTable], tables: Sequence[Path]) -> Proposal:
     """Return a proposal for run lengths. FoldsegError if the images of their ids are not found."""
     train = found[0]
@@ -132,11 +84,11 @@ def propose_run_table(root: Path, name: str, found: Sequence[RunTable], tables: 
     proposal.found.append(f"{train.path}: {len(train.table)} rows of run lengths for {len(set(ids))} images")
     image_of = _locate(ids, by_stem)
     _propose_dialect(proposal, train, ids, image_of)
-    _propose_labels(proposal, labels)
+    _propose_labels(proposal, train, ids, labels, image_of)
     sample = _find_sample(found, root, set(ids))
     images = {make_safe_id(key): image for key, image in image_of.items()}
     _propose_test(proposal, root, sample, patterns, pictures, by_stem, set(ids))
-    _finish(proposal, images, tables)
+    propose_training(proposal, images, tables)
     proposal.score = "image_mean_dice"
     proposal.submission = _propose_submission(proposal, sample)
     proposal.unseen.append("the score of the contest; `docs/reference/scores.md` says which contest has which")
@@ -238,17 +190,24 @@ def _read_small(path: Path) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
-def _propose_labels(proposal: Proposal, labels: Sequence[str]) -> None:
-    """Name the classes by the labels of the table."""
+def _propose_labels(
+    proposal: Proposal, train: RunTable, ids: Sequence[str], labels: Sequence[str], image_of: Mapping[str, Path]
+) -> None:
+    """Name the classes by the labels of the table, and look whether they overlap."""
     names = sorted(set(labels))
     if not names:
         proposal.dataset |= {"classes": ["object"], "overlapping": True}
         proposal.unseen.append("the name of the class; it is called `object`")
         return
     classes = [{"name": f"class_{name}", "label": name} if name.isdigit() else name for name in names]
-    proposal.dataset |= {"classes": classes, "overlapping": len(names) <= 7}
+    proposal.dataset["classes"] = classes
     proposal.found.append(f"classes: {', '.join(names)}")
-    proposal.unseen.append("whether classes overlap; they may (overlapping: true), until you set it to false")
+    texts: dict[str, list[str]] = {}
+    for key, text in zip(ids, train.table[train.runs], strict=True):
+        if not is_empty_text(text):
+            texts.setdefault(key, []).append(text)
+    images = [(image_of[key], parts) for key, parts in texts.items() if key in image_of]
+    propose_overlap_of_runs(proposal, images, len(names))
 
 
 def _find_sample(found: Sequence[RunTable], root: Path, ids: set[str]) -> Path | None:
@@ -290,14 +249,3 @@ def _propose_submission(proposal: Proposal, sample: Path | None) -> Any:
     settings |= {key: value for key, value in dialect.items() if key != "form"}
     classes = {entry["label"]: entry["name"] for entry in proposal.dataset["classes"] if isinstance(entry, dict)}
     return settings | ({"classes": classes} if classes else {})
-
-
-def _finish(proposal: Proposal, images: Mapping[str, Path], tables: Sequence[Path]) -> None:
-    survey = survey_images(list(images.values()))
-    proposal.found += survey.sentences
-    proposal.view = propose_view(survey.sizes)
-    is_one = (
-        len(proposal.dataset["classes"]) - any("background" in str(entry) for entry in proposal.dataset["classes"]) == 1
-    )
-    proposal.data["strata"] = "foreground" if is_one else "classes"
-    propose_groups(proposal, images, tables)
