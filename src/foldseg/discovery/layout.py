@@ -1,7 +1,7 @@
 """Finds images and their masks in a folder, and the patterns that say where they are."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -9,13 +9,8 @@ from foldseg.data.patterns import MASK_FILES
 from foldseg.discovery.files import find_files
 from foldseg.discovery.mask_survey import looks_like_mask
 from foldseg.discovery.names import NameParts, parse_path
+from foldseg.discovery.pairing import Pairing, pair_masks
 from foldseg.errors import FoldsegError
-
-_MOST_CLASSES = 20
-_ENOUGH = 0.5
-"""Images and masks are paired by a rule if it finds the masks of at least this share of images."""
-_LABEL_IDS = ("labelids", "labeltrainids", "label", "labels", "mask", "masks")
-"""If an image has several kinds of masks, the first of these words in their names decides."""
 
 
 @dataclass
@@ -49,30 +44,6 @@ class FoundLayout:
         return [pair for split in self.splits for pair in split.pairs]
 
 
-@dataclass(frozen=True)
-class _Pairing:
-    """How masks are found for images: the masks of each image, and what else their patterns have."""
-
-    masks: dict[tuple[str, ...], list[NameParts]]
-    """Key of the image -> its masks."""
-    field_name: str = ""
-    """`class` or `part`, if there are several masks for an image."""
-    labels: tuple[str, ...] = ()
-    """What `class` stands for."""
-    is_class_a_folder: bool = False
-    is_by_folder: bool = False
-    """Whether an image and its masks have nothing in common but a folder of their own."""
-    rest_of: Mapping[PurePosixPath, str] = field(default_factory=dict)
-    """Path of a mask -> what follows in its name after that of its image, with the separator."""
-
-    def masks_of(self, image: NameParts) -> list[NameParts]:
-        """Return the masks of an image: of its own split, and one unless each is of a class or a part."""
-        candidates = [mask for mask in self.masks.get(image.key, []) if not mask.split or mask.split == image.split]
-        if self.field_name or not candidates:
-            return candidates
-        return [_choose_mask(candidates)]
-
-
 def find_layout(root: Path) -> FoundLayout:
     """Return the images and masks below a folder. FoldsegError if there are no pictures."""
     files = find_files(root, MASK_FILES)
@@ -87,7 +58,7 @@ def find_layout(root: Path) -> FoundLayout:
         raise FoldsegError(f"{root}: all its {len(masks)} pictures look like masks; where are the images?")
     images, masks = _drop_common_folders(images, masks)
     images = _choose_images(images)
-    pairing = _pair(images, masks)
+    pairing = pair_masks(images, masks)
     return _build_layout(root, images, pairing, masks)
 
 
@@ -138,86 +109,7 @@ def _choose_images(images: Sequence[NameParts]) -> list[NameParts]:
     return [name for name in images if name.role == "image" or (name.split and name.split not in named_splits)]
 
 
-def _pair(images: Sequence[NameParts], masks: Sequence[NameParts]) -> _Pairing:
-    """Return the masks of the images, by the first rule that finds those of enough images."""
-    keys = {image.key for image in images}
-    rules = (_pair_by_key, _pair_by_folder_of_class, _pair_by_rest, _pair_by_folder_of_image)
-    for rule in rules:
-        pairing = rule(images, masks)
-        masked_splits = {mask.split for mask in masks}
-        wanted = {image.key for image in images if image.split in masked_splits or len(masked_splits) == 1}
-        if pairing.masks and len(pairing.masks) >= _ENOUGH * min(len(wanted) or len(keys), len(masks)):
-            return pairing
-    return _Pairing({})
-
-
-def _pair_by_key(images: Sequence[NameParts], masks: Sequence[NameParts]) -> _Pairing:
-    """The path of a mask is that of its image, but for words that say what it is."""
-    keys = {image.key for image in images}
-    found: dict[tuple[str, ...], list[NameParts]] = defaultdict(list)
-    for mask in masks:
-        if mask.key in keys:
-            found[mask.key].append(mask)
-    return _Pairing(dict(found))
-
-
-def _choose_mask(candidates: Sequence[NameParts]) -> NameParts:
-    """Return the mask that is likely to hold ids of classes, of several for one image."""
-
-    def rank(mask: NameParts) -> int:
-        words = mask.tail.lower().strip("_- .").replace("-", "_").split("_")
-        return next((place for place, word in enumerate(_LABEL_IDS) if word in words), len(_LABEL_IDS))
-
-    return min(candidates, key=rank)
-
-
-def _pair_by_folder_of_class(images: Sequence[NameParts], masks: Sequence[NameParts]) -> _Pairing:
-    """Masks are in a folder for each class."""
-    keys = {image.key for image in images}
-    found: dict[tuple[str, ...], list[NameParts]] = defaultdict(list)
-    labels = Counter[str]()
-    for mask in masks:
-        if mask.folders and (*mask.folders[1:], mask.base) in keys:
-            found[*mask.folders[1:], mask.base].append(mask)
-            labels[mask.folders[0]] += 1
-    if not 1 <= len(labels) <= _MOST_CLASSES:
-        return _Pairing({})
-    return _Pairing(dict(found), "class", tuple(sorted(labels)), is_class_a_folder=True)
-
-
-def _pair_by_rest(images: Sequence[NameParts], masks: Sequence[NameParts]) -> _Pairing:
-    """The name of a mask begins with that of its image. The rest names a class, or a part of the mask."""
-    keys = {image.key for image in images}
-    found: dict[tuple[str, ...], list[NameParts]] = defaultdict(list)
-    rests, rest_of = Counter[str](), dict[PurePosixPath, str]()
-    for mask in masks:
-        stem = mask.base
-        for end in range(len(stem) - 1, 0, -1):
-            if stem[end] in "_-. " and (*mask.folders, stem[:end]) in keys:
-                found[*mask.folders, stem[:end]].append(mask)
-                rests[stem[end + 1 :]] += 1
-                rest_of[mask.path] = stem[end:]
-                break
-    has_names = all(not rest.isdigit() for rest in rests)
-    if found and has_names and len(rests) <= _MOST_CLASSES and len(rests) < len(masks):
-        return _Pairing(dict(found), "class", tuple(sorted(rests)), rest_of=rest_of)
-    return _Pairing(dict(found), "part", rest_of=rest_of)
-
-
-def _pair_by_folder_of_image(images: Sequence[NameParts], masks: Sequence[NameParts]) -> _Pairing:
-    """An image and all files of its mask are in a folder of their own."""
-    folders = Counter(image.folders for image in images)
-    key_of_folder = {image.folders: image.key for image in images if image.folders and folders[image.folders] == 1}
-    found: dict[tuple[str, ...], list[NameParts]] = defaultdict(list)
-    for mask in masks:
-        if mask.folders in key_of_folder:
-            found[key_of_folder[mask.folders]].append(mask)
-    return _Pairing(dict(found), "part", is_by_folder=True)
-
-
-def _build_layout(
-    root: Path, images: Sequence[NameParts], pairing: _Pairing, masks: Sequence[NameParts]
-) -> FoundLayout:
+def _build_layout(root: Path, images: Sequence[NameParts], pairing: Pairing, masks: Sequence[NameParts]) -> FoundLayout:
     """Return splits with their patterns, `train` first."""
     members = _divide_into_splits(images, pairing)
     has_fields = _needs_fields([*images, *(mask for image in images for mask in pairing.masks_of(image))], pairing)
@@ -239,7 +131,7 @@ def _build_layout(
     return FoundLayout(splits, template, list(pairing.labels), others)
 
 
-def _divide_into_splits(images: Sequence[NameParts], pairing: _Pairing) -> dict[str, list[NameParts]]:
+def _divide_into_splits(images: Sequence[NameParts], pairing: Pairing) -> dict[str, list[NameParts]]:
     """Return the images of each split. Without a word for it, folders of images without any mask are `test`."""
     with_masks = {image.path.parent for image in images if pairing.masks_of(image)}
     members: dict[str, list[NameParts]] = defaultdict(list)
@@ -249,12 +141,12 @@ def _divide_into_splits(images: Sequence[NameParts], pairing: _Pairing) -> dict[
     return members
 
 
-def _needs_fields(names: Sequence[NameParts], pairing: _Pairing) -> bool:
+def _needs_fields(names: Sequence[NameParts], pairing: Pairing) -> bool:
     """Whether an id cannot be one part of a path: it is made of a folder and a name that do not follow each other."""
     return any(_is_divided(name, pairing) for name in names)
 
 
-def _is_divided(name: NameParts, pairing: _Pairing) -> bool:
+def _is_divided(name: NameParts, pairing: Pairing) -> bool:
     places = _id_places(name, pairing)
     if not places or not name.base or pairing.is_by_folder:
         return False
@@ -264,20 +156,20 @@ def _is_divided(name: NameParts, pairing: _Pairing) -> bool:
     return not follows or bool(name.head)
 
 
-def _id_places(name: NameParts, pairing: _Pairing) -> tuple[int, ...]:
+def _id_places(name: NameParts, pairing: Pairing) -> tuple[int, ...]:
     """Return the places of folders that are part of the id: without that of a class."""
     is_class_folder = name.role == "mask" and pairing.field_name == "class" and pairing.is_class_a_folder
     return name.places[1:] if is_class_folder else name.places
 
 
-def _make_image_pattern(image: NameParts, has_fields: bool, pairing: _Pairing) -> str:
+def _make_image_pattern(image: NameParts, has_fields: bool, pairing: Pairing) -> str:
     parts = list(image.path.parts[:-1])
     if pairing.is_by_folder and image.base and image.folders[-1:] != (image.base,):
         return _join(parts, image.places, "{id}", "*")
     return _join_id(image, parts, image.places, f"{image.head}{{id}}{image.tail}", has_fields)
 
 
-def _make_mask_pattern(mask: NameParts, has_fields: bool, pairing: _Pairing) -> str:
+def _make_mask_pattern(mask: NameParts, has_fields: bool, pairing: Pairing) -> str:
     parts = list(mask.path.parts[:-1])
     if pairing.is_by_folder:
         return _join(parts, mask.places, "{id}", "{part}")
