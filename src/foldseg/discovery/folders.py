@@ -80,6 +80,11 @@ def _propose_all_classes(
     listed = _find_class_file(root, survey, proposal)
     if listed is None:
         proposal.unseen.append("the names of the classes; write them in place of those that were made up")
+    if listed is None and survey.values == "ids" and len(survey.ids) > 2:
+        proposal.unseen.append(
+            f"whether {survey.ids[0]} is background, which is not scored; and whether one of the ids is void, which "
+            "counts nowhere (void: [255])"
+        )
     return propose_classes(survey, listed)
 
 
