@@ -126,7 +126,8 @@ def test_a_careless_division_is_found_and_a_careful_one_is_not(drives: Data):
 def test_make_folds_warns_of_a_place_that_two_groups_share(drives: Data, caplog: pytest.LogCaptureFixture):
     make_folds_file(drives)
     assert drives.folds.is_file()
-    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    (warning,) = [message for message in warnings if "no mask has the class" not in message]
     assert re.search(
         r"folds\.csv: 6 of 12 images look like one on the other side, between folds, e\.g\. S1_f0", warning
     )
