@@ -127,7 +127,8 @@ def test_make_folds_warns_of_a_place_that_two_groups_share(drives: Data, caplog:
     make_folds_file(drives)
     assert drives.folds.is_file()
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    (warning,) = [message for message in warnings if "no mask has the class" not in message]
+    (warning,) = [message for message in warnings if message.startswith(str(drives.folds))]
+    assert any("2 image(s) are exact copies of others" in message for message in warnings)
     assert re.search(
         r"folds\.csv: 6 of 12 images look like one on the other side, between folds, e\.g\. S1_f0", warning
     )
