@@ -392,8 +392,21 @@ def test_impossible_ensembles_are_refused(tmp_path: Path, content: dict[str, obj
 
 
 def test_the_data_block_is_read_alone(tmp_path: Path) -> None:
-    path = write(tmp_path / "x.yaml", EXPERIMENT | {"nonsense": 1})
+    path = write(tmp_path / "x.yaml", EXPERIMENT | {"batch_size": "nonsense"})
     assert load_data(path, ["data.fold_count=3"]).fold_count == 3
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("fold_count=3", r"fold_count \(the command line\): unknown key; did you mean data\.fold_count\?"),
+        ("fold_cuont=3", r"fold_cuont .*did you mean data\.fold_count\?"),
+        ("nonsense=3", r"nonsense \(the command line\): unknown key$"),
+    ],
+)
+def test_an_unknown_key_beside_the_data_block_is_named(tmp_path: Path, override: str, says: str) -> None:
+    with pytest.raises(FoldsegError, match=says):
+        load_data(write(tmp_path / "x.yaml", EXPERIMENT), [override])
 
 
 def test_a_file_without_data_block_is_refused(tmp_path: Path) -> None:

@@ -96,9 +96,9 @@ def test_names_in_two_unicode_forms_are_one(tmp_path: Path) -> None:
 
 
 def test_a_name_in_two_splits_gets_the_split_before_it(tmp_path: Path) -> None:
-    write(tmp_path, "train/1.png", "masks/1.png", "test/1.png")
+    write(tmp_path, "train/1.png", "masks/1.png", "train/2.png", "masks/2.png", "test/1.png")
     files = {"train": {"images": "train/{id}.png", "masks": "masks/{id}.png"}, "test": "test/{id}.png"}
-    assert list(rows_of(data_of(tmp_path, files))) == ["train_1", "test_1"]
+    assert list(rows_of(data_of(tmp_path, files))) == ["train_1", "train_2", "1"]
 
 
 @pytest.mark.parametrize(
@@ -174,6 +174,25 @@ def test_a_folder_that_cannot_be_written_is_named_with_the_setting(tmp_path: Pat
     )  # fmt: skip
     assert rows_of(moved)["a"][1].startswith("../elsewhere/")
     assert mask_of(moved, "a") == (IDS // 255).tolist()
+
+
+def test_a_pattern_of_masks_that_finds_nothing_is_named(tmp_path: Path) -> None:
+    write(tmp_path, "images/a.png", "masks/a.png")
+    files = {"train": {"images": "images/{id}.png", "masks": "masks/{id}_gt.png"}}
+    for unmasked in ("refuse", "leave_out", "background", "test"):
+        with pytest.raises(FoldsegError, match=r"splits\.train\.masks: no file below .* is like masks/\{id\}_gt\.png"):
+            own_folders.scan(data_of(tmp_path, files, unmasked=unmasked))
+
+
+def test_a_threshold_divides_the_parts_and_not_what_was_drawn_of_them(tmp_path: Path) -> None:
+    from foldseg.data.datasets import DataSet
+
+    write(tmp_path, "a/image.png")
+    write(tmp_path, "a/masks/1.png", picture=np.array([[0, 90, 200], [255, 127, 0]], np.uint8))
+    files = {"train": {"images": "{id}/image.png", "masks": "{id}/masks/{part}.png"}}
+    data = DataSet(data_of(tmp_path, files, ["nucleus"], {"mask_threshold": 128}))
+    mask = read_mask(tmp_path / str(data.samples["mask"][0]), data.labels, data.pictures)
+    assert mask.tolist() == [[0, 0, 1], [1, 0, 0]]
 
 
 def test_images_without_a_mask_are_refused_left_out_or_background(tmp_path: Path) -> None:

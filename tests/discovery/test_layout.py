@@ -52,6 +52,10 @@ LAYOUTS: dict[str, tuple[list[str], str, Splits]] = {
     "camvid": (["train/a.png", "trainannot/a.png", "val/b.png", "valannot/b.png", "test/c.png", "testannot/c.png"],
         "{id}", {"train": ("train/{id}.png", "trainannot/{id}.png"), "val": ("val/{id}.png", "valannot/{id}.png"),
         "test": ("test/{id}.png", "testannot/{id}.png")}),
+    "one suffix that says nothing": (["images/a_1.png", "images/a_2.png", "masks/a_1_color.png", "masks/a_2_color.png"],
+        "{id}", {"train": ("images/{id}.png", "masks/{id}_color.png")}),
+    "one folder of masks that says nothing": (["images/a.png", "images/b.png", "masks/foreground/a.png",
+        "masks/foreground/b.png"], "{id}", {"train": ("images/{id}.png", "masks/foreground/{id}.png")}),
     "images alone": (["a.jpg", "b.jpg"], "{id}", {"train": ("{id}.jpg", "")}),
 }  # fmt: skip
 

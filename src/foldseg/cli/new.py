@@ -46,6 +46,8 @@ def new(
     if proposal.unseen:
         print("Not to be seen in the files:", *proposal.unseen, sep="\n  - ")
     print(f"Written: {', '.join(map(str, paths.values()))}")
+    if not proposal.has_masks:
+        print("No masks were found: describe in the first file where they are, before you train")
     print("Next:")
     for command in (
         f"foldseg check {paths['data']}",

@@ -40,10 +40,22 @@ def load_ensemble(path: Path, overrides: Sequence[str] = ()) -> Ensemble:
 def load_data(path: Path, overrides: Sequence[str] = ()) -> Data:
     """Return the block `data` of the YAML of a data set or an experiment. Its other blocks are ignored."""
     draft = _draft(path, overrides, Experiment, {})
+    _refuse_unknown_blocks(draft, path)
     if not isinstance(draft.content.get("data"), dict):
         raise FoldsegError(f"{path}: has no `data:` block; data sets are described in configs/data/")
     data_draft = Draft(_DataFile, {"data": draft.content["data"]}, draft.origin)
     return validate(data_draft, _DataFile, path).data
+
+
+def _refuse_unknown_blocks(draft: Draft, path: Path) -> None:
+    """Raise FoldsegError for a key beside `data` that no experiment has; it may be one that belongs into `data`."""
+    unknown = [key for key in draft.content if key not in Experiment.model_fields]
+    if unknown:
+        key = unknown[0]
+        near = [f"data.{key}"] if key in Data.model_fields else []
+        near += [f"data.{name}" for name in difflib.get_close_matches(str(key), Data.model_fields, 1) if name != key]
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise FoldsegError(f"{path}: {key} ({draft.source_of((key,))}): unknown key{hint}")
 
 
 def load_tta(overrides: Sequence[str]) -> Tta:

@@ -96,7 +96,7 @@ def check_data(data: DataSet) -> DataCheck:
         outcomes = list(tqdm(steps, "checking data", len(table), unit="image", leave=False, disable=None))
     problems = _group_problems(table["id"].tolist(), outcomes)
     counts = np.array([outcome for outcome in outcomes if isinstance(outcome, np.ndarray)], np.int64)
-    counts = counts.reshape(-1, len(data.all_labels) + 1)
+    counts = counts.reshape(-1, len(data.all_labels) + 2)
     classes = _count_classes(counts, data.all_labels)
     remarks = [*_find_copies(data), *_find_odd_masks(counts, classes, data.all_labels.overlapping)]
     return DataCheck(len(table), int((table["mask"] != "").sum()), problems, remarks, classes)
@@ -123,14 +123,17 @@ def require_valid(data: DataSet) -> None:
 def _check_sample(
     root: Path, labels: LabelSet, pictures: Pictures, image: str, mask: str
 ) -> NDArray[np.int64] | FoldsegError | None:
-    """Return the pixels of each class in a mask, None for an image without one, or the error."""
+    """Return the pixels of each class in a mask, of void, and of all; None for an image without one; or the error."""
     try:
         header = check_once(root / image, pictures)
         if not mask:
             return None
         mask_header = read_image_header(root / mask)
         difference = _compare_sizes(root / image, header, root / mask, mask_header, pictures)
-        return difference or count_mask(root / mask, labels, pictures)
+        if difference is not None:
+            return difference
+        counts = count_mask(root / mask, labels, pictures)
+        return np.append(counts, mask_header.height * mask_header.width)
     except FoldsegError as error:
         return error
 
@@ -157,8 +160,9 @@ def _group_problems(ids: Sequence[str], outcomes: Sequence[object]) -> list[Prob
 
 
 def _count_classes(counts: NDArray[np.int64], labels: LabelSet) -> pd.DataFrame:
-    share = counts.sum(0) / max(1, counts.sum())
-    return pd.DataFrame({"class": [*labels.names, "(void)"], "images": (counts > 0).sum(0), "share": share})
+    of_classes = counts[:, :-1]
+    share = of_classes.sum(0) / max(1, counts[:, -1].sum())
+    return pd.DataFrame({"class": [*labels.names, "(void)"], "images": (of_classes > 0).sum(0), "share": share})
 
 
 def _find_copies(data: DataSet) -> list[str]:
@@ -179,7 +183,7 @@ def _find_odd_masks(counts: NDArray[np.int64], classes: pd.DataFrame, overlappin
     """Say which masks are void all over, and which classes no mask has. Overlapping masks may well be empty."""
     remarks = []
     if len(counts):
-        void_alone = int((counts[:, :-1].sum(1) == 0).sum())
+        void_alone = int((counts[:, :-2].sum(1) == 0).sum())
         if void_alone and not overlapping:
             remarks.append(f"{void_alone} mask(s) are void all over")
         absent = classes["class"][:-1][classes["images"][:-1] == 0].tolist()

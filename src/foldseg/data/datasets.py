@@ -97,8 +97,11 @@ class DataSet:
 
     @property
     def pictures(self) -> Pictures:
-        """How picture files are read."""
-        return self.settings.pictures
+        """How picture files are read. Masks that foldseg has drawn hold ids, whatever they were drawn from."""
+        pictures = self.settings.pictures
+        if not self.settings.dataset.draws_masks:
+            return pictures
+        return pictures.model_copy(update={"mask_threshold": None, "nearest_color": None, "resize_masks": False})
 
     @cached_property
     def labels(self) -> LabelSet:

@@ -50,8 +50,13 @@ def make_folds_file(settings: Data, strict: bool = False) -> pd.DataFrame:
     if leaks and strict:
         raise FoldsegError("\n  ".join([f"{path}: is not written, because of what is shared:", *leaks]))
     write_text(path, format_folds(folds))
-    sizes = count_images_per_fold(folds)
-    logger.info("%s: %d images in %d folds (%s)", path, len(folds), len(sizes), ", ".join(map(str, sizes)))
+    only_trained = int((folds["fold"] == ONLY_TRAINED).sum())
+    sizes = count_images_per_fold(folds[folds["fold"] != ONLY_TRAINED])
+    if only_trained:
+        text = "%s: %d images are validated on (fold 0), %d are only trained on (fold -1)"
+        logger.info(text, path, sum(sizes), only_trained)
+    else:
+        logger.info("%s: %d images in %d folds (%s)", path, len(folds), len(sizes), ", ".join(map(str, sizes)))
     unevenness = describe_unevenness(folds)
     warnings = [unevenness, *leaks] if unevenness else leaks
     for warning in warnings:

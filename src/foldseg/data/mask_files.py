@@ -291,6 +291,8 @@ def _suggest_cure(raw_ids: RawIds, labels: LabelSet, pictures: Pictures) -> str:
     """Say how a mask of unknown ids may be meant. "" if there is no idea."""
     present = np.unique(raw_ids)
     known = sorted({raw_id for label in labels.classes for raw_id in label.raw_ids} | set(labels.background_ids))
+    if pictures.mask_threshold is None and 255 in present and 255 not in known and len(known) == 1:
+        return "; if it is black and white, the class needs `ids: 255`"
     if pictures.mask_threshold is None and len(known) == 2:
         if present.tolist() == [0, 255] and known == [0, 1]:
             return "; it is black and white: give the classes the ids 0 and 255"

@@ -70,6 +70,8 @@ def _find_split(name: str, files: SplitFiles, settings: Folders, root: Path) -> 
     if files.list is not None:
         images = _select_listed(images, root / files.list, root)
     found = find_matches(root, mask_patterns, get_drawn_folder(settings, root), (*MASK_FILES, ".npy"))
+    if files.masks and not found:
+        raise FoldsegError(f"{key}.masks: no file below {root} is like {' or '.join(files.masks)}")
     masks: dict[str, list[Match]] = defaultdict(list)
     for match in found:
         masks[match.fields["id"]].append(match)
@@ -157,20 +159,26 @@ def _refuse_several_masks(masks: Mapping[str, Sequence[Match]], key: str) -> Non
 
 
 def _choose_ids(splits: Sequence[_Split], root: Path) -> dict[tuple[str, str], str]:
-    """Return the id of each image by split and name. If a name is in several splits, the split is put before it."""
-    count: dict[str, int] = defaultdict(int)
+    """Return the id of each image by split and name.
+
+    If a split shares names with another one, the split is put before all its names. Names of test images stay as they
+    are, since submissions hold them.
+    """
+    owners: dict[str, list[str]] = defaultdict(list)
     for split in splits:
         for name in split.images:
-            count[name] += 1
-    repeated = sorted(name for name, number in count.items() if number > 1)
-    if repeated:
+            owners[name].append(split.name)
+    shared = {name: names for name, names in owners.items() if len(names) > 1}
+    prefixed = {split for names in shared.values() for split in names} - {TEST}
+    if shared:
+        example = next(iter(shared))
         say_once(
-            f"{root}: {len(repeated)} id(s) are in several splits, e.g. {repeated[0]}; they are named "
-            f"SPLIT_{repeated[0]} and so on",
+            f"{root}: {len(shared)} names are in several splits, e.g. {example}; ids of images of "
+            f"{' and '.join(sorted(prefixed))} begin with the split: {min(prefixed)}_{example}",
             level=logging.INFO,
         )
     names = {
-        (split.name, name): f"{split.name}_{name}" if count[name] > 1 else name
+        (split.name, name): f"{split.name}_{name}" if split.name in prefixed else name
         for split in splits
         for name in split.images
     }

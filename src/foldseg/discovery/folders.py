@@ -71,7 +71,8 @@ def _propose_all_classes(
         propose_overlap_of_files(proposal, (files for _, files in layout.pairs), len(layout.labels))
         return {}
     if survey is None:
-        proposal.unseen.append("the classes, since there are no masks; write their names")
+        proposal.unseen.append("where the masks are, and the classes; write both")
+        proposal.has_masks = False
         return {"classes": [{"name": "background", "scored": False}, "object"]}
     proposal.found += describe_masks(survey)
     if any("{part}" in pattern for split in layout.splits for pattern in split.masks):
@@ -80,6 +81,8 @@ def _propose_all_classes(
     listed = _find_class_file(root, survey, proposal)
     if listed is None:
         proposal.unseen.append("the names of the classes; write them in place of those that were made up")
+    if listed is None and survey.values == "colors":
+        proposal.unseen.append("whether one of the colours is void, which counts nowhere (void: ['#e0e0c0'])")
     if listed is None and survey.values == "ids" and len(survey.ids) > 2:
         proposal.unseen.append(
             f"whether {survey.ids[0]} is background, which is not scored; and whether one of the ids is void, which "

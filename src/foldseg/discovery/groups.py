@@ -62,7 +62,8 @@ def _propose_columns(proposal: Proposal, ids: Sequence[str], path: Path, has_gro
         return has_groups
     for column in table.columns:
         values = table[column]
-        if column == key or not is_repeated(values, len(ids)):
+        is_used = column in proposal.dataset.get("columns", {}).values()
+        if column == key or is_used or not is_repeated(values, len(ids)):
             continue
         setting = {"kind": "column", "file": str(path), "column": column, "id": key}
         if GROUP_WORDS.search(column) and not has_groups:

@@ -17,8 +17,8 @@ from foldseg.errors import FoldsegError
 _MOST_MASKS = 64
 """So many masks are read, evenly spread over all."""
 _FEW_VALUES = 64
-_MAIN_SHARE = 0.0005
-"""A colour is that of a class if it has at least this share of the pixels that were read."""
+_FEWEST_SOLID = 4
+"""A colour is that of a class if so many pixels, of all masks that were read, have it with all their neighbours."""
 _FAR = 60.0
 """Distance in RGB from which on a colour is not a mixture of others, but of its own."""
 _WHITE, _VOID = 255, 255
@@ -113,22 +113,47 @@ def _survey_ids(masks: Sequence[RawIds], is_lossy: bool) -> MaskSurvey:
 
 
 def _survey_colours(masks: Sequence[RawIds]) -> MaskSurvey:
-    counts = Counter[int]()
+    """Return the colours of areas. A colour that is only at edges is a mixture of others."""
+    counts, solid = Counter[int](), Counter[int]()
     for mask in masks:
         picture = mask if mask.ndim == 3 else np.stack([np.asarray(mask, np.uint8)] * 3, -1)
-        present, number = np.unique(_encode(picture), return_counts=True)
-        for code, count in zip(present.tolist(), number.tolist(), strict=True):
-            counts[code] += count
-    total = counts.total()
+        codes = _encode(picture)
+        _add_counts(counts, codes)
+        _add_counts(solid, codes[1:-1, 1:-1][_is_solid(codes)])
     main: list[Colour] = []
-    for code, count in counts.most_common():
+    for code, count in solid.most_common():
         colour = (code >> 16, code >> 8 & 255, code & 255)
         is_apart = all(np.linalg.norm(np.subtract(colour, other)) >= _FAR for other in main)
-        if count >= _MAIN_SHARE * total and (is_apart or len(counts) <= _FEW_VALUES):
+        if count >= _FEWEST_SOLID and (is_apart or len(counts) <= _FEW_VALUES):
             main.append(colour)
+    total = counts.total()
     on_table = sum(counts[red << 16 | green << 8 | blue] for red, green, blue in main)
-    nearest = 100 if on_table < total else None
+    nearest = _choose_nearest(main) if on_table < total else None
     return MaskSurvey("colors", colours=main, nearest=nearest, share_off=1 - on_table / total)
+
+
+def _add_counts(counts: Counter[int], codes: NDArray[np.uint32]) -> None:
+    present, number = np.unique(codes, return_counts=True)
+    for code, count in zip(present.tolist(), number.tolist(), strict=True):
+        counts[code] += count
+
+
+def _is_solid(codes: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    """Return where all eight neighbours of a pixel are like it: (H - 2, W - 2) bool."""
+    height, width = codes.shape
+    middle = codes[1:-1, 1:-1]
+    same = np.ones(middle.shape, bool)
+    for row in range(3):
+        for column in range(3):
+            same &= codes[row : height - 2 + row, column : width - 2 + column] == middle
+    return same
+
+
+def _choose_nearest(colours: Sequence[Colour]) -> int:
+    """Return half of the largest distance between two colours: so far a mixture of them can be from the nearer one."""
+    points = np.array(colours, np.float64)
+    distances = np.linalg.norm(points[:, None] - points[None], axis=-1)
+    return int(np.ceil(distances.max() / 2)) + 1
 
 
 def _encode(picture: RawIds) -> NDArray[np.uint32]:

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from foldseg.discovery.names import NameParts
@@ -80,6 +80,8 @@ def _pair_by_folder_of_class(images: Sequence[NameParts], masks: Sequence[NamePa
         if mask.folders and (*mask.folders[1:], mask.base) in keys:
             found[*mask.folders[1:], mask.base].append(mask)
             labels[mask.folders[0]] += 1
+    if len(labels) == 1:  # a folder of all masks, whose name says nothing
+        return Pairing({key: [replace(mask, places=mask.places[1:]) for mask in found[key]] for key in found})
     if not 1 <= len(labels) <= _MOST_CLASSES:
         return Pairing({})
     return Pairing(dict(found), "class", tuple(sorted(labels)), is_class_a_folder=True)
@@ -98,10 +100,18 @@ def _pair_by_rest(images: Sequence[NameParts], masks: Sequence[NameParts]) -> Pa
                 rests[stem[end + 1 :]] += 1
                 rest_of[mask.path] = stem[end:]
                 break
+    if len(rests) == 1:  # a suffix of all masks
+        tail = next(iter(rest_of.values()), "")
+        return Pairing({key: [_add_tail(mask, tail) for mask in found[key]] for key in found})
     has_names = all(not rest.isdigit() for rest in rests)
     if found and has_names and len(rests) <= _MOST_CLASSES and len(rests) < len(masks):
         return Pairing(dict(found), "class", tuple(sorted(rests)), rest_of=rest_of)
     return Pairing(dict(found), "part", rest_of=rest_of)
+
+
+def _add_tail(mask: NameParts, tail: str) -> NameParts:
+    """Return a mask whose base ends in a suffix, with the suffix in its tail."""
+    return replace(mask, base=mask.base.removesuffix(tail), tail=tail + mask.tail)
 
 
 def _pair_by_folder_of_image(images: Sequence[NameParts], masks: Sequence[NameParts]) -> Pairing:

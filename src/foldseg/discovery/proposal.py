@@ -33,6 +33,8 @@ class Proposal:
     """Other settings of the block `data`."""
     options: list[str] = field(default_factory=list)
     """Lines of YAML that are written as comments: what may be wanted, too."""
+    has_masks: bool = True
+    """Whether images with masks were found."""
     group_count: int = 0
     """Number of groups that folds can be made of."""
     view: dict[str, Any] = field(default_factory=dict)
@@ -172,7 +174,7 @@ def describe_masks(survey: MaskSurvey) -> list[str]:
     forms = ", ".join(f"{form} ({count})" for form, count in survey.forms.most_common(4))
     sentences = [f"{survey.read} masks were read: {forms}"]
     if survey.values == "colors":
-        colours = ", ".join("#{:02x}{:02x}{:02x}".format(*colour) for colour in survey.colours[:8])
+        colours = ", ".join("#{:02x}{:02x}{:02x}".format(*colour) for colour in survey.colours)
         sentences.append(f"masks hold {len(survey.colours)} colours: {colours}")
     else:
         ids = ", ".join(map(str, survey.ids[:12]))

@@ -12,6 +12,11 @@ class DatasetKind(Choice):
     """Which data set: the layout of the folder `data.root`, and the classes."""
 
     @property
+    def draws_masks(self) -> bool:
+        """Whether masks are drawn by foldseg, so that `data.pictures` says nothing of how these files are read."""
+        return False
+
+    @property
     def classes_overlap(self) -> bool | None:
         """Whether a pixel may be of several classes, or of none. None if only the files of the data set tell it."""
         return False
