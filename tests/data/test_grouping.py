@@ -146,6 +146,21 @@ def test_a_hold_out_is_fold_0_and_the_others_are_only_trained_on(root: Path, div
     assert pd.read_csv(root / "folds.csv")["fold"].min() == ONLY_TRAINED
 
 
+def test_a_hold_out_does_not_divide_groups(root: Path) -> None:
+    write_set(root / "val") if (root / "val").mkdir() is None else None
+    splits = {
+        "train": {"images": "images/{group}_{n}.png", "masks": "masks/{group}_{n}.png"},
+        "val": {"images": "val/images/{group}_{n}.png", "masks": "val/masks/{group}_{n}.png"},
+    }
+    dataset = {"kind": "folders", "classes": ["background", "salt", "gold"], "splits": splits, "id": "{group}_{n}"}
+    with pytest.raises(
+        FoldsegError, match=r"3 group\(s\) would be trained and validated on: p0, p1, p2; .*groups=none"
+    ):
+        make_folds_file(data_of(root, dataset=dataset, division="split"))
+    folds = make_folds_file(data_of(root, dataset=dataset, division="split", groups="none"))
+    assert folds["fold"].value_counts().to_dict() == {ONLY_TRAINED: 12, 0: 12}
+
+
 def test_official_splits_are_one_division(root: Path) -> None:
     write_set(root / "val") if (root / "val").mkdir() is None else None
     splits = {

@@ -59,6 +59,12 @@ def hold_out(table: pd.DataFrame, is_held_out: NDArray[np.bool_]) -> pd.DataFram
     """
     if is_held_out.all() or not is_held_out.any():
         raise FoldsegError(f"data.division: {is_held_out.sum()} of {len(table)} images would be validated on")
+    both = sorted(set(table["group"][is_held_out]) & set(table["group"][~is_held_out]))
+    if both:
+        raise FoldsegError(
+            f"data.division: {len(both)} group(s) would be trained and validated on: {shorten(both)}; exclude their "
+            "images from training (data.exclude), or, if they are no groups, set data.groups=none"
+        )
     return table.assign(fold=np.where(is_held_out, 0, ONLY_TRAINED)).sort_values("id", ignore_index=True)[FOLD_COLUMNS]
 
 

@@ -21,6 +21,7 @@ from foldseg.config.schema.division import (
     GroupsByColumn,
     GroupsByPattern,
     GroupsOfAlike,
+    NoGroups,
     Strata,
     StrataByColumn,
     StrataByPattern,
@@ -43,6 +44,7 @@ NameFunction = Callable[[pd.DataFrame, Any], pd.Series]
 NAMED_GROUPS: dict[type[Grouping], NameFunction] = {
     GroupsByPattern: lambda table, settings: _match_pattern(table, settings, "groups"),
     GroupsByColumn: lambda table, settings: _look_up_column(table, settings, "groups"),
+    NoGroups: lambda table, _: table["id"],
 }
 """Groups that follow from names and tables."""
 NAMED_STRATA: dict[type[Strata], NameFunction] = {

@@ -58,6 +58,12 @@ class GroupsByColumn(Grouping):
         return (cls.model_validate({"file": "patients.csv", "column": "patient"}),)
 
 
+class NoGroups(Grouping):
+    """Each image is a group of its own, whatever the data set says."""
+
+    kind: Literal["none"] = "none"
+
+
 class GroupsOfAlike(Grouping):
     """Images that look like each other: copies, neighbours of a video, overlapping tiles."""
 
