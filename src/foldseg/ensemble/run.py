@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from foldseg.config import Ensemble, save
-from foldseg.config.schema import Step, Tta
+from foldseg.config.schema import DatasetKind, Step, Table, Tta
+from foldseg.config.schema.submissions import RunLength
 from foldseg.data.datasets import OpenedData
 from foldseg.data.labels import LabelSet, Mask
 from foldseg.data.rle import Rle
@@ -75,6 +76,7 @@ def predict_ensemble(config: Ensemble) -> EnsembleResult:
 def _predict(config: Ensemble) -> EnsembleResult:
     members = _find_checked_members(config)
     members.require_same_data()
+    _warn_of_other_run_lengths(config, members.data.settings.dataset)
     members.predict(("oof", "test"))
     folder = config.submissions / config.name
     contents = hash_ensemble_samples(members.data, members.folds)
@@ -236,6 +238,19 @@ def _write_submission(members: Members, path: Path, line: Line, work: Path) -> C
     FORMATS[type(settings)].write(settings, path, predictions(), members.labels, images)
     check_submission(path, sizes, members.labels, settings, images)
     return np.stack(counts, 1) if len(counts) == len(tasks) else None
+
+
+def _warn_of_other_run_lengths(config: Ensemble, dataset: DatasetKind) -> None:
+    """Log that the submission counts pixels in another way than the data, which is rarely meant."""
+    if not isinstance(config.submission, RunLength) or not isinstance(dataset, Table) or not dataset.draws_masks:
+        return
+    different = [
+        f"{key} {getattr(config.submission, key)} ({getattr(dataset.run_lengths, key)} in the data)"
+        for key in ("direction", "base", "relative")
+        if getattr(config.submission, key) != getattr(dataset.run_lengths, key)
+    ]
+    if different:
+        logger.warning("submission: run lengths are written with %s", ", ".join(different))
 
 
 def _described(step: Step, is_left_out: bool) -> str:
