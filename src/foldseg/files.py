@@ -32,9 +32,11 @@ _VARIABLE = re.compile(r"\$(\w+|\{\w+\})")
 def user_path(path: Path) -> Path:
     """Return a path that a user wrote, with `~` filled in.
 
-    ValueError for the home of an unknown user, for a path that is too long, and for `$NAME`. Only shells fill in
-    variables, and nobody wants a folder of that very name.
+    ValueError for the home of an unknown user, for a path that is too long or holds a NUL, and for `$NAME`. Only shells
+    fill in variables, and nobody wants a folder of that very name.
     """
+    if "\0" in str(path):
+        raise ValueError(f"{str(path)!r}: holds a NUL character, as no path does")
     if len(os.fsencode(path)) > _LONGEST_PATH or any(len(os.fsencode(part)) > _LONGEST_NAME for part in path.parts):
         raise ValueError(f"{str(path)[:40]!r}...: is too long to be a path")
     if any(_VARIABLE.fullmatch(part) for part in path.parts):

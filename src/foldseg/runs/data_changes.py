@@ -63,6 +63,8 @@ def list_label_set_changes(run: RunFolder, experiment: Experiment) -> list[str]:
     before = run.facts.get("labels")
     if before is None:
         return []
+    if not isinstance(before, dict):
+        raise FoldsegError(f"{run.provenance}: is damaged: labels should be a mapping; found {before!r:.40}")
     return [f"label set: {change}" for change in describe_label_changes(before, labels.definition)]
 
 

@@ -82,7 +82,7 @@ class _Evaluator:
     """The run's network, and the data on which its weights are scored."""
 
     def __init__(self, run: RunFolder, device: str) -> None:
-        self._experiment = run.experiment
+        self._run, self._experiment = run, run.experiment
         self._device = choose_device(device)
         self._network: SegmentationNetwork = load_network(run).to(self._device)
         data = DataSet(self._experiment.data)
@@ -107,7 +107,10 @@ class _Evaluator:
 
     def load(self, state: State, *, refresh: bool) -> None:
         """Load weights into the network; `refresh`: with batch-norm statistics of their own."""
-        self._network.load_state_dict(state)
+        try:
+            self._network.load_state_dict(state)
+        except RuntimeError as error:
+            raise FoldsegError(f"{self._run.path}: a checkpoint does not hold the weights of this network") from error
         self._network.eval()
         if refresh:
             update_batch_norms(self._network, self._yield_training_images())

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from foldseg.config import Experiment
-from foldseg.config.schema import Model
+from foldseg.config.schema import Data, Model, OwnData
 from foldseg.data.datasets import OpenedData
 from foldseg.errors import FoldsegError
 from foldseg.outputs import check_output
@@ -35,6 +35,13 @@ def resolve_start_file(model: Model) -> Model:
     return model.model_copy(update={"start_from": find_start(model.start_from)})
 
 
+def _are_same_images(data: Data, other: Data) -> bool:
+    """Whether ids mean the same images. Data that users describe is told apart by its folder."""
+    if data.dataset.kind != other.dataset.kind:
+        return False
+    return not isinstance(data.dataset, OwnData) or data.root.resolve() == other.root.resolve()
+
+
 def check_start_is_no_leak(experiment: Experiment, validation: pd.DataFrame, opened: OpenedData) -> None:
     """Raise FoldsegError if the weights that a run starts from were trained on images that it validates on.
 
@@ -50,7 +57,7 @@ def check_start_is_no_leak(experiment: Experiment, validation: pd.DataFrame, ope
             return
         RunFolder.open(run.path)
         data = run.experiment.data
-        if data.dataset.kind == experiment.data.dataset.kind:
+        if _are_same_images(data, experiment.data):
             table = opened.open(data).folded
             trained_on = set(table["id"][table["fold"] != run.fold])
             leaked = trained_on & set(validation["id"])
