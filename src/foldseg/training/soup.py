@@ -48,6 +48,8 @@ def make_soup(run: RunFolder, names: Sequence[str] = (), *, greedy: bool = True,
         if len(states) < 2:
             raise FoldsegError(f"{run.path}: a soup wants two checkpoints or more; there is {', '.join(states)}")
         evaluator = _Evaluator(run, device)
+        for name, state in states.items():
+            evaluator.check(run.checkpoint(name), state)
         monitor = run.experiment.monitor
         scores = {name: evaluator.score(state, refresh=False) for name, state in states.items()}
         if all(math.isnan(value) for value in scores.values()):
@@ -82,13 +84,20 @@ class _Evaluator:
     """The run's network, and the data on which its weights are scored."""
 
     def __init__(self, run: RunFolder, device: str) -> None:
-        self._run, self._experiment = run, run.experiment
+        self._experiment = run.experiment
         self._device = choose_device(device)
         self._network: SegmentationNetwork = load_network(run).to(self._device)
         data = DataSet(self._experiment.data)
         self._fold_data = open_fold(self._experiment, run.fold, data)
         run.check_folds(data)
         warn_of_changes(run, data)
+
+    def check(self, path: Path, state: State) -> None:
+        """Raise FoldsegError if the weights of a checkpoint are not those of the network."""
+        try:
+            self._network.load_state_dict(state)
+        except RuntimeError as error:
+            raise FoldsegError(f"{path}: does not hold the weights of the run's network; it was damaged") from error
 
     @torch.inference_mode()
     def score(self, state: State, *, refresh: bool = True) -> float:
@@ -107,10 +116,7 @@ class _Evaluator:
 
     def load(self, state: State, *, refresh: bool) -> None:
         """Load weights into the network; `refresh`: with batch-norm statistics of their own."""
-        try:
-            self._network.load_state_dict(state)
-        except RuntimeError as error:
-            raise FoldsegError(f"{self._run.path}: a checkpoint does not hold the weights of this network") from error
+        self._network.load_state_dict(state)
         self._network.eval()
         if refresh:
             update_batch_norms(self._network, self._yield_training_images())
