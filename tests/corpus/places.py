@@ -81,9 +81,8 @@ PLACES = [
     _of_training("new.yaml 0", "frame", FRAME),
     _of_training("new.yaml 0", "mask", MASK),
     Place("train", "new.yaml 0", "json", ANNOTATION, ("attributes", "frameIndex")),
-    replace(
-        _of_training("new.yaml 0", "photo", TEST_PHOTO, harmless="png_bomb"), begins=("runs/new/fold_0/*",)
-    ),  # it is predicted at the end
+    # A test image is predicted at the end of a training
+    replace(_of_training("new.yaml 0", "photo", TEST_PHOTO, harmless="png_bomb"), begins=("runs/new/fold_0/*",)),
     _of_training(
         "started.yaml 0", "checkpoint", "runs/started/fold_0/checkpoints/last.ckpt", harmless="checkpoint_facts_*"
     ),
