@@ -244,7 +244,8 @@ def select_divided(table: pd.DataFrame, settings: Data) -> pd.DataFrame:
     divided = settings.list_divided_splits()
     unknown = [split for split in divided if split not in splits]
     if unknown:
-        raise FoldsegError(f"data.fold_splits: {name} has no split {', '.join(unknown)}; it has {', '.join(splits)}")
+        keys = "data.fold_splits" if unknown[0] in settings.fold_splits else "data.division.validation"
+        raise FoldsegError(f"{keys}: {name} has no split {', '.join(unknown)}; it has {', '.join(splits)}")
     selected = table[table["split"].isin(divided)]
     if selected.empty:
         raise FoldsegError(f"data.fold_splits: is empty; {name} has {', '.join(splits)}")

@@ -211,7 +211,8 @@ def _check_ids(folds: pd.DataFrame, table: pd.DataFrame, path: Path) -> None:
     if missing or foreign:
         parts = [f"{len(missing)} image(s) have no fold: {shorten(missing)}"] if missing else []
         parts += [f"{len(foreign)} id(s) are not in the data: {shorten(foreign)}"] if foreign else []
-        raise FoldsegError(f"{path}: is not the folds file of this data: " + "; ".join(parts))
+        cure = "if data.exclude, data.division or data.fold_splits has changed, give data.folds another name"
+        raise FoldsegError(f"{path}: is not the folds file of this data: {'; '.join(parts)}; {cure}")
 
 
 def _check_groups(folds: pd.DataFrame, path: Path, whose: str) -> None:

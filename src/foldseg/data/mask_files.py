@@ -243,7 +243,9 @@ def _decode_colours(path: Path, content: bytes, header: Header, labels: LabelSet
     try:
         return find_raw_ids(rgb, labels.raw_colours)
     except ValueError as error:
-        hint = "" if pictures.nearest_color else _suggest_nearest(rgb, labels)
+        hint = _suggest_nearest(rgb, labels)
+        if pictures.nearest_color is not None:
+            hint = f"; they are further than {pictures.nearest_color:g} from all colours (data.pictures.nearest_color)"
         if (rgb == rgb[..., :1]).all():
             hint = "; its channels are equal, as of one channel; if it holds ids, set data.dataset.mask_values=ids"
         raise FoldsegError(f"{path}: {error}{hint}") from None
