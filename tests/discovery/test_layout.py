@@ -56,12 +56,17 @@ LAYOUTS: dict[str, tuple[list[str], str, Splits]] = {
         "{id}", {"train": ("images/{id}.png", "masks/{id}_color.png")}),
     "one folder of masks that says nothing": (["images/a.png", "images/b.png", "masks/foreground/a.png",
         "masks/foreground/b.png"], "{id}", {"train": ("images/{id}.png", "masks/foreground/{id}.png")}),
+    "test images beside the folder of all cases": (["zu bewerten/1.png", "zu bewerten/2.png", "Klinik/Fall 1/bild.png",
+        "Klinik/Fall 1/maske.png", "Klinik/Fall 2/bild.png", "Klinik/Fall 2/maske.png"], "{id}", {
+        "train": ("{id}/bild.png", "{id}/maske.png"), "test": ("zu bewerten/{id}.png", "")}),
+    "fixed names that say nothing": (["1/photo.png", "1/annotation (expert).png", "2/photo.png",
+        "2/annotation (expert).png"], "{id}", {"train": ("{id}/photo.png", "{id}/annotation (expert).png")}),
     "images alone": (["a.jpg", "b.jpg"], "{id}", {"train": ("{id}.jpg", "")}),
 }  # fmt: skip
 
 
 def is_mask(name: str) -> bool:
-    words = ("mask", "label", "gtFine", "ann", "drawn")
+    words = ("mask", "label", "gtFine", "ann", "drawn", "maske")
     return any(word in name for word in words)
 
 

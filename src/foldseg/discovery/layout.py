@@ -56,10 +56,35 @@ def find_layout(root: Path) -> FoundLayout:
         images, masks = _tell_by_content(root, images)
     if not images:
         raise FoldsegError(f"{root}: all its {len(masks)} pictures look like masks; where are the images?")
-    images, masks = _drop_common_folders(images, masks)
-    images = _choose_images(images)
-    pairing = pair_masks(images, masks)
+    images, masks = _choose_images(_blank_fixed_stems(images)), _blank_fixed_stems(masks)
+    without_shared = _drop_shared(images), _drop_shared(masks)
+    pairing = pair_masks(*without_shared)
+    if pairing.masks or not masks:
+        images, masks = without_shared
+    else:  # a folder of test images may be beside the folder that all others share
+        pairing = pair_masks(images, masks)
+        images = _fix_folders_without_masks(images, pairing)
     return _build_layout(root, images, pairing, masks)
+
+
+def _blank_fixed_stems(names: Sequence[NameParts]) -> list[NameParts]:
+    """Return names without a base where all files below a folder have one name, each in a folder of its own."""
+    by_top: dict[str, list[NameParts]] = defaultdict(list)
+    for name in names:
+        by_top[name.path.parts[0] if len(name.path.parts) > 2 else ""].append(name)
+    blanked: dict[PurePosixPath, NameParts] = {}
+    for members in by_top.values():
+        stems, parents = {name.path.stem for name in members}, {name.path.parent for name in members}
+        have_folders = all(name.places for name in members)
+        if len(stems) == 1 and len(parents) == len(members) > 1 and have_folders:
+            blanked |= {name.path: replace(name, head="", base="", tail="") for name in members}
+    return [blanked.get(name.path, name) for name in names]
+
+
+def _fix_folders_without_masks(images: Sequence[NameParts], pairing: Pairing) -> list[NameParts]:
+    """Return images with fixed folders where no image below their outermost folder has a mask."""
+    masked = {image.path.parts[0] for image in images if pairing.masks_of(image)}
+    return [image if image.path.parts[0] in masked else replace(image, places=()) for image in images]
 
 
 def _tell_by_content(root: Path, names: Sequence[NameParts]) -> tuple[list[NameParts], list[NameParts]]:
@@ -81,14 +106,8 @@ def _tell_by_content(root: Path, names: Sequence[NameParts]) -> tuple[list[NameP
     return images, masks
 
 
-def _drop_common_folders(
-    images: Sequence[NameParts], masks: Sequence[NameParts]
-) -> tuple[list[NameParts], list[NameParts]]:
-    """Drop the folders from the keys that all images share, and those that all masks share."""
-    return _drop_shared(images), _drop_shared(masks)
-
-
 def _drop_shared(names: Sequence[NameParts]) -> list[NameParts]:
+    """Return names without the folders in their keys that all of them share."""
     if not names:
         return []
     depth = min(len(name.folders) for name in names)

@@ -9,9 +9,9 @@ Role = Literal["image", "mask", ""]
 
 _MASK_WORDS = {
     "mask", "masks", "label", "labels", "labelids", "labeltrainids", "gt", "gts", "gtfine", "gtcoarse", "groundtruth",
-    "seg", "segs", "segmentation", "segmentations", "segmentationclass", "annotation", "annotations", "annot", "annots",
-    "ann", "target", "targets", "truth", "labelstr", "manual", "manual1", "manual2", "trainannot", "valannot",
-    "testannot",
+    "maske", "masken", "masque", "masques", "mascara", "mascaras", "seg", "segs", "segmentation", "segmentations",
+    "segmentationclass", "annotation", "annotations", "annot", "annots", "ann", "target", "targets", "truth",
+    "labelstr", "manual", "manual1", "manual2", "trainannot", "valannot", "testannot",
 }  # fmt: skip
 _IMAGE_WORDS = {
     "image", "images", "img", "imgs", "jpegimages", "leftimg8bit", "input", "inputs", "photo", "photos", "picture",
