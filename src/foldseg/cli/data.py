@@ -31,7 +31,7 @@ def check(
     """Read every image and mask once, and say what is wrong with them and what cures it."""
     from foldseg.config import load_data
     from foldseg.data.check import check_data
-    from foldseg.data.datasets import DataSet
+    from foldseg.data.datasets import DataSet, select_divided
     from foldseg.errors import FoldsegError
     from foldseg.files import write_text
     from foldseg.outputs import check_output
@@ -50,6 +50,7 @@ def check(
     if found.problems:
         bad = len(found.bad_images)
         raise FoldsegError(f"{data.root}: {bad} of {found.images} images cannot be used:\n{found.describe_problems()}")
+    select_divided(data.samples, data.settings)  # an error if images that are trained on have no masks
     print("no problems")
 
 
