@@ -129,4 +129,7 @@ def predict_hidden_test_set(run: Callable[..., Finished], project: Path) -> list
     (hidden / "sample_submission.csv").write_text(sample.replace("test", "secret"))
     words = ["data.root=hidden", "submission.sample=hidden/sample_submission.csv", "--time-limit", "1h"]
     assert "2 images in" in run("predict-test", "submissions/first", "hidden.csv", *words).stdout
+    nested = ["--images", "hidden", "submission.sample=null"]
+    assert "2 images in" in run("predict-test", "submissions/first", "nested.csv", *nested).stdout
+    assert "test_images__secret" in (project / "nested.csv").read_text()
     return (project / "hidden.csv").read_text().splitlines()[1:]

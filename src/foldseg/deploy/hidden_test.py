@@ -18,6 +18,7 @@ from foldseg.config import Ensemble, load_data, load_ensemble
 from foldseg.config.schema import Pictures
 from foldseg.data.datasets import DataSet
 from foldseg.data.labels import Image, Mask
+from foldseg.data.own_ids import make_safe_ids
 from foldseg.data.reading import read_image, read_image_size
 from foldseg.data.rle import Rle, encode_mask
 from foldseg.deploy.ensemble_source import EnsembleSource, open_ensemble_source
@@ -62,8 +63,8 @@ def predict_hidden_test(
     """Predict test images with the finished submission `path`, and write the submission `out`. Return a report.
 
     `overrides`: settings `data...` and `submission...` that differ, usually `data.root=FOLDER`. `folder`: a folder
-    whose pictures are predicted instead; their ids are their names. `limit`: seconds, from `started` (a time in
-    seconds since 1970) or from now on.
+    whose pictures are predicted instead; their ids are their names, `a__b` for `b` in the folder `a`. `limit`: seconds,
+    from `started` (a time in seconds since 1970) or from now on.
 
     FoldsegError if there are no images, if an image cannot be read, and if the limit cannot be kept. Then nothing is
     written.
@@ -108,14 +109,16 @@ def _find_images(path: Path, config: Ensemble, overrides: Sequence[str], folder:
     run = find_any_run(config)
     settings = load_data(run.config, overrides).only_test()
     if folder is not None:
-        return TestImages({picture.name: picture.path for picture in find_pictures([folder], out)}, settings.pictures)
+        pictures = find_pictures([folder], out)
+        ids = make_safe_ids((picture.name for picture in pictures), str(folder))
+        return TestImages({ids[picture.name]: picture.path for picture in pictures}, settings.pictures)
     data = DataSet(settings)
-    ids = sorted(data.test["id"])
-    if not ids:
+    names = sorted(data.test["id"])
+    if not names:
         raise FoldsegError(
             f"{settings.root}: has no test images; give data.root=FOLDER, or a folder of pictures: --images"
         )
-    return TestImages({name: data.images[name] for name in ids}, settings.pictures)
+    return TestImages({name: data.images[name] for name in names}, settings.pictures)
 
 
 def _predict(source: EnsembleSource, images: TestImages, watch: Watch) -> Iterator[tuple[str, Mask | list[Rle]]]:
