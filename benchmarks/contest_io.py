@@ -22,7 +22,8 @@ from label_maps import HEIGHT, WIDTH, Maps, load_maps
 from predecessor import compare_colours, histogram_confusion, segment_again, walk_pixels, walk_score
 from table import HEADER, Row, check, duration, times_faster
 
-from foldseg.data.labels import LabelSet, find_raw_ids
+from foldseg.data.colour_codes import find_raw_ids
+from foldseg.data.labels import LabelSet
 from foldseg.data.signate import LABELS
 from foldseg.ensemble.blend import argmax
 from foldseg.ensemble.steps.thresholds import count_at_thresholds, find_best_thresholds

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from foldseg.data import camvid, signate
-from foldseg.data.labels import IGNORE_INDEX, LabelClass, LabelSet, find_raw_ids
+from foldseg.data.colour_codes import find_raw_ids
+from foldseg.data.labels import IGNORE_INDEX, LabelClass, LabelSet
 from foldseg.errors import FoldsegError
 
 SETS = {

@@ -35,7 +35,7 @@ from foldseg.files import write_text
 
 logger = logging.getLogger(__name__)
 
-_MODULES = ("check", "counting", "headers", "jpegs", "labels", "mask_files", "reading", "tiff")
+_MODULES = ("check", "counting", "colour_codes", "headers", "jpegs", "labels", "mask_files", "reading", "tiff")
 _READING = tuple(f"data/{name}.py" for name in _MODULES)
 _PROBLEMS = 10
 """So many kinds of problems are listed."""

@@ -10,7 +10,7 @@ Void is 255 in both.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -21,9 +21,9 @@ from foldseg.errors import FoldsegError
 IGNORE_INDEX = 255
 """The value of void pixels after reading, everywhere: in masks, in padding, in losses and in scores."""
 
-_UNKNOWN = 254
+UNKNOWN = 254
 """The value in look-up tables of a raw id or colour that belongs to no class."""
-MAX_CLASSES = _UNKNOWN
+MAX_CLASSES = UNKNOWN
 _MOST_IDS = 24
 """So many ids are listed in a message."""
 LARGEST_ID = 65535
@@ -140,7 +140,7 @@ class LabelSet:
         """
         raw_ids = [raw_id for label in self.classes for raw_id in label.raw_ids]
         largest = max([*raw_ids, *self.void_ids, *self.background_ids])
-        table = np.full(256 if largest < 256 else 65536, _UNKNOWN, np.uint8)
+        table = np.full(256 if largest < 256 else 65536, UNKNOWN, np.uint8)
         table[list(self.background_ids)] = 0
         if self.overlapping:
             table[[raw_id for label in self.classes for raw_id in label.raw_ids]] = 0
@@ -182,9 +182,9 @@ class LabelSet:
         """
         table = self._value_of_raw_id
         mask = cv2.LUT(raw, table[:256]) if raw.dtype == np.uint8 else _extend(table)[raw]
-        if (mask == _UNKNOWN).any():
-            unknown = np.unique(raw[mask == _UNKNOWN]).tolist()
-            valid = np.flatnonzero(self._value_of_raw_id != _UNKNOWN).tolist()
+        if (mask == UNKNOWN).any():
+            unknown = np.unique(raw[mask == UNKNOWN]).tolist()
+            valid = np.flatnonzero(self._value_of_raw_id != UNKNOWN).tolist()
             raise ValueError(f"holds unknown ids {_list_ids(unknown)}; known are {_list_ids(valid)}")
         return np.asarray(mask, np.uint8)
 
@@ -348,7 +348,7 @@ def describe_label_changes(before: Mapping[str, str], now: Mapping[str, str]) ->
 
 def _extend(table: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return a look-up table for ids of 16 bits; those that it lacks are unknown."""
-    return np.pad(table, (0, LARGEST_ID + 1 - len(table)), constant_values=_UNKNOWN)
+    return np.pad(table, (0, LARGEST_ID + 1 - len(table)), constant_values=UNKNOWN)
 
 
 def _list_ids(raw_ids: Sequence[int]) -> str:
@@ -359,31 +359,3 @@ def _list_ids(raw_ids: Sequence[int]) -> str:
 
 def _describe_ids(raw_ids: Sequence[int]) -> str:
     return f"raw ids {' '.join(map(str, raw_ids))}"
-
-
-@lru_cache(maxsize=8)
-def _id_of_colour(colours: tuple[Colour, ...]) -> NDArray[np.uint8]:
-    """Return a table of 16 MiB: colour as little-endian 0x00BBGGRR -> raw id.
-
-    It is fast in spite of its size, since a picture's few colours touch few cache lines.
-    """
-    table = np.full(1 << 24, _UNKNOWN, np.uint8)
-    for raw_id, (red, green, blue) in enumerate(colours):
-        table[red | green << 8 | blue << 16] = raw_id
-    return table
-
-
-def find_raw_ids(picture: Image, colours: tuple[Colour, ...]) -> Mask:
-    """Return the raw ids (H, W) uint8 of an RGB picture (H, W, 3) uint8. ValueError names some unknown colours.
-
-    `colours[i]` is the colour of raw id i.
-    """
-    rgba = np.zeros((*picture.shape[:2], 4), np.uint8)
-    cv2.mixChannels([picture], [rgba], [0, 0, 1, 1, 2, 2])
-    code = rgba.view(np.uint32)[..., 0]
-    ids = _id_of_colour(colours).take(code)
-    if (ids == _UNKNOWN).any():
-        unknown = np.unique(picture[ids == _UNKNOWN].reshape(-1, 3), axis=0).tolist()
-        examples = ", ".join(str(tuple(colour)) for colour in unknown[:5])
-        raise ValueError(f"holds {len(unknown)} unknown colour(s), e.g. RGB {examples}; {len(colours)} are known")
-    return ids

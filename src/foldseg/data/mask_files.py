@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from foldseg.config.schema import Pictures
+from foldseg.data.colour_codes import find_raw_ids
 from foldseg.data.headers import Header
 from foldseg.data.image_decoding import decode_with_opencv
-from foldseg.data.labels import IGNORE_INDEX, LARGEST_ID, Image, LabelSet, Mask, RawIds, find_raw_ids
+from foldseg.data.labels import IGNORE_INDEX, LARGEST_ID, Image, LabelSet, Mask, RawIds
 from foldseg.data.number_files import NPY_START, decode_npy
 from foldseg.data.reading import AS_SHOWN, name_errors, orient, read_picture
 from foldseg.errors import FoldsegError

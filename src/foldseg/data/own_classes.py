@@ -1,7 +1,7 @@
 """The label set of data that the configuration describes."""
 
 from foldseg.config.schema import OwnData
-from foldseg.config.schema.own_data import DataClass
+from foldseg.config.schema.data_classes import DataClass
 from foldseg.data.labels import Colour, LabelClass, LabelSet
 from foldseg.errors import FoldsegError
 

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
+from foldseg.data.colour_codes import find_raw_ids
 from foldseg.data.headers import Header
-from foldseg.data.labels import Mask, RawIds, find_raw_ids
+from foldseg.data.labels import Mask, RawIds
 from foldseg.data.mask_files import read_raw_mask
 from foldseg.data.reading import read_image_header
 from foldseg.errors import FoldsegError

@@ -1,6 +1,5 @@
 """Data sets that the configuration describes: what their classes are, and where their files lie."""
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -8,77 +7,13 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from foldseg.config.class_files import read_class_file
 from foldseg.config.schema.base import Settings, UserPath
+from foldseg.config.schema.data_classes import Classes, Color, RawId, RawIds, make_list
 from foldseg.config.schema.datasets import DatasetKind
 from foldseg.errors import FoldsegError
 from foldseg.files import user_path
 
-Byte = Annotated[int, Field(ge=0, le=255)]
-RawId = Annotated[int, Field(ge=0, le=65535)]
-_HEX = re.compile(r"#?([0-9a-fA-F]{6})")
-
-
-def _parse_color(value: Any) -> Any:
-    """Return [red, green, blue] of `#rrggbb`. Other values are not changed."""
-    if not isinstance(value, str):
-        return value
-    match = _HEX.fullmatch(value.strip())
-    if match is None:
-        raise ValueError("a colour is [red, green, blue] or '#rrggbb'")
-    return tuple(bytes.fromhex(match[1]))
-
-
-def _make_list(value: Any) -> Any:
-    """Return a list of one for a single value."""
-    return value if isinstance(value, list | tuple) else [value]
-
-
-Color = Annotated[tuple[Byte, Byte, Byte], BeforeValidator(_parse_color)]
-"""[red, green, blue], each 0 to 255, or '#rrggbb'."""
-RawIds = Annotated[tuple[RawId, ...], BeforeValidator(_make_list)]
-Patterns = Annotated[tuple[str, ...], BeforeValidator(_make_list), Field(min_length=1)]
+Patterns = Annotated[tuple[str, ...], BeforeValidator(make_list), Field(min_length=1)]
 """One pattern or several. See `Folders`."""
-
-
-class DataClass(Settings):
-    """A class of the data."""
-
-    mistaken_names: ClassVar = {"colour": "color", "id": "ids", "raw_ids": "ids", "colours": "more_colors"}
-    name: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f,]+$")]
-    """Name of the class."""
-    ids: RawIds = ()
-    """Ids of the class in the masks. Submissions hold the first one. Empty: its place in the list, from 0; from 1 if
-    classes overlap."""
-    color: Color | None = None
-    """Colour in drawings; also in the masks, if they hold colours. Null: one is chosen."""
-    more_colors: tuple[Color, ...] = ()
-    """Other colours that mean the class in masks of colours."""
-    label: str | None = None
-    """What tables, folders and names of files call the class. Null: its name."""
-    category: str | None = None
-    """A name that several classes share. `data.labels: categories` makes one class of them. Null: none."""
-    scored: bool = True
-    """Whether the contest scores the class."""
-
-
-def _expand_classes(value: Any) -> Any:
-    """Return the list of classes that a short form stands for.
-
-    `[road, car]` has names alone. `{road: 7, car: [26, 27]}` has ids, `{road: "#804080"}` has colours.
-    """
-    if isinstance(value, dict):
-        return [_expand_class(name, meaning) for name, meaning in value.items()]
-    if isinstance(value, list | tuple):
-        return [{"name": item} if isinstance(item, str) else item for item in value]
-    return value
-
-
-def _expand_class(name: Any, meaning: Any) -> Any:
-    if isinstance(meaning, dict):
-        return {"name": name, **meaning}
-    return {"name": name, "color" if isinstance(meaning, str) else "ids": meaning}
-
-
-Classes = Annotated[tuple[DataClass, ...], BeforeValidator(_expand_classes), Field(min_length=1)]
 
 
 def _list_meanings(entry: Any, key: str) -> list[Any]:
@@ -99,7 +34,7 @@ class OwnData(DatasetKind):
     classes: Classes
     """The classes, in order: a list of names, a mapping from names to ids or colours, or a list of mappings. Or the
     path of a tool's own file (labelmap.txt, _classes.csv, ...)."""
-    void: Annotated[tuple[RawId | Color, ...], BeforeValidator(_make_list)] = ()
+    void: Annotated[tuple[RawId | Color, ...], BeforeValidator(make_list)] = ()
     """Ids, or colours, of pixels that are neither trained on nor scored."""
     overlapping: bool = False
     """Whether a pixel may be of several classes, or of none. The network then has a sigmoid for each class."""
@@ -165,7 +100,7 @@ class SplitFiles(Settings):
 
     images: Patterns
     """Patterns of the images below `data.root`: `images/{id}.jpg`."""
-    masks: Annotated[tuple[str, ...], BeforeValidator(_make_list)] = ()
+    masks: Annotated[tuple[str, ...], BeforeValidator(make_list)] = ()
     """Patterns of their masks: `masks/{id}.png`. Several masks of an image are drawn into one. Empty: no masks."""
     list: str | None = None
     """A file below `data.root` with a line for each image of this split: its id, or its path. Null: all images."""
@@ -282,9 +217,9 @@ class Table(OwnData):
     """The table, below `data.root`. Separators are found; values are taken as text."""
     columns: Columns = Columns()
     """Which column holds what."""
-    images: Annotated[tuple[str, ...], BeforeValidator(_make_list)] = ()
+    images: Annotated[tuple[str, ...], BeforeValidator(make_list)] = ()
     """Patterns of the images (`train/{id}.jpg`), if the table has no column with their paths."""
-    test_images: Annotated[tuple[str, ...], BeforeValidator(_make_list)] = ()
+    test_images: Annotated[tuple[str, ...], BeforeValidator(make_list)] = ()
     """Patterns of the images of the split `test`, if they are not in the table."""
     run_lengths: RunLengths = RunLengths()
     """How run lengths are written."""
