@@ -41,8 +41,8 @@ _FORMAT = 3
 """Part of the fingerprint. Raise it when the layout of the files changes."""
 _GIB = 2**30
 _MODULES = (
-    "channels", "colour_codes", "counting", "frames", "headers", "image_decoding", "jpegs", "labels", "mask_files", "number_files",
-    "orientation", "reading", "tiff",
+    "channels", "colour_codes", "counting", "frames", "headers", "image_decoding", "jpegs", "labels", "mask_files",
+    "number_files", "orientation", "reading", "tiff",
 )  # fmt: skip
 _DECODING = tuple(f"data/{name}.py" for name in _MODULES)
 
