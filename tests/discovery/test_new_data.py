@@ -142,3 +142,14 @@ def test_a_table_of_paths_is_taken_with_its_groups(project: Path) -> None:
     assert proposal.dataset["columns"] == {"image": "image_path", "mask": "mask_path", "group": "patient"}
     paths = write_configurations(proposal, Path("configs"))
     assert len(make_folds_file(load_data(paths["data"], ["data.fold_count=2"]))) == 8
+
+
+def test_images_of_a_table_are_not_looked_for_among_test_images_of_the_same_names(project: Path) -> None:
+    for number in range(6):
+        for folder in ("a_test", "b_train"):
+            write(Path(f"data/t/{folder}/{number}.png"), np.full((24, 30, 3), 30 * number, np.uint8))
+    rows = [f"{number},{24 * number + 1} 9" for number in range(6)]
+    Path("data/t/train.csv").write_text("\n".join(["id,rle", *rows]) + "\n")
+    proposal = propose(Path("data/t"), "t")
+    assert proposal.dataset["images"] == "b_train/{id}.png"
+    assert proposal.dataset["test_images"] == "a_test/{id}.png"

@@ -67,7 +67,7 @@ def _make_from_colors(settings: OwnData) -> LabelSet:
 def _choose_colours(classes: tuple[DataClass, ...]) -> list[Colour]:
     """Return a colour for every class: its own, or the next one of Pascal VOC's colour map that is free."""
     used = {entry.color for entry in classes if entry.color is not None}
-    free = (colour for colour in map(_colour_of_voc, range(1, 1 << 16)) if colour not in used)
+    free = (colour for colour in map(colour_of_voc, range(1, 1 << 16)) if colour not in used)
     colours = []
     for entry in classes:
         if entry.color is not None:
@@ -80,7 +80,7 @@ def _choose_colours(classes: tuple[DataClass, ...]) -> list[Colour]:
     return colours
 
 
-def _colour_of_voc(number: int) -> Colour:
+def colour_of_voc(number: int) -> Colour:
     """Return a colour of Pascal VOC's colour map, in which the bits of a number are spread over red, green and blue."""
     channels = [0, 0, 0]
     for position in range(8):

@@ -12,21 +12,21 @@ _FOLDER = "__"
 """What a slash in a name becomes."""
 
 
-def make_safe_id(name: str) -> str:
+def make_safe_id(name: str, most: int = MAX_ID) -> str:
     """Return the id of an image whose name is `name`, e.g. `aachen/a 1` -> `aachen__a 1`.
 
-    Slashes, a dot at the beginning and characters that cannot be printed are replaced. A long name is cut, and ends
-    with a hash of the whole. Other names are not changed, but for their Unicode form (NFC).
+    Slashes, a dot at the beginning and characters that cannot be printed are replaced. A name of more than
+    `most` bytes is cut, and ends with a hash of the whole. Other names are not changed, but for their Unicode form (NFC).
     """
     text = unicodedata.normalize("NFC", name).strip()
     text = text.replace("/", _FOLDER).replace("\\", _FOLDER)
     text = "".join(character if character.isprintable() else "_" for character in text)
     if text.startswith("."):
         text = "_" + text[1:]
-    if len(text.encode()) <= MAX_ID:
+    if len(text.encode()) <= most:
         return text
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-    return text.encode()[: MAX_ID - 13].decode(errors="ignore") + "_" + digest
+    return text.encode()[: most - 13].decode(errors="ignore") + "_" + digest
 
 
 def make_safe_ids(names: Iterable[str], source: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ from foldseg.discovery.proposal import (
     survey_images,
 )
 from foldseg.errors import FoldsegError
+from foldseg.notices import say_once
 from foldseg.table_files import read_table
 
 
@@ -25,7 +26,8 @@ def find_path_table(root: Path, tables: Sequence[Path]) -> tuple[Path, dict[str,
     for path in tables:
         try:
             table = read_table(path)
-        except FoldsegError:
+        except FoldsegError as error:
+            say_once(f"{error}; the table is passed over")
             continue
         columns = [column for column in table.columns if _holds_paths(table[column], root)]
         if len(columns) >= 2:
@@ -71,8 +73,6 @@ def propose_training(proposal: Proposal, images: Mapping[str, Path], tables: Seq
     survey = survey_images(list(images.values()))
     proposal.found += survey.sentences
     proposal.view = propose_view(survey.sizes)
-    is_one = (
-        len(proposal.dataset["classes"]) - any("background" in str(entry) for entry in proposal.dataset["classes"]) == 1
-    )
-    proposal.data["strata"] = "foreground" if is_one else "classes"
+    objects = [entry for entry in proposal.dataset["classes"] if "background" not in str(entry)]
+    proposal.data["strata"] = "foreground" if len(objects) == 1 else "classes"
     propose_groups(proposal, images, tables)

@@ -21,6 +21,7 @@ from foldseg.discovery.overlaps import propose_overlap_of_runs
 from foldseg.discovery.path_tables import propose_training
 from foldseg.discovery.proposal import Proposal
 from foldseg.errors import FoldsegError
+from foldseg.notices import say_once
 from foldseg.table_files import read_table
 
 _PAIRS = re.compile(r"\d+ \d+( \d+ \d+)*")
@@ -52,7 +53,8 @@ def find_run_tables(tables: Sequence[Path]) -> list[RunTable]:
     for path in tables:
         try:
             table = read_table(path)
-        except FoldsegError:
+        except FoldsegError as error:
+            say_once(f"{error}; the table is passed over")
             continue
         for column in table.columns:
             cells = [cell for cell in table[column].head(2000) if not is_empty_text(cell)]
@@ -75,7 +77,7 @@ def propose_run_table(root: Path, name: str, found: Sequence[RunTable], tables: 
     train = found[0]
     pictures = find_files(root, PICTURES)
     by_stem: dict[str, list[Path]] = {}
-    for picture in pictures:
+    for picture in sorted(pictures, key=lambda path: _is_in_test_folder(path, root)):
         by_stem.setdefault(picture.stem, []).append(picture)
     columns, ids, labels = _read_columns(train, by_stem)
     patterns = _find_patterns(root, ids, by_stem, pictures)
@@ -154,6 +156,10 @@ def _find_patterns(
         suffix = next(iter(suffixes)) if len(suffixes) == 1 else ".*"
         patterns.append(f"{folder}/{{id}}{suffix}" if folder != "." else f"{{id}}{suffix}")
     return patterns
+
+
+def _is_in_test_folder(picture: Path, root: Path) -> bool:
+    return "test" in picture.parent.relative_to(root).as_posix().lower()
 
 
 def _locate(ids: Sequence[str], by_stem: Mapping[str, list[Path]]) -> dict[str, Path]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from foldseg.config.class_files import read_class_file
 from foldseg.data.listing import MASKS, PICTURES, list_files
+from foldseg.data.own_classes import colour_of_voc
 from foldseg.errors import FoldsegError
 from foldseg.importing.annotations import (
     AnnotatedImage,
@@ -44,15 +45,7 @@ def _find_root(path: Path) -> Path | None:
 
 def voc_colours(count: int = 21) -> list[Colour]:
     """Return the first colours of Pascal VOC: the bits of a class's number, spread over red, green and blue."""
-    colours = []
-    for number in range(count):
-        values, rest = [0, 0, 0], number
-        for bit in range(7, -1, -1):
-            for channel in range(3):
-                values[channel] |= (rest >> channel & 1) << bit
-            rest >>= 3
-        colours.append((values[0], values[1], values[2]))
-    return colours
+    return [colour_of_voc(number) for number in range(count)]
 
 
 def read(source: Path, settings: ImportSettings, remarks: Remarks) -> Annotations:

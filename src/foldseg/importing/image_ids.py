@@ -1,12 +1,13 @@
 """Ids of images, made from the paths that a source gives them."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+from foldseg.data.own_ids import make_safe_id
+
 _LONGEST = 160
-"""Bytes of an id. Names of files have 255, and stores and temporary files add to an id."""
+"""Bytes of an id before a number is added to it."""
 
 
 def make_ids(names: Sequence[str]) -> list[str]:
@@ -39,11 +40,6 @@ def _number_repeated(ids: Sequence[str]) -> list[str]:
 
 
 def _make_safe(name: str) -> str:
-    """Return a name that can be that of a file: no slashes, no leading dot, printable, not too long."""
-    text = "__".join(part for part in name.replace("\\", "/").split("/") if part not in ("", ".", ".."))
-    text = "".join(letter if letter.isprintable() else "_" for letter in text).strip()
-    text = f"_{text.lstrip('.')}" if text.startswith(".") or not text else text
-    if len(text.encode()) <= _LONGEST:
-        return text
-    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return f"{text.encode()[: _LONGEST - 9].decode(errors='ignore')}_{digest}"
+    """Return the safe id of a path, without the folders `.` and `..`."""
+    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+    return make_safe_id("/".join(parts), _LONGEST) or "_"

@@ -33,7 +33,8 @@ class OwnData(DatasetKind):
     mistaken_names: ClassVar = {"labels": "classes", "class_names": "classes", "ignore_index": "void"}
     classes: Classes
     """The classes, in order: a list of names, a mapping from names to ids or colours, or a list of mappings. Or the
-    path of a tool's own file (labelmap.txt, _classes.csv, ...)."""
+    path of a tool's own file (labelmap.txt, _classes.csv, ...). If exclusive masks are drawn class by class, pixels of
+    none are of the class `background`, which is put first if it is not there."""
     void: Annotated[tuple[RawId | Color, ...], BeforeValidator(make_list)] = ()
     """Ids, or colours, of pixels that are neither trained on nor scored."""
     overlapping: bool = False
