@@ -43,6 +43,7 @@ from foldseg.notices import say_once
 _FORMAT = 1
 """Part of the fingerprint. Raise it when the same data is drawn in another way."""
 _RECORD = "drawn.json"
+_USUAL = RunLengths()
 
 
 @dataclass(frozen=True)
@@ -66,16 +67,22 @@ class MaskParts:
 
 
 def draw_masks(
-    images: Sequence[MaskParts], settings: OwnData, labels: LabelSet, root: Path, pictures: Pictures
+    images: Sequence[MaskParts],
+    settings: OwnData,
+    labels: LabelSet,
+    root: Path,
+    pictures: Pictures,
+    run_lengths: RunLengths = _USUAL,
 ) -> dict[str, Path]:
     """Return the mask file of each image by id. Those that are missing, or whose parts have changed, are drawn.
 
-    `labels`: all classes of the data set. In exclusive ones, a later part is drawn over an earlier one, which is said.
+    `labels`: all classes of the data set. If they are exclusive, a later part is drawn over an earlier one, which is
+    said. `run_lengths`: how run lengths are written.
+
     FoldsegError names every part that is damaged, and every image whose size does not fit.
     """
     if not images:
         return {}
-    run_lengths = getattr(settings, "run_lengths", RunLengths())
     folder = get_drawn_folder(settings, root) / _fingerprint(labels, run_lengths, pictures)
     hashes = _hash_parts(images)
     missing = _list_missing(images, hashes, folder)

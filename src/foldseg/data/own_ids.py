@@ -16,7 +16,7 @@ def make_safe_id(name: str, most: int = MAX_ID) -> str:
     """Return the id of an image whose name is `name`, e.g. `aachen/a 1` -> `aachen__a 1`.
 
     Slashes, a dot at the beginning and characters that cannot be printed are replaced. A name of more than
-    `most` bytes is cut, and ends with a hash of the whole. Other names are not changed, but for their Unicode form (NFC).
+    `most` bytes is cut, and ends with a hash of the whole. Other names stay, but for their Unicode form (NFC).
     """
     text = unicodedata.normalize("NFC", name).strip()
     text = text.replace("/", _FOLDER).replace("\\", _FOLDER)

@@ -208,5 +208,5 @@ def _find_masks(
     for name, image in image_of_name.items():
         if images.get(name, {}).get("split") != TEST:
             to_draw.append(MaskParts(ids[name], root / image, tuple(parts[name])))
-    drawn = draw_masks(to_draw, settings, make_label_set(settings), root, data.pictures)
+    drawn = draw_masks(to_draw, settings, make_label_set(settings), root, data.pictures, settings.run_lengths)
     return {name: relative_to_root(drawn[ids[name]], root) for name in image_of_name if ids[name] in drawn}

@@ -71,6 +71,8 @@ class ImageSurvey:
     """Number of images with an EXIF orientation."""
     damaged: list[str]
     """Errors of images that cannot be read."""
+    unread: int = 0
+    """Number of images that were not looked at."""
 
     @property
     def sentences(self) -> list[str]:
@@ -82,6 +84,8 @@ class ImageSurvey:
         sentences = [f"sizes of images: {text}{more}", f"forms of images: {forms}"]
         if self.turned:
             sentences.append(f"{self.turned} images have an EXIF orientation and are turned upright")
+        if self.unread:
+            sentences.append(f"{self.unread} more images were not looked at")
         if self.damaged:
             sentences.append(f"{len(self.damaged)} images cannot be read: {self.damaged[0]}")
         return sentences
@@ -97,7 +101,8 @@ def survey_images(paths: Sequence[Path]) -> ImageSurvey:
         raise FoldsegError("\n  ".join(["none of the images can be read:", *damaged[:5]]))
     sizes = Counter(header.size(upright=True) for header in headers)
     forms = Counter(_describe_form(header) for header in headers)
-    return ImageSurvey(sizes, forms, sum(header.orientation != 1 for header in headers), damaged)
+    turned = sum(header.orientation != 1 for header in headers)
+    return ImageSurvey(sizes, forms, turned, damaged, max(0, len(paths) - _MOST_HEADERS))
 
 
 def _read_header(path: Path) -> Header | str:
