@@ -86,7 +86,14 @@ def test_what_was_found_and_what_could_not_be_seen_is_said(project: Path) -> Non
     write_cells(Path("data/cells"))
     proposal = propose(Path("data/cells"), "cells")
     found, unseen = "\n".join(proposal.found), "\n".join(proposal.unseen)
-    for words in ("21 images", "16 with a mask", "ids 0, 255", "off the table", "128x96 (21)", "8-bit JPEG (21)"):
+    for words in (
+        "21 images",
+        "16 with a mask",
+        "ids 0, 255",
+        "between black and white",
+        "128x96 (21)",
+        "8-bit JPEG (21)",
+    ):
         assert words in found
     assert "names of the classes" in unseen
     assert "why 5 images have no mask" in unseen

@@ -57,8 +57,8 @@ def _describe_layout(proposal: Proposal, layout: FoundLayout) -> None:
         proposal.found.append(f"split {split.name}: {len(split.pairs)} images ({' and '.join(split.images)}){masks}")
     if layout.passed_over:
         proposal.unseen.append(
-            f"what {len(layout.passed_over)} pictures are, which are neither images with a place nor their masks, e.g. "
-            f"{layout.passed_over[0]}"
+            f"what {len(layout.passed_over)} pictures are, e.g. {layout.passed_over[0]}: they belong to no image, and "
+            "no mask belongs to them"
         )
 
 
@@ -141,7 +141,9 @@ def _propose_division(proposal: Proposal, layout: FoundLayout) -> None:
     if "val" in names and "train" in names:
         proposal.data["fold_splits"] = ["train", "val"]
         proposal.options.append("division: {kind: split, validation: [val]}  # with fold_splits: [train]")
-        proposal.unseen.append("whether to divide train and val anew; now they are; see the option `division`")
+        proposal.unseen.append(
+            "whether to keep the official train and val. Now folds divide both; the line `division` keeps them"
+        )
 
 
 def _propose_training(proposal: Proposal, layout: FoundLayout, survey: MaskSurvey | None) -> None:

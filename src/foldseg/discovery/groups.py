@@ -74,8 +74,8 @@ def _propose_columns(proposal: Proposal, ids: Sequence[str], path: Path, has_gro
         else:
             proposal.options += [f"groups: {_flow(setting)}", f"strata: {_flow(setting)}"]
             proposal.unseen.append(
-                f"what the column {column} of {path} means ({values.nunique()} values): images with the same one may "
-                "belong together (option `groups`), or folds should balance it (option `strata`)"
+                f"what the column {column} of {path} means ({values.nunique()} values). If its values say which images "
+                "belong together, uncomment the line `groups`; if folds should balance them, `strata`"
             )
     return has_groups
 
@@ -120,7 +120,7 @@ def _propose_names(proposal: Proposal, ids: Sequence[str]) -> bool:
         proposal.options.append(f"groups: {_flow(setting)}")
         proposal.unseen.append(
             f"whether images whose names share a part belong together, e.g. {size} of {largest} ({len(groups)} such "
-            "parts). If they do (one patient, one video), write the option `groups`"
+            "parts). If they do (one patient, one video), uncomment the line `groups`"
         )
         return False
     return False
@@ -131,7 +131,7 @@ def _propose_alike(proposal: Proposal, images: Mapping[str, Path], has_groups: b
     if len(images) > _MOST_COMPARED:
         proposal.unseen.append(
             f"which of the {len(images)} images look alike; `foldseg folds` says what is alike between folds, and the "
-            "option `groups: alike` makes groups of it"
+            "line `groups: alike` makes groups of it"
         )
         proposal.options.append("groups: alike")
         return
@@ -150,7 +150,7 @@ def _propose_alike(proposal: Proposal, images: Mapping[str, Path], has_groups: b
         f"{names[pairs[0, 1]]}; together they would be groups of up to {sizes.max()} images"
     )
     if has_groups or sizes.max() > _LARGEST_GROUP * len(images) or "groups" in proposal.data:
-        proposal.unseen.append(f"{text}. Look at them; the option `groups: alike` makes groups of them")
+        proposal.unseen.append(f"{text}. Look at them; the line `groups: alike` makes groups of them")
         proposal.options.append("groups: alike")
     else:
         proposal.data["groups"] = "alike"

@@ -188,8 +188,9 @@ def describe_masks(survey: MaskSurvey) -> list[str]:
         void = f", and {survey.void[0]} for void" if survey.void else ""
         sentences.append(f"masks hold the ids {ids}{more}{palette}{void}")
     if survey.share_off:
-        cure = "grey edges: mask_threshold" if survey.threshold else "mixed edges: nearest_color"
-        sentences.append(f"{survey.share_off:.2%} of their pixels are off the table ({cure} is set)")
+        what = "between black and white" if survey.threshold else "mixtures of these colours"
+        setting = "mask_threshold" if survey.threshold else "nearest_color"
+        sentences.append(f"{survey.share_off:.2%} of their pixels are {what}, so {setting} is set")
     if survey.unreadable:
         sentences.append(f"{len(survey.unreadable)} masks cannot be read: {survey.unreadable[0]}")
     return sentences

@@ -188,7 +188,9 @@ def _propose_dialect(proposal: Proposal, train: RunTable, ids: Sequence[str], im
         proposal.dataset["run_lengths"] = {key: value for key, value in settings.items() if usual[key] != value}
     proposal.found.append(f"run lengths are counted {best}: {'; '.join(guess.evidence)}")
     if guess.undecided:
-        proposal.unseen.append(f"for certain: {', '.join(guess.undecided)} of the run lengths; what is usual was taken")
+        proposal.unseen.append(
+            f"{', '.join(guess.undecided)} of the run lengths, for which nothing speaks; what is usual was taken"
+        )
 
 
 def _read_small(path: Path) -> NDArray[np.uint8]:

@@ -32,7 +32,10 @@ def write_data(proposal: Proposal) -> str:
     for key, value in proposal.data.items():
         lines += _block(key, value, 2)
     if proposal.options:
-        lines += ["  # What may be wanted, too:", *(f"  # {option}" for option in dict.fromkeys(proposal.options))]
+        lines += [
+            "  # Uncomment what you want, in place of a line above of the same name:",
+            *(f"  # {option}" for option in dict.fromkeys(proposal.options)),
+        ]
     return "\n".join(lines) + "\n"
 
 
